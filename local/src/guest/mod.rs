@@ -1,0 +1,4 @@
+//! What runs inside a sandbox: init's helpers, the SSH server, user data.
+//!
+//! All of it runs in the machine's own namespaces, on the machine's own root directory, and learns who it is from the
+//! metadata service only, as a machine on AWS does.

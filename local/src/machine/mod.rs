@@ -1,0 +1,57 @@
+//! What runs an instance: `sandbox` (Linux namespaces over a root directory) or `blank` (nothing; only the API).
+//!
+//! What this room isn't: EC2. It knows power, disk and console, but no instance state; it reports events, and the
+//! account decides what they mean.
+
+use crate::network::Nic;
+use std::{io, path::PathBuf};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// What a machine is made of.
+#[derive(Debug, Clone)]
+pub struct Specification {
+    /// `i-…`.
+    pub instance: String,
+    /// A directory of the machine's own, mode 0700: what it writes stays here over stop and start. Made by the caller,
+    /// removed by the caller once the machine is gone.
+    pub disk: PathBuf,
+    /// The host name, for example `ip-172-31-0-5.ec2.internal`.
+    pub hostname: String,
+    /// The user that logs in with the key of the metadata.
+    pub login_user: String,
+    /// The NICs, the primary one first.
+    pub nics: Vec<Nic>,
+    /// A fresh UUID for every boot: `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+}
+
+/// What happens to a machine, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The machine has power: its init runs.
+    Started,
+    /// Something was written to the console.
+    Console(Vec<u8>),
+    /// The guest asked for a reboot from within; it is off now and waits to be started again.
+    Rebooting,
+    /// It is off, by itself or by request; nothing of it is left but its disk.
+    PoweredOff,
+    /// It could not start, or broke; nothing of it is left but its disk. The text says why and what to do.
+    Failed(String),
+}
+
+/// Starts machines of one kind.
+pub trait Hypervisor: Send + Sync + 'static {
+    /// Starts a machine; returns at once, all else is told by events.
+    fn start(&self, specification: Specification, events: UnboundedSender<(String, Event)>) -> io::Result<Box<dyn Machine>>;
+}
+
+/// A machine that was started. It is killed when this is dropped.
+pub trait Machine: Send + Sync {
+    /// Presses the power button: the guest ends its processes (SIGTERM, a short grace, SIGKILL) and goes off.
+    fn power_off(&self);
+
+    /// Takes the power away.
+    fn kill(&self);
+}
