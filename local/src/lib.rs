@@ -10,10 +10,10 @@
 //! |---|---|
 //! | [`error`] | the one table of EC2's error codes |
 //! | [`wire`] | the ec2Query codec, its table, signatures, the HTTP front door |
-//! | [`account`] | the state machine: everything that EC2 would know, and its rules; pure, without I/O |
 //! | [`network`] | the switch, the metadata service, the way in |
 //! | [`guest`] | what runs inside a sandbox: init, SSH server, user data |
 //! | [`machine`] | what runs an instance: `sandbox` or `blank` |
+//! | [`account`] | the state machine: everything that EC2 would know, and its rules; pure, without I/O |
 //! | [`endpoint`] | the process: wires the rooms together, starts, is found again, ends |
 
 pub mod account;
