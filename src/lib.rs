@@ -1,0 +1,15 @@
+//! Test on real EC2 machines, or on a local EC2 of this project's own, as easily as `cargo test`.
+
+#![warn(missing_docs)]
+
+pub mod check;
+pub mod ec2;
+mod engine;
+mod error;
+pub mod runner;
+pub mod ssh;
+mod task;
+mod teardown;
+
+pub use error::{Error, ErrorKind, Failure, Result};
+pub use task::Task;

@@ -44,7 +44,11 @@ pub enum Event {
 /// Starts machines of one kind.
 pub trait Hypervisor: Send + Sync + 'static {
     /// Starts a machine; returns at once, all else is told by events.
-    fn start(&self, specification: Specification, events: UnboundedSender<(String, Event)>) -> io::Result<Box<dyn Machine>>;
+    fn start(
+        &self,
+        specification: Specification,
+        events: UnboundedSender<(String, Event)>,
+    ) -> io::Result<Box<dyn Machine>>;
 }
 
 /// A machine that was started. It is killed when this is dropped.

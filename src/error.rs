@@ -1,0 +1,218 @@
+//! The one error type, with kinds; and [`Failure`], the report that a test returns.
+//!
+//! What this room isn't: a place where errors are decided. Each room makes its own, with what it knows.
+
+use std::{fmt, panic::Location};
+
+/// What went wrong, as far as a program may want to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The configuration, an argument or a combination of them can't be used; nothing was sent.
+    Configuration,
+    /// No credentials, or credentials that are not accepted.
+    Credentials,
+    /// The credentials are good, but may not do this; the text names the missing action.
+    Unauthorized,
+    /// A cap of the configuration, or the account that may be touched, forbids it; nothing was created.
+    Refused,
+    /// The resource doesn't exist.
+    NotFound,
+    /// The resource was ended before, by us; the text says where.
+    Ended,
+    /// EC2 has no capacity for this type, in any of the zones that were tried.
+    Capacity,
+    /// A quota of the account is used up.
+    Quota,
+    /// EC2 throttled the call for longer than we were willing to wait.
+    Throttled,
+    /// EC2 refused the call for another reason; the text has its code and message.
+    Api,
+    /// The machine did not come up.
+    Provisioning,
+    /// The operation's own deadline, or the test's, has passed.
+    TimedOut,
+    /// No connection, or a connection that broke.
+    Connection,
+    /// The machine refused the key or the user.
+    Authentication,
+    /// The machine's host key is not the one that was expected.
+    HostKey,
+    /// A command ended with a non-zero exit status, or by a signal.
+    Command,
+    /// A file could not be transferred.
+    Transfer,
+    /// A check did not hold.
+    Assertion,
+    /// A check asks for a fact that this machine cannot have.
+    Unanswerable,
+    /// The operation was cancelled because its task was dropped or the process is ending.
+    Cancelled,
+    /// Something of ours, or of this host, broke.
+    Internal,
+}
+
+/// What was tried, on what, why it failed and what to do next.
+///
+/// `Display` fits `failed to {error}`. Evidence of several lines (output of a command, a console's tail) follows the
+/// first line.
+#[derive(Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: ErrorKind,
+    tried: String,
+    reason: Option<String>,
+    advice: Option<String>,
+    evidence: Vec<Evidence>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+#[derive(Debug)]
+struct Evidence {
+    title: String,
+    text: String,
+}
+
+impl Error {
+    /// An error of a kind; `tried` fits `failed to {tried}` and names the resource: "run `uname -r` on i-0abc".
+    pub fn new(kind: ErrorKind, tried: impl Into<String>) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            tried: tried.into(),
+            reason: None,
+            advice: None,
+            evidence: Vec::new(),
+            source: None,
+        }))
+    }
+
+    /// Says why it failed.
+    #[must_use]
+    pub fn because(mut self, reason: impl Into<String>) -> Self {
+        self.0.reason = Some(reason.into());
+        self
+    }
+
+    /// Says what to do next.
+    #[must_use]
+    pub fn advise(mut self, advice: impl Into<String>) -> Self {
+        self.0.advice = Some(advice.into());
+        self
+    }
+
+    /// Adds evidence of several lines below a title, for example `stderr`; nothing if the text is empty.
+    #[must_use]
+    pub fn with_evidence(mut self, title: impl Into<String>, text: impl Into<String>) -> Self {
+        let text = text.into();
+        if !text.trim().is_empty() {
+            self.0.evidence.push(Evidence { title: title.into(), text });
+        }
+        self
+    }
+
+    /// The error that caused this one; it is the reason too, where none was given.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// Which kind of error this is.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// What was tried.
+    pub fn tried(&self) -> &str {
+        &self.0.tried
+    }
+
+    /// Puts another attempt around this one: "launch web: " and then all of this error.
+    #[must_use]
+    pub fn while_trying(mut self, outer: &str) -> Self {
+        self.0.tried = format!("{outer}: failed to {}", self.0.tried);
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &*self.0;
+        f.write_str(&inner.tried)?;
+        if let Some(reason) = &inner.reason {
+            write!(f, ": {reason}")?;
+        }
+        let mut source = inner.source.as_deref().map(|source| source as &dyn std::error::Error);
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        if let Some(advice) = &inner.advice {
+            write!(f, "; {advice}")?;
+        }
+        for evidence in &inner.evidence {
+            write!(f, "\n--- {} ---\n{}", evidence.title, evidence.text.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {
+    // The causes stand in the text already: whoever prints the chain must not print them twice.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        None
+    }
+}
+
+/// The error of a test: takes any error by `?`, and its `Debug`, which libtest prints, is the report.
+pub struct Failure {
+    error: Box<dyn std::error::Error + Send + Sync>,
+    at: &'static Location<'static>,
+}
+
+impl Failure {
+    /// The error inside, if it is one of ours.
+    pub fn error(&self) -> Option<&Error> {
+        self.error.downcast_ref()
+    }
+
+    /// Where `?` made a failure of the error.
+    pub fn location(&self) -> &'static Location<'static> {
+        self.at
+    }
+}
+
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for Failure {
+    #[track_caller]
+    fn from(error: E) -> Self {
+        Self { error: Box::new(error), at: Location::caller() }
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.error.is::<Error>() {
+            write!(f, "failed to ")?;
+        }
+        write!(f, "{}", self.error)?;
+        if !self.error.is::<Error>() {
+            let mut source = self.error.source();
+            while let Some(cause) = source {
+                write!(f, ": {cause}")?;
+                source = cause.source();
+            }
+        }
+        write!(f, "\n  at {}:{}", self.at.file(), self.at.line())
+    }
+}
+
+/// What a test returns; with two parameters it is std's `Result`.
+pub type Result<T = (), E = Failure> = std::result::Result<T, E>;

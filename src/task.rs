@@ -1,0 +1,147 @@
+//! Operations: values that do nothing until they are awaited (`.await`), waited for (`.wait()`) or started (`.start()`).
+//!
+//! They own what they need, run on the engine, and so work on any runtime and on any thread.
+
+use crate::{
+    engine,
+    error::{Error, ErrorKind},
+};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+};
+use tokio::sync::oneshot;
+
+/// What becomes of an operation when its [`Task`] is dropped before it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnDrop {
+    /// Its future is dropped on the engine.
+    Cancel,
+    /// It runs to its end, and its result is dropped there: a create call that was sent is never abandoned, and a guard
+    /// that nobody received ends what it guards.
+    Finish,
+}
+
+/// An operation that runs; a future of its result.
+///
+/// Dropping it cancels the operation, unless the operation creates something: then it runs to its end and what it made
+/// is ended.
+#[must_use = "dropping a task cancels the operation"]
+pub struct Task<T> {
+    result: oneshot::Receiver<Result<T, Error>>,
+    name: &'static str,
+    cancel: Option<tokio::task::AbortHandle>,
+}
+
+impl<T: Send + 'static> Task<T> {
+    /// Starts a future on the engine.
+    pub(crate) fn start<F>(name: &'static str, on_drop: OnDrop, future: F) -> Self
+    where
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        let (sender, result) = oneshot::channel();
+        let cancel = match engine::handle() {
+            Ok(engine) => {
+                let running = engine.spawn(async move {
+                    // A result that nobody takes is dropped right here, on the engine.
+                    let _ = sender.send(future.await);
+                });
+                (on_drop == OnDrop::Cancel).then(|| running.abort_handle())
+            }
+            Err(error) => {
+                let _ = sender.send(Err(error));
+                None
+            }
+        };
+        Self { result, name, cancel }
+    }
+
+    /// Waits for the result on this thread, with or without a runtime.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operation. Within the engine itself, where waiting would never end, an error that says so.
+    pub fn wait(mut self) -> Result<T, Error> {
+        if engine::is_current_thread() {
+            return Err(Error::new(ErrorKind::Internal, self.name)
+                .because("`.wait()` was called on ec2-harness's own thread, which would wait for itself")
+                .advise("use `.await` there"));
+        }
+        block_on(&mut self)
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let name = self.name;
+        Pin::new(&mut self.result).poll(context).map(|received| {
+            received.unwrap_or_else(|_| {
+                Err(Error::new(ErrorKind::Internal, name).because("the operation panicked, or was cancelled"))
+            })
+        })
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        if let Some(cancel) = &self.cancel {
+            cancel.abort();
+        }
+    }
+}
+
+/// Drives a future on this thread: a few lines, so that no runtime is needed, or disturbed, where a test waits.
+pub(crate) fn block_on<F: Future + Unpin>(mut future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    loop {
+        match Pin::new(&mut future).poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+/// Makes an operation of a builder: `.await`, `.wait()` and `.start()`.
+///
+/// The builder has `fn run(self) -> impl Future<Output = Result<Output, Error>> + Send + 'static`.
+macro_rules! operation {
+    ($builder:ident -> $output:ty, $name:literal, $on_drop:ident) => {
+        impl $builder {
+            /// Starts it, and returns at once.
+            pub fn start(self) -> $crate::Task<$output> {
+                $crate::Task::start($name, $crate::task::OnDrop::$on_drop, self.run())
+            }
+
+            /// Runs it and waits for it on this thread; no runtime is needed, and none is disturbed.
+            ///
+            /// # Errors
+            ///
+            /// Those of the operation.
+            pub fn wait(self) -> ::std::result::Result<$output, $crate::Error> {
+                self.start().wait()
+            }
+        }
+
+        impl ::std::future::IntoFuture for $builder {
+            type Output = ::std::result::Result<$output, $crate::Error>;
+            type IntoFuture = $crate::Task<$output>;
+
+            fn into_future(self) -> Self::IntoFuture {
+                self.start()
+            }
+        }
+    };
+}
+pub(crate) use operation;
