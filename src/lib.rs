@@ -3,10 +3,12 @@
 #![warn(missing_docs)]
 
 pub mod check;
+pub mod config;
 pub mod ec2;
 mod engine;
 mod error;
 pub mod runner;
+mod scope;
 pub mod ssh;
 mod task;
 mod teardown;

@@ -1,0 +1,116 @@
+//! What belongs to one test, or to the process outside of any test: its deadline, what it complains of, and the
+//! machines that wait for its end.
+//!
+//! Operations ask it whether they may go on; guards ask it whether to end at once or to wait for the test's outcome.
+//! What this room isn't: the runner, which opens and closes a scope and reports.
+
+use crate::{
+    ec2::Machine,
+    error::{Error, ErrorKind},
+};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::sync::watch;
+
+/// A handle on a scope; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Scope(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// The test's name; `None` outside of a test.
+    test: Option<String>,
+    ended: watch::Sender<Option<Duration>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    closed: bool,
+    parked: Vec<Machine>,
+    complaints: Vec<String>,
+}
+
+impl Scope {
+    /// The scope of what is done outside of a test: no deadline, nothing is parked.
+    pub(crate) fn process() -> Self {
+        Self::new(None)
+    }
+
+    /// The scope of one test.
+    pub(crate) fn test(name: impl Into<String>) -> Self {
+        Self::new(Some(name.into()))
+    }
+
+    fn new(test: Option<String>) -> Self {
+        Self(Arc::new(Inner { test, ended: watch::Sender::new(None), state: Mutex::default() }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The test's name.
+    pub(crate) fn test_name(&self) -> Option<&str> {
+        self.0.test.as_deref()
+    }
+
+    /// Keeps a machine whose guard was dropped until the test's outcome is known. Gives it back where nobody will come
+    /// for it: outside of a test, or after the test's end.
+    pub(crate) fn park(&self, machine: Machine) -> Option<Machine> {
+        let mut state = self.state();
+        if self.0.test.is_none() || state.closed {
+            return Some(machine);
+        }
+        state.parked.push(machine);
+        None
+    }
+
+    /// Notes what makes a test fail though its body passed, for example an assert that was never run.
+    pub(crate) fn complain(&self, complaint: String) {
+        if self.0.test.is_some() {
+            self.state().complaints.push(complaint);
+        } else {
+            tracing::warn!("{complaint}");
+        }
+    }
+
+    /// Takes the complaints.
+    pub(crate) fn take_complaints(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().complaints)
+    }
+
+    /// Lets the deadline pass: from now on every operation of this scope but teardown fails with `timed out`.
+    pub(crate) fn expire(&self, after: Duration) {
+        self.0.ended.send_replace(Some(after));
+    }
+
+    /// Closes the scope and hands out the machines that wait for their end; guards that are dropped later end at once.
+    pub(crate) fn close(&self) -> Vec<Machine> {
+        let mut state = self.state();
+        state.closed = true;
+        std::mem::take(&mut state.parked)
+    }
+
+    /// Runs a future until the scope's deadline.
+    pub(crate) async fn run<T>(
+        &self,
+        tried: impl Fn() -> String,
+        future: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let mut ended = self.0.ended.subscribe();
+        tokio::select! {
+            biased;
+            expired = ended.wait_for(Option::is_some) => {
+                let limit = expired.ok().and_then(|after| *after).unwrap_or_default();
+                Err(Error::new(ErrorKind::TimedOut, tried())
+                    .because(format!("timed out: the test's {} have passed", humantime::format_duration(limit)))
+                    .advise("raise it with #[ec2_test(timeout = \"…\")] or EC2_HARNESS_TIMEOUT"))
+            }
+            result = future => result,
+        }
+    }
+}
