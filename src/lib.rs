@@ -10,6 +10,7 @@ mod error;
 pub mod runner;
 mod scope;
 pub mod ssh;
+pub mod target;
 mod task;
 mod teardown;
 
