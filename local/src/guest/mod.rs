@@ -2,3 +2,11 @@
 //!
 //! All of it runs in the machine's own namespaces, on the machine's own root directory, and learns who it is from the
 //! metadata service only, as a machine on AWS does.
+
+pub mod accounts;
+pub mod agent;
+pub mod authorize;
+pub mod identity;
+pub mod metadata;
+pub mod root;
+pub mod ssh;

@@ -1,0 +1,266 @@
+//! The accounts of the machine, as `/etc/passwd` and `/etc/group` hold them.
+
+use super::{identity, root::Root};
+use std::{
+    fs::Permissions,
+    io,
+    os::unix::fs::{PermissionsExt, lchown},
+    path::{Path, PathBuf},
+};
+
+/// A line of `/etc/passwd`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The login name.
+    pub name: String,
+    /// The user id.
+    pub uid: u32,
+    /// The primary group.
+    pub gid: u32,
+    /// The home directory, as the machine names it.
+    pub home: PathBuf,
+    /// The login shell; `/bin/sh` where the file names none.
+    pub shell: PathBuf,
+}
+
+/// A line of `/etc/group`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// The name.
+    pub name: String,
+    /// The group id.
+    pub gid: u32,
+    /// The members that have another primary group.
+    pub members: Vec<String>,
+}
+
+/// All accounts; lines that don't parse are passed over, as libc does.
+pub fn accounts(root: &Root) -> io::Result<Vec<Account>> {
+    Ok(root.read_or_empty("/etc/passwd")?.lines().filter_map(parse_account).collect())
+}
+
+/// The account of that name.
+pub fn account(root: &Root, name: &str) -> io::Result<Option<Account>> {
+    Ok(accounts(root)?.into_iter().find(|account| account.name == name))
+}
+
+/// All groups.
+pub fn groups(root: &Root) -> io::Result<Vec<Group>> {
+    Ok(root.read_or_empty("/etc/group")?.lines().filter_map(parse_group).collect())
+}
+
+fn parse_account(line: &str) -> Option<Account> {
+    let fields: Vec<&str> = line.split(':').collect();
+    let &[name, _, uid, gid, _, home, shell] = fields.as_slice() else { return None };
+    Some(Account {
+        name: name.to_owned(),
+        uid: uid.parse().ok()?,
+        gid: gid.parse().ok()?,
+        home: PathBuf::from(home),
+        shell: PathBuf::from(if shell.is_empty() { "/bin/sh" } else { shell }),
+    })
+}
+
+fn parse_group(line: &str) -> Option<Group> {
+    let fields: Vec<&str> = line.split(':').collect();
+    let &[name, _, gid, members] = fields.as_slice() else { return None };
+    let members = members.split(',').filter(|member| !member.is_empty()).map(str::to_owned).collect();
+    Some(Group { name: name.to_owned(), gid: gid.parse().ok()?, members })
+}
+
+/// An account to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewAccount {
+    /// The login name.
+    pub name: String,
+    /// The full name. Default: empty.
+    pub gecos: String,
+    /// The login shell. Default: bash where there is one, else `/bin/sh`.
+    pub shell: Option<String>,
+    /// The home directory. Default: `/home/{name}`.
+    pub home: Option<String>,
+    /// The user id. Default: the first free one from 1000.
+    pub uid: Option<u32>,
+    /// The name of the primary group. Default: a group of the user's own.
+    pub primary_group: Option<String>,
+    /// Further groups; those that are missing are made.
+    pub groups: Vec<String>,
+    /// What stands in `/etc/shadow`. Default: `!`, no password.
+    pub password: Option<String>,
+    /// Whether its ids are below 1000. Default: no.
+    pub system: bool,
+    /// Whether to make no home directory. Default: no.
+    pub no_home: bool,
+}
+
+impl NewAccount {
+    /// An account with the defaults.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            gecos: String::new(),
+            shell: None,
+            home: None,
+            uid: None,
+            primary_group: None,
+            groups: Vec::new(),
+            password: None,
+            system: false,
+            no_home: false,
+        }
+    }
+}
+
+/// Makes an account, its groups and its home, and returns it; one that exists only joins the groups.
+pub fn add_account(root: &Root, new: &NewAccount) -> io::Result<Account> {
+    valid_name(&new.name)?;
+    let account = match account(root, &new.name)? {
+        Some(account) => account,
+        None => create(root, new)?,
+    };
+    for group in &new.groups {
+        add_group(root, group, None)?;
+        add_member(root, group, &new.name)?;
+    }
+    Ok(account)
+}
+
+fn create(root: &Root, new: &NewAccount) -> io::Result<Account> {
+    // Where the kernel knows one id alone, everybody is root.
+    let alone = identity::single_user();
+    let taken: Vec<u32> = accounts(root)?.iter().map(|account| account.uid).collect();
+    let uid = match new.uid {
+        _ if alone => 0,
+        Some(uid) => uid,
+        None => free(&taken, new.system)?,
+    };
+    let gid = match &new.primary_group {
+        Some(group) => add_group(root, group, None)?,
+        None if alone => 0,
+        None => add_group(root, &new.name, Some(uid))?,
+    };
+    let bash = root.path("/bin/bash").exists();
+    let shell = new.shell.clone().unwrap_or_else(|| if bash { "/bin/bash" } else { "/bin/sh" }.to_owned());
+    let home = new.home.clone().unwrap_or_else(|| format!("/home/{}", new.name));
+    for field in [&new.gecos, &shell, &home] {
+        if field.contains([':', '\n']) {
+            return Err(io::Error::other(format!("`{field}` can't stand in /etc/passwd")));
+        }
+    }
+    let line = format!("{}:x:{uid}:{gid}:{}:{home}:{shell}\n", new.name, new.gecos);
+    append(root, "/etc/passwd", &line, 0o644)?;
+    let password = new.password.as_deref().unwrap_or("!");
+    append(root, "/etc/shadow", &format!("{}:{password}:20000:0:99999:7:::\n", new.name), 0o640)?;
+    let account = Account { name: new.name.clone(), uid, gid, home: home.into(), shell: shell.into() };
+    if !new.no_home {
+        make_home(root, &account)?;
+    }
+    Ok(account)
+}
+
+/// Makes a group if there is none of that name, and returns its id.
+pub fn add_group(root: &Root, name: &str, wanted: Option<u32>) -> io::Result<u32> {
+    valid_name(name)?;
+    let groups = groups(root)?;
+    if let Some(group) = groups.iter().find(|group| group.name == name) {
+        return Ok(group.gid);
+    }
+    let taken: Vec<u32> = groups.iter().map(|group| group.gid).collect();
+    let gid = match wanted.filter(|gid| !taken.contains(gid)) {
+        Some(gid) => gid,
+        None => free(&taken, false)?,
+    };
+    append(root, "/etc/group", &format!("{name}:x:{gid}:\n"), 0o644)?;
+    if root.path("/etc/gshadow").exists() {
+        append(root, "/etc/gshadow", &format!("{name}:!::\n"), 0o640)?;
+    }
+    Ok(gid)
+}
+
+/// Adds a user to a group that exists.
+pub fn add_member(root: &Root, group: &str, user: &str) -> io::Result<()> {
+    let text = root.read_or_empty("/etc/group")?;
+    let mut changed = String::new();
+    for line in text.lines() {
+        match parse_group(line) {
+            Some(found) if found.name == group && !found.members.iter().any(|member| member == user) => {
+                let comma = if found.members.is_empty() { "" } else { "," };
+                changed.push_str(&format!("{line}{comma}{user}\n"));
+            }
+            _ => changed.push_str(&format!("{line}\n")),
+        }
+    }
+    root.write("/etc/group", changed, 0o644)
+}
+
+/// Makes a directory, if it is missing, and gives it to a user; the directories above it stay root's.
+pub fn make_directory(path: &Path, mode: u32, owner: (u32, u32)) -> io::Result<()> {
+    std::fs::create_dir_all(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(mode))?;
+    give(path, owner)
+}
+
+/// Gives a file to a user. Who isn't root owns whatever it makes.
+pub fn give(path: &Path, (uid, gid): (u32, u32)) -> io::Result<()> {
+    if rustix::process::geteuid().is_root() { lchown(path, Some(uid), Some(gid)) } else { Ok(()) }
+}
+
+fn make_home(root: &Root, account: &Account) -> io::Result<()> {
+    let home = root.path(&account.home);
+    if !home.exists() {
+        make_directory(&home, 0o755, (account.uid, account.gid))?;
+        copy_skeleton(&root.path("/etc/skel"), &home, (account.uid, account.gid))?;
+    }
+    Ok(())
+}
+
+fn copy_skeleton(from: &Path, to: &Path, owner: (u32, u32)) -> io::Result<()> {
+    let entries = match std::fs::read_dir(from) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            make_directory(&to, 0o755, owner)?;
+            copy_skeleton(&from, &to, owner)?;
+        } else if kind.is_symlink() {
+            std::os::unix::fs::symlink(std::fs::read_link(&from)?, &to)?;
+            give(&to, owner)?;
+        } else {
+            std::fs::copy(&from, &to)?;
+            give(&to, owner)?;
+        }
+    }
+    Ok(())
+}
+
+fn free(taken: &[u32], system: bool) -> io::Result<u32> {
+    let mut ids: Box<dyn Iterator<Item = u32>> =
+        if system { Box::new((100..1000).rev()) } else { Box::new(1000..60000) };
+    ids.find(|id| !taken.contains(id)).ok_or_else(|| io::Error::other("every id is taken"))
+}
+
+fn append(root: &Root, path: &str, line: &str, mode: u32) -> io::Result<()> {
+    let mut text = root.read_or_empty(path)?;
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text.push_str(line);
+    root.write(path, text, mode)
+}
+
+/// The names that useradd(8) accepts, and dots.
+fn valid_name(name: &str) -> io::Result<()> {
+    let mut characters = name.chars();
+    let starts = characters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_');
+    let goes_on = characters.all(|other| other.is_ascii_alphanumeric() || "_-.$".contains(other));
+    if starts && goes_on && name.len() <= 32 {
+        Ok(())
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, format!("`{name}` can't be the name of a user or a group")))
+    }
+}

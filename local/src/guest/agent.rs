@@ -1,0 +1,79 @@
+//! The agent: what makes a sandbox a machine that can be logged in to and is configured by its user data.
+//!
+//! In a machine on AWS this is the work of cloud-init and of sshd, and in that order of events: the server is up first, the
+//! instance's key comes a moment later, then user data is run, then the console shows the host's keys.
+
+use super::{
+    accounts::{self, NewAccount},
+    authorize,
+    metadata::Metadata,
+    root::Root,
+    ssh::{HostKey, Server},
+};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    os::fd::OwnedFd,
+};
+use tokio::net::TcpListener;
+
+/// What the agent must be told; all else it learns from the metadata service.
+#[derive(Debug)]
+pub struct Config {
+    /// Where the machine's file system lies. Default: `/`.
+    pub root: Root,
+    /// The host name, which is already set.
+    pub hostname: String,
+    /// The user that gets the instance's key.
+    pub login_user: String,
+    /// Where the console's text goes.
+    pub console: OwnedFd,
+    /// Whether the machine boots for the first time: only then are keys made and user data run. Default: true.
+    pub first_boot: bool,
+    /// The metadata service. Default: 169.254.169.254, port 80.
+    pub metadata: SocketAddr,
+}
+
+impl Config {
+    /// A machine that boots for the first time, with the defaults.
+    pub fn new(hostname: impl Into<String>, login_user: impl Into<String>, console: OwnedFd) -> Self {
+        Self {
+            root: Root::default(),
+            hostname: hostname.into(),
+            login_user: login_user.into(),
+            console,
+            first_boot: true,
+            metadata: SocketAddr::from((Ipv4Addr::new(169, 254, 169, 254), 80)),
+        }
+    }
+}
+
+/// Runs the agent, its SSH server on port 22 of all addresses. Doesn't return while the machine is on.
+///
+/// Wants a `current_thread` runtime with all drivers enabled.
+///
+/// # Errors
+///
+/// The server can't listen, or the machine's files can't be written.
+pub async fn run(config: Config) -> io::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 22)).await?;
+    run_on(config, listener).await
+}
+
+/// The same on a socket that listens already.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn run_on(config: Config, ssh: TcpListener) -> io::Result<()> {
+    let root = config.root.clone();
+    if config.first_boot {
+        let groups = ["adm", "sudo"].map(str::to_owned).to_vec();
+        accounts::add_account(&root, &NewAccount { groups, ..NewAccount::new(&config.login_user) })?;
+    }
+    let key = HostKey::load_or_generate(&root, &config.hostname, config.first_boot)?;
+    let serving = tokio::spawn(Server::new(root.clone(), &key).serve(ssh));
+    let mut metadata = Metadata::connect(config.metadata).await?;
+    authorize::instance_keys(&root, &config.login_user, &metadata.public_keys().await?)?;
+    serving.await.map_err(io::Error::other)?
+}

@@ -1,0 +1,4 @@
+//! The guest's agent as an ordinary process on loopback ports, used by real clients.
+
+mod fixture;
+mod ssh;
