@@ -7,6 +7,7 @@ pub mod accounts;
 pub mod agent;
 pub mod authorize;
 pub mod identity;
+pub mod init;
 pub mod metadata;
 pub mod root;
 pub mod ssh;

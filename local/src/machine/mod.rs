@@ -3,6 +3,9 @@
 //! What this room isn't: EC2. It knows power, disk and console, but no instance state; it reports events, and the
 //! account decides what they mean.
 
+pub mod blank;
+pub mod sandbox;
+
 use crate::network::Nic;
 use std::{io, path::PathBuf};
 use tokio::sync::mpsc::UnboundedSender;

@@ -1,0 +1,192 @@
+//! Process 1 of a machine: it starts the agent, collects orphans, and ends the machine.
+//!
+//! How a machine is ended from within, by root: SIGTERM to process 1 powers it off, SIGINT reboots it (what Ctrl-Alt-Del
+//! is to other inits). Either way all processes get SIGTERM (and SIGHUP, which is what an idle shell heeds), a [`GRACE`],
+//! then SIGKILL. The system call reboot(2) works as well, and ends everything at once, as it does on any machine.
+//!
+//! What this isn't: a service manager. It looks after one process, the agent, which it starts again if it dies.
+
+use rustix::{
+    process::{Pid, Signal, WaitOptions, WaitStatus, kill_process},
+    stdio::{dup2_stderr, dup2_stdin, dup2_stdout},
+};
+use std::{
+    io::{self, Write},
+    mem::{MaybeUninit, zeroed},
+    os::fd::{AsFd, OwnedFd},
+    process::exit,
+    time::{Duration, Instant},
+};
+
+/// How long processes have between SIGTERM and SIGKILL when the machine is ended.
+pub const GRACE: Duration = Duration::from_secs(5);
+/// How long the agent stays away after it died.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// How a machine ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It goes off.
+    PowerOff,
+    /// It wants to be started again.
+    Reboot,
+}
+
+/// Looks after the machine until it ends. `agent` runs in a child process, first with `first_boot`, and with false
+/// when it has to be started again; what it returns is the reason why it gave up.
+///
+/// The calling process must have one thread only.
+pub fn run(console: &OwnedFd, first_boot: bool, agent: impl Fn(bool) -> io::Result<()>) -> io::Result<End> {
+    let signals = Signals::block()?;
+    let mut child = Some(start(&signals, console, || agent(first_boot))?);
+    let mut again = Instant::now();
+    loop {
+        let pause = child.is_none().then(|| again.saturating_duration_since(Instant::now()));
+        match signals.wait(pause) {
+            Some(libc::SIGTERM | libc::SIGPWR) => return end(&signals, console, End::PowerOff),
+            Some(libc::SIGINT) => return end(&signals, console, End::Reboot),
+            _ => {}
+        }
+        while let Some((pid, status)) = reap() {
+            if Some(pid) == child {
+                say(console, &format!("init: the agent ended ({}); starting it again", describe(status)));
+                child = None;
+                again = Instant::now() + PAUSE;
+            }
+        }
+        if child.is_none() && Instant::now() >= again {
+            child = Some(start(&signals, console, || agent(false))?);
+        }
+    }
+}
+
+/// Writes a line to the console.
+pub fn say(console: &OwnedFd, line: &str) {
+    // A console that nobody reads any more is no reason to fail.
+    let _ = rustix::io::dup(console)
+        .map(std::fs::File::from)
+        .and_then(|mut console| console.write_all(format!("{line}\r\n").as_bytes()).map_err(|_| rustix::io::Errno::IO));
+}
+
+fn start(signals: &Signals, console: &OwnedFd, agent: impl FnOnce() -> io::Result<()>) -> io::Result<Pid> {
+    // SAFETY: the caller promises that this process has one thread, so the child may do all that its parent may.
+    match Pid::from_raw(unsafe { libc::fork() }) {
+        Some(pid) if pid.as_raw_pid() > 0 => Ok(pid),
+        Some(_) => Err(io::Error::last_os_error()),
+        None => {
+            let run = || {
+                signals.unblock()?;
+                rustix::process::setsid()?;
+                let null = std::fs::File::open("/dev/null")?;
+                dup2_stdin(null.as_fd())?;
+                dup2_stdout(console)?;
+                dup2_stderr(console)?;
+                rustix::thread::set_name(c"agent")?;
+                agent()
+            };
+            let result = run();
+            if let Err(error) = &result {
+                say(console, &format!("init: the agent failed to {error}"));
+            }
+            exit(i32::from(result.is_err()))
+        }
+    }
+}
+
+fn end(signals: &Signals, console: &OwnedFd, end: End) -> io::Result<End> {
+    say(console, if end == End::Reboot { "init: rebooting" } else { "init: powering off" });
+    signal_all(Signal::TERM);
+    signal_all(Signal::HUP);
+    signal_all(Signal::CONT);
+    let deadline = Instant::now() + GRACE;
+    while any_left() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            say(console, "init: killing what has not ended by itself");
+            signal_all(Signal::KILL);
+            break;
+        }
+        signals.wait(Some(left));
+    }
+    Ok(end)
+}
+
+/// Sends a signal to every process but this one.
+fn signal_all(signal: Signal) {
+    // SAFETY: kill(2) takes no pointers; as process 1 of a pid namespace, -1 means that namespace without ourselves.
+    unsafe { libc::kill(-1, signal.as_raw()) };
+}
+
+/// Collects what has ended, and says whether a process is left: all of them are, or become, this one's children.
+fn any_left() -> bool {
+    loop {
+        match rustix::process::wait(WaitOptions::NOHANG) {
+            Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
+    }
+}
+
+fn reap() -> Option<(Pid, WaitStatus)> {
+    rustix::process::wait(WaitOptions::NOHANG).ok().flatten()
+}
+
+fn describe(status: WaitStatus) -> String {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (_, Some(signal)) => format!("signal {signal}"),
+        _ => format!("wait status {}", status.as_raw()),
+    }
+}
+
+/// The signals that init waits for. They are blocked, not handled: process 1 gets even those that it does nothing about.
+struct Signals(libc::sigset_t);
+
+impl Signals {
+    fn block() -> io::Result<Self> {
+        let mut set = MaybeUninit::uninit();
+        // SAFETY: sigemptyset initialises the set; the pointers are valid for the calls.
+        unsafe {
+            libc::sigemptyset(set.as_mut_ptr());
+            let mut set = set.assume_init();
+            for signal in [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGPWR, libc::SIGHUP] {
+                libc::sigaddset(&raw mut set, signal);
+            }
+            if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) == -1 {
+                return Err(io::Error::last_os_error());
+            }
+            Ok(Self(set))
+        }
+    }
+
+    fn unblock(&self) -> io::Result<()> {
+        // SAFETY: the pointer is valid for the call.
+        match unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const self.0, std::ptr::null_mut()) } {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits for one of the signals, for ever if no time is given.
+    fn wait(&self, time: Option<Duration>) -> Option<i32> {
+        // SAFETY: both structures are plain data for which zeroes are valid; the pointers are valid for the call.
+        let received = unsafe {
+            let mut limit: libc::timespec = zeroed();
+            let mut limit_at = std::ptr::null();
+            if let Some(time) = time {
+                limit.tv_sec = time.as_secs().try_into().unwrap_or(libc::time_t::MAX);
+                limit.tv_nsec = time.subsec_nanos().into();
+                limit_at = &raw const limit;
+            }
+            libc::sigtimedwait(&raw const self.0, std::ptr::null_mut(), limit_at)
+        };
+        (received > 0).then_some(received)
+    }
+}
+
+/// Asks process 1 to end the machine, as `poweroff` and `reboot` do.
+pub fn request(end: End) -> io::Result<()> {
+    let signal = if end == End::Reboot { Signal::INT } else { Signal::TERM };
+    Ok(kill_process(Pid::INIT, signal)?)
+}

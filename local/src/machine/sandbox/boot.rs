@@ -1,0 +1,145 @@
+//! Init's way up: from a fresh process in fresh namespaces to process 1 of a machine.
+
+use super::{
+    interfaces, kernel,
+    protocol::{self, Boot, Go, Report},
+    root::{self, Parts, told},
+    system_files::Settings,
+};
+use crate::guest::{
+    agent,
+    init::{self, End},
+};
+use rustix::{
+    process::{DumpableBehavior, Gid, Signal, Uid, set_dumpable_behavior, set_parent_process_death_signal},
+    thread::{
+        CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities, set_thread_groups,
+        set_thread_res_gid, set_thread_res_uid,
+    },
+};
+use std::{
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::process::CommandExt,
+    },
+    path::Path,
+    process::Command,
+};
+
+/// Where programs are found, as a login has it.
+const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// What a machine's root can't do even to what is its own: these reach for the host's kernel, hardware or clock.
+const DROPPED: [CapabilitySet; 15] = [
+    CapabilitySet::AUDIT_CONTROL,
+    CapabilitySet::AUDIT_READ,
+    CapabilitySet::BLOCK_SUSPEND,
+    CapabilitySet::BPF,
+    CapabilitySet::MAC_ADMIN,
+    CapabilitySet::MAC_OVERRIDE,
+    CapabilitySet::MKNOD,
+    CapabilitySet::PERFMON,
+    CapabilitySet::SYSLOG,
+    CapabilitySet::SYS_MODULE,
+    CapabilitySet::SYS_PACCT,
+    CapabilitySet::SYS_RAWIO,
+    CapabilitySet::SYS_TIME,
+    CapabilitySet::SYS_TTY_CONFIG,
+    CapabilitySet::WAKE_ALARM,
+];
+
+/// Boots and runs the machine to its end. `keeper` says when the ids are mapped, `endpoint` is told of the start.
+pub fn run(boot: &Boot, files: &Path, keeper: OwnedFd, endpoint: &OwnedFd) -> io::Result<End> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // The keeper may have died before that, and then its end of the connection is closed.
+    let Some((go, trees)) = protocol::receive::<Go>(&keeper)? else { return Ok(End::PowerOff) };
+    drop(keeper);
+    rustix::thread::set_name(c"init")?;
+
+    // Until it becomes the machine's root below, this process still reaches files as the host's user who started it.
+    let ends = interfaces::set_up(&boot.interfaces)?;
+    let mut trees = go.trees.into_iter().zip(trees);
+    let files = match trees.next() {
+        Some((_, tree)) => tree,
+        None => root::tree(files)?,
+    };
+    let mut layers: Vec<_> = trees.collect();
+    for path in root::layers() {
+        if !layers.iter().any(|(have, _)| *have == path) {
+            let tree = root::tree(&path)?;
+            layers.push((path, tree));
+        }
+    }
+    layers.sort_by(|(one, _), (other, _)| one.cmp(other));
+    become_root(go.users)?;
+    rustix::system::sethostname(boot.hostname.as_bytes()).map_err(told("set the host name", &boot.hostname))?;
+
+    let settings = Settings { hostname: &boot.hostname, login_user: &boot.login_user, interfaces: &boot.interfaces };
+    let built = root::enter(Parts { files, layers, users: go.users, boot_id: &boot.boot_id, settings })?;
+    drop_capabilities()?;
+
+    let (read, console) = built.console;
+    report_start(endpoint, read, ends)?;
+    for note in go.notes.iter().chain(&built.notes) {
+        init::say(&console, &format!("init: {note}"));
+    }
+    init::run(&console, built.first_boot, |first_boot| {
+        let console = console.try_clone()?;
+        kernel::close_all_from(3, console.as_fd())?;
+        match &boot.program {
+            Some(program) => Err(run_program(program)),
+            None => run_agent(boot, console, first_boot),
+        }
+    })
+}
+
+/// Runs the agent on a runtime of its own: one thread, since a machine shall cost little.
+fn run_agent(boot: &Boot, console: OwnedFd, first_boot: bool) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut config = agent::Config::new(&boot.hostname, &boot.login_user, console);
+    config.first_boot = first_boot;
+    runtime.block_on(agent::run(config))
+}
+
+/// Becomes another program; returns only if it can't.
+fn run_program(program: &[String]) -> io::Error {
+    let Some((name, arguments)) = program.split_first() else { return io::ErrorKind::InvalidInput.into() };
+    told("run", name)(Command::new(name).args(arguments).env("PATH", SEARCH_PATH).exec())
+}
+
+fn report_start(endpoint: &OwnedFd, console: OwnedFd, frames: Vec<OwnedFd>) -> io::Result<()> {
+    let mut beside = vec![console.as_fd()];
+    beside.extend(frames.iter().map(AsFd::as_fd));
+    protocol::send(endpoint, &Report::Started, &beside)
+}
+
+/// Becomes the root of the user namespace, with nothing left of who started it.
+fn become_root(users: protocol::Users) -> io::Result<()> {
+    // A user who had to give up setgroups(2) keeps the groups that they have; none of them is mapped.
+    if users == protocol::Users::Many {
+        set_thread_groups(&[]).map_err(told("leave the groups of", "the host's user"))?;
+    }
+    set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT).map_err(told("become", "the machine's root group"))?;
+    set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).map_err(told("become", "the machine's root"))?;
+    // Changing users has cleared the one, and allowed the other: the machine's root must not look into this process,
+    // which runs the host's executable.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    // Keys of the host's user stay behind; kernels without keyrings have none to leave.
+    let _ = kernel::join_new_keyring();
+    Ok(())
+}
+
+fn drop_capabilities() -> io::Result<()> {
+    let mut kept = rustix::thread::capabilities(None)?.permitted;
+    for capability in DROPPED {
+        match remove_capability_from_bounding_set(capability) {
+            // An older kernel doesn't know it.
+            Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+            Err(error) => return Err(told("drop", format!("{capability:?}"))(error)),
+        }
+        kept -= capability;
+    }
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
+    Ok(set_capabilities(None, sets)?)
+}

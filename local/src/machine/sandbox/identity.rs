@@ -1,0 +1,189 @@
+//! Which of the host's users a machine's users are.
+//!
+//! Always in a user namespace, so that the machine's root is not the host's root:
+//!
+//! | who runs the endpoint | the machine's users are |
+//! |---|---|
+//! | root | 65,536 ids of its own, that nobody else has |
+//! | root in a container that lacks those ids | the container's, without its privileges outside of the machine |
+//! | a user with `newuidmap` and a range in `/etc/subuid` | root is the user, the others are from that range |
+//! | a user without | root is the user, and there is nobody else |
+
+use super::protocol::Users;
+use rustix::process::{Pid, getegid, geteuid};
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// How many ids a machine of root's has.
+pub const RANGE: u32 = 1 << 16;
+/// The first id that machines of root's may have: above what systemd's containers use, see
+/// <https://systemd.io/UIDS-GIDS/>.
+pub const FIRST: u32 = 0x7000_0000;
+/// How many ranges there are from [`FIRST`] on, below 2^31.
+pub const RANGES: u32 = 0x0fff;
+
+/// How a machine's ids are mapped to the host's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// 0 is this id of the host's, and so on for [`RANGE`] ids.
+    Range(u32),
+    /// Every id is itself.
+    Same(Vec<(u32, u32)>),
+    /// 0 is the user; from 1 on come the delegated ids.
+    Delegated { users: Delegation, groups: Delegation },
+    /// 0 is the user.
+    Single,
+}
+
+/// A range of ids that a user may map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delegation {
+    first: u32,
+    count: u32,
+    helper: PathBuf,
+}
+
+impl Identity {
+    /// What the calling process can have. `files` is the directory with the machine's files, if it was booted before: they
+    /// keep their owner; else `first_id` begins its range.
+    pub fn choose(files: &Path, first_id: u32) -> Self {
+        if geteuid().is_root() {
+            let mapped = own_map("/proc/self/uid_map");
+            let first = fs::metadata(files).map_or(first_id, |files| files.uid());
+            let fits = |extent: &(u32, u32)| first >= extent.0 && first - extent.0 <= extent.1.saturating_sub(RANGE);
+            return if first != 0 && mapped.iter().any(fits) { Self::Range(first) } else { Self::Same(mapped) };
+        }
+        let delegated = || {
+            let names = [geteuid().as_raw().to_string(), user_name(geteuid().as_raw())?];
+            Some(Self::Delegated {
+                users: delegation("/etc/subuid", &names, "newuidmap")?,
+                groups: delegation("/etc/subgid", &names, "newgidmap")?,
+            })
+        };
+        delegated().unwrap_or(Self::Single)
+    }
+
+    /// How many users there are.
+    pub fn users(&self) -> Users {
+        match self {
+            Self::Single => Users::RootOnly,
+            _ => Users::Many,
+        }
+    }
+
+    /// Who owns, on the host, what belongs to the machine's root.
+    pub fn root(&self) -> (u32, u32) {
+        match self {
+            Self::Range(first) => (*first, *first),
+            _ => (geteuid().as_raw(), getegid().as_raw()),
+        }
+    }
+
+    /// Maps the ids of a process that is in a user namespace of its own, which has none yet.
+    pub fn apply(&self, pid: Pid) -> io::Result<()> {
+        let pid = pid.as_raw_pid();
+        let write = |file: &str, text: &str| {
+            let path = format!("/proc/{pid}/{file}");
+            fs::write(&path, text).map_err(|error| io::Error::new(error.kind(), format!("write {path}: {error}")))
+        };
+        match self {
+            Self::Range(first) => {
+                write("uid_map", &format!("0 {first} {RANGE}\n"))?;
+                write("gid_map", &format!("0 {first} {RANGE}\n"))
+            }
+            Self::Same(extents) => {
+                let map: String = extents.iter().map(|(first, count)| format!("{first} {first} {count}\n")).collect();
+                write("uid_map", &map)?;
+                write("gid_map", &map)
+            }
+            Self::Delegated { users, groups } => {
+                users.apply(pid, geteuid().as_raw())?;
+                groups.apply(pid, getegid().as_raw())
+            }
+            Self::Single => {
+                // Without a helper's blessing a process may map its own group only once it has given up setgroups(2),
+                // see user_namespaces(7).
+                write("setgroups", "deny")?;
+                write("uid_map", &format!("0 {} 1\n", geteuid().as_raw()))?;
+                write("gid_map", &format!("0 {} 1\n", getegid().as_raw()))
+            }
+        }
+    }
+}
+
+impl Delegation {
+    fn apply(&self, pid: i32, own: u32) -> io::Result<()> {
+        let helper = self.helper.display();
+        let ids = [0, own, 1, 1, self.first, self.count].map(|id| id.to_string());
+        let output = Command::new(&self.helper)
+            .arg(pid.to_string())
+            .args(ids)
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| io::Error::new(error.kind(), format!("run {helper}: {error}")))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(io::Error::other(format!("map ids with {helper}: {} ({})", said.trim(), output.status)))
+    }
+}
+
+/// The ids that exist in this process's own user namespace: first and count.
+fn own_map(path: &str) -> Vec<(u32, u32)> {
+    let map = fs::read_to_string(path).unwrap_or_default();
+    let extent = |line: &str| {
+        let mut numbers = line.split_whitespace().map(str::parse::<u32>);
+        Some((numbers.next()?.ok()?, numbers.nth(1)?.ok()?))
+    };
+    map.lines().filter_map(extent).collect()
+}
+
+fn user_name(id: u32) -> Option<String> {
+    let id = id.to_string();
+    let accounts = fs::read_to_string("/etc/passwd").ok()?;
+    let mut lines = accounts.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    lines
+        .find(|fields| fields.get(2) == Some(&id.as_str()))
+        .and_then(|fields| fields.first().map(|name| (*name).into()))
+}
+
+/// The user's range in a file such as `/etc/subuid` (subuid(5)), and the helper that may map it.
+fn delegation(file: &str, names: &[String], helper: &str) -> Option<Delegation> {
+    let places = ["/usr/bin", "/bin", "/usr/sbin", "/usr/local/bin", "/run/wrappers/bin"];
+    let helper = places.iter().map(|place| Path::new(place).join(helper)).find(|path| path.is_file())?;
+    let (first, count) = range(&fs::read_to_string(file).ok()?, names)?;
+    Some(Delegation { first, count: count.min(RANGE - 1), helper })
+}
+
+fn range(file: &str, names: &[String]) -> Option<(u32, u32)> {
+    file.lines().find_map(|line| {
+        let mut fields = line.trim().split(':');
+        let name = fields.next()?;
+        let (first, count): (u32, u32) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        (names.iter().any(|own| own == name) && count > 0).then_some((first, count))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_a_range_by_name_or_id() {
+        let names = ["1000".to_owned(), "mia".to_owned()];
+        let file = "# comment\nmiami:1:2\n\nmia:100000:0\nbroken:x\nmia:165536:65536\n1000:5:6\n";
+        assert_eq!(range(file, &names), Some((165_536, 65_536)));
+        assert_eq!(range("1000:5:6", &names), Some((5, 6)));
+        assert_eq!(range("other:5:6", &names), None);
+    }
+
+    #[test]
+    fn the_last_range_ends_below_the_sign_bit() {
+        assert!(u64::from(FIRST) + u64::from(RANGES) * u64::from(RANGE) <= 1 << 31);
+    }
+}

@@ -1,0 +1,217 @@
+//! The role `sandbox`: a process of the host's, one per machine, which makes the namespaces, maps the users, and stays
+//! with init until the machine's end.
+//!
+//! It has one thread, and nothing in it is within a machine's reach. It ends when the endpoint does, and init ends when it
+//! does: by a signal on the parent's death, and by the end of the connection where that signal is missed.
+
+use super::{
+    boot,
+    identity::Identity,
+    kernel::{self, Side},
+    protocol::{self, Boot, Command, Go, Report, Request},
+    root::{self, told},
+};
+use crate::guest::init::End;
+use rustix::{
+    fs::{Mode, OFlags},
+    process::{
+        Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, geteuid, pidfd_open, pidfd_send_signal,
+        set_parent_process_death_signal, setsid, waitpid,
+    },
+};
+use std::{
+    fs, io,
+    os::fd::{AsFd, OwnedFd},
+    os::unix::fs::{DirBuilderExt, chown},
+    path::{Path, PathBuf},
+    process::exit,
+};
+
+/// What init's exit status says when it wants to be started again.
+const REBOOT: i32 = 64;
+/// Where on a machine's disk its files are; this directory belongs to the machine's root.
+const FILES: &str = "files";
+
+/// Runs the role; ends with the machine.
+pub fn main() -> ! {
+    exit(i32::from(run().is_err()))
+}
+
+fn run() -> io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    setsid()?;
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    rustix::process::chdir("/")?;
+    let endpoint = take_stdin()?;
+    // SAFETY: this process has one thread, so nobody reads the environment meanwhile.
+    unsafe { std::env::remove_var(super::ROLE_VARIABLE) };
+    let outcome = match protocol::receive::<Request>(&endpoint)? {
+        Some((Request::Boot(boot), _)) => keep(&boot, &endpoint),
+        Some((Request::Remove(disk), _)) => remove(&disk).map(|()| Report::PoweredOff),
+        // The endpoint died in between.
+        None => return Ok(()),
+    };
+    let report = outcome.unwrap_or_else(|error| Report::Failed(error.to_string()));
+    protocol::send(&endpoint, &report, &[])
+}
+
+/// The connection to the endpoint comes as standard input, since that is what a child process can be given.
+fn take_stdin() -> io::Result<OwnedFd> {
+    let connection = rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3)?;
+    rustix::stdio::dup2_stdin(rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)?;
+    Ok(connection)
+}
+
+fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
+    let files = boot.disk.join(FILES);
+    let identity = Identity::choose(&files, boot.first_id);
+    prepare(&files, &identity)?;
+    let (connection, theirs) = protocol::connection()?;
+    let init = match kernel::clone_into_namespaces().map_err(why_no_namespaces)? {
+        Side::Child => {
+            drop(connection);
+            exit(init_main(boot, &files, theirs, endpoint))
+        }
+        Side::Parent(init) => init,
+    };
+    drop(theirs);
+    let handle = pidfd_open(init, PidfdFlags::empty())?;
+    protocol::send(endpoint, &Report::Created, &[handle.as_fd()])?;
+
+    let released = release(init, &files, identity, &connection);
+    // From here on its end tells init that nothing more will come.
+    drop(connection);
+    let mut killed = released.is_err();
+    if killed {
+        pidfd_send_signal(&handle, Signal::KILL)?;
+    }
+    loop {
+        let [commanded, ended] = protocol::wait_readable([endpoint.as_fd(), handle.as_fd()])?;
+        if ended {
+            break;
+        }
+        if commanded {
+            let command = protocol::receive::<Command>(endpoint)?.map_or(Command::Kill, |(command, _)| command);
+            let signal = if command == Command::Kill { Signal::KILL } else { Signal::TERM };
+            killed |= command == Command::Kill;
+            pidfd_send_signal(&handle, signal)?;
+            if killed {
+                break;
+            }
+        }
+    }
+    // Returns once every process of the machine is gone.
+    let (_, status) = waitpid(Some(init), WaitOptions::empty())?.ok_or(io::ErrorKind::NotFound)?;
+    released?;
+    Ok(if killed { Report::PoweredOff } else { meaning(status) })
+}
+
+/// What init's end says, see reboot(2) for that of a pid namespace.
+fn meaning(status: WaitStatus) -> Report {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(0), _) | (_, Some(libc::SIGINT)) => Report::PoweredOff,
+        (Some(REBOOT), _) | (_, Some(libc::SIGHUP)) => Report::Rebooting,
+        (Some(code), _) => Report::Failed(format!("run the machine: its init ended with exit status {code}")),
+        (_, Some(libc::SIGKILL)) => {
+            Report::Failed("run the machine: its init was killed from outside, or for lack of memory".into())
+        }
+        (_, signal) => Report::Failed(format!("run the machine: its init was ended by signal {}", signal.unwrap_or(0))),
+    }
+}
+
+fn init_main(boot: &Boot, files: &Path, keeper: OwnedFd, endpoint: &OwnedFd) -> i32 {
+    match boot::run(boot, files, keeper, endpoint) {
+        Ok(End::PowerOff) => 0,
+        Ok(End::Reboot) => REBOOT,
+        Err(error) => {
+            // If the endpoint is gone as well, there is nobody left to be told.
+            let _ = protocol::send(endpoint, &Report::Failed(error.to_string()), &[]);
+            1
+        }
+    }
+}
+
+/// Makes the directory that belongs to the machine's root.
+fn prepare(files: &Path, identity: &Identity) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(0o755).create(files) {
+        Ok(()) if geteuid().is_root() => {
+            let (user, group) = identity.root();
+            chown(files, Some(user), Some(group)).map_err(told("give away", files.display()))
+        }
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(told("make", files.display())(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Maps init's users and lets it go on.
+fn release(init: Pid, files: &Path, identity: Identity, connection: &OwnedFd) -> io::Result<()> {
+    identity.apply(init)?;
+    let mut notes = Vec::new();
+    if identity == Identity::Single {
+        notes.push("root is the only user: install newuidmap (package uidmap) and give the user a range in /etc/subuid for more".into());
+    }
+    let trees = if geteuid().is_root() { trees(init, files, &identity, &mut notes)? } else { Vec::new() };
+    let (paths, trees): (Vec<_>, Vec<_>) = trees.into_iter().unzip();
+    let beside: Vec<_> = trees.iter().map(AsFd::as_fd).collect();
+    protocol::send(connection, &Go { users: identity.users(), trees: paths, notes }, &beside)
+}
+
+/// What only the host's root can hand to a machine: its disk, which lies behind directories of the host's root, and the
+/// system directories with their owners mapped.
+fn trees(init: Pid, files: &Path, identity: &Identity, notes: &mut Vec<String>) -> io::Result<Vec<(PathBuf, OwnedFd)>> {
+    let mut trees = vec![(files.to_owned(), root::tree(files)?)];
+    if !matches!(identity, Identity::Range(_)) {
+        return Ok(trees);
+    }
+    let path = format!("/proc/{}/ns/user", init.as_raw_pid());
+    let namespace =
+        rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(told("open", path))?;
+    for layer in root::layers() {
+        let tree = root::tree(&layer)?;
+        match kernel::map_owners(&tree, &namespace) {
+            Ok(()) => trees.push((layer, tree)),
+            Err(error) => notes
+                .push(format!("files below {} belong to nobody: failed to map their owners: {error}", layer.display())),
+        }
+    }
+    Ok(trees)
+}
+
+fn why_no_namespaces(error: io::Error) -> io::Error {
+    let setting = |path: &str| fs::read_to_string(path).ok().map(|value| value.trim().to_owned());
+    let advice = if setting("/proc/sys/kernel/unprivileged_userns_clone").as_deref() == Some("0") {
+        "set kernel.unprivileged_userns_clone=1 (sysctl)"
+    } else if setting("/proc/sys/user/max_user_namespaces").as_deref() == Some("0") {
+        "raise user.max_user_namespaces (sysctl)"
+    } else {
+        "a container's seccomp profile may forbid it (`--security-opt seccomp=unconfined`)"
+    };
+    io::Error::new(error.kind(), format!("make user, mount and other namespaces: {error}; {advice}"))
+}
+
+/// Removes a disk from within a user namespace like the one in which it was written.
+fn remove(disk: &Path) -> io::Result<()> {
+    let identity = Identity::choose(&disk.join(FILES), 0);
+    let (connection, theirs) = protocol::connection()?;
+    let child = match kernel::clone_into_namespaces().map_err(why_no_namespaces)? {
+        Side::Child => {
+            drop(connection);
+            let go = protocol::receive::<Go>(&theirs).ok().flatten();
+            let removed = if go.is_some() { fs::remove_dir_all(disk) } else { Err(io::ErrorKind::NotConnected.into()) };
+            exit(removed.err().map_or(0, |error| error.raw_os_error().unwrap_or(libc::EIO)))
+        }
+        Side::Parent(child) => child,
+    };
+    drop(theirs);
+    let applied = identity.apply(child).and_then(|()| {
+        protocol::send(&connection, &Go { users: identity.users(), trees: Vec::new(), notes: Vec::new() }, &[])
+    });
+    drop(connection);
+    let (_, status) = waitpid(Some(child), WaitOptions::empty())?.ok_or(io::ErrorKind::NotFound)?;
+    applied?;
+    match status.exit_status() {
+        Some(0) => Ok(()),
+        Some(code) => Err(told("remove", disk.display())(io::Error::from_raw_os_error(code))),
+        None => Err(told("remove", disk.display())(io::Error::other("the process that does it was killed"))),
+    }
+}

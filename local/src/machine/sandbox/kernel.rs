@@ -1,0 +1,99 @@
+//! System calls that no library wraps, each behind a safe function.
+
+use rustix::process::Pid;
+use std::{
+    ffi::CStr,
+    io,
+    mem::{size_of, zeroed},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+};
+
+/// The calling process's side after [`clone_into_namespaces`].
+pub enum Side {
+    /// It goes on as before, and has this child.
+    Parent(Pid),
+    /// It is the child.
+    Child,
+}
+
+/// Forks into namespaces of its own: user, mount, pid, ipc, uts, net, cgroup. The child is process 1 of the pid namespace.
+///
+/// The process must have one thread only.
+pub fn clone_into_namespaces() -> io::Result<Side> {
+    let flags = libc::CLONE_NEWUSER
+        | libc::CLONE_NEWNS
+        | libc::CLONE_NEWPID
+        | libc::CLONE_NEWIPC
+        | libc::CLONE_NEWUTS
+        | libc::CLONE_NEWNET
+        | libc::CLONE_NEWCGROUP
+        | libc::SIGCHLD;
+    // SAFETY: without CLONE_VM and without a new stack this is fork(2): the child has a copy of all memory. The process
+    // has one thread, so no lock is held by a thread that the child lacks.
+    side(unsafe { libc::syscall(libc::SYS_clone, libc::c_long::from(flags), 0usize, 0usize, 0usize, 0usize) })
+}
+
+fn side(result: libc::c_long) -> io::Result<Side> {
+    match i32::try_from(result) {
+        Ok(0) => Ok(Side::Child),
+        Ok(pid) if pid > 0 => Ok(Pid::from_raw(pid).map_or(Side::Child, Side::Parent)),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Maps the owners of all files of a detached mount as the user namespace maps ids (mount_setattr(2)).
+pub fn map_owners(mount: impl AsFd, user_namespace: impl AsFd) -> io::Result<()> {
+    // SAFETY: the structure is plain data for which zeroes are valid.
+    let mut attributes: libc::mount_attr = unsafe { zeroed() };
+    attributes.attr_set = libc::MOUNT_ATTR_IDMAP;
+    attributes.userns_fd = user_namespace.as_fd().as_raw_fd() as u64;
+    // SAFETY: all pointers are valid for the call, and the size is the structure's.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_fd().as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    check(result)
+}
+
+/// Makes an opened `/dev/net/tun` a TAP device of that name, which carries bare Ethernet frames.
+pub fn make_tap(device: &OwnedFd, name: &CStr) -> io::Result<()> {
+    // SAFETY: the structure is plain data for which zeroes are valid.
+    let mut request: libc::ifreq = unsafe { zeroed() };
+    if name.to_bytes().len() >= request.ifr_name.len() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(name.to_bytes()) {
+        *to = from.cast_signed() as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as libc::c_short;
+    // SAFETY: TUNSETIFF takes a pointer to such a structure, which lives through the call.
+    check(unsafe { libc::ioctl(device.as_raw_fd(), libc::TUNSETIFF, &raw mut request) }.into())
+}
+
+/// Leaves the session keyring that was inherited for an empty one.
+pub fn join_new_keyring() -> io::Result<()> {
+    // SAFETY: a null pointer asks for a keyring without a name.
+    check(unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, 0usize) })
+}
+
+/// Closes all descriptors from this number on but one: the process must not use any of them afterwards.
+pub fn close_all_from(first: u32, but: BorrowedFd<'_>) -> io::Result<()> {
+    let but = but.as_raw_fd().cast_unsigned();
+    for (first, last) in [(first, but.saturating_sub(1)), (but.saturating_add(1), u32::MAX)] {
+        if first <= last {
+            // SAFETY: no pointers are passed; what is closed is not used again, as the caller promises.
+            check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })?;
+        }
+    }
+    Ok(())
+}
+
+fn check(result: libc::c_long) -> io::Result<()> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -1,0 +1,313 @@
+//! `sandbox`: a machine of Linux namespaces over the host's system directories. It boots in milliseconds and needs nothing
+//! to be installed.
+//!
+//! A machine is three processes of this very executable: its [`keeper`] on the host, its init ([`crate::guest::init`]) as
+//! process 1 in namespaces of its own, and the agent, init's child. Its root directory is its own, with the host's `/usr`
+//! and the like under a writable layer ([`root`]); its users are its own ([`identity`]); its network is a TAP device per
+//! NIC ([`interfaces`]), whose other end is plugged into the switch.
+//!
+//! When the endpoint ends, however it ends, so do its machines, and a machine leaves nothing but its disk: all its mounts
+//! and interfaces live in its namespaces.
+//!
+//! What this isn't: a kernel, a boot loader or a service manager of its own, nor an imitation of one.
+
+mod boot;
+mod identity;
+mod interfaces;
+mod keeper;
+mod kernel;
+mod protocol;
+mod root;
+mod system_files;
+
+use super::{Event, Hypervisor, Machine, Specification};
+use crate::network::{Nic, Switch};
+use protocol::{Boot, Command, Interface, Report, Request};
+use rustix::process::geteuid;
+use std::{
+    collections::BTreeSet,
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    io::{self, Read},
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+    process::{Child, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// Names the role that a process of this executable is to play.
+pub const ROLE_VARIABLE: &str = "EC2_LOCAL_ROLE";
+/// The role of a machine's keeper.
+pub const ROLE: &str = "sandbox";
+
+/// How a NIC is plugged in: what is returned unplugs it on drop.
+type Plug = dyn Fn(Nic, OwnedFd) -> Box<dyn Send> + Send + Sync;
+
+/// Starts machines of namespaces.
+#[derive(Clone)]
+pub struct Sandbox {
+    plug: Arc<Plug>,
+    ranges: Arc<Mutex<BTreeSet<u32>>>,
+    program: Option<Vec<String>>,
+}
+
+impl Sandbox {
+    /// Machines whose NICs are plugged into this switch.
+    #[must_use]
+    pub fn new(switch: Switch) -> Self {
+        Self::with_plug(move |nic, frames| Box::new(switch.attach(nic, frames)))
+    }
+
+    /// Machines whose NICs are plugged in by this function; what it returns unplugs the NIC on drop. It is given a TAP
+    /// device's descriptor, non-blocking, as [`Switch::attach`] wants it.
+    #[must_use]
+    pub fn with_plug(plug: impl Fn(Nic, OwnedFd) -> Box<dyn Send> + Send + Sync + 'static) -> Self {
+        Self { plug: Arc::new(plug), ranges: Arc::default(), program: None }
+    }
+
+    /// Runs a program of the machine's own, with its arguments, where the agent would run: no SSH server, no user data.
+    /// Its output goes to the console, and it is started again when it ends. Default: the agent.
+    #[must_use]
+    pub fn program(mut self, program: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.program = Some(program.into_iter().map(Into::into).collect());
+        self
+    }
+}
+
+impl Hypervisor for Sandbox {
+    fn start(
+        &self,
+        specification: Specification,
+        events: UnboundedSender<(String, Event)>,
+    ) -> io::Result<Box<dyn Machine>> {
+        let (control, keepers) = protocol::connection()?;
+        let control = Arc::new(control);
+        let range = Range::take(&self.ranges, &specification.instance);
+        // Sent before anybody can send a command, which must come after it.
+        protocol::send(&control, &Request::Boot(describe(&specification, &range, self.program.clone())), &[])?;
+        let running = Running { control: control.clone(), plug: self.plug.clone(), specification, range, events };
+        // A thread per machine: a process is told of its parent's death when the thread that started it ends, so this
+        // thread must live as long as the machine does, and not a moment longer.
+        thread::Builder::new()
+            .name("sandbox".into())
+            .stack_size(256 << 10)
+            .spawn(move || running.attend_until_gone(keepers))?;
+        Ok(Box::new(SandboxMachine { control }))
+    }
+}
+
+struct SandboxMachine {
+    control: Arc<OwnedFd>,
+}
+
+impl SandboxMachine {
+    fn command(&self, command: Command) {
+        // A machine that is gone needs no command.
+        let _ = protocol::send(&self.control, &command, &[]);
+    }
+}
+
+impl Machine for SandboxMachine {
+    fn power_off(&self) {
+        self.command(Command::PowerOff);
+    }
+
+    fn kill(&self) {
+        self.command(Command::Kill);
+    }
+}
+
+impl Drop for SandboxMachine {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn describe(specification: &Specification, range: &Range, program: Option<Vec<String>>) -> Boot {
+    let interface = |nic: &Nic| Interface {
+        mac: nic.mac,
+        addresses: nic.addresses.clone(),
+        subnet: nic.subnet.0,
+        prefix: nic.subnet.1,
+    };
+    Boot {
+        disk: specification.disk.clone(),
+        hostname: specification.hostname.clone(),
+        login_user: specification.login_user.clone(),
+        interfaces: specification.nics.iter().map(interface).collect(),
+        boot_id: specification.boot_id.clone(),
+        first_id: range.first(),
+        program,
+    }
+}
+
+/// A machine as its thread sees it.
+struct Running {
+    control: Arc<OwnedFd>,
+    plug: Arc<Plug>,
+    specification: Specification,
+    range: Range,
+    events: UnboundedSender<(String, Event)>,
+}
+
+impl Running {
+    fn attend_until_gone(self, keepers: OwnedFd) {
+        let outcome = self.run(keepers).unwrap_or_else(|error| Event::Failed(error.to_string()));
+        let Self { specification, range, events, .. } = self;
+        drop(range);
+        // Nobody listens any more when the endpoint itself is ending.
+        let _ = events.send((specification.instance, outcome));
+    }
+
+    fn tell(&self, event: Event) {
+        let _ = self.events.send((self.specification.instance.clone(), event));
+    }
+
+    fn run(&self, keepers: OwnedFd) -> io::Result<Event> {
+        let mut keeper = start_keeper(keepers)?;
+        let result = self.attend(&mut keeper);
+        if result.is_err() {
+            // Its init dies with it.
+            keeper.kill()?;
+        }
+        keeper.wait()?;
+        result
+    }
+
+    /// Passes on what the machine says until nothing of it is left.
+    fn attend(&self, keeper: &mut Child) -> io::Result<Event> {
+        let mut console: Option<fs::File> = None;
+        let mut init: Option<OwnedFd> = None;
+        let mut plugged = Vec::new();
+        let mut outcome = None;
+        loop {
+            let [reported, written] = match &console {
+                Some(console) => protocol::wait_readable([self.control.as_fd(), console.as_fd()])?,
+                None => protocol::wait_readable([self.control.as_fd()]).map(|[reported]| [reported, false])?,
+            };
+            if written && !console.as_mut().is_some_and(|console| self.pass_on(console)) {
+                console = None;
+            }
+            if !reported {
+                continue;
+            }
+            let Some((report, descriptors)) = protocol::receive::<Report>(&*self.control)? else { break };
+            match report {
+                Report::Created => init = descriptors.into_iter().next(),
+                Report::Started => {
+                    let mut descriptors = descriptors.into_iter();
+                    console = descriptors.next().map(fs::File::from);
+                    for (nic, frames) in self.specification.nics.iter().zip(descriptors) {
+                        plugged.push((self.plug)(nic.clone(), frames));
+                    }
+                    self.tell(Event::Started);
+                }
+                // The first word on the end is the most precise one.
+                Report::PoweredOff => outcome = outcome.or(Some(Event::PoweredOff)),
+                Report::Rebooting => outcome = outcome.or(Some(Event::Rebooting)),
+                Report::Failed(why) => outcome = outcome.or(Some(Event::Failed(why))),
+            }
+        }
+        // The keeper reports after init's end. If it was killed itself, its init is about to die.
+        if let Some(init) = init {
+            protocol::wait_readable([init.as_fd()])?;
+        }
+        if let Some(mut console) = console {
+            self.pass_on(&mut console);
+        }
+        drop(plugged);
+        let status = keeper.wait()?;
+        Ok(outcome.unwrap_or_else(|| Event::Failed(format!("keep the machine running: its keeper ended ({status})"))))
+    }
+
+    /// Passes on what stands in the console; says whether more can come.
+    fn pass_on(&self, console: &mut fs::File) -> bool {
+        let mut text = vec![0; 64 << 10];
+        loop {
+            match console.read(&mut text) {
+                Ok(0) => return false,
+                Ok(length) => self.tell(Event::Console(text[..length].to_vec())),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+            }
+        }
+    }
+}
+
+/// Starts this executable again in the role of a keeper, which finds its connection on standard input.
+fn start_keeper(connection: OwnedFd) -> io::Result<Child> {
+    std::process::Command::new("/proc/self/exe")
+        .env_clear()
+        .env(ROLE_VARIABLE, ROLE)
+        .current_dir("/")
+        .stdin(Stdio::from(connection))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| io::Error::new(error.kind(), format!("start this executable again for a machine: {error}")))
+}
+
+/// Plays the role of a keeper, to the machine's end. To be called before the process has a second thread, when
+/// [`ROLE_VARIABLE`] is [`ROLE`].
+pub fn role_main() -> ! {
+    keeper::main()
+}
+
+/// Removes a machine's disk, with files in it that belong to the machine's users rather than to the endpoint's.
+///
+/// The machine must be off. Nothing is done if the disk doesn't exist.
+///
+/// # Errors
+///
+/// What failed to be removed, and why.
+pub fn remove_disk(disk: &Path) -> io::Result<()> {
+    if geteuid().is_root() || !disk.exists() {
+        return match fs::remove_dir_all(disk) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+    }
+    let disk = fs::canonicalize(disk)?;
+    let (control, keepers) = protocol::connection()?;
+    protocol::send(&control, &Request::Remove(disk), &[])?;
+    let mut keeper = start_keeper(keepers)?;
+    let report = protocol::receive::<Report>(&control)?;
+    let status = keeper.wait()?;
+    match report {
+        Some((Report::PoweredOff, _)) => Ok(()),
+        Some((Report::Failed(why), _)) => Err(io::Error::other(why)),
+        _ => Err(io::Error::other(format!("remove a machine's disk: the process that does it ended ({status})"))),
+    }
+}
+
+/// A machine's range of the host's user ids, free again on drop.
+struct Range {
+    taken: Arc<Mutex<BTreeSet<u32>>>,
+    number: u32,
+}
+
+impl Range {
+    /// Takes the range that follows from the instance's id, so that it is mostly the same on each start, or the next free one.
+    fn take(taken: &Arc<Mutex<BTreeSet<u32>>>, instance: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        instance.hash(&mut hasher);
+        let start = u32::try_from(hasher.finish() % u64::from(identity::RANGES)).unwrap_or(0);
+        let mut ranges = taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut candidates = (start..identity::RANGES).chain(0..start);
+        let number = candidates.find(|number| !ranges.contains(number)).unwrap_or(start);
+        ranges.insert(number);
+        Self { taken: taken.clone(), number }
+    }
+
+    fn first(&self) -> u32 {
+        identity::FIRST + self.number * identity::RANGE
+    }
+}
+
+impl Drop for Range {
+    fn drop(&mut self) {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
+    }
+}

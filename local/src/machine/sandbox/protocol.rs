@@ -1,0 +1,171 @@
+//! What the endpoint, a machine's keeper and its init say to each other: JSON messages on a SEQPACKET socket, with
+//! descriptors beside them.
+
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
+    net::{
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+        SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+    },
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::{
+    io::{self, IoSlice, IoSliceMut},
+    mem::MaybeUninit,
+    net::Ipv4Addr,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::PathBuf,
+};
+
+/// What the role is started for.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// Boot a machine and stay with it to its end.
+    Boot(Boot),
+    /// Remove a machine's disk, as whoever could have written to it.
+    Remove(PathBuf),
+}
+
+/// What a machine is made of, as it is told to its keeper.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Boot {
+    pub disk: PathBuf,
+    pub hostname: String,
+    pub login_user: String,
+    pub interfaces: Vec<Interface>,
+    pub boot_id: String,
+    /// The first of the host's user ids for this machine, where it may have a range of its own and its disk has none yet.
+    pub first_id: u32,
+    /// Run instead of the agent.
+    pub program: Option<Vec<String>>,
+}
+
+/// A network interface, seen from within.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Interface {
+    pub mac: [u8; 6],
+    pub addresses: Vec<Ipv4Addr>,
+    pub subnet: Ipv4Addr,
+    pub prefix: u8,
+}
+
+/// What the endpoint wants of a running machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    PowerOff,
+    Kill,
+}
+
+/// What keeper and init tell the endpoint.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Report {
+    /// The namespaces are made. Beside it: init's pidfd.
+    Created,
+    /// Init runs. Beside it: the console's reading end, then a TAP device per interface.
+    Started,
+    /// It is over: init ended by itself, or was ended by request.
+    PoweredOff,
+    /// It is over: somebody inside asked for a reboot.
+    Rebooting,
+    /// It is over, or never began.
+    Failed(String),
+}
+
+/// What the keeper gives init when it may go on.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Go {
+    /// How the guest's users are mapped.
+    pub users: Users,
+    /// The source of each descriptor beside this message: a detached mount on which host root's files are guest root's.
+    pub trees: Vec<PathBuf>,
+    /// What couldn't be had, in words for the console.
+    pub notes: Vec<String>,
+}
+
+/// How many users there are in a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Users {
+    /// The usual 65,536, or nearly.
+    Many,
+    /// Root alone.
+    RootOnly,
+}
+
+/// The most interfaces that fit beside one message.
+pub const MOST_DESCRIPTORS: usize = 64;
+const MOST_BYTES: usize = 128 << 10;
+
+/// Both ends of a connection.
+pub fn connection() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
+}
+
+/// Sends a message with descriptors beside it.
+pub fn send(socket: impl AsFd, message: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let bytes = serde_json::to_vec(message).map_err(io::Error::other)?;
+    if bytes.len() > MOST_BYTES || descriptors.len() > MOST_DESCRIPTORS {
+        return Err(io::Error::other("a message to or from a machine is too long"));
+    }
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut beside = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() {
+        beside.push(SendAncillaryMessage::ScmRights(descriptors));
+    }
+    sendmsg(socket, &[IoSlice::new(&bytes)], &mut beside, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Receives a message; `None` once the other side is gone.
+pub fn receive<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+    let mut bytes = vec![0; MOST_BYTES];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut beside = RecvAncillaryBuffer::new(&mut space);
+    let received = loop {
+        match recvmsg(&socket, &mut [IoSliceMut::new(&mut bytes)], &mut beside, RecvFlags::CMSG_CLOEXEC) {
+            Err(Errno::INTR) => {}
+            Err(Errno::CONNRESET) => return Ok(None),
+            other => break other?,
+        }
+    };
+    if received.bytes == 0 {
+        return Ok(None);
+    }
+    let message = serde_json::from_slice(&bytes[..received.bytes]).map_err(io::Error::other)?;
+    let descriptors = beside.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+        _ => None,
+    });
+    Ok(Some((message, descriptors.flatten().collect())))
+}
+
+/// Waits until one of the descriptors can be read, or has no other end any more; says which can.
+pub fn wait_readable<const N: usize>(descriptors: [BorrowedFd<'_>; N]) -> io::Result<[bool; N]> {
+    let mut polled = descriptors.map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN));
+    loop {
+        match poll(&mut polled, None) {
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) => return Ok(polled.each_ref().map(|polled| !polled.revents().is_empty())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_keep_their_bounds_and_descriptors() {
+        let (here, there) = connection().unwrap();
+        send(&here, &Command::PowerOff, &[]).unwrap();
+        send(&here, &Report::Started, &[here.as_fd(), there.as_fd()]).unwrap();
+        drop(here);
+        let (command, none) = receive::<Command>(&there).unwrap().unwrap();
+        assert_eq!((command, none.len()), (Command::PowerOff, 0));
+        let (_, two) = receive::<Report>(&there).unwrap().unwrap();
+        assert_eq!(two.len(), 2);
+        drop(two);
+        assert!(receive::<Report>(&there).unwrap().is_none());
+    }
+}

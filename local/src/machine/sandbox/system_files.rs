@@ -1,0 +1,287 @@
+//! The machine's own files: an `/etc` that is generated, with what programs need of the host's, and empty homes.
+//!
+//! Generated at the first boot only; from then on they are the machine's to change. What is taken from the host stands in
+//! a list; whatever isn't there, or isn't readable for all, stays outside.
+
+use super::{
+    protocol::{Interface, Users},
+    root::told,
+};
+use std::{
+    fmt::Write as _,
+    fs, io,
+    net::Ipv4Addr,
+    os::unix::fs::{PermissionsExt, chown, symlink},
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// What the files are made from.
+pub struct Settings<'a> {
+    /// The host name.
+    pub hostname: &'a str,
+    /// The user that logs in.
+    pub login_user: &'a str,
+    /// The network interfaces.
+    pub interfaces: &'a [Interface],
+}
+
+/// The first id of people rather than of services (login.defs(5), `UID_MIN`).
+const PEOPLE: u32 = 1000;
+const NOBODY: u32 = 65534;
+/// Written last: without it the files are made again.
+const MARK: &str = "var/lib/ec2-local/generated";
+
+/// What programs need of the host's `/etc` to work: nothing that holds a secret, a name or an address.
+const FROM_HOST: &[&str] = &[
+    "alternatives",
+    "bash.bashrc",
+    "ca-certificates",
+    "ca-certificates.conf",
+    "crypto-policies",
+    "debian_version",
+    "dpkg",
+    "fedora-release",
+    "fonts",
+    "gai.conf",
+    "host.conf",
+    "inputrc",
+    "issue",
+    "java-11-openjdk",
+    "java-17-openjdk",
+    "java-21-openjdk",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "libaudit.conf",
+    "locale.alias",
+    "locale.conf",
+    "localtime",
+    "login.defs",
+    "lsb-release",
+    "magic",
+    "magic.mime",
+    "mime.types",
+    "mke2fs.conf",
+    "netconfig",
+    "networks",
+    "os-release",
+    "perl",
+    "pki/ca-trust",
+    "pki/tls/cert.pem",
+    "pki/tls/certs",
+    "protocols",
+    "python3",
+    "redhat-release",
+    "rpc",
+    "rpm",
+    "services",
+    "shells",
+    "ssl/cert.pem",
+    "ssl/certs",
+    "ssl/openssl.cnf",
+    "system-release",
+    "terminfo",
+    "timezone",
+    "vim",
+    "xattr.conf",
+];
+
+/// Generates the files below a root directory unless they are there; says whether it did.
+pub fn generate(root: &Path, settings: &Settings<'_>, users: Users) -> io::Result<bool> {
+    if root.join(MARK).exists() {
+        return Ok(false);
+    }
+    directories(root)?;
+    for name in FROM_HOST {
+        let from = Path::new("/etc").join(name);
+        copy(&from, &root.join("etc").join(name)).map_err(told("copy", from.display()))?;
+    }
+    accounts(root, settings, users)?;
+    texts(root, settings)?;
+    write(root, MARK, "", 0o600)?;
+    Ok(true)
+}
+
+fn directories(root: &Path) -> io::Result<()> {
+    for (path, mode) in [
+        ("boot", 0o755),
+        ("etc", 0o755),
+        ("etc/pki", 0o755),
+        ("etc/profile.d", 0o755),
+        ("etc/skel", 0o755),
+        ("etc/ssh", 0o755),
+        ("etc/ssl", 0o755),
+        ("home", 0o755),
+        ("media", 0o755),
+        ("mnt", 0o755),
+        ("opt", 0o755),
+        ("root", 0o700),
+        ("srv", 0o755),
+        ("var/cache", 0o755),
+        ("var/lib/misc", 0o755),
+        ("var/lib/ec2-local", 0o700),
+        ("var/local", 0o755),
+        ("var/log", 0o755),
+        ("var/mail", 0o1777),
+        ("var/opt", 0o755),
+        ("var/spool", 0o755),
+        ("var/tmp", 0o1777),
+    ] {
+        let path = root.join(path);
+        fs::create_dir_all(&path).map_err(told("make", path.display()))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(told("make", path.display()))?;
+    }
+    link("/run", &root.join("var/run"))?;
+    link("/run/lock", &root.join("var/lock"))?;
+    link("../proc/self/mounts", &root.join("etc/mtab"))
+}
+
+fn accounts(root: &Path, settings: &Settings<'_>, users: Users) -> io::Result<()> {
+    let login = settings.login_user;
+    let shell = if Path::new("/bin/bash").exists() { "/bin/bash" } else { "/bin/sh" };
+    let today = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 86_400);
+    // Where root is alone, the user that logs in is root under another name.
+    let (id, has_login) = (if users == Users::Many { PEOPLE } else { 0 }, login != "root");
+
+    let mut passwd = format!("root:x:0:0:root:/root:{shell}\n");
+    let mut shadow = format!("root:*:{today}:0:99999:7:::\n");
+    for fields in services("/etc/passwd", 7, &["root", login]) {
+        let _ = writeln!(passwd, "{}", fields.join(":"));
+        let _ = writeln!(shadow, "{}:*:{today}:0:99999:7:::", fields[0]);
+    }
+    let mut group = String::from("root:x:0:\n");
+    let mut gshadow = String::from("root:*::\n");
+    for fields in services("/etc/group", 4, &["root", login]) {
+        let administers = matches!(fields[0].as_str(), "adm" | "sudo" | "wheel");
+        let member = if administers && has_login { login } else { "" };
+        let _ = writeln!(group, "{}:x:{}:{member}", fields[0], fields[2]);
+        let _ = writeln!(gshadow, "{}:*::{member}", fields[0]);
+    }
+    if has_login {
+        let _ = writeln!(passwd, "{login}:x:{id}:{id}:{login}:/home/{login}:{shell}");
+        let _ = writeln!(shadow, "{login}:!:{today}:0:99999:7:::");
+        let _ = writeln!(group, "{login}:x:{id}:");
+        let _ = writeln!(gshadow, "{login}:!::");
+        let home = root.join("home").join(login);
+        fs::create_dir_all(&home).map_err(told("make", home.display()))?;
+        fs::set_permissions(&home, fs::Permissions::from_mode(0o750))?;
+        chown(&home, Some(id), Some(id)).map_err(told("give away", home.display()))?;
+    }
+    write(root, "etc/passwd", &passwd, 0o644)?;
+    write(root, "etc/shadow", &shadow, 0o600)?;
+    write(root, "etc/group", &group, 0o644)?;
+    write(root, "etc/gshadow", &gshadow, 0o600)
+}
+
+/// The host's accounts of services, so that its programs find those they run as; people's stay outside.
+fn services(file: &str, fields: usize, except: &[&str]) -> Vec<Vec<String>> {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let split = text.lines().map(|line| line.split(':').map(str::to_owned).collect::<Vec<_>>());
+    split
+        .filter(|line| {
+            let id = line.get(2).and_then(|id| id.parse().ok());
+            line.len() == fields
+                && !except.contains(&line[0].as_str())
+                && id.is_some_and(|id: u32| (1..PEOPLE).contains(&id) || id == NOBODY)
+        })
+        .map(|mut line| {
+            if let Some(password) = line.get_mut(1) {
+                "x".clone_into(password);
+            }
+            line
+        })
+        .collect()
+}
+
+fn texts(root: &Path, settings: &Settings<'_>) -> io::Result<()> {
+    let hostname = settings.hostname;
+    let short = hostname.split('.').next().unwrap_or(hostname);
+    let names = if short == hostname { hostname.to_owned() } else { format!("{hostname} {short}") };
+    let primary = settings.interfaces.first();
+    let mut hosts = String::from("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n");
+    if let Some(address) = primary.and_then(|interface| interface.addresses.first()) {
+        let _ = writeln!(hosts, "{address} {names}");
+    }
+    let mut resolv = String::from("options timeout:1 attempts:2\n");
+    if let Some(interface) = primary {
+        // EC2's resolver, which answers at the subnet's third address as well as at the VPC's, see
+        // <https://docs.aws.amazon.com/vpc/latest/userguide/subnet-sizing.html>.
+        let resolver = Ipv4Addr::from(u32::from(interface.subnet).wrapping_add(2));
+        let _ = writeln!(resolv, "nameserver {resolver}");
+    }
+    if let Some((_, domain)) = hostname.split_once('.') {
+        let _ = writeln!(resolv, "search {domain}");
+    }
+    let machine_id = getrandom::u64().and_then(|high| Ok(format!("{high:016x}{:016x}\n", getrandom::u64()?)));
+    let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let profile = format!(
+        "export {path}\nif [ -n \"$BASH_VERSION\" ] && [ -f /etc/bash.bashrc ]; then . /etc/bash.bashrc; fi\n\
+         for file in /etc/profile.d/*.sh; do if [ -r \"$file\" ]; then . \"$file\"; fi; done\nunset file\n"
+    );
+    write(root, "etc/hostname", &format!("{hostname}\n"), 0o644)?;
+    write(root, "etc/hosts", &hosts, 0o644)?;
+    write(root, "etc/resolv.conf", &resolv, 0o644)?;
+    write(root, "etc/machine-id", &machine_id.map_err(io::Error::other)?, 0o444)?;
+    write(root, "etc/environment", &format!("{path}\n"), 0o644)?;
+    write(root, "etc/profile", &profile, 0o644)?;
+    write(root, "etc/fstab", "", 0o644)?;
+    let databases = "passwd: files\ngroup: files\nshadow: files\ngshadow: files\nhosts: files dns\nnetworks: files\n\
+                     protocols: files\nservices: files\nethers: files\nrpc: files\n";
+    write(root, "etc/nsswitch.conf", databases, 0o644)
+}
+
+fn write(root: &Path, path: &str, text: &str, mode: u32) -> io::Result<()> {
+    let path = root.join(path);
+    // A link that the host's files brought must not be written through.
+    if path.is_symlink() {
+        fs::remove_file(&path).map_err(told("replace", path.display()))?;
+    }
+    fs::write(&path, text).map_err(told("write", path.display()))?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(told("write", path.display()))
+}
+
+/// Copies a file, link or directory, as far as it is there and all may read it.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let Ok(found) = from.symlink_metadata() else { return Ok(()) };
+    let mode = found.permissions().mode() & 0o7777;
+    if found.is_symlink() {
+        let target = fs::read_link(from)?;
+        // A link that leads to a part of the host that machines don't see is followed instead.
+        let resolved = from.canonicalize().unwrap_or_default();
+        if resolved.starts_with("/usr") || resolved.starts_with("/etc") || resolved.as_os_str().is_empty() {
+            return link(&target.to_string_lossy(), to);
+        }
+        return if resolved.is_file() { copy(&resolved, to) } else { Ok(()) };
+    }
+    if mode & 0o004 == 0 {
+        return Ok(());
+    }
+    if found.is_dir() {
+        let entries: Vec<PathBuf> = fs::read_dir(from)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+        fs::create_dir_all(to)?;
+        for entry in entries {
+            if let Some(name) = entry.file_name() {
+                copy(&entry, &to.join(name))?;
+            }
+        }
+    } else if found.is_file() {
+        if let Some(parent) = to.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(to, fs::read(from)?)?;
+    } else {
+        return Ok(());
+    }
+    fs::set_permissions(to, fs::Permissions::from_mode(mode & 0o755))
+}
+
+fn link(target: &str, at: &Path) -> io::Result<()> {
+    if at.is_symlink() || at.exists() {
+        return Ok(());
+    }
+    if let Some(parent) = at.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    symlink(target, at).map_err(told("make the link", at.display()))
+}
