@@ -2,14 +2,53 @@
 //!
 //! Every NIC is a port that carries Ethernet frames; nothing here touches the host's routes, bridges or firewall.
 //!
+//! | file | what it is for |
+//! |---|---|
+//! | `engine` | the one thread: waits for ports, flows and commands, and moves what is ready |
+//! | `port` | frames in and out of a descriptor |
+//! | `router` | what becomes of a frame: pure, without I/O |
+//! | `frame` | the frames that the switch itself makes: ARP, ICMP, UDP |
+//! | `stack` | the TCP of one NIC towards everything that is no machine |
+//! | `flow` | one TCP connection of a machine, joined to a stream of the host |
+//! | `services` | the thread that answers machines: names and metadata, which may take a while |
+//! | `opening` | a connection that a machine has not answered yet |
+//! | `wire` | what a stack takes for its network device |
+//! | `watched` | a descriptor that an epoll instance watches while it is held |
+//! | `dns` | the names of a VPC |
+//! | `metadata` | the metadata service, version 1 and 2 |
+//!
+//! A machine that is reached from the host sees the connection come from 203.0.113.0/24 (TEST-NET-3, RFC 5737), as if
+//! from the internet.
+//!
 //! What this room isn't: a holder of state. Which NIC has which address, and what its metadata is, it is told.
 
+mod dns;
+mod engine;
+mod flow;
+mod frame;
+mod metadata;
+mod opening;
+mod port;
+mod router;
+mod services;
+mod stack;
+mod watched;
+mod wire;
+
+use engine::{Command, Engine};
+use opening::Outcome;
 use std::{
     io,
     net::Ipv4Addr,
     os::{fd::OwnedFd, unix::net::UnixStream},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    time::Duration,
 };
+use tokio::sync::oneshot;
 
 /// What the switch must know of a network interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +73,8 @@ pub struct Metadata {
     /// `HttpTokens=required`: version 2 only.
     pub token_required: bool,
     /// What stands below `/latest/`: full path (`meta-data/placement/region`, `dynamic/instance-identity/document`) to content.
-    /// Listings are derived from the paths. Slashes within a name don't occur.
+    /// Listings are derived from the paths. Slashes within a name don't occur. `meta-data/public-keys/0/key-name` names
+    /// the key pair in the listing of keys (`0=name`), and isn't served; without it the key's comment does.
     pub tree: Vec<(String, String)>,
     /// `/latest/user-data`; answered with 404 if absent.
     pub user_data: Option<Vec<u8>>,
@@ -46,29 +86,141 @@ pub trait MetadataSource: Send + Sync + 'static {
     fn metadata(&self, nic: &str) -> Option<Metadata>;
 }
 
-/// The switch of an endpoint; a handle, cheap to clone.
+/// How long [`Switch::connect`] and [`Switch::open`] wait for a machine that doesn't answer.
+pub const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The switch of an endpoint; a handle, cheap to clone. Its threads end with the last handle, and whatever is plugged in
+/// is unplugged then.
 #[derive(Clone)]
-pub struct Switch {}
+pub struct Switch {
+    shared: Arc<Shared>,
+}
 
 impl Switch {
-    /// Starts the switch's thread.
-    pub fn start(_metadata: Arc<dyn MetadataSource>) -> io::Result<Self> {
-        Err(io::Error::other("the switch is not built yet"))
+    /// Starts the switch's threads: one that moves frames, one that answers for names and metadata.
+    ///
+    /// # Errors
+    /// If the system refuses a thread or a descriptor.
+    pub fn start(metadata: Arc<dyn MetadataSource>) -> io::Result<Self> {
+        let wake = engine::waker()?;
+        let (commands, inbox) = mpsc::channel();
+        let ids = Arc::new(AtomicU64::new(1));
+        let shared = Arc::new(Shared { commands, wake: wake.try_clone()?, ids: Arc::clone(&ids) });
+        let services = services::start(metadata, Arc::downgrade(&shared))?;
+        Engine::start(wake, inbox, services, ids)?;
+        Ok(Self { shared })
     }
 
     /// Plugs in a NIC. `frames` is a TAP device's descriptor (`IFF_NO_PI`, no offloads): one frame a read, one a write.
-    /// The NIC is unplugged when the returned value is dropped.
-    pub fn attach(&self, _nic: Nic, _frames: OwnedFd) -> Attached {
-        Attached {}
+    /// The NIC is unplugged when the returned value is dropped, or when a NIC of the same id is plugged in.
+    pub fn attach(&self, nic: Nic, frames: OwnedFd) -> Attached {
+        let id = self.shared.next_id();
+        self.shared.send(Command::Attach { id, nic, frames });
+        Attached { shared: Arc::clone(&self.shared), id }
     }
 
     /// Connects to a TCP port of a machine, from outside: returns once the machine has accepted; from then on what is
     /// written to the other end of `host` is sent to the machine, and the other way round, half-closes too.
-    pub async fn connect(&self, _nic: &str, _port: u16, _host: UnixStream) -> io::Result<()> {
-        Err(io::Error::other("the switch is not built yet"))
+    ///
+    /// # Errors
+    /// As [`Switch::open`].
+    pub async fn connect(&self, nic: &str, port: u16, host: UnixStream) -> io::Result<()> {
+        self.open(nic, port).await.map(|connection| connection.join(host))
+    }
+
+    /// Connects to a TCP port of a machine, from outside, as far as that the machine has accepted. Nothing is read or
+    /// written until the connection is joined to a stream, so whoever has to say "ok" first can do so in between.
+    ///
+    /// Dropping the future gives the attempt up.
+    ///
+    /// # Errors
+    /// `ConnectionRefused` if nothing listens on the port, `TimedOut` if the machine doesn't answer for
+    /// [`CONNECT_DEADLINE`] (it is tried again every few milliseconds at first, so a booting machine is reached soon),
+    /// `NotConnected` if no such NIC is plugged in, or it is unplugged meanwhile.
+    pub async fn open(&self, nic: &str, port: u16) -> io::Result<Connection> {
+        let (done, outcome) = oneshot::channel();
+        let connection = Connection { shared: Arc::clone(&self.shared), id: self.shared.next_id() };
+        self.shared.send(Command::Open { id: connection.id, nic: nic.to_owned(), port, outcome: Outcome(done) });
+        match outcome.await {
+            Ok(Ok(())) => Ok(connection),
+            Ok(Err(kind)) => Err(io::Error::new(kind, describe(kind, nic, port))),
+            Err(_) => {
+                Err(io::Error::new(io::ErrorKind::NotConnected, describe(io::ErrorKind::NotConnected, nic, port)))
+            }
+        }
+    }
+}
+
+/// Why a machine could not be reached, in words that fit "failed to {…}".
+fn describe(kind: io::ErrorKind, nic: &str, port: u16) -> String {
+    let reason = match kind {
+        io::ErrorKind::ConnectionRefused => "nothing listens there, or no longer".to_owned(),
+        io::ErrorKind::TimedOut => format!("no answer for {} s; is the machine up?", CONNECT_DEADLINE.as_secs()),
+        io::ErrorKind::NotConnected => "it is not plugged in; is the machine running?".to_owned(),
+        other => other.to_string(),
+    };
+    format!("connect to port {port} of {nic}: {reason}")
+}
+
+/// A connection that a machine has accepted, and that isn't joined to a stream yet.
+#[must_use = "the connection is reset on drop"]
+pub struct Connection {
+    shared: Arc<Shared>,
+    id: u64,
+}
+
+impl Connection {
+    /// From now on what is written to the other end of `host` is sent to the machine, and the other way round,
+    /// half-closes too.
+    pub fn join(self, host: UnixStream) {
+        self.shared.send(Command::Join { id: self.id, host: host.into() });
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // The engine ignores it for a connection that was joined.
+        self.shared.send(Command::Abandon { id: self.id });
     }
 }
 
 /// A NIC that is plugged in.
 #[must_use = "the NIC is unplugged on drop"]
-pub struct Attached {}
+pub struct Attached {
+    shared: Arc<Shared>,
+    id: u64,
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.shared.send(Command::Detach { id: self.id });
+    }
+}
+
+/// What all handles of a switch have in common.
+struct Shared {
+    commands: mpsc::Sender<Command>,
+    wake: OwnedFd,
+    ids: Arc<AtomicU64>,
+}
+
+impl Shared {
+    /// An id for a port or a flow, never given twice.
+    fn next_id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Hands a command to the engine. If that has ended there is nothing left to command, and whoever waits for an
+    /// answer learns it from the dropped channel.
+    fn send(&self, command: Command) {
+        if self.commands.send(command).is_ok() {
+            engine::wake(&self.wake);
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.send(Command::Stop);
+    }
+}

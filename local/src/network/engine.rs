@@ -1,0 +1,368 @@
+//! The one thread of the switch: waits for ports, flows and commands, and moves what is ready.
+//!
+//! It sleeps until something happens or is due; an idle switch takes no time.
+
+use super::{
+    Nic,
+    flow::Readiness,
+    opening::Outcome,
+    port::{Port, Received},
+    router::{self, METADATA, Neighbours, Verdict},
+    services::{Request, Services},
+    stack::Stack,
+    watched::Watched,
+};
+use rustix::{
+    buffer::spare_capacity,
+    event::{EventfdFlags, Timespec, epoll},
+    io::Errno,
+};
+use smoltcp::time::{Duration, Instant};
+use std::{
+    collections::{BTreeSet, HashMap},
+    io,
+    net::SocketAddrV4,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::Receiver,
+    },
+};
+
+/// What the engine is asked to do. Ports and flows bear ids that are never given twice.
+pub(super) enum Command {
+    /// Plug in a NIC.
+    Attach { id: u64, nic: Nic, frames: OwnedFd },
+    /// Unplug it.
+    Detach { id: u64 },
+    /// Ask a machine for a connection.
+    Open { id: u64, nic: String, port: u16, outcome: Outcome },
+    /// Join a connection to a stream.
+    Join { id: u64, host: OwnedFd },
+    /// Forget a connection that isn't joined.
+    Abandon { id: u64 },
+    /// Send a frame that a service made.
+    Send { port: u64, frame: Vec<u8> },
+    /// End.
+    Stop,
+}
+
+/// What the engine's thread is woken by.
+pub(super) fn waker() -> io::Result<OwnedFd> {
+    Ok(rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)
+}
+
+/// Wakes the engine's thread.
+pub(super) fn wake(waker: &OwnedFd) {
+    // It fails only when the count is full, and then the thread is awake.
+    let _ = rustix::io::write(waker, &1u64.to_ne_bytes());
+}
+
+/// The events of the waker; no port and no flow has this id.
+const WAKER: u64 = 0;
+/// How many frames a machine may send before others have their turn.
+const FRAMES: usize = 64;
+
+/// A NIC that is plugged in.
+struct Plugged {
+    nic: Nic,
+    port: Port,
+    stack: Stack,
+    /// Frames may wait in the port.
+    readable: bool,
+    due: Option<Instant>,
+}
+
+/// The state of the engine's thread.
+pub(super) struct Engine {
+    epoll: Arc<OwnedFd>,
+    waker: OwnedFd,
+    inbox: Receiver<Command>,
+    services: Services,
+    ids: Arc<AtomicU64>,
+    origin: std::time::Instant,
+    plugged: HashMap<u64, Plugged>,
+    nics: HashMap<String, u64>,
+    vpcs: HashMap<String, Neighbours>,
+    /// Whose a flow is.
+    owners: HashMap<u64, u64>,
+    /// Who has to be looked after in this turn.
+    touched: BTreeSet<u64>,
+    frame: Box<[u8]>,
+}
+
+impl Engine {
+    /// Starts the thread.
+    pub(super) fn start(
+        waker: OwnedFd,
+        inbox: Receiver<Command>,
+        services: Services,
+        ids: Arc<AtomicU64>,
+    ) -> io::Result<()> {
+        let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
+        epoll::add(&epoll, &waker, epoll::EventData::new_u64(WAKER), epoll::EventFlags::IN)?;
+        let engine = Self {
+            epoll,
+            waker,
+            inbox,
+            services,
+            ids,
+            origin: std::time::Instant::now(),
+            plugged: HashMap::new(),
+            nics: HashMap::new(),
+            vpcs: HashMap::new(),
+            owners: HashMap::new(),
+            touched: BTreeSet::new(),
+            // Larger than any frame, so that none is cut.
+            frame: vec![0; 64 * 1024].into_boxed_slice(),
+        };
+        std::thread::Builder::new().name("switch".to_owned()).spawn(move || engine.run())?;
+        Ok(())
+    }
+
+    fn run(mut self) {
+        let mut events = Vec::with_capacity(256);
+        loop {
+            match epoll::wait(&self.epoll, spare_capacity(&mut events), self.timeout().as_ref()) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => {
+                    tracing::error!(%error, "the switch can't wait for events any more; every machine is unplugged");
+                    return;
+                }
+            }
+            let now = self.now();
+            for event in events.drain(..) {
+                let id = event.data.u64();
+                if id == WAKER {
+                    if !self.obey(now) {
+                        return;
+                    }
+                } else {
+                    self.notice(id, event.flags, now);
+                }
+            }
+            let due = self.plugged.iter().filter(|(_, plugged)| plugged.due.is_some_and(|due| due <= now));
+            self.touched.extend(due.map(|(id, _)| *id));
+            while let Some(id) = self.touched.pop_first() {
+                self.serve(id);
+            }
+        }
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_micros(i64::try_from(self.origin.elapsed().as_micros()).unwrap_or(i64::MAX))
+    }
+
+    /// How long nothing is due; forever if nothing ever is.
+    fn timeout(&self) -> Option<Timespec> {
+        let due = self.plugged.values().filter_map(|plugged| plugged.due).min()?;
+        let now = self.now();
+        let wait = if due > now { due - now } else { Duration::ZERO };
+        let wait = std::time::Duration::from(wait);
+        Some(Timespec { tv_sec: wait.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: wait.subsec_nanos().into() })
+    }
+
+    /// Takes note of an event of a port or of a flow's stream.
+    fn notice(&mut self, id: u64, flags: epoll::EventFlags, now: Instant) {
+        let broken = flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP);
+        let readable = broken || flags.contains(epoll::EventFlags::IN);
+        let writable = broken || flags.contains(epoll::EventFlags::OUT);
+        let owner = match self.owners.get(&id) {
+            Some(owner) => *owner,
+            None => id,
+        };
+        let Some(plugged) = self.plugged.get_mut(&owner) else { return };
+        if owner == id {
+            plugged.readable |= readable;
+            if writable {
+                plugged.port.flush();
+            }
+        } else {
+            plugged.stack.notice(id, Readiness { readable, writable, hung_up: broken }, now);
+        }
+        self.touched.insert(owner);
+    }
+
+    /// Does what it has been asked for; false if that is to end.
+    fn obey(&mut self, now: Instant) -> bool {
+        let mut count = [0; 8];
+        // Reading it makes it wait again; what is written from here on wakes the next turn.
+        let _ = rustix::io::read(&self.waker, &mut count);
+        while let Ok(command) = self.inbox.try_recv() {
+            match command {
+                Command::Attach { id, nic, frames } => {
+                    let name = nic.id.clone();
+                    if let Err(error) = self.attach(id, nic, frames, now) {
+                        tracing::error!(%error, nic = name, "failed to plug in a network interface");
+                    }
+                }
+                Command::Detach { id } => self.detach(id),
+                Command::Open { id, nic, port, outcome } => self.open(id, &nic, port, outcome, now),
+                Command::Join { id, host } => self.join(id, host),
+                Command::Abandon { id } => {
+                    if let Some((owner, plugged)) = self.owner(id) {
+                        plugged.stack.abandon(id);
+                        self.touched.insert(owner);
+                    }
+                }
+                Command::Send { port, frame } => {
+                    if let Some(plugged) = self.plugged.get_mut(&port) {
+                        plugged.port.send(&frame);
+                    }
+                }
+                Command::Stop => return false,
+            }
+        }
+        true
+    }
+
+    fn attach(&mut self, id: u64, nic: Nic, frames: OwnedFd, now: Instant) -> io::Result<()> {
+        if let Some(previous) = self.nics.get(&nic.id) {
+            self.detach(*previous);
+        }
+        let port = Port::new(Watched::new(&self.epoll, frames, id)?);
+        let stack = Stack::new(nic.mac, now)?;
+        let neighbours = self.vpcs.entry(nic.vpc.clone()).or_default();
+        neighbours.extend(nic.addresses.iter().map(|address| (*address, (id, nic.mac))));
+        self.nics.insert(nic.id.clone(), id);
+        self.plugged.insert(id, Plugged { nic, port, stack, readable: true, due: None });
+        self.touched.insert(id);
+        Ok(())
+    }
+
+    fn detach(&mut self, id: u64) {
+        let Some(plugged) = self.plugged.remove(&id) else { return };
+        self.owners.retain(|_, owner| *owner != id);
+        self.nics.remove(&plugged.nic.id);
+        if let Some(neighbours) = self.vpcs.get_mut(&plugged.nic.vpc) {
+            neighbours.retain(|_, (owner, _)| *owner != id);
+            if neighbours.is_empty() {
+                self.vpcs.remove(&plugged.nic.vpc);
+            }
+        }
+    }
+
+    fn open(&mut self, id: u64, nic: &str, port: u16, outcome: Outcome, now: Instant) {
+        let found = self.nics.get(nic).and_then(|owner| Some((*owner, self.plugged.get_mut(owner)?)));
+        let Some((owner, plugged)) = found else { return outcome.tell(Err(io::ErrorKind::NotConnected)) };
+        let Some(address) = plugged.nic.addresses.first() else {
+            return outcome.tell(Err(io::ErrorKind::NotConnected));
+        };
+        plugged.stack.open(id, SocketAddrV4::new(*address, port), outcome, &mut plugged.port, now);
+        self.owners.insert(id, owner);
+        self.touched.insert(owner);
+    }
+
+    fn join(&mut self, id: u64, host: OwnedFd) {
+        let epoll = Arc::clone(&self.epoll);
+        let Some((owner, plugged)) = self.owner(id) else { return };
+        match Watched::new(&epoll, host, id) {
+            Ok(host) => plugged.stack.join(id, host),
+            // The stream is closed with that, and the connection reset.
+            Err(error) => {
+                tracing::error!(%error, "failed to watch a stream");
+                plugged.stack.abandon(id);
+            }
+        }
+        self.touched.insert(owner);
+    }
+
+    /// Whose a flow is.
+    fn owner(&mut self, flow: u64) -> Option<(u64, &mut Plugged)> {
+        let owner = *self.owners.get(&flow)?;
+        Some((owner, self.plugged.get_mut(&owner)?))
+    }
+
+    /// Moves what a port and its flows have.
+    fn serve(&mut self, id: u64) {
+        // Taken out for the time, since its frames may go to any other.
+        let Some(mut plugged) = self.plugged.remove(&id) else { return };
+        let alive = self.receive(id, &mut plugged);
+        let mut ended = Vec::new();
+        let now = self.now();
+        plugged.due = plugged.stack.drive(&mut plugged.port, now, &mut ended);
+        if plugged.readable {
+            plugged.due = Some(now);
+        }
+        for flow in ended {
+            self.owners.remove(&flow);
+        }
+        self.plugged.insert(id, plugged);
+        if !alive {
+            self.detach(id);
+        }
+    }
+
+    /// Takes the frames that a machine sent; false if the port is gone.
+    fn receive(&mut self, id: u64, plugged: &mut Plugged) -> bool {
+        let mut buffer = std::mem::take(&mut self.frame);
+        let mut alive = true;
+        let now = self.now();
+        for _ in 0..FRAMES {
+            if !plugged.readable {
+                break;
+            }
+            match plugged.port.receive(&mut buffer) {
+                Received::Frame(length) => self.dispatch(id, plugged, &mut buffer[..length], now),
+                Received::Nothing => plugged.readable = false,
+                Received::Gone => {
+                    plugged.readable = false;
+                    alive = false;
+                }
+            }
+        }
+        self.frame = buffer;
+        alive
+    }
+
+    /// Does with a frame what the router says.
+    fn dispatch(&mut self, id: u64, plugged: &mut Plugged, frame: &mut [u8], now: Instant) {
+        let Some(neighbours) = self.vpcs.get(&plugged.nic.vpc) else { return };
+        match router::route(frame, &plugged.nic, neighbours) {
+            Verdict::Drop => {}
+            Verdict::Reply(reply) => plugged.port.send(&reply),
+            Verdict::Forward(to) => {
+                if let Some(neighbour) = self.plugged.get_mut(&to) {
+                    neighbour.port.send(frame);
+                }
+            }
+            Verdict::Tcp(packet) => {
+                if let Some((from, to)) = router::opening(packet)
+                    && to == SocketAddrV4::new(METADATA, 80)
+                    && plugged.stack.admits(from, to)
+                    && let Err(error) = self.serve_metadata(id, plugged, to)
+                {
+                    tracing::warn!(%error, nic = plugged.nic.id, "failed to serve the metadata; the machine is refused");
+                }
+                plugged.stack.receive(packet, &mut plugged.port, now);
+            }
+            Verdict::Query { from, to, question } => {
+                let (nic, mac) = (plugged.nic.id.clone(), plugged.nic.mac);
+                // When too much is asked at once a question is lost, and asked again.
+                let _ = self.services.try_send(Request::Query {
+                    port: id,
+                    nic,
+                    mac,
+                    from,
+                    to,
+                    question: question.to_vec(),
+                });
+            }
+        }
+    }
+
+    /// Listens for a connection to the metadata service.
+    fn serve_metadata(&mut self, id: u64, plugged: &mut Plugged, to: SocketAddrV4) -> io::Result<()> {
+        let (ours, theirs) = UnixStream::pair()?;
+        theirs.set_nonblocking(true)?;
+        let flow = self.ids.fetch_add(1, Ordering::Relaxed);
+        let host = Watched::new(&self.epoll, ours.into(), flow)?;
+        self.services
+            .try_send(Request::Metadata { nic: plugged.nic.id.clone(), stream: theirs })
+            .map_err(|_| io::Error::other("too many requests at once"))?;
+        plugged.stack.serve(flow, to, host);
+        self.owners.insert(flow, id);
+        Ok(())
+    }
+}

@@ -1,0 +1,122 @@
+//! A port of the switch: Ethernet frames in and out of a descriptor.
+//!
+//! Today every port is a TAP device, one frame a read and one a write. A port over a stream (a length before each frame,
+//! as QEMU's `-netdev stream` speaks) differs in nothing but this file.
+
+use super::watched::Watched;
+use rustix::io::Errno;
+use std::collections::VecDeque;
+
+/// The largest IP packet: EC2's jumbo frames.
+pub(super) const MTU: usize = 9001;
+/// The Ethernet header, without VLAN tags: a VPC has none.
+pub(super) const ETHERNET: usize = 14;
+/// How many frames wait for a machine before its flows stop sending, and frames of other machines are lost, as they
+/// would be at a full queue of any switch.
+const QUEUE: usize = 256;
+
+/// Frames in and out of a descriptor.
+pub(super) struct Port {
+    device: Watched,
+    waiting: VecDeque<Vec<u8>>,
+    scratch: Box<[u8]>,
+    /// Frames that were lost because the queue was full.
+    lost: u64,
+}
+
+/// What a read of a port gave.
+pub(super) enum Received {
+    /// A frame of so many bytes.
+    Frame(usize),
+    /// Nothing for now; an event will tell when there is.
+    Nothing,
+    /// The device is gone.
+    Gone,
+}
+
+impl Port {
+    /// A port over a TAP device.
+    pub(super) fn new(device: Watched) -> Self {
+        let scratch = vec![0; ETHERNET + MTU].into_boxed_slice();
+        Self { device, waiting: VecDeque::new(), scratch, lost: 0 }
+    }
+
+    /// Reads one frame.
+    pub(super) fn receive(&mut self, frame: &mut [u8]) -> Received {
+        loop {
+            return match rustix::io::read(&self.device, &mut *frame) {
+                Ok(0) => Received::Gone,
+                Ok(length) => Received::Frame(length),
+                Err(Errno::INTR) => continue,
+                // The device is down: EIO. It may come up.
+                Err(Errno::AGAIN | Errno::IO) => Received::Nothing,
+                Err(_) => Received::Gone,
+            };
+        }
+    }
+
+    /// Whether a flow may send another frame.
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting.len() < QUEUE
+    }
+
+    /// Sends a frame, or queues it.
+    pub(super) fn send(&mut self, frame: &[u8]) {
+        if !self.waiting.is_empty() || !self.write(frame) {
+            self.queue(frame.to_vec());
+        }
+    }
+
+    /// Sends a frame of `length` bytes after its Ethernet header, which `fill` writes.
+    pub(super) fn send_with<R>(
+        &mut self,
+        header: &[u8; ETHERNET],
+        length: usize,
+        fill: impl FnOnce(&mut [u8]) -> R,
+    ) -> R {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let end = ETHERNET + length;
+        if scratch.len() < end {
+            scratch = vec![0; end].into_boxed_slice();
+        }
+        scratch[..ETHERNET].copy_from_slice(header);
+        let result = fill(&mut scratch[ETHERNET..end]);
+        self.send(&scratch[..end]);
+        self.scratch = scratch;
+        result
+    }
+
+    /// Sends what waits, as far as the device takes it.
+    pub(super) fn flush(&mut self) {
+        while let Some(frame) = self.waiting.pop_front() {
+            if !self.write(&frame) {
+                self.waiting.push_front(frame);
+                return;
+            }
+        }
+    }
+
+    fn queue(&mut self, frame: Vec<u8>) {
+        if self.has_room() {
+            self.waiting.push_back(frame);
+        } else {
+            self.lost += 1;
+            // Powers of two: a machine that doesn't read must not fill the log.
+            if self.lost.is_power_of_two() {
+                tracing::warn!(lost = self.lost, "a machine doesn't take its frames; what was sent to it is lost");
+            }
+        }
+    }
+
+    /// Whether the device has taken the frame; also true if it never will.
+    fn write(&self, frame: &[u8]) -> bool {
+        loop {
+            return match rustix::io::write(&self.device, frame) {
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) => false,
+                // A device that is down (EIO) loses its frames, as a cable that isn't plugged in does.
+                Ok(_) | Err(_) => true,
+            };
+        }
+    }
+}

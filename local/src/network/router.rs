@@ -1,0 +1,209 @@
+//! What becomes of a frame that a machine sends: pure, without I/O.
+//!
+//! The rules are a VPC's: no broadcast and no multicast, nobody speaks in another's name, and who has which address is
+//! known, never learnt. What goes to an address that nobody has is answered at once, so that nothing waits for it.
+
+use super::{
+    Nic,
+    frame::{self, ROUTER},
+    port::ETHERNET,
+};
+use etherparse::{
+    ArpOperation, ArpPacket, EtherType, Icmpv4Slice, Icmpv4Type, IpNumber, Ipv4HeaderSlice, TcpHeaderSlice, UdpSlice,
+    icmpv4::DestUnreachableHeader,
+};
+use std::{
+    collections::HashMap,
+    net::{Ipv4Addr, SocketAddrV4},
+};
+
+/// The metadata service.
+pub(super) const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+/// The name server, where every VPC has it.
+pub(super) const NAMES: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
+/// The name server's port.
+const DNS: u16 = 53;
+
+/// Who has which address in a VPC: the port, and the MAC address behind it.
+pub(super) type Neighbours = HashMap<Ipv4Addr, (u64, [u8; 6])>;
+
+/// What becomes of a frame.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict<'a> {
+    /// Nothing.
+    Drop,
+    /// The switch itself answers.
+    Reply(Vec<u8>),
+    /// It is another machine's: this port's. The frame has been made ready.
+    Forward(u64),
+    /// It is a TCP packet for the NIC's own stack.
+    Tcp(&'a [u8]),
+    /// It is a question to the name server.
+    Query {
+        /// Who asks.
+        from: SocketAddrV4,
+        /// Whom.
+        to: SocketAddrV4,
+        /// What.
+        question: &'a [u8],
+    },
+}
+
+/// Decides on a frame that came in through a NIC's port.
+pub(super) fn route<'a>(frame: &'a mut [u8], nic: &Nic, neighbours: &Neighbours) -> Verdict<'a> {
+    let Some((ethernet, payload)) = frame.split_first_chunk::<ETHERNET>() else { return Verdict::Drop };
+    if ethernet[6..12] != nic.mac {
+        return Verdict::Drop;
+    }
+    match EtherType(u16::from_be_bytes([ethernet[12], ethernet[13]])) {
+        EtherType::ARP => arp(payload, nic, neighbours).map_or(Verdict::Drop, Verdict::Reply),
+        EtherType::IPV4 => ipv4(frame, nic, neighbours).unwrap_or(Verdict::Drop),
+        _ => Verdict::Drop,
+    }
+}
+
+/// The address of the router in the NIC's subnet: its second one.
+pub(super) fn router(nic: &Nic) -> Ipv4Addr {
+    Ipv4Addr::from_bits((nic.subnet.0.to_bits() & mask(nic.subnet.1)).wrapping_add(1))
+}
+
+/// Whether the name server of the NIC's VPC has the address: the VPC's third one, or its link-local one.
+///
+/// How large the VPC is isn't known here, and need not be. It is a /16 at most and contains the subnet, so its base is
+/// the subnet's, cut to 16 bits or more. The third address of each such network is one that AWS reserves, or one outside
+/// of every subnet, so none of them can be a machine's.
+/// <https://docs.aws.amazon.com/vpc/latest/userguide/subnet-sizing.html>
+fn is_name_server(address: Ipv4Addr, nic: &Nic) -> bool {
+    address == NAMES
+        || (16..=nic.subnet.1.max(16)).any(|length| {
+            let base = nic.subnet.0.to_bits() & mask(length);
+            address.to_bits() == base.wrapping_add(2)
+        })
+}
+
+fn is_own(address: Ipv4Addr, nic: &Nic) -> bool {
+    address == METADATA || address == router(nic) || is_name_server(address, nic)
+}
+
+fn in_subnet(address: Ipv4Addr, nic: &Nic) -> bool {
+    (address.to_bits() ^ nic.subnet.0.to_bits()) & mask(nic.subnet.1) == 0
+}
+
+fn mask(length: u8) -> u32 {
+    u32::MAX.checked_shl(32 - u32::from(length.min(32))).unwrap_or(0)
+}
+
+fn arp(payload: &[u8], nic: &Nic, neighbours: &Neighbours) -> Option<Vec<u8>> {
+    let request = ArpPacket::from_slice(payload).ok()?.try_eth_ipv4().ok()?;
+    let (asker, wanted) = (request.sender_ipv4_addr(), request.target_ipv4_addr());
+    // An unspecified sender probes whether an address is taken (RFC 5227).
+    let honest = request.sender_mac == nic.mac && (nic.addresses.contains(&asker) || asker.is_unspecified());
+    if request.operation != ArpOperation::REQUEST || !honest || nic.addresses.contains(&wanted) {
+        return None;
+    }
+    let owner =
+        if is_own(wanted, nic) { ROUTER } else { neighbours.get(&wanted).filter(|_| in_subnet(wanted, nic))?.1 };
+    frame::arp_reply(owner, wanted, nic.mac, asker)
+}
+
+fn ipv4<'a>(frame: &'a mut [u8], nic: &Nic, neighbours: &Neighbours) -> Option<Verdict<'a>> {
+    let (ethernet, packet) = frame.split_first_chunk_mut::<ETHERNET>()?;
+    let header = Ipv4HeaderSlice::from_slice(packet).ok()?;
+    let (source, destination) = (header.source_addr(), header.destination_addr());
+    let (length, total) = (header.slice().len(), usize::from(header.total_len()));
+    if total < length
+        || total > packet.len()
+        || header.header_checksum() != header.to_header().calc_header_checksum()
+        || !nic.addresses.contains(&source)
+    {
+        return None;
+    }
+    let routed = ethernet[..6] == ROUTER;
+
+    if let Some((port, mac)) = neighbours.get(&destination).filter(|_| !nic.addresses.contains(&destination)) {
+        if routed {
+            if header.ttl() <= 1 {
+                return frame::time_exceeded(nic.mac, router(nic), source, &packet[..total]).map(Verdict::Reply);
+            }
+            age(packet);
+        } else if ethernet[..6] != *mac {
+            return None;
+        }
+        ethernet[..6].copy_from_slice(mac);
+        if routed {
+            ethernet[6..12].copy_from_slice(&ROUTER);
+        }
+        return Some(Verdict::Forward(*port));
+    }
+
+    if !routed || destination.is_multicast() || destination.is_broadcast() || destination.is_unspecified() {
+        return None;
+    }
+    let packet = &packet[..total];
+    let header = Ipv4HeaderSlice::from_slice(packet).ok()?;
+    if header.is_fragmenting_payload() {
+        return None;
+    }
+    let payload = &packet[length..];
+    let own = is_own(destination, nic);
+    let unreachable = |why| frame::unreachable(nic.mac, router(nic), source, why, packet).map(Verdict::Reply);
+    match header.protocol() {
+        _ if !own && in_subnet(destination, nic) => match header.protocol() {
+            IpNumber::ICMP if !is_echo_request(payload) => None,
+            _ => unreachable(DestUnreachableHeader::Host),
+        },
+        IpNumber::TCP => Some(Verdict::Tcp(packet)),
+        IpNumber::ICMP => {
+            let message = Icmpv4Slice::from_slice(payload).ok()?;
+            match message.icmp_type() {
+                Icmpv4Type::EchoRequest(echo) if own => {
+                    frame::echo_reply(nic.mac, destination, source, echo, message.payload()).map(Verdict::Reply)
+                }
+                Icmpv4Type::EchoRequest(_) => unreachable(DestUnreachableHeader::Network),
+                // Never an error about an error (RFC 1122, 3.2.2).
+                _ => None,
+            }
+        }
+        IpNumber::UDP if own => {
+            let datagram = UdpSlice::from_slice(payload).ok()?;
+            if datagram.destination_port() != DNS || !is_name_server(destination, nic) {
+                return unreachable(DestUnreachableHeader::Port);
+            }
+            Some(Verdict::Query {
+                from: SocketAddrV4::new(source, datagram.source_port()),
+                to: SocketAddrV4::new(destination, DNS),
+                question: datagram.payload(),
+            })
+        }
+        // Programs hear of this one at once; most of them are deaf to "network unreachable".
+        IpNumber::UDP => unreachable(DestUnreachableHeader::Port),
+        _ => unreachable(if own { DestUnreachableHeader::Protocol } else { DestUnreachableHeader::Network }),
+    }
+}
+
+fn is_echo_request(message: &[u8]) -> bool {
+    Icmpv4Slice::from_slice(message).is_ok_and(|message| matches!(message.icmp_type(), Icmpv4Type::EchoRequest(_)))
+}
+
+/// Takes one from the packet's hops, and puts its checksum right (RFC 1624).
+fn age(packet: &mut [u8]) {
+    packet[8] -= 1;
+    let checksum = u16::from_be_bytes([packet[10], packet[11]]);
+    let (sum, carry) = checksum.overflowing_add(0x0100);
+    packet[10..12].copy_from_slice(&(sum + u16::from(carry)).to_be_bytes());
+}
+
+/// Who wants to open a connection to whom, if that is what a TCP packet says.
+pub(super) fn opening(packet: &[u8]) -> Option<(SocketAddrV4, SocketAddrV4)> {
+    let ip = Ipv4HeaderSlice::from_slice(packet).ok()?;
+    let tcp = TcpHeaderSlice::from_slice(packet.get(ip.slice().len()..)?).ok()?;
+    (tcp.syn() && !tcp.ack() && !tcp.rst() && !tcp.fin()).then(|| {
+        (
+            SocketAddrV4::new(ip.source_addr(), tcp.source_port()),
+            SocketAddrV4::new(ip.destination_addr(), tcp.destination_port()),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests;

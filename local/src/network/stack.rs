@@ -1,0 +1,267 @@
+//! The TCP of one NIC towards everything that is no machine: the way in from the host, the metadata service.
+//!
+//! A stack for each NIC, not one for all, because VPCs may have the same addresses, and because smoltcp looks at every
+//! socket for every packet.
+
+use super::{
+    flow::{Flow, Readiness},
+    frame,
+    opening::{Opening, Outcome},
+    port::{ETHERNET, Port},
+    watched::Watched,
+    wire::{Unplugged, Wire},
+};
+use smoltcp::{
+    iface::{Config, Interface, PollResult, SocketSet},
+    socket::tcp::{Socket, SocketBuffer, State},
+    time::{Duration, Instant},
+    wire::{HardwareAddress, IpAddress, IpCidr, IpEndpoint},
+};
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{Ipv4Addr, SocketAddrV4},
+};
+
+/// The bytes that a connection holds at most, each way. Their pages are only touched as far as they are used.
+const BUFFER: usize = 512 * 1024;
+/// How many connections a machine may have to one of the switch's own services at once.
+const SERVED: usize = 64;
+/// A machine that doesn't acknowledge what a service says is given up after this.
+const SILENCE: Duration = Duration::from_secs(60);
+/// The ports that connections from outside come from: Linux's own range.
+const SOURCE_PORTS: std::ops::Range<u16> = 32768..61000;
+/// How often bytes are moved to and fro before others have their turn.
+const TURNS: usize = 16;
+
+/// The TCP of one NIC.
+pub(super) struct Stack {
+    interface: Interface,
+    sockets: SocketSet<'static>,
+    flows: BTreeMap<u64, Flow>,
+    openings: BTreeMap<u64, Opening>,
+    source: Source,
+    header: [u8; ETHERNET],
+}
+
+impl Stack {
+    /// The stack of a NIC with this MAC address.
+    pub(super) fn new(mac: [u8; 6], now: Instant) -> io::Result<Self> {
+        let seed = getrandom::u64().map_err(io::Error::other)?;
+        let mut config = Config::new(HardwareAddress::Ip);
+        config.random_seed = seed;
+        let mut interface = Interface::new(config, &mut Unplugged, now);
+        let own = Source::address(0);
+        // Both have room for two.
+        interface.update_ip_addrs(|addresses| {
+            let _ = addresses.push(IpCidr::new(IpAddress::Ipv4(own), 32));
+        });
+        let _ = interface.routes_mut().add_default_ipv4_route(own);
+        // The router has decided whose a packet is: every address that arrives here is the stack's.
+        interface.set_any_ip(true);
+        Ok(Self {
+            interface,
+            sockets: SocketSet::new(Vec::new()),
+            flows: BTreeMap::new(),
+            openings: BTreeMap::new(),
+            source: Source { next: seed as u32 % u32::from(SOURCE_PORTS.end - SOURCE_PORTS.start) },
+            header: frame::from_router(mac),
+        })
+    }
+
+    /// Asks the machine for a connection, from an address outside.
+    pub(super) fn open(&mut self, id: u64, to: SocketAddrV4, outcome: Outcome, port: &mut Port, now: Instant) {
+        let Some(from) = self.free_source() else {
+            outcome.tell(Err(io::ErrorKind::AddrInUse));
+            return;
+        };
+        let mut socket = new_socket();
+        if socket.connect(self.interface.context(), IpEndpoint::from(to), IpEndpoint::from(from)).is_err() {
+            // It is port 0, where nothing can listen.
+            outcome.tell(Err(io::ErrorKind::ConnectionRefused));
+            return;
+        }
+        self.flows.insert(id, Flow::new(self.sockets.add(socket)));
+        let mut opening = Opening::new(from, outcome, now);
+        let mut wire = Wire { port, header: &self.header, packet: None, opening: Some(&mut opening) };
+        while self.interface.poll_egress(now, &mut wire, &mut self.sockets) != PollResult::None {}
+        self.openings.insert(id, opening);
+    }
+
+    /// Whether the machine may open a connection to a service: not if it has too many, or this one already.
+    pub(super) fn admits(&self, from: SocketAddrV4, to: SocketAddrV4) -> bool {
+        let (from, to) = (IpEndpoint::from(from), IpEndpoint::from(to));
+        let mut served = 0;
+        for flow in self.flows.values() {
+            let socket = self.sockets.get::<Socket<'_>>(flow.socket);
+            if socket.local_endpoint() == Some(to) {
+                served += 1;
+                if socket.remote_endpoint() == Some(from) {
+                    return false;
+                }
+            }
+        }
+        served < SERVED
+    }
+
+    /// Listens for the one connection that a machine is about to open to a service at `to`, which is served at the
+    /// other end of `host`.
+    pub(super) fn serve(&mut self, id: u64, to: SocketAddrV4, host: Watched) {
+        let mut socket = new_socket();
+        socket.set_timeout(Some(SILENCE));
+        if socket.listen(IpEndpoint::from(to)).is_ok() {
+            let mut flow = Flow::new(self.sockets.add(socket));
+            flow.join(host);
+            self.flows.insert(id, flow);
+        }
+    }
+
+    /// Joins a connection that the machine has accepted to a stream.
+    pub(super) fn join(&mut self, id: u64, host: Watched) {
+        if let Some(flow) = self.flows.get_mut(&id) {
+            flow.join(host);
+        }
+    }
+
+    /// Ends a connection that nobody wants any more; no effect on one that was joined.
+    pub(super) fn abandon(&mut self, id: u64) {
+        if let Some(flow) = self.flows.get(&id).filter(|flow| !flow.is_joined()) {
+            self.sockets.get_mut::<Socket<'_>>(flow.socket).abort();
+            self.openings.remove(&id);
+        }
+    }
+
+    /// Takes note of what an event says about a flow's stream.
+    pub(super) fn notice(&mut self, id: u64, what: Readiness, now: Instant) {
+        if let Some(flow) = self.flows.get_mut(&id) {
+            flow.notice(what, now);
+        }
+    }
+
+    /// Takes a TCP packet from the machine.
+    pub(super) fn receive(&mut self, packet: &[u8], port: &mut Port, now: Instant) {
+        let mut wire = Wire { port, header: &self.header, packet: Some(packet), opening: None };
+        self.interface.poll_ingress_single(now, &mut wire, &mut self.sockets);
+    }
+
+    /// Moves all that can be moved, and says when to come again if nothing happens before. The ids of flows that ended
+    /// are added to `ended`.
+    pub(super) fn drive(&mut self, port: &mut Port, now: Instant, ended: &mut Vec<u64>) -> Option<Instant> {
+        let mut busy = true;
+        for _ in 0..TURNS {
+            busy = false;
+            for flow in self.flows.values_mut() {
+                let socket = self.sockets.get_mut::<Socket<'_>>(flow.socket);
+                busy |= flow.give_to_host(socket);
+                busy |= flow.take_from_host(socket);
+            }
+            let mut wire = Wire { port: &mut *port, header: &self.header, packet: None, opening: None };
+            while self.interface.poll_egress(now, &mut wire, &mut self.sockets) != PollResult::None {
+                busy = true;
+            }
+            if !busy {
+                break;
+            }
+        }
+        let mut again = self.settle(port, now);
+        self.sweep(now, &mut again, ended);
+        if busy {
+            return Some(now);
+        }
+        if port.has_room() {
+            // A moment at least: if a socket believes that it can act at once, and can't, that must not become a loop.
+            let soon = now + Duration::from_millis(1);
+            let next = self.interface.poll_at(now, &self.sockets).map(|next| next.max(soon));
+            again = again.into_iter().chain(next).min();
+        }
+        again
+    }
+
+    /// Tells how openings turned out, and asks again where the machine hasn't answered.
+    fn settle(&mut self, port: &mut Port, now: Instant) -> Option<Instant> {
+        let mut again: Option<Instant> = None;
+        let settled: Vec<_> = self
+            .openings
+            .extract_if(.., |id, opening| {
+                let Some(flow) = self.flows.get(id) else { return true };
+                let socket = self.sockets.get_mut::<Socket<'_>>(flow.socket);
+                match socket.state() {
+                    State::SynSent if opening.is_late(now) => {
+                        socket.abort();
+                        true
+                    }
+                    State::SynSent => {
+                        let next = opening.ask_again(port, now);
+                        again = again.into_iter().chain([next]).min();
+                        false
+                    }
+                    _ => true,
+                }
+            })
+            .collect();
+        for (id, opening) in settled {
+            let state = self.flows.get(&id).map(|flow| self.sockets.get::<Socket<'_>>(flow.socket).state());
+            let result = match state {
+                Some(State::Closed) | None if opening.is_late(now) => Err(io::ErrorKind::TimedOut),
+                Some(State::Closed) | None => Err(io::ErrorKind::ConnectionRefused),
+                Some(_) => Ok(()),
+            };
+            opening.outcome.tell(result);
+        }
+        again
+    }
+
+    /// Removes what is over.
+    fn sweep(&mut self, now: Instant, again: &mut Option<Instant>, ended: &mut Vec<u64>) {
+        let over: Vec<_> = self
+            .flows
+            .extract_if(.., |_, flow| {
+                let socket = self.sockets.get_mut::<Socket<'_>>(flow.socket);
+                if let Some(next) = flow.expire(socket, now) {
+                    *again = again.iter().copied().chain([next]).min();
+                }
+                // A listener is there for one packet, which it didn't like.
+                flow.is_over(socket) || socket.state() == State::Listen
+            })
+            .collect();
+        for (id, flow) in over {
+            self.sockets.remove(flow.socket);
+            ended.push(id);
+        }
+    }
+
+    /// An address and port outside that no connection comes from.
+    fn free_source(&mut self) -> Option<SocketAddrV4> {
+        (0..=self.flows.len()).map(|_| self.source.next()).find(|source| {
+            let source = IpEndpoint::from(*source);
+            self.flows.values().all(|flow| self.sockets.get::<Socket<'_>>(flow.socket).local_endpoint() != Some(source))
+        })
+    }
+}
+
+fn new_socket() -> Socket<'static> {
+    let mut socket = Socket::new(SocketBuffer::new(vec![0; BUFFER]), SocketBuffer::new(vec![0; BUFFER]));
+    socket.set_ack_delay(None);
+    socket.set_nagle_enabled(false);
+    socket
+}
+
+/// Where connections from outside come from. Ports are used one after the other, then the next address, so that the
+/// same four numbers come again only after millions of connections.
+struct Source {
+    next: u32,
+}
+
+impl Source {
+    fn next(&mut self) -> SocketAddrV4 {
+        let ports = u32::from(SOURCE_PORTS.end - SOURCE_PORTS.start);
+        let (address, port) = (self.next / ports, self.next % ports);
+        self.next = (self.next + 1) % (254 * ports);
+        SocketAddrV4::new(Self::address(address), SOURCE_PORTS.start + port as u16)
+    }
+
+    /// One of TEST-NET-3 (RFC 5737).
+    fn address(number: u32) -> Ipv4Addr {
+        Ipv4Addr::new(203, 0, 113, (number % 254 + 1) as u8)
+    }
+}

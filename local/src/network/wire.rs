@@ -1,0 +1,108 @@
+//! What a stack takes for its network device: one packet in, frames out to the NIC's port.
+
+use super::{
+    opening::Opening,
+    port::{ETHERNET, MTU, Port},
+    router,
+};
+use smoltcp::{
+    phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken},
+    time::Instant,
+};
+
+/// The network device of a stack, for the time of one call.
+pub(super) struct Wire<'a> {
+    /// Where frames go.
+    pub(super) port: &'a mut Port,
+    /// What stands before each packet.
+    pub(super) header: &'a [u8; ETHERNET],
+    /// The packet that came in.
+    pub(super) packet: Option<&'a [u8]>,
+    /// The opening whose first frame is to be kept.
+    pub(super) opening: Option<&'a mut Opening>,
+}
+
+/// A packet that came in.
+pub(super) struct Packet<'a>(&'a [u8]);
+
+impl RxToken for Packet<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, take: F) -> R {
+        take(self.0)
+    }
+}
+
+/// Room for a packet.
+pub(super) struct Room<'a> {
+    port: &'a mut Port,
+    header: &'a [u8; ETHERNET],
+    opening: Option<&'a mut Opening>,
+}
+
+impl TxToken for Room<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, fill: F) -> R {
+        self.port.send_with(self.header, length, |packet| {
+            let result = fill(packet);
+            if let Some(opening) = self.opening
+                && router::opening(packet).is_some_and(|(from, _)| from == opening.from)
+            {
+                opening.syn = [self.header.as_slice(), packet].concat();
+            }
+            result
+        })
+    }
+}
+
+impl Device for Wire<'_> {
+    type RxToken<'b>
+        = Packet<'b>
+    where
+        Self: 'b;
+    type TxToken<'b>
+        = Room<'b>
+    where
+        Self: 'b;
+
+    fn receive(&mut self, _: Instant) -> Option<(Packet<'_>, Room<'_>)> {
+        let packet = self.packet.take()?;
+        let room = Room { port: self.port, header: self.header, opening: None };
+        Some((Packet(packet), room))
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<Room<'_>> {
+        let opening = self.opening.as_deref_mut();
+        self.port.has_room().then_some(Room { port: self.port, header: self.header, opening })
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        capabilities()
+    }
+}
+
+/// The device that a stack is made with; it has no port yet.
+pub(super) struct Unplugged;
+
+impl Device for Unplugged {
+    type RxToken<'b> = Packet<'b>;
+    type TxToken<'b> = Room<'b>;
+
+    fn receive(&mut self, _: Instant) -> Option<(Packet<'_>, Room<'_>)> {
+        None
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<Room<'_>> {
+        None
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        capabilities()
+    }
+}
+
+fn capabilities() -> DeviceCapabilities {
+    let mut capabilities = DeviceCapabilities::default();
+    capabilities.medium = Medium::Ip;
+    capabilities.max_transmission_unit = MTU;
+    // Frames come through the memory of this host: nothing can have damaged them on the way.
+    capabilities.checksum.tcp = Checksum::Tx;
+    capabilities
+}
