@@ -33,7 +33,7 @@ impl Machine {
     /// Boots a machine without user data, and waits until its key has arrived.
     pub fn boot() -> Self {
         let machine = Self::boot_with(None);
-        machine.wait_for("its key", |machine| machine.path("etc/ssh/client.pub").exists() && machine.authorized());
+        machine.wait_for("key", Self::authorized);
         machine
     }
 
@@ -134,7 +134,8 @@ impl Machine {
     }
 
     fn authorized(&self) -> bool {
-        fs::read_to_string(self.path(format!("home/{USER}/.ssh/authorized_keys"))).is_ok_and(|text| !text.is_empty())
+        // Root's is the last to be written.
+        self.path("root/.ssh/authorized_keys").exists()
     }
 
     pub fn wait_for(&self, what: &str, ready: impl Fn(&Self) -> bool) {

@@ -1,4 +1,7 @@
 //! The guest's agent as an ordinary process on loopback ports, used by real clients.
 
 mod fixture;
+mod libssh2;
+mod sftp;
+mod signal;
 mod ssh;

@@ -60,8 +60,8 @@ struct Running {
     input: Option<spool::Sender>,
     leader: Option<u32>,
     terminal: Option<OwnedFd>,
-    /// Closes the streams when it is dropped.
-    _open: oneshot::Sender<()>,
+    /// Closes the streams when it is dropped, and knows whether all is told.
+    open: oneshot::Sender<()>,
 }
 
 impl Connection {
@@ -197,7 +197,7 @@ fn run(
     let (open, closed) = oneshot::channel();
     let outlet = session::Outlet { id, channel, connection: session.handle() };
     tokio::spawn(session::serve(work, received, outlet, closed));
-    Running { session: is_session, input: Some(input), leader: None, terminal: None, _open: open }
+    Running { session: is_session, input: Some(input), leader: None, terminal: None, open }
 }
 
 impl Handler for Connection {
@@ -227,6 +227,8 @@ impl Handler for Connection {
         reply: ChannelOpenHandle,
         _session: &mut Session,
     ) -> Result<(), Self::Error> {
+        // The library doesn't tell of a channel's end that began at this side.
+        self.channels.retain(|_, open| !matches!(open, Open::Running(running) if running.open.is_closed()));
         let is_session = |open: &&Open| !matches!(open, Open::Running(Running { session: false, .. }));
         if self.channels.values().filter(is_session).count() >= MAX_SESSIONS {
             reply.reject(ChannelOpenFailure::ConnectFailed).await;
@@ -260,7 +262,7 @@ impl Handler for Connection {
         let (id, (_, channel)) = (channel.id(), channel.split());
         let (input, received) = spool::spool();
         let (open, closed) = oneshot::channel();
-        let running = Running { session: false, input: Some(input), leader: None, terminal: None, _open: open };
+        let running = Running { session: false, input: Some(input), leader: None, terminal: None, open };
         self.channels.insert(id, Open::Running(running));
         let outlet = session::Outlet { id, channel, connection: session.handle() };
         let host = host.to_owned();

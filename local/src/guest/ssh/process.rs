@@ -70,6 +70,7 @@ fn become_user(command: &mut std::process::Command, login: &Login, controlling: 
                 rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
             }
             default_limits();
+            default_signals();
             libc::umask(0o022);
             if switch {
                 identity.assume()?;
@@ -91,6 +92,18 @@ fn default_limits() {
         let soft = hard.map_or(usual, |hard| usual.min(hard));
         // Lowering a soft limit can't be refused, and not having raised one is no reason to refuse a session.
         let _ = setrlimit(resource, Rlimit { current: Some(soft), maximum: hard });
+    }
+}
+
+/// No signal is ignored, whatever whoever started this process had: what is ignored stays so over exec.
+fn default_signals() {
+    // SIG_DFL, no flags, an empty mask, in the kernel's own layout: libc refuses its two internal signals.
+    let default = [0u64; 4];
+    for signal in 1..=64 {
+        // SAFETY: a plain system call on memory that outlives it, and is as large as the kernel's structure.
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null_mut::<u64>(), 8usize);
+        }
     }
 }
 
