@@ -11,3 +11,4 @@ pub mod init;
 pub mod metadata;
 pub mod root;
 pub mod ssh;
+pub mod tools;

@@ -1,0 +1,132 @@
+//! `cloud-init status` and `cloud-id`, from what the machine's agent has written down.
+
+use std::{collections::HashMap, ffi::OsString, fs, io::Write, process::ExitCode, thread, time::Duration};
+
+/// Lines of `key=value`; the values are as `--long` prints them.
+const STATUS: &str = "/run/ec2-local/cloud-init-status";
+/// The name of the cloud.
+const CLOUD_ID: &str = "/run/cloud-init/cloud-id";
+/// How often `--wait` looks, and prints a dot at every tenth time.
+const PACE: Duration = Duration::from_millis(25);
+
+enum Format {
+    Short,
+    Long,
+    Json,
+    Yaml,
+}
+
+/// Runs `cloud-init`.
+pub fn main(arguments: &[OsString]) -> ExitCode {
+    let arguments: Vec<String> = arguments.iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let mut words = arguments.iter().map(String::as_str);
+    match words.next() {
+        Some("--version" | "-v") => {
+            println!("/usr/bin/cloud-init {} (ec2-local)", version());
+            ExitCode::SUCCESS
+        }
+        Some("status") => status(words),
+        Some(other) => fail(&format!("ec2-local's own has no `{other}`; it has `status` and `--version`")),
+        None => fail("it has `status` and `--version`"),
+    }
+}
+
+/// Runs `cloud-id`.
+pub fn cloud_id(arguments: &[OsString]) -> ExitCode {
+    if !arguments.is_empty() {
+        eprintln!("cloud-id: ec2-local's own has no arguments");
+        return ExitCode::FAILURE;
+    }
+    match fs::read_to_string(CLOUD_ID) {
+        Ok(id) => {
+            println!("{}", id.trim());
+            ExitCode::SUCCESS
+        }
+        Err(_) => {
+            println!("not run");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn status<'a>(words: impl Iterator<Item = &'a str>) -> ExitCode {
+    let (mut wait, mut format) = (false, Format::Short);
+    let mut words = words.peekable();
+    while let Some(word) = words.next() {
+        let named = word.strip_prefix("--format=").or_else(|| (word == "--format").then(|| words.next()).flatten());
+        match (word, named) {
+            ("--wait" | "-w", _) => wait = true,
+            ("--long" | "-l", _) => format = Format::Long,
+            (_, Some("json")) => format = Format::Json,
+            (_, Some("yaml")) => format = Format::Yaml,
+            (_, Some("tabular")) => {}
+            (other, _) => return fail(&format!("ec2-local's own `status` has no `{other}`")),
+        }
+    }
+    let mut found = read();
+    let mut looked = 0u32;
+    while wait && (found.is_empty() || matches!(value(&found, "status"), "running" | "not started")) {
+        looked += 1;
+        if looked.is_multiple_of(10) {
+            print!(".");
+            let _ = std::io::stdout().flush();
+        }
+        thread::sleep(PACE);
+        found = read();
+    }
+    if looked >= 10 {
+        println!();
+    }
+    print(&found, &format);
+    ExitCode::from(value(&found, "code").parse().unwrap_or(0))
+}
+
+fn read() -> HashMap<String, String> {
+    let text = fs::read_to_string(STATUS).unwrap_or_default();
+    text.lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
+}
+
+fn value<'a>(found: &'a HashMap<String, String>, key: &str) -> &'a str {
+    found.get(key).map_or("", String::as_str)
+}
+
+fn print(found: &HashMap<String, String>, format: &Format) {
+    if found.is_empty() {
+        match format {
+            Format::Json => println!(r#"{{"status": "not started"}}"#),
+            _ => println!("status: not started"),
+        }
+        return;
+    }
+    const LONG: [&str; 7] =
+        ["status", "extended_status", "boot_status_code", "last_update", "detail", "errors", "recoverable_errors"];
+    match format {
+        Format::Short => println!("status: {}", value(found, "status")),
+        Format::Long => LONG.iter().for_each(|key| println!("{key}: {}", value(found, key))),
+        Format::Json => println!("{}", value(found, "json")),
+        Format::Yaml => {
+            println!("---");
+            for key in LONG {
+                match key {
+                    // Lists and maps are JSON, which is YAML too.
+                    "errors" | "recoverable_errors" => println!("{key}: {}", value(found, key)),
+                    _ => println!("{key}: '{}'", value(found, key).replace('\'', "''")),
+                }
+            }
+            println!("...");
+        }
+    }
+}
+
+fn version() -> &'static str {
+    option_env!("EC2_LOCAL_VERSION").unwrap_or("0")
+}
+
+/// Not 2, which stands for a boot that is degraded.
+fn fail(why: &str) -> ExitCode {
+    eprintln!("cloud-init: error: {why}");
+    ExitCode::FAILURE
+}
