@@ -22,7 +22,28 @@ fn main() -> io::Result<()> {
         hash.add(&fs::read(source)?);
     }
     println!("cargo::rustc-env=EC2_LOCAL_BUILD={:016x}", hash.0);
-    compile(&package.join("guest-tools/main.rs"), &PathBuf::from(variable("OUT_DIR")).join("guest-tools"))
+    compile_if_changed(&package.join("guest-tools"), &PathBuf::from(variable("OUT_DIR")))
+}
+
+/// This script runs at each change of the library's sources; the commands seldom change.
+fn compile_if_changed(sources: &Path, out: &Path) -> io::Result<()> {
+    let mut files = Vec::new();
+    collect(sources, &mut files)?;
+    files.sort();
+    let mut hash = Fnv::default();
+    for name in ["CARGO_PKG_VERSION", "RUSTC", "RUSTC_LINKER", "TARGET"] {
+        hash.add(variable(name).as_bytes());
+    }
+    for file in &files {
+        hash.add(&fs::read(file)?);
+    }
+    let (program, stamp) = (out.join("guest-tools"), out.join("guest-tools.hash"));
+    let hash = format!("{:016x}", hash.0);
+    if program.exists() && fs::read_to_string(&stamp).is_ok_and(|last| last == hash) {
+        return Ok(());
+    }
+    compile(&sources.join("main.rs"), &program)?;
+    fs::write(stamp, hash)
 }
 
 /// Static where the libc for that is installed: then it runs on whatever root the machine has.
@@ -36,8 +57,8 @@ fn compile(source: &Path, program: &Path) -> io::Result<()> {
         if variable("HOST") != variable("TARGET") {
             rustc.arg("--target").arg(variable("TARGET"));
         }
-        if let Ok(linker) = env::var("RUSTC_LINKER") {
-            rustc.arg(format!("-Clinker={linker}"));
+        if !variable("RUSTC_LINKER").is_empty() {
+            rustc.arg(format!("-Clinker={}", variable("RUSTC_LINKER")));
         }
         let output = rustc.output()?;
         if output.status.success() {
@@ -59,7 +80,7 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     Ok(())
 }
 
-/// Cargo sets every variable that is asked for here.
+/// Cargo sets every variable that is asked for here, but for the linker's if there is none to be named.
 fn variable(name: &str) -> String {
     env::var(name).unwrap_or_default()
 }
