@@ -1,0 +1,296 @@
+//! Ports of the machine itself.
+
+use super::{is_default, texts};
+use crate::check::{
+    answer::{Answer, Answers},
+    checks::Kind,
+    fact::Fact,
+    finding::{Findings, Outcome},
+    source::Source,
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    str::FromStr,
+};
+
+/// A port and its protocol: `tcp(22)`, `udp(53)`; a plain number is TCP's. In files: `22`, `"53/udp"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Port {
+    pub(super) number: u16,
+    pub(super) protocol: Protocol,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(super) enum Protocol {
+    #[default]
+    Tcp,
+    Udp,
+}
+
+/// A port of TCP.
+pub const fn tcp(number: u16) -> Port {
+    Port { number, protocol: Protocol::Tcp }
+}
+
+/// A port of UDP.
+pub const fn udp(number: u16) -> Port {
+    Port { number, protocol: Protocol::Udp }
+}
+
+/// A port of the machine: `port(22)`, `port(udp(53))`.
+///
+/// Expects that something listens, unless told otherwise. What is seen is the network namespace that the login user is in.
+#[track_caller]
+pub fn port(port: impl Into<Port>) -> PortCheck {
+    PortCheck { port: port.into(), listening: None, on: Vec::new(), source: Source::caller() }
+}
+
+impl Port {
+    /// Something listens there.
+    #[track_caller]
+    pub fn is_listening(self) -> PortCheck {
+        port(self).is_listening()
+    }
+
+    /// Nothing listens there.
+    #[track_caller]
+    pub fn is_free(self) -> PortCheck {
+        port(self).is_free()
+    }
+}
+
+/// Who is expected to listen on a port; made by [`port`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[must_use = "checks are only data until a machine is asserted to hold them"]
+pub struct PortCheck {
+    port: Port,
+    #[serde(default, skip_serializing_if = "is_default")]
+    listening: Option<bool>,
+    #[serde(default, skip_serializing_if = "is_default", with = "texts")]
+    on: Vec<String>,
+    #[serde(skip)]
+    source: Source,
+}
+
+impl PortCheck {
+    /// Of TCP, which is the default for a plain number.
+    pub fn tcp(mut self) -> Self {
+        self.port.protocol = Protocol::Tcp;
+        self
+    }
+
+    /// Of UDP.
+    pub fn udp(mut self) -> Self {
+        self.port.protocol = Protocol::Udp;
+        self
+    }
+
+    /// Something listens there, on whichever address; for UDP: has bound it.
+    pub fn is_listening(mut self) -> Self {
+        self.listening = Some(true);
+        self
+    }
+
+    /// Nothing listens there, on any address.
+    pub fn is_free(mut self) -> Self {
+        self.listening = Some(false);
+        self
+    }
+
+    /// A socket listens on exactly this address: `127.0.0.1`, or `0.0.0.0` for one that listens on all of IPv4, `::` for
+    /// one that listens on all; may be said several times.
+    pub fn on(mut self, address: impl ToString) -> Self {
+        self.on.push(address.to_string());
+        self
+    }
+
+    fn fact(&self) -> Fact {
+        // Who listens is looked up only where the answer may have to say so.
+        if self.listening == Some(false) || !self.on.is_empty() {
+            Fact::shared("sockets", [&format!("{:04X}", self.port.number)])
+        } else {
+            Fact::shared("sockets", [])
+        }
+    }
+}
+
+impl Kind for PortCheck {
+    fn source(&self) -> Source {
+        self.source
+    }
+
+    fn subject(&self) -> String {
+        format!("port {}", self.port)
+    }
+
+    fn facts(&self) -> Vec<Fact> {
+        vec![self.fact()]
+    }
+
+    fn judge(&self, answers: &Answers) -> Findings {
+        let mut findings = Findings::default();
+        let sockets = answers.get(&self.fact()).and_then(|answer| read(answer, self.port.protocol));
+        let here = |sockets: &Vec<Socket>| -> Vec<Socket> {
+            sockets.iter().filter(|socket| socket.at.port() == self.port.number).cloned().collect()
+        };
+        if self.listening == Some(false) {
+            findings.expect("nothing listens", &sockets, |sockets| {
+                let here = here(sockets);
+                Outcome::of(here.is_empty(), || list(&here))
+            });
+        }
+        for address in &self.on {
+            let parsed = address.trim_matches(['[', ']']).parse::<IpAddr>();
+            findings.expect(format!("listens on {address}"), &sockets, |sockets| match parsed {
+                Err(_) => Outcome::Unanswerable(format!("`{address}` is not an IP address")),
+                Ok(address) => {
+                    let here = here(sockets);
+                    Outcome::of(here.iter().any(|socket| socket.at.ip() == address), || list(&here))
+                }
+            });
+        }
+        if self.listening == Some(true) || findings.list.is_empty() {
+            findings.expect("something listens", &sockets, |sockets| {
+                Outcome::of(!here(sockets).is_empty(), || "nothing listens there".to_owned())
+            });
+        }
+        if let Ok(sockets) = &sockets
+            && here(sockets).is_empty()
+        {
+            let mut others: Vec<_> = sockets.iter().map(|socket| socket.at).collect();
+            others.sort_by_key(|at| (at.port(), at.ip()));
+            others.dedup();
+            let others: Vec<_> = others.iter().map(SocketAddr::to_string).collect();
+            let shown = match others.len() {
+                0 => format!("no {} port at all", self.port.protocol),
+                _ => others.join(", "),
+            };
+            findings.evidence("listening", shown);
+        }
+        findings
+    }
+}
+
+fn list(sockets: &[Socket]) -> String {
+    match sockets {
+        [] => "nothing listens there".to_owned(),
+        sockets => sockets.iter().map(Socket::describe).collect::<Vec<_>>().join("\n"),
+    }
+}
+
+/// A socket that listens.
+#[derive(Debug, Clone)]
+struct Socket {
+    at: SocketAddr,
+    /// The processes that hold it, as far as we may see.
+    owners: Vec<String>,
+}
+
+impl Socket {
+    fn describe(&self) -> String {
+        match self.owners.is_empty() {
+            true => format!("{} (by whom, only root may see)", self.at),
+            false => format!("{} by {}", self.at, self.owners.join(", ")),
+        }
+    }
+}
+
+fn read(answer: &Answer, protocol: Protocol) -> Result<Vec<Socket>, String> {
+    let tables = match protocol {
+        Protocol::Tcp => ["tcp", "tcp6"],
+        Protocol::Udp => ["udp", "udp6"],
+    };
+    if tables.iter().all(|table| answer.data(table).is_none()) {
+        return Err("there is no /proc/net on this machine".to_owned());
+    }
+    let owners = answer.text("owners").unwrap_or_default();
+    let mut sockets = Vec::new();
+    for line in tables.iter().filter_map(|table| answer.text(table)).collect::<String>().lines() {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let (Some(local), Some(inode)) = (fields.get(1), fields.get(9)) else { continue };
+        let Some(at) = address(local) else { return Err(format!("/proc/net has a line that can't be read: {line}")) };
+        let wanted = format!("[{inode}]");
+        let mut names: Vec<_> = owners
+            .lines()
+            .filter_map(|owner| owner.strip_prefix(&wanted)?.trim().split_once(' '))
+            .map(|(process, name)| format!("{name} (process {process})"))
+            .collect();
+        names.dedup();
+        sockets.push(Socket { at, owners: names });
+    }
+    Ok(sockets)
+}
+
+/// `0100007F:0016`: words in the byte order of the machine, which is little on all of EC2's.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (address, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let word = |index: usize| u32::from_str_radix(address.get(index * 8..index * 8 + 8)?, 16).ok().map(u32::swap_bytes);
+    let ip = match address.len() {
+        8 => IpAddr::V4(Ipv4Addr::from(word(0)?)),
+        32 => {
+            let words = [word(0)?, word(1)?, word(2)?, word(3)?];
+            let bits = words.iter().fold(0u128, |bits, word| bits << 32 | u128::from(*word));
+            IpAddr::V6(Ipv6Addr::from(bits))
+        }
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port))
+}
+
+impl From<u16> for Port {
+    fn from(number: u16) -> Self {
+        tcp(number)
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.number, self.protocol)
+    }
+}
+
+impl FromStr for Port {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+        let number = number.parse().ok();
+        match (number, protocol) {
+            (Some(number), "tcp") => Ok(tcp(number)),
+            (Some(number), "udp") => Ok(udp(number)),
+            _ => Err(format!("`{text}` is not a port such as `22`, `22/tcp` or `53/udp`")),
+        }
+    }
+}
+
+impl Serialize for Port {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.protocol {
+            Protocol::Tcp => serializer.serialize_u16(self.number),
+            Protocol::Udp => serializer.collect_str(self),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Port {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = match serde_json::Value::deserialize(deserializer)? {
+            serde_json::Value::String(text) => text,
+            other => other.to_string(),
+        };
+        text.parse().map_err(de::Error::custom)
+    }
+}
