@@ -7,6 +7,7 @@ pub mod config;
 pub mod ec2;
 mod engine;
 mod error;
+pub mod prelude;
 pub mod runner;
 mod scope;
 pub mod ssh;
@@ -14,5 +15,9 @@ pub mod target;
 mod task;
 mod teardown;
 
+pub use ec2_harness_macros::{ec2_test, ec2_test as test};
 pub use error::{Error, ErrorKind, Failure, Result};
 pub use task::Task;
+
+#[doc(hidden)]
+pub use runner::expansion as __private;

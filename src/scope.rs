@@ -23,8 +23,17 @@ pub(crate) struct Scope(Arc<Inner>);
 struct Inner {
     /// The test's name; `None` outside of a test.
     test: Option<String>,
-    ended: watch::Sender<Option<Duration>>,
+    ended: watch::Sender<Option<Ended>>,
     state: Mutex<State>,
+}
+
+/// Why no further operation runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Ended {
+    /// The test's time, this much, has passed.
+    Expired(Duration),
+    /// The test has failed already.
+    Cancelled(String),
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +41,7 @@ struct State {
     closed: bool,
     parked: Vec<Machine>,
     complaints: Vec<String>,
+    failed_launches: usize,
 }
 
 impl Scope {
@@ -85,7 +95,40 @@ impl Scope {
 
     /// Lets the deadline pass: from now on every operation of this scope but teardown fails with `timed out`.
     pub(crate) fn expire(&self, after: Duration) {
-        self.0.ended.send_replace(Some(after));
+        self.end(Ended::Expired(after));
+    }
+
+    /// Whether the deadline has passed, and how long it was.
+    pub(crate) fn expired(&self) -> Option<Duration> {
+        match *self.0.ended.borrow() {
+            Some(Ended::Expired(after)) => Some(after),
+            _ => None,
+        }
+    }
+
+    /// Ends what is under way, because the test has failed already: every operation but teardown fails as cancelled.
+    pub(crate) fn cancel(&self, reason: impl Into<String>) {
+        self.end(Ended::Cancelled(reason.into()));
+    }
+
+    /// The first reason stays.
+    fn end(&self, reason: Ended) {
+        self.0.ended.send_if_modified(|ended| {
+            let first = ended.is_none();
+            ended.get_or_insert(reason);
+            first
+        });
+    }
+
+    /// Notes that a launch of this test has failed, whoever sees the error: a panic about it is not the one that
+    /// `#[should_panic]` means.
+    pub(crate) fn note_failed_launch(&self) {
+        self.state().failed_launches += 1;
+    }
+
+    /// How many launches have failed.
+    pub(crate) fn failed_launches(&self) -> usize {
+        self.state().failed_launches
     }
 
     /// Closes the scope and hands out the machines that wait for their end; guards that are dropped later end at once.
@@ -95,7 +138,7 @@ impl Scope {
         std::mem::take(&mut state.parked)
     }
 
-    /// Runs a future until the scope's deadline.
+    /// Runs a future until the scope's deadline, or until the test has failed for another reason.
     pub(crate) async fn run<T>(
         &self,
         tried: impl Fn() -> String,
@@ -104,12 +147,13 @@ impl Scope {
         let mut ended = self.0.ended.subscribe();
         tokio::select! {
             biased;
-            expired = ended.wait_for(Option::is_some) => {
-                let limit = expired.ok().and_then(|after| *after).unwrap_or_default();
-                Err(Error::new(ErrorKind::TimedOut, tried())
+            reason = ended.wait_for(Option::is_some) => Err(match reason.ok().and_then(|reason| reason.clone()) {
+                Some(Ended::Expired(limit)) => Error::new(ErrorKind::TimedOut, tried())
                     .because(format!("timed out: the test's {} have passed", humantime::format_duration(limit)))
-                    .advise("raise it with #[ec2_test(timeout = \"…\")] or EC2_HARNESS_TIMEOUT"))
-            }
+                    .advise("raise it with #[ec2_test(timeout = \"…\")] or EC2_HARNESS_TIMEOUT"),
+                Some(Ended::Cancelled(reason)) => Error::new(ErrorKind::Cancelled, tried()).because(reason),
+                None => Error::new(ErrorKind::Cancelled, tried()).because("the test is over"),
+            }),
             result = future => result,
         }
     }

@@ -1,1 +1,71 @@
+//! The attribute macros of ec2-harness.
+//!
+//! They check what was written and point at what can't be; what a test then does is decided in `ec2_harness::runner`. An
+//! expansion is one function with `#[test]`, the test author's function within it, and one call.
 
+#![warn(missing_docs)]
+
+mod arguments;
+mod attributes;
+mod expand;
+mod function;
+mod suggest;
+mod value;
+
+use proc_macro::TokenStream;
+
+/// Makes a test of a function that wants machines.
+///
+/// The function is `async` or not, and returns `()`, a `Result` whose error is `Debug`, or an `ExitCode`. Its parameters
+/// are provided by their types: `Instance`, `[Instance; N]`, `Ec2`, `TestContext`. All machines that it declares are
+/// launched together and bear the names of their parameters; when the test is over, they end.
+///
+/// ```text
+/// #[ec2_test(image = "debian-12", timeout = "5m", requires = [systemd])]
+/// async fn boots(vm: Instance) -> Result {
+///     vm.exec("true").await.map(drop)
+/// }
+/// ```
+///
+/// # Arguments
+///
+/// What isn't given is taken from the configuration.
+///
+/// | Argument | Value |
+/// |---|---|
+/// | `image = …` | A string: AMI id, alias, or `resolve:ssm:/…`. |
+/// | `instance_type = …` | A string. |
+/// | `user_data = …` | A string, for every machine that a parameter declares. Default: none. |
+/// | `region = …` | A string. |
+/// | `timeout = "90s"` | How long the test may take, launch included; a string with a unit, or a `Duration`. |
+/// | `keep = failed` | What the finished test leaves running: `no`, `failed` or `always`. |
+/// | `tags = { team = "x", "cost:center" = "7" }` | Tags on all that the test creates, beside the configured ones. |
+/// | `requires = [systemd]` | What must be there, else the test is skipped: `local`, `aws`, `x86_64`, `arm64`, `systemd`, `cloud_init`, `sudo`. |
+/// | `vm(name, image = …)` | `image`, `instance_type`, `user_data` and `tags` of the one parameter `name`. |
+/// | `crate = path` | Where ec2-harness is found, if it was renamed. |
+///
+/// Strings are literals, constants or other expressions that are `Into<String>`.
+///
+/// # Other attributes
+///
+/// `#[ignore]`, `#[should_panic]`, `#[cfg(..)]` and all others below `#[ec2_test]` work as on a `#[test]`. A failed launch
+/// never satisfies `#[should_panic]`. `#[serial]` and `#[file_serial]` of serial_test go **below** `#[ec2_test]`: above
+/// it they silently drop the parameters.
+///
+/// With rstest, `#[rstest]` comes first, this one is named by `#[test_attr(ec2_test)]`, and the parameters that are ours are
+/// marked with `#[ignore]`; each case launches its own machines:
+///
+/// ```text
+/// #[rstest]
+/// #[case("debian-12")]
+/// #[case("al2023")]
+/// #[test_attr(ec2_test)]
+/// async fn every_image_boots(#[case] image: &str, #[ignore] ec2: Ec2) -> Result { … }
+/// ```
+///
+/// rstest puts the attribute of `#[test_attr]` below all others. Where another must stand below it, such as `#[serial]`,
+/// write this macro by its other name, which rstest leaves where it stands: `#[ec2_harness::test]`.
+#[proc_macro_attribute]
+pub fn ec2_test(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand::ec2_test(arguments.into(), item.into()).into()
+}

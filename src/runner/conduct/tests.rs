@@ -1,0 +1,160 @@
+use super::*;
+use crate::{
+    config::Keep,
+    runner::requirement::Requirement,
+    task::{OnDrop, Task},
+};
+use std::{any::Any, time::Duration};
+
+/// What libtest would see of a sync test: nothing, or a panic.
+fn sync<T: Outcome>(test: Test, body: impl FnOnce() -> T) -> Result<(), Box<dyn Any + Send>> {
+    catch_unwind(AssertUnwindSafe(|| run(test, |_| move |_| Ok(body))))
+}
+
+fn concurrent<F: Future<Output: Outcome>>(test: Test, body: impl FnOnce() -> F) -> Result<(), Box<dyn Any + Send>> {
+    catch_unwind(AssertUnwindSafe(|| run_async(test, |_| move |_| Ok(body))))
+}
+
+fn test() -> Test {
+    Test::new("crate::t")
+}
+
+/// Runs a test as [`conduct`] does up to its report.
+fn causes_of(test: &Test, scope: &Scope, body: impl FnOnce()) -> Vec<String> {
+    let ended = match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(()) => Ended::Passed,
+        Err(payload) => Ended::Panicked(payload),
+    };
+    causes(test, scope, &ended)
+}
+
+#[test]
+fn what_passes_returns_and_what_fails_unwinds() {
+    assert!(sync(test(), || ()).is_ok());
+    assert!(sync(test(), || Ok::<(), String>(())).is_ok());
+    assert!(sync(test(), || Err::<(), _>("no")).is_err());
+    assert!(concurrent(test(), || async { tokio::task::yield_now().await }).is_ok());
+    assert!(concurrent(test(), || async { Err::<(), _>("no") }).is_err());
+}
+
+#[test]
+fn a_panic_of_the_body_reaches_libtest_as_it_was() {
+    let payload = sync::<()>(test(), || panic!("{} and {}", "this", "that")).unwrap_err();
+    assert_eq!(panic_text(&*payload), "this and that");
+    let payload = concurrent(test(), || async {
+        if true {
+            std::panic::panic_any(7_u8)
+        }
+    })
+    .unwrap_err();
+    assert_eq!(payload.downcast_ref::<u8>(), Some(&7));
+}
+
+#[test]
+fn an_expected_panic_goes_on_and_all_else_returns() {
+    assert!(sync::<()>(test().should_panic(true, "out of"), || panic!("out of luck")).is_err());
+    assert!(sync(test().should_panic(true, ""), || ()).is_ok(), "libtest fails what doesn't panic");
+    assert!(sync(test().should_panic(true, ""), || Err::<(), _>("an error is no panic")).is_ok());
+    let other = sync::<()>(test().should_panic(true, "out of"), || panic!("something else")).unwrap_err();
+    assert_eq!(panic_text(&*other), "something else", "libtest compares the words");
+}
+
+#[test]
+fn a_failed_launch_never_satisfies_should_panic() {
+    let failing = || {
+        catch_unwind(AssertUnwindSafe(|| {
+            run::<_, _, fn(), ()>(test().should_panic(true, ""), |_| {
+                |_| Err(Error::new(ErrorKind::Provisioning, "launch web"))
+            });
+        }))
+    };
+    assert!(failing().is_ok(), "so that libtest says that it did not panic");
+
+    let expected = test().should_panic(true, "");
+    let scope = Scope::test("t");
+    let causes = causes_of(&expected, &scope, || {
+        scope.note_failed_launch();
+        panic!("called `Result::unwrap()` on an `Err` value");
+    });
+    assert!(causes[0].contains("after a failed launch"), "{causes:?}");
+}
+
+#[test]
+fn neither_does_a_timeout_or_an_assert_that_never_ran() {
+    let expected = test().should_panic(true, "");
+    let scope = Scope::test("t");
+    scope.expire(Duration::from_secs(3));
+    let causes = causes_of(&expected, &scope, || panic!("because of it"));
+    assert_eq!(causes, ["timed out: the test's 3s have passed"]);
+
+    let scope = Scope::test("t");
+    let causes = causes_of(&expected, &scope, || {
+        scope.complain("an assert at x.rs:3 never ran".into());
+        panic!("as expected");
+    });
+    assert_eq!(causes, ["an assert at x.rs:3 never ran"]);
+}
+
+#[test]
+fn the_first_cause_comes_first() {
+    let scope = Scope::test("t");
+    let causes = causes_of(&test(), &scope, || {
+        scope.complain("an assert at x.rs:3 never ran".into());
+        panic!("boom");
+    });
+    assert_eq!(causes, ["panicked: boom", "an assert at x.rs:3 never ran"]);
+    let report = report(&test(), &causes, "--- vm (i-1): failed units ---\nssh.service\n");
+    let lines = report.lines().collect::<Vec<_>>();
+    assert_eq!(lines[0], "Error: test `t` failed: panicked: boom");
+    assert!(lines[1].starts_with("  test at src/runner/conduct/tests.rs:"), "{report}");
+    assert_eq!(lines[2], "also: an assert at x.rs:3 never ran");
+    assert_eq!(lines[4], "ssh.service");
+}
+
+#[test]
+fn at_the_timeout_operations_fail_and_the_body_tells_which() {
+    let scope = Scope::test("t");
+    let (_clock, over) = Clock::start(&scope, Duration::from_millis(1)).unwrap();
+    let operation = scope.clone();
+    let body = || async move {
+        Task::start("wait", OnDrop::Cancel, async move {
+            operation.run(|| "wait for godot".into(), std::future::pending::<Result<(), Error>>()).await
+        })
+        .await
+    };
+    let ended = body::block_on(body, over).unwrap().unwrap();
+    let causes = causes(&test(), &scope, &Ended::Failed(format!("{}", ended.unwrap_err())));
+    assert_eq!(causes.len(), 1, "{causes:?}");
+    assert!(causes[0].contains("wait for godot: timed out: the test's 1ms have passed"), "{causes:?}");
+}
+
+#[test]
+fn a_body_that_passes_too_late_fails() {
+    let limit = Duration::from_millis(1);
+    let late = || std::thread::sleep(Duration::from_millis(500));
+    assert!(sync(test().timeout(limit), late).is_err());
+    assert!(sync(test().timeout(Duration::MAX), || ()).is_ok());
+}
+
+#[test]
+fn a_skip_passes_with_its_reason_and_satisfies_should_panic() {
+    let body = || unreachable!("a skipped body does not run");
+    let skips = || test().requires(Requirement::Aws);
+    assert!(sync::<()>(skips(), body).is_ok());
+    let payload = sync::<()>(skips().should_panic(true, "certain words"), body).unwrap_err();
+    assert!(panic_text(&*payload).contains("certain words"));
+}
+
+#[test]
+fn parameters_that_are_not_there_are_no_panic() {
+    let result = catch_unwind(|| {
+        run::<_, _, fn(), ()>(test().keep(Keep::Failed), |_| {
+            |given| {
+                let mut plan = Plan::default();
+                let ticket = plan.declare::<Instance>("vm");
+                given.take(ticket).map(|_| -> fn() { || () })
+            }
+        });
+    });
+    assert_eq!(panic_text(&*result.unwrap_err()), "the test failed");
+}

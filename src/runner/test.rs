@@ -1,0 +1,139 @@
+//! What the macro says of a test, over the configuration.
+
+use super::requirement::Requirement;
+use crate::config::{Config, Keep};
+use std::{panic::Location, time::Duration};
+
+/// A test as it was declared.
+#[derive(Debug)]
+#[must_use]
+pub struct Test {
+    pub(crate) name: String,
+    pub(crate) at: &'static Location<'static>,
+    /// The text that a panic must contain to be the expected one; `None`: no panic is expected.
+    pub(crate) should_panic: Option<&'static str>,
+    pub(crate) requirements: Vec<Requirement>,
+    pub(crate) user_data: Option<String>,
+    image: Option<String>,
+    instance_type: Option<String>,
+    region: Option<String>,
+    timeout: Option<Duration>,
+    keep: Option<Keep>,
+    tags: Vec<(String, String)>,
+}
+
+impl Test {
+    /// A test by its path, crate included; it is called as libtest does, without the crate.
+    #[track_caller]
+    pub fn new(path: &str) -> Self {
+        Self {
+            name: path.split_once("::").map_or(path, |(_, name)| name).to_owned(),
+            at: Location::caller(),
+            should_panic: None,
+            requirements: Vec::new(),
+            user_data: None,
+            image: None,
+            instance_type: None,
+            region: None,
+            timeout: None,
+            keep: None,
+            tags: Vec::new(),
+        }
+    }
+
+    /// Expects a panic with this text in it, if `#[should_panic]` holds in this compilation.
+    pub fn should_panic(mut self, holds: bool, expected: &'static str) -> Self {
+        self.should_panic = holds.then_some(expected).or(self.should_panic);
+        self
+    }
+
+    /// The image.
+    pub fn image(mut self, image: impl Into<String>) -> Self {
+        self.image = Some(image.into());
+        self
+    }
+
+    /// The instance type.
+    pub fn instance_type(mut self, instance_type: impl Into<String>) -> Self {
+        self.instance_type = Some(instance_type.into());
+        self
+    }
+
+    /// The user data of the machines that are declared by parameters.
+    pub fn user_data(mut self, user_data: impl Into<String>) -> Self {
+        self.user_data = Some(user_data.into());
+        self
+    }
+
+    /// The region.
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        self.region = Some(region.into());
+        self
+    }
+
+    /// How long the test may take.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// What the finished test leaves running.
+    pub fn keep(mut self, keep: Keep) -> Self {
+        self.keep = Some(keep);
+        self
+    }
+
+    /// A tag on all that the test makes.
+    pub fn tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.tags.push((key.into(), value.into()));
+        self
+    }
+
+    /// What must be there, else the test is skipped.
+    pub fn requires(mut self, requirement: Requirement) -> Self {
+        self.requirements.push(requirement);
+        self
+    }
+
+    /// The configuration, with what this test says over it.
+    pub(crate) fn configure(&self, mut config: Config) -> Config {
+        config.image = self.image.clone().unwrap_or(config.image);
+        config.instance_type = self.instance_type.clone().unwrap_or(config.instance_type);
+        config.region = self.region.clone().or(config.region);
+        config.timeout = self.timeout.unwrap_or(config.timeout);
+        config.keep = self.keep.unwrap_or(config.keep);
+        config.tags.extend(self.tags.iter().cloned());
+        config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_is_called_as_libtest_calls_it() {
+        assert_eq!(Test::new("my_crate::module::case_1").name, "module::case_1");
+        assert_eq!(Test::new("alone").name, "alone");
+    }
+
+    #[test]
+    fn what_a_test_says_wins_over_the_configuration() {
+        let test = Test::new("c::t").image("debian-12").keep(Keep::Always).tag("team", "ours").tag("a", "1");
+        let mut config = Config::default();
+        config.tags.insert("team".into(), "theirs".into());
+        config.tags.insert("b".into(), "2".into());
+        let config = test.configure(config);
+        assert_eq!((config.image.as_str(), config.keep), ("debian-12", Keep::Always));
+        assert_eq!(config.instance_type, Config::default().instance_type);
+        assert_eq!(config.timeout, Config::default().timeout);
+        let tags = config.tags.into_iter().collect::<Vec<_>>();
+        assert_eq!(tags, [("a", "1"), ("b", "2"), ("team", "ours")].map(|(k, v)| (k.to_owned(), v.to_owned())));
+    }
+
+    #[test]
+    fn a_should_panic_that_hangs_on_a_condition_holds_only_with_it() {
+        assert_eq!(Test::new("c::t").should_panic(false, "x").should_panic, None);
+        assert_eq!(Test::new("c::t").should_panic(true, "x").should_panic(false, "y").should_panic, Some("x"));
+    }
+}
