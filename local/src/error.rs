@@ -83,6 +83,16 @@ codes! {
     InvalidParameterCombination = "InvalidParameterCombination", 400;
     /// The request would have succeeded, but DryRun was set.
     DryRunOperation = "DryRunOperation", 412;
+    /// The request may not be made; here: by this Host, or by a web page.
+    UnauthorizedOperation = "UnauthorizedOperation", 403;
+    /// The HTTP method is neither POST nor GET.
+    MethodNotAllowed = "MethodNotAllowed", 405;
+    /// The request is larger than this endpoint reads.
+    RequestEntityTooLarge = "RequestEntityTooLarge", 413;
+    /// The request did not arrive as a whole, or not in time.
+    RequestTimeout = "RequestTimeout", 400;
+    /// The volume type does not exist.
+    UnknownVolumeType = "UnknownVolumeType", 400;
     /// Something broke on this side.
     InternalError = "InternalError", 500;
     /// The server is over its load.

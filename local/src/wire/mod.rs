@@ -1,9 +1,34 @@
 //! EC2's Query protocol: requests in, answers out, and the locked front door.
 //!
-//! What this room isn't: EC2. It knows names, types and list shapes, but no rule and no state.
+//! What this room isn't: EC2. It knows names, types and list shapes, but no rule and no state. What stands behind it is
+//! a [`Service`]; [`serve`] puts the door before it.
+//!
+//! - **Codec.** A table made from the public service model (`local/model/`) drives it both ways, so that no request is
+//!   read and no answer is laid out by hand. A request's unknown action or parameter, a value of the wrong type, a list
+//!   with a gap: each is an error with EC2's code. So is an answer that the model doesn't have, an `InternalError`.
+//! - **Signatures.** Signature Version 4 in the `Authorization` header, for one access key, for `ec2` in any region, and
+//!   for STS's `GetCallerIdentity`, which is answered here.
+//! - **Door.** HTTP/1.1 on the loopback. Host and Origin are checked; headers, bodies, connections and their times are
+//!   bounded; what the account has begun is finished even if its client hangs up, and a panic of it is an `InternalError`.
+//!
+//! Two members that are text to the model are base64 to EC2: `UserData` of a request and `Output` of
+//! `GetConsoleOutput`. The codec passes them as they are.
 
+mod activity;
+mod decode;
+mod encode;
+mod exchange;
+mod model;
+mod query;
+mod server;
+mod signature;
+mod sts;
 mod value;
 
+pub use activity::Activity;
+pub use exchange::Door;
+pub use server::serve;
+pub use signature::Credentials;
 pub use value::{Structure, Value};
 
 use crate::error::ApiError;

@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""Writes the table that drives the codec, `ec2-2016-11-15.json`, from the public service model.
+
+The model is the one that botocore bears (Apache-2.0, see `LICENSE.md` beside this file). Install it first, in a
+virtual environment if you like, then run this script without arguments:
+
+    pip install botocore
+    python3 local/model/regenerate.py
+
+The table holds the operations named below and the shapes that they reach: names, types, list shapes, enums, bounds of
+numbers, required members, and each member's `locationName` and `queryName`. Documentation is left out. A scalar shape
+without an enum or a bound is replaced by its type, so that the table stays small.
+"""
+
+import json
+import pathlib
+
+import botocore
+import botocore.loaders
+
+VERSION = "2016-11-15"
+TABLE = pathlib.Path(__file__).with_name(f"ec2-{VERSION}.json")
+
+OPERATIONS = """
+    RunInstances DescribeInstances StartInstances StopInstances RebootInstances TerminateInstances
+    DescribeInstanceStatus DescribeInstanceAttribute ModifyInstanceAttribute ResetInstanceAttribute
+    ModifyInstanceMetadataOptions MonitorInstances UnmonitorInstances GetConsoleOutput
+    DescribeInstanceTypes DescribeInstanceTypeOfferings DescribeInstanceCreditSpecifications
+    CreateReplaceRootVolumeTask DescribeReplaceRootVolumeTasks
+
+    DescribeImages CreateImage RegisterImage DeregisterImage CopyImage
+    DescribeImageAttribute ModifyImageAttribute ResetImageAttribute
+
+    CreateSnapshot CreateSnapshots DescribeSnapshots DeleteSnapshot CopySnapshot
+    DescribeSnapshotAttribute ModifySnapshotAttribute
+
+    CreateVolume DescribeVolumes DeleteVolume AttachVolume DetachVolume ModifyVolume
+    DescribeVolumesModifications DescribeVolumeStatus DescribeVolumeAttribute ModifyVolumeAttribute
+
+    CreateNetworkInterface DescribeNetworkInterfaces DeleteNetworkInterface AttachNetworkInterface
+    DetachNetworkInterface DescribeNetworkInterfaceAttribute ModifyNetworkInterfaceAttribute
+    AssignPrivateIpAddresses UnassignPrivateIpAddresses AssignIpv6Addresses UnassignIpv6Addresses
+
+    AllocateAddress AssociateAddress DisassociateAddress ReleaseAddress DescribeAddresses
+
+    CreateVpc CreateDefaultVpc DescribeVpcs DeleteVpc DescribeVpcAttribute ModifyVpcAttribute
+    AssociateVpcCidrBlock DisassociateVpcCidrBlock DescribeDhcpOptions DescribeNetworkAcls
+    CreateSubnet CreateDefaultSubnet DescribeSubnets DeleteSubnet ModifySubnetAttribute
+    AssociateSubnetCidrBlock DisassociateSubnetCidrBlock
+
+    CreateRouteTable DescribeRouteTables DeleteRouteTable AssociateRouteTable DisassociateRouteTable
+    ReplaceRouteTableAssociation CreateRoute ReplaceRoute DeleteRoute
+
+    CreateInternetGateway DescribeInternetGateways DeleteInternetGateway AttachInternetGateway
+    DetachInternetGateway
+
+    CreateSecurityGroup DescribeSecurityGroups DeleteSecurityGroup DescribeSecurityGroupRules
+    ModifySecurityGroupRules AuthorizeSecurityGroupIngress AuthorizeSecurityGroupEgress
+    RevokeSecurityGroupIngress RevokeSecurityGroupEgress
+    UpdateSecurityGroupRuleDescriptionsIngress UpdateSecurityGroupRuleDescriptionsEgress
+
+    CreateKeyPair ImportKeyPair DeleteKeyPair DescribeKeyPairs
+
+    CreateTags DeleteTags DescribeTags
+
+    DescribeRegions DescribeAvailabilityZones DescribeAccountAttributes
+""".split()
+
+
+def compact(model):
+    """The table: the operations, and every shape that they reach."""
+    shapes = {}
+
+    def reference(name):
+        """A shape's name in the table, or its type where the type says it all."""
+        shape = model["shapes"][name]
+        kind = shape["type"]
+        if kind == "structure":
+            if name not in shapes:
+                shapes[name] = entry = {}
+                if shape.get("required"):
+                    entry["required"] = shape["required"]
+                entry["members"] = {member: reach(target) for member, target in shape["members"].items()}
+            return name
+        if kind == "list":
+            if name not in shapes:
+                shapes[name] = entry = {}
+                entry["list"] = reach(shape["member"])
+            return name
+        limits = {}
+        if "enum" in shape:
+            limits["enum"] = shape["enum"]
+        if kind in ("integer", "long"):
+            limits |= {bound: shape[bound] for bound in ("min", "max") if bound in shape}
+        if not limits:
+            return kind
+        shapes[name] = {"type": kind} | limits
+        return name
+
+    def reach(target):
+        """A member, or a list's element: its shape, and its names on the wire where they are given."""
+        names = {key: target[key] for key in ("locationName", "queryName") if key in target}
+        return {"shape": reference(target["shape"])} | names
+
+    operations = {}
+    for name in sorted(OPERATIONS):
+        operation = model["operations"][name]
+        operations[name] = {end: reference(operation[end]["shape"]) for end in ("input", "output") if end in operation}
+    return operations, shapes
+
+
+def main():
+    model = botocore.loaders.Loader().load_service_model("ec2", "service-2", VERSION)
+    operations, shapes = compact(model)
+
+    def lines(table):
+        rows = (f"{json.dumps(key)}:{json.dumps(table[key], separators=(',', ':'))}" for key in sorted(table))
+        return "{\n" + ",\n".join(rows) + "\n}"
+
+    # A shape a line, so that the difference between two versions of the model can be read.
+    TABLE.write_text(
+        f'{{"source":"botocore {botocore.__version__}",\n'
+        f'"version":"{VERSION}",\n'
+        f'"operations":{lines(operations)},\n'
+        f'"shapes":{lines(shapes)}}}\n'
+    )
+    print(f"{TABLE.name}: {len(operations)} operations, {len(shapes)} shapes, {TABLE.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()

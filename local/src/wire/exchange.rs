@@ -1,0 +1,188 @@
+//! One request's way through the door: looked at, read, verified, decoded, answered.
+
+use super::{
+    Request, Service,
+    activity::{Activity, Busy},
+    decode::decode,
+    encode::{self, encode},
+    query::{self, Parameter},
+    signature::{Authorization, Credentials, SignedService},
+    sts,
+};
+use crate::error::{ApiError, Code};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::{
+    HeaderMap, Method, Response, StatusCode,
+    body::{Bytes, Incoming},
+    header::{self, HeaderValue},
+    http::{request::Parts, uri::Authority},
+};
+use std::{net::IpAddr, sync::Arc, time::Duration};
+use time::OffsetDateTime;
+
+/// The largest body: RunInstances with 16 KB of user data takes some 30 KB.
+const MAX_BODY: usize = 1024 * 1024;
+
+/// How long a body may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// The door: whose key opens it, and whose account is behind it.
+#[derive(Debug, Clone)]
+pub struct Door {
+    credentials: Credentials,
+    account_id: String,
+    activity: Activity,
+}
+
+impl Door {
+    /// A door for one key, to one account: twelve digits, by custom `000000000000` for a local one.
+    pub fn new(credentials: Credentials, account_id: impl Into<String>) -> Self {
+        Self { credentials, account_id: account_id.into(), activity: Activity::new() }
+    }
+
+    /// How busy the door is; take the handle before the door is handed to [`serve`](super::serve).
+    pub fn activity(&self) -> Activity {
+        self.activity.clone()
+    }
+}
+
+/// An answer's document, or the error that is answered instead.
+type Answer = Result<String, ApiError>;
+
+/// Answers one request. `admitted` is called once it has proved to be signed with the key.
+pub(super) async fn exchange(
+    door: Arc<Door>,
+    service: Arc<dyn Service>,
+    request: hyper::Request<Incoming>,
+    admitted: impl FnOnce(),
+) -> Response<Full<Bytes>> {
+    let request_id = uuid::Uuid::new_v4().to_string();
+    let (parts, body) = request.into_parts();
+    let answer = answer(&door, service, &parts, body, admitted, &request_id).await;
+    respond(answer, is_for_sts(&parts.headers), &request_id)
+}
+
+async fn answer(
+    door: &Door,
+    service: Arc<dyn Service>,
+    parts: &Parts,
+    body: Incoming,
+    admitted: impl FnOnce(),
+    request_id: &str,
+) -> Answer {
+    look(parts)?;
+    let body = read(parts, body).await?;
+    let in_url = query::parse(parts.uri.query().unwrap_or_default().as_bytes())?;
+    let authorization = Authorization::read(&parts.headers, &in_url)?;
+    authorization.verify(&door.credentials, parts, &in_url, &body, OffsetDateTime::now_utc())?;
+    admitted();
+    let busy = door.activity.request();
+    let parameters = [in_url, query::parse(&body)?].concat();
+    match authorization.service {
+        SignedService::Sts => sts::answer(&parameters, &door.account_id, request_id),
+        SignedService::Ec2 => call(service, busy, &parameters, authorization.region, request_id).await,
+    }
+}
+
+/// Refuses what no client of ours sends, but a web page may: the defence against DNS rebinding and cross-site requests.
+fn look(parts: &Parts) -> Result<(), ApiError> {
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let host = hosts.next().and_then(|value| value.to_str().ok()).and_then(|value| value.parse().ok());
+    let is_ours = host.as_ref().is_some_and(is_loopback) && hosts.next().is_none();
+    if !is_ours || !parts.uri.authority().is_none_or(is_loopback) {
+        return Err(refusal("the Host header must be localhost, or an address of the loopback"));
+    }
+    if parts.headers.contains_key(header::ORIGIN) {
+        return Err(refusal("requests of web pages, which bear an Origin header, are refused"));
+    }
+    if parts.method != Method::POST && parts.method != Method::GET {
+        return Err(ApiError::new(Code::MethodNotAllowed, "The specified method is not allowed: use POST, or GET"));
+    }
+    if parts.uri.path() != "/" {
+        return Err(ApiError::new(Code::MalformedQueryString, "There is nothing here: the path of the endpoint is /"));
+    }
+    Ok(())
+}
+
+fn is_loopback(authority: &Authority) -> bool {
+    let host = authority.host();
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let is_local =
+        host.eq_ignore_ascii_case("localhost") || address.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    is_local && !authority.as_str().contains('@')
+}
+
+fn refusal(why: &str) -> ApiError {
+    ApiError::new(Code::UnauthorizedOperation, format!("You are not authorized to perform this operation: {why}"))
+}
+
+async fn read(parts: &Parts, body: Incoming) -> Result<Bytes, ApiError> {
+    let too_large = || {
+        let message = format!("The request is larger than {MAX_BODY} bytes");
+        ApiError::new(Code::RequestEntityTooLarge, message)
+    };
+    let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: u64| length > MAX_BODY as u64) {
+        return Err(too_large());
+    }
+    let timeout = |_| ApiError::new(Code::RequestTimeout, "The request did not arrive in time");
+    match tokio::time::timeout(BODY_TIME, Limited::new(body, MAX_BODY).collect()).await.map_err(timeout)? {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(error) => Err(ApiError::new(Code::RequestTimeout, format!("The request broke off: {error}"))),
+    }
+}
+
+/// Decodes, lets the account answer, encodes.
+async fn call(
+    service: Arc<dyn Service>,
+    busy: Busy,
+    parameters: &[Parameter],
+    region: String,
+    request_id: &str,
+) -> Answer {
+    let (action, input) = decode(parameters)?;
+    let request = Request { action, region, request_id: request_id.to_owned(), input };
+    // In a task of its own: what EC2 has begun it ends, also for a client that has hung up; and a panic stays there.
+    let task = tokio::spawn(async move {
+        let output = service.call(request).await;
+        drop(busy);
+        output
+    });
+    match task.await {
+        Ok(output) => encode(action, &output?, request_id),
+        Err(error) => {
+            let message =
+                format!("An internal error has occurred: {action} broke off ({error}); see the endpoint's log");
+            Err(ApiError::new(Code::InternalError, message))
+        }
+    }
+}
+
+/// Whether a request is for STS, whose errors look different. Not verified: it decides about nothing else.
+fn is_for_sts(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    value.is_some_and(|value| value.contains("/sts/aws4_request"))
+}
+
+fn respond(answer: Answer, for_sts: bool, request_id: &str) -> Response<Full<Bytes>> {
+    let (status, document) = match answer {
+        Ok(document) => (StatusCode::OK, document),
+        Err(error) => {
+            match error.code {
+                Code::InternalError => tracing::error!(request_id, "answered {error}"),
+                _ => tracing::debug!(request_id, "answered {error}"),
+            }
+            let document = if for_sts { sts::error } else { encode::error }(&error, request_id);
+            (StatusCode::from_u16(error.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), document)
+        }
+    };
+    let mut response = Response::new(Full::from(document));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/xml;charset=UTF-8"));
+    if let Ok(request_id) = HeaderValue::from_str(request_id) {
+        headers.insert("x-amzn-requestid", request_id);
+    }
+    response
+}
