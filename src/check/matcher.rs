@@ -144,9 +144,11 @@ fn find(text: &[u8], part: &[u8]) -> bool {
 }
 
 fn diff(expected: &str, found: &str) -> String {
-    let diff = TextDiff::from_lines(expected, found);
+    // Without its line end, a last line would differ from the same line with one.
+    let (expected, found) = (format!("{expected}\n"), format!("{found}\n"));
+    let diff = TextDiff::from_lines(&expected, &found);
     let mut lines = vec!["another text (- expected, + found)".to_owned()];
-    for line in diff.unified_diff().context_radius(2).missing_newline_hint(false).to_string().lines() {
+    for line in diff.unified_diff().context_radius(2).to_string().lines() {
         lines.push(shorten(line));
         if lines.len() > 60 {
             lines.push("… and more".to_owned());
@@ -254,6 +256,7 @@ impl<'de> Deserialize<'de> for Matcher {
 fn read(value: Value) -> Result<Matcher, String> {
     match value {
         Value::String(text) => Ok(Matcher::Equals(text)),
+        Value::Array(all) if all.is_empty() => Err("an empty list matches nothing".to_owned()),
         Value::Array(all) => all.into_iter().map(read).collect::<Result<_, _>>().map(Matcher::All),
         Value::Object(table) => {
             let mut all = table.into_iter().map(|(key, value)| entry(&key, value)).collect::<Result<Vec<_>, _>>()?;

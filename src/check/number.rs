@@ -4,7 +4,7 @@ use super::unit::Size;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{
     fmt,
-    ops::{Range, RangeFrom, RangeFull, RangeInclusive, RangeToInclusive},
+    ops::{Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive},
     str::FromStr,
 };
 
@@ -64,6 +64,13 @@ macro_rules! numbers_from {
         impl From<RangeToInclusive<$type>> for Numbers {
             fn from(range: RangeToInclusive<$type>) -> Self {
                 Self { least: 0, most: $number(range.end) }
+            }
+        }
+
+        impl From<RangeTo<$type>> for Numbers {
+            /// An empty range holds for no number.
+            fn from(range: RangeTo<$type>) -> Self {
+                Self::from(0..$number(range.end))
             }
         }
 

@@ -323,12 +323,17 @@ processes() { # name…
 
 # --- commands ---
 
-# Keeps the start of a stream and reads on, so that whoever writes is not stopped.
+# Keeps the start of a stream and reads on, so that whoever writes is not stopped. `cat` writes at once, so that nothing
+# is lost if it is ended, and the system bounds what it may write; a block is 512 bytes, or 1,024 in bash.
 keep_start() {
 	exec 3<&0
 	reader=
 	trap 'kill $reader; exit' TERM
-	head -c $((stream_limit + 1)) <&3 &
+	(
+		ulimit -c 0
+		ulimit -f $((stream_limit / 512 + 2))
+		exec cat <&3
+	) &
 	reader=$!
 	wait "$reader"
 	exec cat <&3 >/dev/null
@@ -386,7 +391,7 @@ watch() { # seconds, process or -group, mark
 	sleeper=$!
 	wait "$sleeper"
 	trap '' TERM
-	: >"$3"
+	echo >"$3"
 	kill -s TERM -- "$2"
 	sleep 1
 	kill -s KILL -- "$2"
@@ -410,8 +415,9 @@ as_found() {
 
 report_streams() {
 	if [ -e "$scratch/late" ]; then is "$1" late yes; fi
-	data "$1" stdout <"$scratch/stdout"
-	data "$1" stderr <"$scratch/stderr"
+	for stream in stdout stderr; do
+		head -c $((stream_limit + 1)) "$scratch/$stream" | data "$1" "$stream"
+	done
 }
 
 run() { # seconds, user or root, line
