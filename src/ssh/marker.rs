@@ -1,0 +1,108 @@
+//! Our own lines among a command's output: where it began, and that it ended.
+
+use crate::error::{Error, ErrorKind};
+use std::io::BufRead as _;
+
+/// A text that no command writes by chance, and what was said behind it.
+pub(super) struct Marker {
+    text: String,
+    /// How far the stream was searched.
+    searched: usize,
+    /// The first process of the command, and the user's login shell.
+    pub(super) started: Option<(u32, String)>,
+    /// The command's shell is about to exit with status 0.
+    pub(super) is_ending: bool,
+}
+
+impl Marker {
+    /// A marker of 128 random bits.
+    pub(super) fn new() -> Result<Self, Error> {
+        Ok(Self { text: format!("@ec2-harness:{}", nonce()?), searched: 0, started: None, is_ending: false })
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Takes our lines out of what came; call it with all that came so far.
+    pub(super) fn take_from(&mut self, stream: &mut Vec<u8>) {
+        let text = self.text.clone().into_bytes();
+        let mut at = self.searched.min(stream.len());
+        loop {
+            // `skip_until` looks for the first byte fast, also in a debug build.
+            let mut rest = &stream[at..];
+            let before = rest.skip_until(text[0]).unwrap_or(0);
+            if before == 0 || stream[at + before - 1] != text[0] {
+                at += before;
+                break;
+            }
+            at += before - 1;
+            let rest = &stream[at..];
+            if rest.starts_with(&text) {
+                let Some(length) = rest.iter().position(|byte| *byte == b'\n') else { break };
+                let line = String::from_utf8_lossy(&rest[text.len()..length]).trim().to_owned();
+                self.note(&line);
+                stream.drain(at..=at + length);
+            } else if text.starts_with(rest) {
+                break;
+            } else {
+                at += 1;
+            }
+        }
+        self.searched = at;
+    }
+
+    fn note(&mut self, line: &str) {
+        let (number, shell) = line.split_once(' ').unwrap_or((line, ""));
+        match number.parse() {
+            Ok(0) => self.is_ending = true,
+            Ok(process) => self.started = Some((process, shell.to_owned())),
+            Err(_) => {}
+        }
+    }
+}
+
+/// 128 random bits, as text.
+pub(super) fn nonce() -> Result<String, Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|source| Error::new(ErrorKind::Internal, "draw a random number").caused_by(source))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn marker() -> Marker {
+        Marker { text: "@mark".into(), searched: 0, started: None, is_ending: false }
+    }
+
+    proptest! {
+        #[test]
+        fn our_lines_are_taken_out_however_they_are_cut(
+            before in "[@mark \n]{0,12}",
+            between in "[@mark \n]{0,12}",
+            after in "[@mark \n]{0,12}",
+            cuts in proptest::collection::vec(0_usize..80, 0..5),
+        ) {
+            // What looks like a marker is one.
+            prop_assume!(![&before, &between, &after].iter().any(|text| text.contains("@mark")));
+            let ours = ["@mark 42 /bin/sh\n", "@mark 0\r\n"];
+            let whole = [before.as_str(), ours[0], &between, ours[1], &after].concat();
+            let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.min(whole.len())).collect();
+            cuts.push(whole.len());
+            cuts.sort_unstable();
+            let (mut marker, mut stream, mut from) = (marker(), Vec::new(), 0);
+            for cut in cuts {
+                stream.extend_from_slice(&whole.as_bytes()[from..cut]);
+                from = cut;
+                marker.take_from(&mut stream);
+            }
+            prop_assert_eq!(String::from_utf8(stream).unwrap(), [before, between, after].concat());
+            prop_assert_eq!(marker.started, Some((42, "/bin/sh".to_owned())));
+            prop_assert!(marker.is_ending);
+        }
+    }
+}

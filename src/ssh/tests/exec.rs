@@ -1,0 +1,205 @@
+//! Running commands.
+
+use super::sshd::{Sshd, count_processes, until};
+use crate::{
+    ErrorKind,
+    ssh::{Command, ExitStatus, Pty},
+};
+use futures_util::future::join_all;
+use std::time::Duration;
+
+#[tokio::test]
+async fn a_command_tells_its_streams_and_status() {
+    let sshd = Sshd::start();
+    let session = sshd.session().await;
+    let output = session.exec("echo out; echo err >&2; exit 3").await.unwrap();
+    assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("out\n", "err\n"));
+    assert_eq!(output.status, ExitStatus::Exited(3));
+    assert!(!output.left_open);
+    let output = session.exec("uname -s && cd / && pwd").await.unwrap();
+    assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("Linux\n/\n", ""));
+    assert!(output.status.is_success());
+}
+
+#[tokio::test]
+async fn a_signal_is_no_success() {
+    let sshd = Sshd::start();
+    let session = sshd.session().await;
+    for name in ["KILL", "TERM", "SEGV", "HUP"] {
+        let output = session.exec(format!("echo before; kill -{name} $$")).await.unwrap();
+        assert_eq!(output.status, ExitStatus::Signaled(name.into()));
+        assert_eq!(output.stdout, "before\n");
+    }
+    assert_eq!(session.exec("exit 137").await.unwrap().status, ExitStatus::Exited(137));
+    assert_eq!(session.exec("exec true").await.unwrap().status, ExitStatus::Exited(0));
+    assert_eq!(session.exec("if; then").await.unwrap().status, ExitStatus::Exited(2));
+    assert_eq!(session.exec("no-such-program").await.unwrap().status, ExitStatus::Exited(127));
+}
+
+#[tokio::test]
+async fn both_streams_are_large_at_once() {
+    let sshd = Sshd::start();
+    let session = sshd.session().await;
+    let output = session.exec("head -c 8388608 /dev/zero & head -c 8388608 /dev/zero >&2 & wait").await.unwrap();
+    assert_eq!((output.stdout.len(), output.stderr.len()), (8 << 20, 8 << 20));
+    assert!(output.stderr.bytes().all(|byte| byte == 0));
+    // One after the other: whoever reads only the first waits forever.
+    let output = session.exec("head -c 4194304 /dev/zero >&2; head -c 4194304 /dev/zero").await.unwrap();
+    assert_eq!((output.stdout.len(), output.stderr.len()), (4 << 20, 4 << 20));
+}
+
+#[tokio::test]
+async fn stdin_and_output_flow_at_once() {
+    let sshd = Sshd::start();
+    let session = sshd.session().await;
+    let input: Vec<u8> = (0..5_u32 << 20).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let output = session.exec(Command::new("tee /dev/stderr").stdin(input.clone())).await.unwrap();
+    assert!(output.stdout_bytes() == input && output.stderr_bytes() == input);
+    let sum = session.exec(Command::new("sha256sum").stdin(input.clone())).await.unwrap();
+    use ssh_key::sha2::Digest as _;
+    let expected: String = ssh_key::sha2::Sha256::digest(&input).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(sum.stdout, format!("{expected}  -\n"));
+    // Who doesn't read all of it is no failure.
+    let output = session.exec(Command::new("head -c 3").stdin(b"abcdef".repeat(1 << 20))).await.unwrap();
+    assert_eq!((output.stdout.as_str(), output.status), ("abc", ExitStatus::Exited(0)));
+    // Nor is who reads on after it has closed its output.
+    let output = session.exec(Command::new("exec >&- 2>&-; cat >/dev/null; exit 7").stdin(input)).await.unwrap();
+    assert_eq!(output.status, ExitStatus::Exited(7));
+    assert_eq!(session.exec("cat").await.unwrap().stdout, "");
+}
+
+#[tokio::test]
+async fn binary_output_is_kept() {
+    let sshd = Sshd::start();
+    let session = sshd.session().await;
+    let output = session.exec(r"printf '\000\377\200a\r\n'").await.unwrap();
+    assert_eq!(output.stdout_bytes(), b"\0\xff\x80a\r\n");
+    assert!(output.stdout.contains('\u{fffd}'));
+}
+
+#[tokio::test]
+async fn lines_of_any_shape_arrive() {
+    let sshd = Sshd::start();
+    let session = sshd.session().await;
+    let output = session.exec("cat <<'END'\nit's $HOME \\ ! `x`\nEND\n# done").await.unwrap();
+    assert_eq!(output.stdout, "it's $HOME \\ ! `x`\n");
+    for length in [20_000, 200_000] {
+        let long = "x".repeat(length);
+        let command = Command::new(format!("printf %s '{long}'; cat")).stdin("rest").env("A", "1");
+        assert!(session.exec(command).await.unwrap().stdout == long.clone() + "rest", "{length}");
+        let command = Command::new(format!("printf %s '{long}'; cat")).stdin("rest").prefix(["env"]);
+        assert!(session.exec(command).await.unwrap().stdout == long + "rest", "{length} behind a prefix");
+    }
+    let command = Command::new("echo \"$A|$B\" && id -u").env("A", "it's \\ ! \n x").env("B", "").prefix(["env", "-i"]);
+    let output = session.exec(command).await.unwrap();
+    assert!(output.stdout.starts_with("it's \\ ! \n x|\n"), "{output:?}");
+    assert_eq!(session.exec("").await.unwrap().status, ExitStatus::Exited(0));
+    assert_eq!(session.exec("a\0b").await.unwrap_err().kind(), ErrorKind::Configuration);
+}
+
+#[tokio::test]
+async fn a_terminal_has_a_size() {
+    let sshd = Sshd::start();
+    let session = sshd.session().await;
+    let command = Command::new("stty size; echo oops >&2; exit 5").pty(Pty { columns: 132, rows: 43 });
+    let output = session.exec(command).await.unwrap();
+    assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("43 132\r\noops\r\n", ""));
+    assert_eq!(output.status, ExitStatus::Exited(5));
+    assert_ne!(session.exec("tty").await.unwrap().status, ExitStatus::Exited(0));
+}
+
+#[tokio::test]
+async fn a_background_process_delays_nobody_and_lives_on() {
+    let sshd = Sshd::start();
+    let session = sshd.session().await;
+    let mark = format!("3{}.25", sshd.port);
+    let output = session
+        .exec(format!(
+            "(sleep 1; echo late; touch {0}/late; exec sleep {mark}) & echo now",
+            sshd.directory.path().display()
+        ))
+        .await
+        .unwrap();
+    assert_eq!((output.stdout.as_str(), output.status), ("now\n", ExitStatus::Exited(0)));
+    assert!(output.left_open);
+    until("the background process goes on", || sshd.directory.path().join("late").exists()).await;
+    until("it sleeps", || count_processes(&format!("sleep {mark}")) == 1).await;
+    let output = session.exec(format!("sleep {mark} & exit 4")).await.unwrap();
+    assert_eq!((output.status, output.left_open), (ExitStatus::Exited(4), true));
+    session.exec(format!("kill $(pgrep -f 'sleep [{}]{}')", &mark[..1], &mark[1..])).await.unwrap();
+}
+
+#[tokio::test]
+async fn many_commands_share_few_connections() {
+    let sshd = Sshd::start();
+    let session = sshd.session().await;
+    let outputs = join_all((0..50).map(|number| session.exec(format!("sleep 0.3; echo {number}")))).await;
+    for (number, output) in outputs.into_iter().enumerate() {
+        assert_eq!(output.unwrap().stdout, format!("{number}\n"));
+    }
+    assert!(sshd.connections().len() <= 16, "{:?}", sshd.connections());
+}
+
+#[tokio::test]
+async fn a_server_that_allows_two_sessions_is_enough() {
+    let sshd = Sshd::with("MaxSessions 2");
+    let session = sshd.session().await;
+    let outputs = join_all((0..12).map(|number| session.exec(format!("sleep 0.2; echo {number}")))).await;
+    for (number, output) in outputs.into_iter().enumerate() {
+        assert_eq!(output.unwrap().stdout, format!("{number}\n"));
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_sessions_is_said_so() {
+    let sshd = Sshd::with("MaxSessions 0");
+    let session = sshd.session().await;
+    let error = session.exec("true").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connection);
+    assert!(error.to_string().contains("MaxSessions"), "{error}");
+}
+
+#[tokio::test]
+async fn too_much_output_ends_the_command() {
+    let sshd = Sshd::start();
+    let session = sshd.session().await;
+    let mark = format!("y{}", sshd.port);
+    let error = session.exec(Command::new(format!("yes {mark}")).output_limit(1 << 20)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Command);
+    assert!(error.to_string().contains("1048576 bytes to a stream, and "), "{}", &error.to_string()[..200]);
+    until("the processes end", || count_processes(&format!("yes {mark}")) == 0).await;
+}
+
+#[tokio::test]
+async fn the_end_of_the_connection_is_no_success() {
+    let sshd = Sshd::start();
+    let session = sshd.session().await;
+    let command = session.exec("echo begun; sleep 60");
+    let (result, ()) = tokio::join!(command, async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        sshd.kill_connections();
+    });
+    let error = result.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connection);
+    assert!(error.to_string().contains("begun"), "{error}");
+    // The next one connects anew.
+    assert_eq!(session.exec("echo again").await.unwrap().stdout, "again\n");
+}
+
+#[tokio::test]
+async fn an_idle_connection_that_breaks_is_replaced() {
+    let sshd = Sshd::start();
+    let session = sshd.session().await;
+    session.exec("true").await.unwrap();
+    sshd.kill_connections();
+    until("the break is noticed", || !session.is_connected()).await;
+    assert_eq!(session.exec("echo again").await.unwrap().stdout, "again\n");
+    session.disconnect();
+    until("all connections are closed", || sshd.connections().is_empty()).await;
+    assert_eq!(session.exec("echo anew").await.unwrap().stdout, "anew\n");
+    let port = sshd.port;
+    drop(sshd);
+    let error = session.exec("echo again").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connection);
+    assert!(!super::sshd::port_is_open(port));
+}
