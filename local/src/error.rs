@@ -79,6 +79,8 @@ codes! {
     MalformedQueryString = "MalformedQueryString", 404;
     /// A value that the parameter can't have, also an unknown filter.
     InvalidParameterValue = "InvalidParameterValue", 400;
+    /// Parameters that contradict each other, such as a subnet and a group of another network.
+    InvalidParameter = "InvalidParameter", 400;
     /// Parameters that can't be used together.
     InvalidParameterCombination = "InvalidParameterCombination", 400;
     /// The request would have succeeded, but DryRun was set.
@@ -93,6 +95,117 @@ codes! {
     RequestTimeout = "RequestTimeout", 400;
     /// The volume type does not exist.
     UnknownVolumeType = "UnknownVolumeType", 400;
+    /// The account or the endpoint does not offer what was asked; the message names it.
+    UnsupportedOperation = "UnsupportedOperation", 400;
+    /// The token for the next page is not one that this action gave out.
+    InvalidNextToken = "InvalidNextToken", 400;
+    /// More filter values than the 200 that one request may have.
+    FilterLimitExceeded = "FilterLimitExceeded", 400;
+    /// The same client token came with other parameters.
+    /// Source: <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html>.
+    IdempotentParameterMismatch = "IdempotentParameterMismatch", 400;
+    /// The same client token came again after the instance was terminated.
+    IdempotentInstanceTerminated = "IdempotentInstanceTerminated", 400;
+    /// The image id is not of the form `ami-` and 8 or 17 hexadecimal digits.
+    InvalidAmiIdMalformed = "InvalidAMIID.Malformed", 400;
+    /// The image does not exist in this region.
+    InvalidAmiIdNotFound = "InvalidAMIID.NotFound", 400;
+    /// The image is deregistered, or not yet available.
+    InvalidAmiIdUnavailable = "InvalidAMIID.Unavailable", 400;
+    /// An attribute that the image does not have.
+    InvalidAmiAttributeItemValue = "InvalidAMIAttributeItemValue", 400;
+    /// A user in Owners or ExecutableUsers that is neither an account number nor a known word.
+    InvalidUserIdMalformed = "InvalidUserID.Malformed", 400;
+    /// The instance id is not of the form `i-` and 8 or 17 hexadecimal digits.
+    InvalidInstanceIdMalformed = "InvalidInstanceID.Malformed", 400;
+    /// The instance does not exist, or is gone for more than an hour.
+    InvalidInstanceIdNotFound = "InvalidInstanceID.NotFound", 400;
+    /// The instance is in a state in which this can't be done.
+    IncorrectInstanceState = "IncorrectInstanceState", 400;
+    /// The instance type does not exist.
+    InvalidInstanceType = "InvalidInstanceType", 400;
+    /// The attribute can't be changed, or the instance is protected.
+    OperationNotPermitted = "OperationNotPermitted", 400;
+    /// A block device mapping that names no device, one device twice, or a size that the image does not fit in.
+    InvalidBlockDeviceMapping = "InvalidBlockDeviceMapping", 400;
+    /// More instances were asked for than the account may run.
+    InstanceLimitExceeded = "InstanceLimitExceeded", 400;
+    /// The key pair does not exist.
+    InvalidKeyPairNotFound = "InvalidKeyPair.NotFound", 400;
+    /// A key pair of that name exists already.
+    InvalidKeyPairDuplicate = "InvalidKeyPair.Duplicate", 400;
+    /// The public key is no OpenSSH, PEM or DER key that EC2 takes.
+    InvalidKeyFormat = "InvalidKey.Format", 400;
+    /// The key pair's id is not of the form `key-` and 8 or 17 hexadecimal digits.
+    InvalidKeyPairMalformed = "InvalidKeyPair.Format", 400;
+    /// The security group's id is not of the form `sg-` and 8 or 17 hexadecimal digits.
+    InvalidGroupIdMalformed = "InvalidGroupId.Malformed", 400;
+    /// The security group does not exist.
+    InvalidGroupNotFound = "InvalidGroup.NotFound", 400;
+    /// A security group of that name exists already in the VPC.
+    InvalidGroupDuplicate = "InvalidGroup.Duplicate", 400;
+    /// The name `default` is reserved.
+    InvalidGroupReserved = "InvalidGroup.Reserved", 400;
+    /// The default group can't be deleted.
+    CannotDelete = "CannotDelete", 400;
+    /// Something else still uses the resource.
+    DependencyViolation = "DependencyViolation", 400;
+    /// The rule exists already in the group.
+    InvalidPermissionDuplicate = "InvalidPermission.Duplicate", 400;
+    /// The rule does not exist in the group.
+    InvalidPermissionNotFound = "InvalidPermission.NotFound", 400;
+    /// A group may hold 60 rules in each direction.
+    /// Source: <https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html>.
+    RulesPerSecurityGroupLimitExceeded = "RulesPerSecurityGroupLimitExceeded", 400;
+    /// A network interface may have 5 groups.
+    SecurityGroupsPerInterfaceLimitExceeded = "SecurityGroupsPerInterfaceLimitExceeded", 400;
+    /// The rule's id is not of the form `sgr-` and 17 hexadecimal digits.
+    InvalidSecurityGroupRuleIdMalformed = "InvalidSecurityGroupRuleId.Malformed", 400;
+    /// The rule does not exist.
+    InvalidSecurityGroupRuleIdNotFound = "InvalidSecurityGroupRuleId.NotFound", 400;
+    /// The VPC's id is malformed.
+    InvalidVpcIdMalformed = "InvalidVpcId.Malformed", 400;
+    /// The VPC does not exist.
+    InvalidVpcIdNotFound = "InvalidVpcID.NotFound", 400;
+    /// The subnet's id is malformed.
+    InvalidSubnetIdMalformed = "InvalidSubnetID.Malformed", 400;
+    /// The subnet does not exist.
+    InvalidSubnetIdNotFound = "InvalidSubnetID.NotFound", 400;
+    /// The subnet has no free address.
+    InsufficientFreeAddressesInSubnet = "InsufficientFreeAddressesInSubnet", 400;
+    /// The address is used already.
+    InvalidIpAddressInUse = "InvalidIPAddress.InUse", 400;
+    /// The network interface's id is malformed.
+    InvalidNetworkInterfaceIdMalformed = "InvalidNetworkInterfaceId.Malformed", 400;
+    /// The network interface does not exist.
+    InvalidNetworkInterfaceIdNotFound = "InvalidNetworkInterfaceID.NotFound", 400;
+    /// The volume's id is malformed.
+    InvalidVolumeIdMalformed = "InvalidVolumeID.Malformed", 400;
+    /// The volume does not exist.
+    InvalidVolumeNotFound = "InvalidVolume.NotFound", 400;
+    /// The volume is attached.
+    VolumeInUse = "VolumeInUse", 400;
+    /// The snapshot's id is malformed.
+    InvalidSnapshotIdMalformed = "InvalidSnapshotID.Malformed", 400;
+    /// The snapshot does not exist.
+    InvalidSnapshotNotFound = "InvalidSnapshot.NotFound", 400;
+    /// The route table's id is malformed.
+    InvalidRouteTableIdMalformed = "InvalidRouteTableId.Malformed", 400;
+    /// The route table does not exist.
+    InvalidRouteTableIdNotFound = "InvalidRouteTableID.NotFound", 400;
+    /// The internet gateway's id is malformed.
+    InvalidInternetGatewayIdMalformed = "InvalidInternetGatewayId.Malformed", 400;
+    /// The internet gateway does not exist.
+    InvalidInternetGatewayIdNotFound = "InvalidInternetGatewayID.NotFound", 400;
+    /// An id that belongs to no kind of resource.
+    InvalidId = "InvalidID", 400;
+    /// A resource may have 50 tags.
+    /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions>.
+    TagLimitExceeded = "TagLimitExceeded", 400;
+    /// The reservation's id is malformed.
+    InvalidReservationIdMalformed = "InvalidReservationID.Malformed", 400;
+    /// The reservation does not exist.
+    InvalidReservationIdNotFound = "InvalidReservationID.NotFound", 400;
     /// Something broke on this side.
     InternalError = "InternalError", 500;
     /// The server is over its load.

@@ -1,1 +1,212 @@
 //! The account: everything that EC2 would know, and its rules. Pure: no I/O, no clock of its own, no threads.
+//!
+//! An [`Account`] is told what time it is, what was asked and what happened to its machines; it answers as EC2 would, and
+//! says by [`Effect`]s what must happen to the machines. Whoever owns it carries the effects out, in order, and tells the
+//! machines' events back; that, and calling [`Account::advance`] when [`Account::next_due`] has come, is all it needs.
+//!
+//! One file for each of EC2's resources, one table from action to function; what holds for all of them stands in
+//! `describe`, `filter`, `pagination`, `tags`, `request` and `idempotency`.
+//!
+//! What this room isn't: a codec (names and types were checked against the model before), or a runner of machines.
+
+mod account_attributes;
+mod action;
+mod address;
+mod console;
+mod describe;
+mod effect;
+mod filter;
+mod idempotency;
+mod ids;
+mod image;
+mod instance;
+mod instance_type;
+mod internet_gateway;
+mod key_pair;
+mod network_interface;
+mod pagination;
+mod place;
+mod region;
+mod request;
+mod route_table;
+mod security_group;
+mod settings;
+mod subnet;
+mod table;
+mod tags;
+mod volume;
+mod vpc;
+
+#[cfg(test)]
+mod tests;
+
+pub use effect::{Effect, Start};
+pub use settings::{Architecture, ImageSettings, Kind, Settings};
+
+use crate::{
+    error::{ApiError, Code},
+    machine::Event,
+    network::Metadata,
+    wire::Structure,
+};
+use ids::{Id, InstanceId, NetworkInterfaceId, Source};
+use region::Region;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
+use time::OffsetDateTime;
+
+/// All that one account holds, in all regions.
+#[derive(Debug)]
+pub struct Account {
+    settings: Settings,
+    shared: Shared,
+    regions: BTreeMap<&'static str, Region>,
+}
+
+/// What the regions of an account share.
+#[derive(Debug, Clone)]
+struct Shared {
+    source: Source,
+    public_addresses: BTreeMap<Ipv4Addr, (&'static str, NetworkInterfaceId)>,
+    timers: BTreeSet<(OffsetDateTime, &'static str, InstanceId)>,
+    effects: Vec<Effect>,
+}
+
+/// What an action works on.
+struct Context<'a> {
+    now: OffsetDateTime,
+    settings: &'a Settings,
+    shared: &'a mut Shared,
+    region: &'a mut Region,
+}
+
+/// A machine that was looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Found {
+    /// `i-…`.
+    pub instance: String,
+    /// The primary NIC, as the switch knows it.
+    pub nic: String,
+    /// EC2's name of the state, for example `running`.
+    pub state: &'static str,
+}
+
+impl Account {
+    /// An account whose regions have what a new account has: a default VPC each, and the images of the settings.
+    pub fn new(settings: Settings) -> Self {
+        let mut shared = Shared {
+            source: Source::new(settings.seed),
+            public_addresses: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            effects: Vec::new(),
+        };
+        let regions = place::REGIONS
+            .iter()
+            .map(|place| (place.name, Region::new(place, &settings, &mut shared.source)))
+            .collect();
+        Self { settings, shared, regions }
+    }
+
+    /// Answers one request; `input` and the answer are by the model's member names.
+    ///
+    /// With `DryRun` everything is done as it would be, on a copy that is thrown away.
+    ///
+    /// # Errors
+    /// EC2's own, in the cases in which EC2 answers with them; `UnsupportedOperation`, naming the parameter, for what EC2
+    /// could do and this account can't; `InvalidAction` for an action that it does not serve.
+    pub fn call(
+        &mut self,
+        now: OffsetDateTime,
+        region: &str,
+        action: &str,
+        input: &Structure,
+    ) -> Result<Structure, ApiError> {
+        self.advance(now);
+        let action = action::find(action)?;
+        let Self { settings, shared, regions } = self;
+        let region = regions.get_mut(region).ok_or_else(|| place::unknown_region(region))?;
+        action.check(input)?;
+        if input.boolean("DryRun") == Some(true) {
+            let (shared, region) = (&mut shared.clone(), &mut region.clone());
+            (action.run)(&mut Context { now, settings, shared, region }, input)?;
+            let message = "Request would have succeeded, but DryRun flag is set.";
+            return Err(ApiError::new(Code::DryRunOperation, message));
+        }
+        (action.run)(&mut Context { now, settings, shared, region }, input)
+    }
+
+    /// What must happen to the machines, in order, since this was last called.
+    #[must_use = "what is not carried out will never happen"]
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.shared.effects)
+    }
+
+    /// Something happened to an instance's machine. Events of instances that don't exist are ignored.
+    pub fn machine_event(&mut self, now: OffsetDateTime, instance: &str, event: Event) {
+        let Ok(id) = InstanceId::parse(instance) else { return };
+        let Self { settings, shared, regions } = self;
+        if let Some(region) = regions.values_mut().find(|region| region.instances.contains(&id)) {
+            instance::power::machine_event(&mut Context { now, settings, shared, region }, &id, event);
+        }
+        self.advance(now);
+    }
+
+    /// When [`Account::advance`] has something to do; `None` if nothing waits for time to pass.
+    pub fn next_due(&self) -> Option<OffsetDateTime> {
+        self.shared.timers.first().map(|(at, ..)| *at)
+    }
+
+    /// Lets time pass: instances become `running`, `stopped`, `terminated`, and vanish.
+    pub fn advance(&mut self, now: OffsetDateTime) {
+        let Self { settings, shared, regions } = self;
+        while shared.timers.first().is_some_and(|(at, ..)| *at <= now) {
+            let Some((_, region, id)) = shared.timers.pop_first() else { break };
+            if let Some(region) = regions.get_mut(region) {
+                instance::life::settle(&mut Context { now, settings, shared, region }, &id);
+            }
+        }
+    }
+
+    /// What the metadata service tells to the machine that holds a NIC.
+    pub fn metadata(&self, nic: &str) -> Option<Metadata> {
+        let nic = NetworkInterfaceId::parse(nic).ok()?;
+        self.regions.values().find_map(|region| instance::metadata::of(&self.settings, region, &nic))
+    }
+
+    /// Finds a machine by instance id, private or public address, or private or public DNS name. Terminated instances have
+    /// no addresses. `None` also where a private address is in use in several regions: name the instance then.
+    pub fn find(&self, name: &str) -> Option<Found> {
+        let found = |region: &Region, id: &InstanceId| {
+            let instance = region.instances.get(id)?;
+            let nic = instance.network_interfaces.first()?.to_string();
+            Some(Found { instance: id.to_string(), nic, state: instance.state.name() })
+        };
+        if let Ok(id) = InstanceId::parse(name) {
+            return self.regions.values().find_map(|region| found(region, &id));
+        }
+        let address = name.parse().ok().or_else(|| address::in_dns_name(name))?;
+        if let Some((region, nic)) = self.shared.public_addresses.get(&address) {
+            let region = self.regions.get(region)?;
+            return found(region, region.network_interfaces.get(nic)?.instance()?);
+        }
+        let mut holders = self.regions.values().flat_map(|region| {
+            region
+                .network_interfaces_at(address)
+                .filter_map(|interface| found(region, interface.instance()?))
+                .collect::<Vec<_>>()
+        });
+        holders.next().filter(|_| holders.next().is_none())
+    }
+
+    /// How many instances have a machine, or are on their way to have one: all but the stopped and the terminated.
+    pub fn live_instances(&self) -> usize {
+        self.regions
+            .values()
+            .flat_map(|region| region.instances.iter())
+            .filter(|(_, instance)| instance.state.is_live())
+            .count()
+    }
+}

@@ -1,0 +1,184 @@
+//! The table of actions: name, function, and the parameters that are served.
+
+use super::{
+    Context, account_attributes, console, image, instance, instance_type, internet_gateway, key_pair,
+    network_interface, place, request::only, route_table, security_group, subnet, tags, volume, vpc,
+};
+use crate::{
+    error::{ApiError, Code},
+    wire::Structure,
+};
+
+/// What answers an action.
+type Function = fn(&mut Context<'_>, &Structure) -> Result<Structure, ApiError>;
+
+/// An action that is served.
+#[derive(Debug)]
+pub(super) struct Action {
+    pub(super) name: &'static str,
+    pub(super) run: Function,
+    /// The parameters that are served, besides DryRun. Others are refused by name, never ignored.
+    parameters: &'static [&'static str],
+}
+
+const fn action(name: &'static str, run: Function, parameters: &'static [&'static str]) -> Action {
+    Action { name, run, parameters }
+}
+
+const PERMISSIONS: &[&str] = &[
+    "CidrIp",
+    "FromPort",
+    "GroupId",
+    "GroupName",
+    "IpPermissions",
+    "IpProtocol",
+    "SecurityGroupRuleIds",
+    "SourceSecurityGroupName",
+    "SourceSecurityGroupOwnerId",
+    "TagSpecifications",
+    "ToPort",
+];
+
+/// Every action, by name.
+pub(super) const ACTIONS: &[Action] = &[
+    action("AuthorizeSecurityGroupEgress", security_group::authorize_egress, PERMISSIONS),
+    action("AuthorizeSecurityGroupIngress", security_group::authorize_ingress, PERMISSIONS),
+    action("CreateKeyPair", key_pair::create, &["KeyName", "KeyType", "KeyFormat", "TagSpecifications"]),
+    action("CreateSecurityGroup", security_group::create, &["Description", "GroupName", "VpcId", "TagSpecifications"]),
+    action("CreateTags", tags::create, &["Resources", "Tags"]),
+    action("DeleteKeyPair", key_pair::delete, &["KeyName", "KeyPairId"]),
+    action("DeleteSecurityGroup", security_group::delete, &["GroupId", "GroupName"]),
+    action("DeleteTags", tags::delete, &["Resources", "Tags"]),
+    action("DeleteVolume", volume::delete, &["VolumeId"]),
+    action("DescribeAccountAttributes", account_attributes::describe, &["AttributeNames"]),
+    action(
+        "DescribeAvailabilityZones",
+        place::describe_availability_zones,
+        &["AllAvailabilityZones", "Filters", "ZoneIds", "ZoneNames"],
+    ),
+    action("DescribeImageAttribute", image::describe_attribute, &["Attribute", "ImageId"]),
+    action(
+        "DescribeImages",
+        image::describe,
+        &[
+            "ExecutableUsers",
+            "Filters",
+            "ImageIds",
+            "IncludeDeprecated",
+            "IncludeDisabled",
+            "MaxResults",
+            "NextToken",
+            "Owners",
+        ],
+    ),
+    action("DescribeInstanceAttribute", instance::attribute::describe, &["Attribute", "InstanceId"]),
+    action(
+        "DescribeInstanceStatus",
+        instance::status::describe,
+        &["Filters", "IncludeAllInstances", "InstanceIds", "MaxResults", "NextToken"],
+    ),
+    action(
+        "DescribeInstanceTypeOfferings",
+        instance_type::describe_offerings,
+        &["Filters", "LocationType", "MaxResults", "NextToken"],
+    ),
+    action("DescribeInstanceTypes", instance_type::describe, &["Filters", "InstanceTypes", "MaxResults", "NextToken"]),
+    action("DescribeInstances", instance::describe::describe, &["Filters", "InstanceIds", "MaxResults", "NextToken"]),
+    action(
+        "DescribeInternetGateways",
+        internet_gateway::describe,
+        &["Filters", "InternetGatewayIds", "MaxResults", "NextToken"],
+    ),
+    action("DescribeKeyPairs", key_pair::describe, &["Filters", "IncludePublicKey", "KeyNames", "KeyPairIds"]),
+    action(
+        "DescribeNetworkInterfaces",
+        network_interface::describe,
+        &["Filters", "MaxResults", "NetworkInterfaceIds", "NextToken"],
+    ),
+    action("DescribeRegions", place::describe_regions, &["AllRegions", "Filters", "RegionNames"]),
+    action("DescribeRouteTables", route_table::describe, &["Filters", "MaxResults", "NextToken", "RouteTableIds"]),
+    action(
+        "DescribeSecurityGroupRules",
+        security_group::describe_rules,
+        &["Filters", "MaxResults", "NextToken", "SecurityGroupRuleIds"],
+    ),
+    action(
+        "DescribeSecurityGroups",
+        security_group::describe,
+        &["Filters", "GroupIds", "GroupNames", "MaxResults", "NextToken"],
+    ),
+    action("DescribeSubnets", subnet::describe, &["Filters", "MaxResults", "NextToken", "SubnetIds"]),
+    action("DescribeTags", tags::describe, &["Filters", "MaxResults", "NextToken"]),
+    action("DescribeVolumes", volume::describe, &["Filters", "MaxResults", "NextToken", "VolumeIds"]),
+    action("DescribeVpcAttribute", vpc::describe_attribute, &["Attribute", "VpcId"]),
+    action("DescribeVpcs", vpc::describe, &["Filters", "MaxResults", "NextToken", "VpcIds"]),
+    action("GetConsoleOutput", console::get_output, &["InstanceId", "Latest"]),
+    action("ImportKeyPair", key_pair::import, &["KeyName", "PublicKeyMaterial", "TagSpecifications"]),
+    action(
+        "ModifyInstanceAttribute",
+        instance::attribute::modify,
+        &[
+            "Attribute",
+            "BlockDeviceMappings",
+            "DisableApiStop",
+            "DisableApiTermination",
+            "EbsOptimized",
+            "Groups",
+            "InstanceId",
+            "InstanceInitiatedShutdownBehavior",
+            "InstanceType",
+            "SourceDestCheck",
+            "UserData",
+            "Value",
+        ],
+    ),
+    action(
+        "ModifyInstanceMetadataOptions",
+        instance::metadata_options::modify,
+        &[
+            "HttpEndpoint",
+            "HttpProtocolIpv6",
+            "HttpPutResponseHopLimit",
+            "HttpTokens",
+            "InstanceId",
+            "InstanceMetadataTags",
+        ],
+    ),
+    action("RebootInstances", instance::run::reboot, &["InstanceIds"]),
+    action("RevokeSecurityGroupEgress", security_group::revoke_egress, PERMISSIONS),
+    action("RevokeSecurityGroupIngress", security_group::revoke_ingress, PERMISSIONS),
+    action("RunInstances", instance::run::run, instance::PARAMETERS),
+    action("StartInstances", instance::run::start, &["InstanceIds"]),
+    action("StopInstances", instance::run::stop, &["Force", "InstanceIds", "SkipOsShutdown"]),
+    action("TerminateInstances", instance::run::terminate, &["Force", "InstanceIds", "SkipOsShutdown"]),
+    action(
+        "UpdateSecurityGroupRuleDescriptionsEgress",
+        security_group::update_egress_descriptions,
+        &["GroupId", "GroupName", "IpPermissions", "SecurityGroupRuleDescriptions"],
+    ),
+    action(
+        "UpdateSecurityGroupRuleDescriptionsIngress",
+        security_group::update_ingress_descriptions,
+        &["GroupId", "GroupName", "IpPermissions", "SecurityGroupRuleDescriptions"],
+    ),
+];
+
+/// The action of a name.
+pub(super) fn find(name: &str) -> Result<&'static Action, ApiError> {
+    let index = ACTIONS.binary_search_by(|action| action.name.cmp(name)).map_err(|_| {
+        ApiError::new(Code::InvalidAction, format!("The action {name} is not served by this endpoint."))
+    })?;
+    Ok(&ACTIONS[index])
+}
+
+impl Action {
+    /// Refuses parameters that are not served.
+    pub(super) fn check(&self, input: &Structure) -> Result<(), ApiError> {
+        let unserved = input.members().filter(|(name, _)| *name != "DryRun");
+        let mut rest = Structure::new();
+        for (name, value) in unserved.filter(|(name, _)| !self.parameters.contains(name)) {
+            rest.set(name, value.clone());
+        }
+        only(&rest, "", &[])
+    }
+}

@@ -1,0 +1,121 @@
+//! What all Describe actions have in common: ids, filters, pages.
+
+use super::{
+    filter::{Definition, Filters},
+    ids::Id,
+    pagination::{self, Page},
+    request::combination,
+    table::Table,
+    tags::Tags,
+};
+use crate::{error::ApiError, wire::Structure};
+use std::ops::RangeInclusive;
+
+/// The rules of one Describe action.
+pub(super) struct Listing {
+    /// The action.
+    pub(super) action: &'static str,
+    /// The member that lists the ids.
+    pub(super) ids: &'static str,
+    /// The member of a row that is its id.
+    pub(super) id: &'static str,
+    /// What MaxResults may be.
+    pub(super) sizes: RangeInclusive<i64>,
+    /// The filters, besides those for tags.
+    pub(super) filters: &'static [Definition],
+}
+
+/// One row: what is shown, and what only filters see.
+pub(super) struct Row {
+    pub(super) shown: Structure,
+    pub(super) hidden: Structure,
+}
+
+impl From<Structure> for Row {
+    fn from(shown: Structure) -> Self {
+        Self { shown, hidden: Structure::new() }
+    }
+}
+
+impl Listing {
+    /// The rows of a page, and the token of the next one.
+    pub(super) fn select<I: Id, R, S: Into<Row>>(
+        &self,
+        input: &Structure,
+        table: &Table<I, R>,
+        tags: &Tags,
+        wanted: impl Fn(&R) -> bool,
+        row: impl Fn(&I, &R) -> S,
+    ) -> Result<(Vec<Structure>, Option<String>), ApiError> {
+        let ids = table.parse_all(input.strings(self.ids))?;
+        if !ids.is_empty() && input.get("MaxResults").is_some() {
+            let message = format!("The parameter {} cannot be used with the parameter maxResults", list_name(self.ids));
+            return Err(combination(message));
+        }
+        let filters = Filters::read(input, self.filters, true)?;
+        let page = Page::read(input, self.action, &self.sizes)?;
+        let mut shown = Vec::new();
+        let mut last = 0;
+        let mut visit = |number: u64, id: &I, resource: &R| {
+            if !wanted(resource) || !filters.pass_tags(tags.get(id)) || !filters.pass_id(self.id, id.as_ref()) {
+                return None;
+            }
+            let row = row(id, resource).into();
+            if !filters.pass(&row.shown, &row.hidden) {
+                return None;
+            }
+            if shown.len() == page.size {
+                return Some(pagination::token(self.action, last));
+            }
+            last = number;
+            shown.push(row.shown);
+            None
+        };
+        let next = if ids.is_empty() {
+            table.after(page.after).find_map(|(number, id, resource)| visit(number, id, resource))
+        } else {
+            let mut numbers: Vec<u64> = ids.iter().filter_map(|id| table.number(id)).collect();
+            numbers.sort_unstable();
+            numbers.dedup();
+            for number in numbers {
+                if let Some((id, resource)) = table.at(number) {
+                    visit(number, id, resource);
+                }
+            }
+            None
+        };
+        Ok((shown, next))
+    }
+
+    /// The whole answer, of one list.
+    pub(super) fn answer<I: Id, R, S: Into<Row>>(
+        &self,
+        member: &str,
+        input: &Structure,
+        table: &Table<I, R>,
+        tags: &Tags,
+        row: impl Fn(&I, &R) -> S,
+    ) -> Result<Structure, ApiError> {
+        self.answer_where(member, input, table, tags, |_| true, row)
+    }
+
+    /// The whole answer, of one list, of those resources only that are wanted.
+    pub(super) fn answer_where<I: Id, R, S: Into<Row>>(
+        &self,
+        member: &str,
+        input: &Structure,
+        table: &Table<I, R>,
+        tags: &Tags,
+        wanted: impl Fn(&R) -> bool,
+        row: impl Fn(&I, &R) -> S,
+    ) -> Result<Structure, ApiError> {
+        let (rows, next) = self.select(input, table, tags, wanted, row)?;
+        Ok(Structure::new().with(member, rows).with_some("NextToken", next))
+    }
+}
+
+/// `InstanceIds` is `instancesSet` in EC2's messages.
+fn list_name(member: &str) -> String {
+    let name = super::request::lower(member);
+    format!("{}sSet", name.strip_suffix("Ids").unwrap_or(&name))
+}

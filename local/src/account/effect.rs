@@ -1,0 +1,56 @@
+//! What the account wants done to machines.
+
+use super::Kind;
+use crate::{machine::Specification, network::Nic};
+use std::path::PathBuf;
+
+/// What must happen to a machine. Effects are to be carried out in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Effect {
+    /// Start it. Its disk is made if it isn't there; what is on it stays.
+    Start(Start),
+    /// Press the power button.
+    PowerOff {
+        /// `i-…`.
+        instance: String,
+    },
+    /// Take the power away.
+    Kill {
+        /// `i-…`.
+        instance: String,
+    },
+    /// The machine is gone for good, and off: remove its disk.
+    Discard {
+        /// `i-…`.
+        instance: String,
+    },
+}
+
+/// A machine to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Start {
+    /// What runs it.
+    pub kind: Kind,
+    /// The name of the image, for example `host`.
+    pub image: String,
+    /// `i-…`.
+    pub instance: String,
+    /// The host name, for example `ip-172-31-0-5.ec2.internal`.
+    pub hostname: String,
+    /// The user that logs in with the key of the metadata.
+    pub login_user: String,
+    /// The NICs, the primary one first.
+    pub nics: Vec<Nic>,
+    /// Fresh for every boot.
+    pub boot_id: String,
+}
+
+impl Start {
+    /// What the machine is made of, once it is known where its disk lies.
+    pub fn specification(self, disk: PathBuf) -> Specification {
+        let Self { instance, hostname, login_user, nics, boot_id, .. } = self;
+        Specification { instance, disk, hostname, login_user, nics, boot_id }
+    }
+}

@@ -1,0 +1,79 @@
+//! Client tokens.
+//!
+//! Source: <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html>.
+
+use super::request::invalid;
+use crate::{
+    error::{ApiError, Code},
+    wire::Structure,
+};
+use std::collections::BTreeMap;
+
+/// What came of requests with a client token, by action and token.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tokens(BTreeMap<(&'static str, String), Made>);
+
+#[derive(Debug, Clone)]
+struct Made {
+    input: Structure,
+    id: String,
+    resources: usize,
+}
+
+impl Tokens {
+    /// Reads a request's token. `Ok(Err(id))` if the same request came before: then it made what has that id.
+    pub(super) fn read(
+        &self,
+        action: &'static str,
+        input: &Structure,
+    ) -> Result<Result<Option<String>, &str>, ApiError> {
+        let Some(token) = input.string("ClientToken").filter(|token| !token.is_empty()) else { return Ok(Ok(None)) };
+        if token.len() > 64 || !token.is_ascii() {
+            return Err(invalid(format!(
+                "Value ({token}) for parameter clientToken is invalid. The token can include up to 64 ASCII characters."
+            )));
+        }
+        match self.0.get(&(action, token.to_owned())) {
+            None => Ok(Ok(Some(token.to_owned()))),
+            Some(made) if made.input == without_dry_run(input) => Ok(Err(&made.id)),
+            Some(_) => Err(ApiError::new(
+                Code::IdempotentParameterMismatch,
+                "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
+            )),
+        }
+    }
+
+    /// Remembers what a request with a token made, and how many resources must be released before it is forgotten.
+    pub(super) fn remember(
+        &mut self,
+        action: &'static str,
+        token: Option<String>,
+        input: &Structure,
+        id: &str,
+        resources: usize,
+    ) {
+        if let Some(token) = token {
+            self.0.insert((action, token), Made { input: without_dry_run(input), id: id.to_owned(), resources });
+        }
+    }
+
+    /// One of the resources is gone.
+    pub(super) fn release(&mut self, action: &'static str, token: &str) {
+        let key = (action, token.to_owned());
+        if let Some(made) = self.0.get_mut(&key) {
+            made.resources = made.resources.saturating_sub(1);
+            if made.resources == 0 {
+                self.0.remove(&key);
+            }
+        }
+    }
+}
+
+/// Whether a request is a rehearsal says nothing about what it asks for.
+fn without_dry_run(input: &Structure) -> Structure {
+    let mut same = Structure::new();
+    for (name, value) in input.members().filter(|(name, _)| *name != "DryRun") {
+        same.set(name, value.clone());
+    }
+    same
+}

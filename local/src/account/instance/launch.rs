@@ -1,0 +1,237 @@
+//! What a RunInstances request asks for, checked.
+
+use super::{
+    LaunchKey, Options, ShutdownBehavior, block_device, block_device::Mapping, metadata_options::MetadataOptions,
+    network, user_data,
+};
+use crate::{
+    account::{
+        Context,
+        ids::ImageId,
+        image::Image,
+        instance_type::{self, InstanceType},
+        request::{combination, invalid, one_of, only, required, unsupported},
+        tags::{TagSpecifications, check_metadata_keys},
+    },
+    error::{ApiError, Code},
+    wire::Structure,
+};
+
+/// What a RunInstances request asks for.
+#[derive(Debug)]
+pub(super) struct Launch {
+    pub(super) count: i64,
+    pub(super) image: ImageId,
+    pub(super) instance_type: &'static InstanceType,
+    pub(super) key: Option<LaunchKey>,
+    pub(super) place: network::Place,
+    pub(super) volumes: Vec<Mapping>,
+    pub(super) user_data: Option<Vec<u8>>,
+    pub(super) options: Options,
+    pub(super) metadata_options: MetadataOptions,
+    pub(super) tags: TagSpecifications,
+}
+
+/// The parameters that are served; others are refused by name.
+pub(in crate::account) const PARAMETERS: &[&str] = &[
+    "BlockDeviceMappings",
+    "CapacityReservationSpecification",
+    "ClientToken",
+    "CpuOptions",
+    "CreditSpecification",
+    "DisableApiStop",
+    "DisableApiTermination",
+    "EbsOptimized",
+    "ImageId",
+    "InstanceInitiatedShutdownBehavior",
+    "InstanceType",
+    "KeyName",
+    "MaintenanceOptions",
+    "MaxCount",
+    "MetadataOptions",
+    "MinCount",
+    "Monitoring",
+    "NetworkInterfaces",
+    "Placement",
+    "PrivateDnsNameOptions",
+    "PrivateIpAddress",
+    "SecurityGroupIds",
+    "SecurityGroups",
+    "SubnetId",
+    "TagSpecifications",
+    "UserData",
+];
+
+/// The default of EC2, for want of InstanceType.
+const DEFAULT_TYPE: &str = "m1.small";
+
+/// How many instances one call may ask for; EC2 has no such bound, but vCPU quotas that come to about as much.
+const MOST: i64 = 10_000;
+
+impl Launch {
+    pub(super) fn read(context: &Context<'_>, input: &Structure) -> Result<Self, ApiError> {
+        let region = &*context.region;
+        let (least, most) = counts(input)?;
+        let image = region.images.parse(required(input, "ImageId")?)?;
+        let contents = region.images.require(&image)?;
+        let instance_type = instance_type::named(input.string("InstanceType").unwrap_or(DEFAULT_TYPE))?;
+        check_architecture(instance_type, contents)?;
+        let metadata_options = MetadataOptions::read(input)?;
+        let tags = TagSpecifications::read(
+            input,
+            &["instance", "volume", "network-interface", "spot-instances-request", "elastic-gpu"],
+        )?;
+        if metadata_options.tags {
+            check_metadata_keys(tags.of("instance").keys())?;
+        }
+        let place = network::read(region, input, most)?;
+        let free = region.subnets.require(&place.subnet)?.free();
+        let count = most.min(i64::try_from(free).unwrap_or(i64::MAX));
+        if count < least {
+            let message = format!(
+                "There are not enough free addresses in subnet '{}' to satisfy the requested number of instances.",
+                place.subnet
+            );
+            return Err(ApiError::new(Code::InsufficientFreeAddressesInSubnet, message));
+        }
+        check_placement(input)?;
+        Ok(Self {
+            count,
+            instance_type,
+            key: key(context, input)?,
+            volumes: block_device::read(input, contents)?,
+            image,
+            place,
+            user_data: user_data::read(input.string("UserData"))?,
+            options: options(input, instance_type)?,
+            metadata_options,
+            tags,
+        })
+    }
+}
+
+fn counts(input: &Structure) -> Result<(i64, i64), ApiError> {
+    let count = |member| input.integer(member).ok_or_else(|| crate::account::request::missing(member));
+    let (least, most) = (count("MinCount")?, count("MaxCount")?);
+    if least < 1 {
+        return Err(invalid(format!("Value ({least}) for parameter minCount is invalid. Minimum allowed value is 1.")));
+    }
+    if most < least {
+        return Err(invalid(format!(
+            "Value ({most}) for parameter maxCount is invalid. It must not be smaller than minCount ({least})."
+        )));
+    }
+    if least > MOST {
+        let message = format!(
+            "You have requested more instances ({least}) than your current instance limit of {MOST} allows for one request."
+        );
+        return Err(ApiError::new(Code::InstanceLimitExceeded, message));
+    }
+    Ok((least, most.min(MOST)))
+}
+
+fn check_architecture(instance_type: &InstanceType, image: &Image) -> Result<(), ApiError> {
+    let (of_type, of_image) = (instance_type.architecture, image.settings.architecture);
+    if of_type == of_image {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "The architecture '{}' of the specified instance type does not match the architecture '{}' of the specified AMI. \
+         Specify an instance type and an AMI that have matching architectures, and try again. You can use \
+         'describe-instance-types' or 'describe-images' to discover the architecture of the instance type or AMI.",
+        of_type.name(),
+        of_image.name()
+    )))
+}
+
+fn key(context: &Context<'_>, input: &Structure) -> Result<Option<LaunchKey>, ApiError> {
+    let Some(name) = input.string("KeyName") else { return Ok(None) };
+    let (_, key) = context
+        .region
+        .key_pair_named(name)
+        .ok_or_else(|| ApiError::new(Code::InvalidKeyPairNotFound, format!("The key pair '{name}' does not exist")))?;
+    Ok(Some(LaunchKey { name: name.to_owned(), openssh: key.openssh.clone() }))
+}
+
+fn check_placement(input: &Structure) -> Result<(), ApiError> {
+    if let Some(placement) = input.structure("Placement") {
+        only(placement, "Placement.", &["AvailabilityZone", "AvailabilityZoneId", "Tenancy"])?;
+        if one_of(placement, "Tenancy", &["default", "dedicated", "host"])?.is_some_and(|tenancy| tenancy != "default")
+        {
+            return Err(unsupported("A tenancy other than 'default'"));
+        }
+    }
+    if let Some(options) = input.structure("PrivateDnsNameOptions") {
+        only(options, "PrivateDnsNameOptions.", &["HostnameType"])?;
+        if one_of(options, "HostnameType", &["ip-name", "resource-name"])? == Some("resource-name") {
+            return Err(unsupported("The host name type 'resource-name'"));
+        }
+    }
+    if let Some(reservation) = input.structure("CapacityReservationSpecification") {
+        only(reservation, "CapacityReservationSpecification.", &["CapacityReservationPreference"])?;
+        if reservation.string("CapacityReservationPreference") == Some("capacity-reservations-only") {
+            return Err(unsupported("A launch into a capacity reservation"));
+        }
+    }
+    Ok(())
+}
+
+fn options(input: &Structure, instance_type: &InstanceType) -> Result<Options, ApiError> {
+    let behavior = one_of(input, "InstanceInitiatedShutdownBehavior", ShutdownBehavior::NAMES)?;
+    let recovery = match input.structure("MaintenanceOptions") {
+        None => None,
+        Some(options) => {
+            only(options, "MaintenanceOptions.", &["AutoRecovery"])?;
+            one_of(options, "AutoRecovery", &["default", "disabled"])?
+        }
+    };
+    let monitoring = match input.structure("Monitoring") {
+        None => false,
+        Some(monitoring) => {
+            only(monitoring, "Monitoring.", &["Enabled"])?;
+            monitoring.boolean("Enabled").unwrap_or(false)
+        }
+    };
+    let (cores, threads_per_core) = cpu_options(input, instance_type)?;
+    check_credits(input, instance_type)?;
+    Ok(Options {
+        shutdown_behavior: ShutdownBehavior::named(behavior.unwrap_or("stop")),
+        disable_termination: input.boolean("DisableApiTermination").unwrap_or(false),
+        disable_stop: input.boolean("DisableApiStop").unwrap_or(false),
+        ebs_optimized: input.boolean("EbsOptimized").unwrap_or(false),
+        monitoring,
+        auto_recovery: recovery.unwrap_or("default").to_owned(),
+        cores,
+        threads_per_core,
+    })
+}
+
+fn cpu_options(input: &Structure, instance_type: &InstanceType) -> Result<(i64, i64), ApiError> {
+    let (cores, threads) = (instance_type.cores(), instance_type.threads_per_core());
+    let Some(options) = input.structure("CpuOptions") else { return Ok((cores, threads)) };
+    only(options, "CpuOptions.", &["CoreCount", "ThreadsPerCore"])?;
+    let (Some(core_count), Some(threads_per_core)) = (options.integer("CoreCount"), options.integer("ThreadsPerCore"))
+    else {
+        return Err(combination("CoreCount and ThreadsPerCore must be specified together"));
+    };
+    if !(1..=cores).contains(&core_count) || !(1..=threads).contains(&threads_per_core) {
+        let message = format!(
+            "CoreCount {core_count} and ThreadsPerCore {threads_per_core} are not valid for the instance type {}: at most {cores} and {threads}",
+            instance_type.name
+        );
+        return Err(invalid(message));
+    }
+    Ok((core_count, threads_per_core))
+}
+
+fn check_credits(input: &Structure, instance_type: &InstanceType) -> Result<(), ApiError> {
+    let Some(credits) = input.structure("CreditSpecification") else { return Ok(()) };
+    one_of(credits, "CpuCredits", &["standard", "unlimited"])?;
+    if !instance_type.burstable() {
+        return Err(combination(format!(
+            "The instance type {} does not support CreditSpecification",
+            instance_type.name
+        )));
+    }
+    Ok(())
+}

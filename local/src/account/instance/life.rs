@@ -1,0 +1,161 @@
+//! The life of an instance: how its state follows from calls, from its machine's events and from time.
+//!
+//! EC2's order always holds: `pending`, `running`, `stopping` or `shutting-down`, `stopped` or `terminated`. A public
+//! address comes with `running` and goes with the first step away from it.
+
+use super::{Instance, Power, State, StateReason, power};
+use crate::account::{
+    Context, Effect, address,
+    ids::{InstanceId, NetworkInterfaceId, VolumeId},
+    network_interface,
+    region::Region,
+};
+use std::time::Duration;
+use time::OffsetDateTime;
+
+/// How long AWS takes until `running`, at the least.
+const PENDING: Duration = Duration::from_secs(3);
+/// How much longer it may take.
+const PENDING_SPREAD: Duration = Duration::from_secs(2);
+/// How long AWS takes until `stopped`, at the least.
+const STOPPING: Duration = Duration::from_secs(8);
+/// How long AWS takes until `terminated`, at the least.
+const SHUTTING_DOWN: Duration = Duration::from_secs(8);
+
+impl Context<'_> {
+    /// Has [`settle`] called at a time.
+    pub(super) fn wake(&mut self, id: &InstanceId, at: OffsetDateTime) {
+        self.shared.timers.insert((at, self.region.place.name, id.clone()));
+    }
+
+    /// A time from now, at the account's pace.
+    fn in_paced(&self, time: Duration) -> OffsetDateTime {
+        later(self.now, self.settings.paced(time))
+    }
+
+    /// When an instance that starts now may be `running`.
+    pub(super) fn pending_until(&mut self) -> OffsetDateTime {
+        let spread = PENDING_SPREAD.as_millis() as u64;
+        let more = Duration::from_millis(self.shared.source.number() % (spread + 1));
+        self.in_paced(PENDING + more)
+    }
+}
+
+/// A later time; the same one if the calendar ends before.
+pub(super) fn later(time: OffsetDateTime, by: Duration) -> OffsetDateTime {
+    time::Duration::try_from(by).ok().and_then(|by| time.checked_add(by)).unwrap_or(time)
+}
+
+/// Moves an instance to where it may be by now.
+pub(in crate::account) fn settle(context: &mut Context<'_>, id: &InstanceId) {
+    let now = context.now;
+    let Some(instance) = context.region.instances.get_mut(id) else { return };
+    if let Power::GoingOff { kill, restart } = instance.power
+        && now >= kill
+    {
+        instance.power = Power::Killed { restart };
+        context.shared.effects.push(Effect::Kill { instance: id.to_string() });
+    }
+    let due = now >= instance.settles;
+    match (instance.state, instance.power) {
+        (State::Pending, Power::On) if due => run(context, id),
+        (State::Stopping, Power::Off) if due => instance.state = State::Stopped,
+        (State::ShuttingDown, Power::Off) if due => terminated(context, id),
+        (State::Terminated, _) if due => vanish(context, id),
+        _ => {}
+    }
+}
+
+fn run(context: &mut Context<'_>, id: &InstanceId) {
+    let Some(instance) = context.region.instances.get_mut(id) else { return };
+    instance.state = State::Running;
+    instance.state_reason = None;
+    instance.running_since = Some(context.now);
+    instance.was_running = true;
+    for nic in instance.network_interfaces.clone() {
+        give_public_address(context, &nic);
+    }
+}
+
+fn give_public_address(context: &mut Context<'_>, nic: &NetworkInterfaceId) {
+    let Some(interface) = context.region.network_interfaces.get_mut(nic) else { return };
+    if interface.associate_public && interface.public_address.is_none() {
+        interface.public_address = address::draw_public(&mut context.shared.source, &context.shared.public_addresses);
+        if let Some(address) = interface.public_address {
+            context.shared.public_addresses.insert(address, (context.region.place.name, nic.clone()));
+        }
+    }
+}
+
+/// Which way an instance leaves `running`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Stop,
+    Terminate,
+}
+
+/// Lets an instance leave `running`, or whatever state it is in. Its machine is for the caller to power off.
+pub(super) fn leave(context: &mut Context<'_>, id: &InstanceId, end: End, reason: StateReason, transition: String) {
+    let (state, time) = match end {
+        End::Stop => (State::Stopping, STOPPING),
+        End::Terminate => (State::ShuttingDown, SHUTTING_DOWN),
+    };
+    let settles = context.in_paced(time);
+    let Some(instance) = context.region.instances.get_mut(id) else { return };
+    instance.state = state;
+    instance.settles = settles;
+    instance.state_reason = Some(reason);
+    instance.transition_reason = transition;
+    instance.running_since = None;
+    for nic in instance.network_interfaces.clone() {
+        network_interface::release_public_address(context, &nic);
+    }
+    context.wake(id, settles);
+}
+
+/// Releases all that the instance held until now; what stays is its name for an hour.
+fn terminated(context: &mut Context<'_>, id: &InstanceId) {
+    let vanishes = later(context.now, context.settings.terminated_visible);
+    let Some(instance) = context.region.instances.get_mut(id) else { return };
+    instance.state = State::Terminated;
+    instance.settles = vanishes;
+    let nics = std::mem::take(&mut instance.network_interfaces);
+    let volumes = std::mem::take(&mut instance.volumes);
+    for nic in nics {
+        network_interface::delete(context, &nic);
+    }
+    for volume in volumes {
+        release_volume(context.region, &volume);
+    }
+    context.shared.effects.push(Effect::Discard { instance: id.to_string() });
+    context.wake(id, vanishes);
+}
+
+fn release_volume(region: &mut Region, id: &VolumeId) {
+    let attachment = region.volumes.get_mut(id).and_then(|volume| volume.attachment.take());
+    if attachment.is_some_and(|attachment| attachment.delete_on_termination) {
+        region.volumes.remove(id);
+        region.tags.forget(id);
+    }
+}
+
+fn vanish(context: &mut Context<'_>, id: &InstanceId) {
+    if let Some(Instance { client_token: Some(token), .. }) = context.region.instances.remove(id) {
+        context.region.tokens.release(super::run::ACTION, &token);
+    }
+    context.region.tags.forget(id);
+}
+
+/// Starts an instance that is stopped.
+pub(super) fn start(context: &mut Context<'_>, id: &InstanceId) {
+    let (now, settles) = (context.now, context.pending_until());
+    let Some(instance) = context.region.instances.get_mut(id) else { return };
+    instance.state = State::Pending;
+    instance.settles = settles;
+    instance.launched = now;
+    instance.transition_reason.clear();
+    instance.state_reason = None;
+    instance.console.clear();
+    context.wake(id, settles);
+    power::on(context, id);
+}

@@ -1,0 +1,166 @@
+//! What the metadata service tells: the same as Describe, from the inside.
+//!
+//! Source of the categories: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-metadata.html>.
+
+use super::{Instance, State};
+use crate::{
+    account::{
+        address::{mac_text, private_dns_name, public_dns_name},
+        filter::timestamp,
+        ids::{InstanceId, NetworkInterfaceId},
+        image::ROOT_DEVICE,
+        network_interface::NetworkInterface,
+        region::Region,
+        settings::Settings,
+    },
+    network::Metadata,
+};
+
+/// The metadata of the instance that holds a NIC.
+pub(in crate::account) fn of(settings: &Settings, region: &Region, nic: &NetworkInterfaceId) -> Option<Metadata> {
+    let interface = region.network_interfaces.get(nic)?;
+    let id = interface.instance()?;
+    let instance = region.instances.get(id)?;
+    Some(Metadata {
+        enabled: instance.metadata_options.enabled,
+        token_required: instance.metadata_options.token_required,
+        tree: Tree::default().instance(settings, region, id, instance).0,
+        user_data: instance.user_data.clone(),
+    })
+}
+
+/// Paths below `/latest/` and their contents.
+#[derive(Default)]
+struct Tree(Vec<(String, String)>);
+
+impl Tree {
+    fn put(&mut self, path: impl AsRef<str>, content: impl Into<String>) {
+        self.0.push((format!("meta-data/{}", path.as_ref()), content.into()));
+    }
+
+    fn instance(mut self, settings: &Settings, region: &Region, id: &InstanceId, instance: &Instance) -> Self {
+        self.put("ami-id", instance.image.as_ref());
+        self.put("ami-launch-index", instance.launch_index.to_string());
+        self.put("ami-manifest-path", "(unknown)");
+        self.put("block-device-mapping/ami", ROOT_DEVICE.trim_start_matches("/dev/"));
+        self.put("block-device-mapping/root", ROOT_DEVICE);
+        for (number, mapping) in (1..).zip(super::describe::mappings(region, instance).iter().skip(1)) {
+            let device = mapping.string("DeviceName").unwrap_or_default();
+            self.put(format!("block-device-mapping/ebs{number}"), device.trim_start_matches("/dev/"));
+        }
+        self.put("instance-action", if instance.state == State::Running { "none" } else { "stop" }.to_owned());
+        self.put("instance-id", id.as_ref());
+        self.put("instance-life-cycle", "on-demand");
+        self.put("instance-type", instance.instance_type.name);
+        self.put("profile", "default-hvm");
+        self.put("reservation-id", instance.reservation.as_ref());
+        self.put("services/domain", "amazonaws.com");
+        self.put("services/partition", "aws");
+        self.put("system", "nitro");
+        self.placement(region, instance);
+        if let Some(key) = &instance.key {
+            // The service lists this as `0=name`: it takes the name from the key's comment.
+            self.put("public-keys/0/openssh-key", format!("{}\n", key.openssh));
+        }
+        if instance.metadata_options.tags {
+            for (key, value) in region.tags.get(id).into_iter().flatten() {
+                self.put(format!("tags/instance/{key}"), value.as_str());
+            }
+        }
+        for (index, nic) in instance.network_interfaces.iter().enumerate() {
+            if let Some(interface) = region.network_interfaces.get(nic) {
+                if index == 0 {
+                    self.primary(region, interface);
+                }
+                self.interface(settings, region, nic, interface, index);
+            }
+        }
+        self.0.push(("dynamic/instance-identity/document".to_owned(), identity(settings, region, id, instance)));
+        self
+    }
+
+    fn placement(&mut self, region: &Region, instance: &Instance) {
+        self.put("placement/availability-zone", instance.zone.name());
+        self.put("placement/availability-zone-id", instance.zone.id());
+        self.put("placement/region", region.place.name);
+    }
+
+    fn primary(&mut self, region: &Region, interface: &NetworkInterface) {
+        let name = private_dns_name(region.place, interface.address);
+        self.put("hostname", name.as_str());
+        self.put("local-hostname", name);
+        self.put("local-ipv4", interface.address.to_string());
+        self.put("mac", mac_text(interface.mac));
+        self.put("security-groups", names(region, interface).join("\n"));
+        if let Some(address) = interface.public_address {
+            self.put("public-hostname", public_dns_name(region.place, address));
+            self.put("public-ipv4", address.to_string());
+        }
+    }
+
+    fn interface(
+        &mut self,
+        settings: &Settings,
+        region: &Region,
+        id: &NetworkInterfaceId,
+        interface: &NetworkInterface,
+        index: usize,
+    ) {
+        let base = format!("network/interfaces/macs/{}", mac_text(interface.mac));
+        let mut put = |name: &str, content: String| self.put(format!("{base}/{name}"), content);
+        let ids: Vec<&str> = interface.groups.iter().map(AsRef::as_ref).collect();
+        put("device-number", index.to_string());
+        put("interface-id", id.to_string());
+        put("local-hostname", private_dns_name(region.place, interface.address));
+        put("local-ipv4s", interface.address.to_string());
+        put("mac", mac_text(interface.mac));
+        put("network-card", "0".to_owned());
+        put("owner-id", settings.account.clone());
+        put("security-group-ids", ids.join("\n"));
+        put("security-groups", names(region, interface).join("\n"));
+        put("subnet-id", interface.subnet.to_string());
+        put("vpc-id", interface.vpc.to_string());
+        if let Some(subnet) = region.subnets.get(&interface.subnet) {
+            put("subnet-ipv4-cidr-block", subnet.cidr.to_string());
+        }
+        if let Some(vpc) = region.vpcs.get(&interface.vpc) {
+            put("vpc-ipv4-cidr-block", vpc.cidr.to_string());
+            put("vpc-ipv4-cidr-blocks", vpc.cidr.to_string());
+        }
+        if let Some(address) = interface.public_address {
+            put(&format!("ipv4-associations/{address}"), interface.address.to_string());
+            put("public-hostname", public_dns_name(region.place, address));
+            put("public-ipv4s", address.to_string());
+        }
+    }
+}
+
+fn names<'a>(region: &'a Region, interface: &NetworkInterface) -> Vec<&'a str> {
+    interface.groups.iter().filter_map(|id| region.security_groups.get(id)).map(|group| group.name.as_str()).collect()
+}
+
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-identity-documents.html>.
+fn identity(settings: &Settings, region: &Region, id: &InstanceId, instance: &Instance) -> String {
+    let address = instance
+        .primary()
+        .and_then(|nic| region.network_interfaces.get(nic))
+        .map(|interface| interface.address.to_string());
+    let document = serde_json::json!({
+        "accountId": settings.account,
+        "architecture": instance.architecture.name(),
+        "availabilityZone": instance.zone.name(),
+        "billingProducts": null,
+        "devpayProductCodes": null,
+        "imageId": instance.image.as_ref(),
+        "instanceId": id.as_ref(),
+        "instanceType": instance.instance_type.name,
+        "kernelId": null,
+        "marketplaceProductCodes": null,
+        "pendingTime": timestamp(instance.launched.replace_nanosecond(0).unwrap_or(instance.launched)).replace(".000Z", "Z"),
+        "privateIp": address,
+        "ramdiskId": null,
+        "region": region.place.name,
+        "version": "2017-09-30",
+    });
+    serde_json::to_string_pretty(&document).unwrap_or_default()
+}

@@ -1,0 +1,94 @@
+//! How an instance's metadata can be read.
+
+use crate::{
+    account::{
+        Context,
+        request::{invalid, one_of, only, required},
+        tags,
+    },
+    error::{ApiError, Code},
+    wire::Structure,
+};
+
+/// How an instance's metadata can be read.
+/// Source of the defaults: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceMetadataOptionsRequest.html>.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::account) struct MetadataOptions {
+    pub(in crate::account) enabled: bool,
+    pub(in crate::account) token_required: bool,
+    pub(in crate::account) hop_limit: i64,
+    pub(in crate::account) ipv6: bool,
+    pub(in crate::account) tags: bool,
+}
+
+impl Default for MetadataOptions {
+    fn default() -> Self {
+        Self { enabled: true, token_required: false, hop_limit: 1, ipv6: false, tags: false }
+    }
+}
+
+const MEMBERS: [&str; 5] =
+    ["HttpTokens", "HttpPutResponseHopLimit", "HttpEndpoint", "HttpProtocolIpv6", "InstanceMetadataTags"];
+
+impl MetadataOptions {
+    /// Changes what a request names.
+    pub(super) fn update(&mut self, request: &Structure) -> Result<(), ApiError> {
+        let switch = |member| {
+            Ok::<_, ApiError>(one_of(request, member, &["enabled", "disabled"])?.map(|value| value == "enabled"))
+        };
+        if let Some(tokens) = one_of(request, "HttpTokens", &["optional", "required"])? {
+            self.token_required = tokens == "required";
+        }
+        if let Some(limit) = request.integer("HttpPutResponseHopLimit") {
+            if !(1..=64).contains(&limit) {
+                let message = format!(
+                    "Value ({limit}) for parameter HttpPutResponseHopLimit is invalid. Valid values are between 1 and 64."
+                );
+                return Err(invalid(message));
+            }
+            self.hop_limit = limit;
+        }
+        self.enabled = switch("HttpEndpoint")?.unwrap_or(self.enabled);
+        self.ipv6 = switch("HttpProtocolIpv6")?.unwrap_or(self.ipv6);
+        self.tags = switch("InstanceMetadataTags")?.unwrap_or(self.tags);
+        Ok(())
+    }
+
+    /// The options of a launch.
+    pub(super) fn read(input: &Structure) -> Result<Self, ApiError> {
+        let mut options = Self::default();
+        if let Some(request) = input.structure("MetadataOptions") {
+            only(request, "MetadataOptions.", &MEMBERS)?;
+            options.update(request)?;
+        }
+        Ok(options)
+    }
+
+    pub(super) fn shown(&self) -> Structure {
+        let switch = |on| if on { "enabled" } else { "disabled" };
+        Structure::new()
+            .with("State", "applied")
+            .with("HttpTokens", if self.token_required { "required" } else { "optional" })
+            .with("HttpPutResponseHopLimit", self.hop_limit)
+            .with("HttpEndpoint", switch(self.enabled))
+            .with("HttpProtocolIpv6", switch(self.ipv6))
+            .with("InstanceMetadataTags", switch(self.tags))
+    }
+}
+
+pub(in crate::account) fn modify(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
+    let id = context.region.instances.parse(required(input, "InstanceId")?)?;
+    if MEMBERS.iter().all(|member| input.get(member).is_none()) {
+        return Err(ApiError::new(Code::MissingParameter, "At least one metadata option must be specified"));
+    }
+    let mut options = context.region.instances.require(&id)?.metadata_options.clone();
+    options.update(input)?;
+    if options.tags
+        && let Some(tags) = context.region.tags.get(&id)
+    {
+        tags::check_metadata_keys(tags.keys())?;
+    }
+    let shown = options.shown();
+    context.region.instances.require_mut(&id)?.metadata_options = options;
+    Ok(Structure::new().with("InstanceId", &id).with("InstanceMetadataOptions", shown))
+}

@@ -1,0 +1,199 @@
+//! Instances: the resource, and by files its launch, life, power, description, attributes and metadata.
+
+pub(super) mod attribute;
+mod block_device;
+pub(super) mod describe;
+mod launch;
+pub(super) mod life;
+pub(super) mod metadata;
+pub(super) mod metadata_options;
+mod network;
+pub(super) mod power;
+pub(super) mod run;
+pub(super) mod status;
+mod user_data;
+
+use super::{
+    console::Console,
+    ids::{ImageId, NetworkInterfaceId, ReservationId, VolumeId},
+    instance_type::InstanceType,
+    place::Zone,
+    settings::{Architecture, Kind},
+};
+use crate::wire::Structure;
+pub(super) use launch::PARAMETERS;
+use metadata_options::MetadataOptions;
+use time::OffsetDateTime;
+
+/// An instance.
+#[derive(Debug, Clone)]
+pub(super) struct Instance {
+    pub(super) reservation: ReservationId,
+    pub(super) launch_index: i64,
+    pub(super) client_token: Option<String>,
+    pub(super) image: ImageId,
+    pub(super) image_name: String,
+    pub(super) kind: Kind,
+    pub(super) login_user: String,
+    pub(super) architecture: Architecture,
+    pub(super) instance_type: &'static InstanceType,
+    pub(super) key: Option<LaunchKey>,
+    pub(super) zone: Zone,
+    pub(super) launched: OffsetDateTime,
+    pub(super) user_data: Option<Vec<u8>>,
+    pub(super) options: Options,
+    pub(super) metadata_options: MetadataOptions,
+    pub(super) network_interfaces: Vec<NetworkInterfaceId>,
+    pub(super) volumes: Vec<VolumeId>,
+
+    pub(super) state: State,
+    /// When the state may change at the earliest.
+    pub(super) settles: OffsetDateTime,
+    pub(super) transition_reason: String,
+    pub(super) state_reason: Option<StateReason>,
+    pub(super) running_since: Option<OffsetDateTime>,
+    /// Whether it was ever `running`.
+    pub(super) was_running: bool,
+    pub(super) power: Power,
+    pub(super) console: Console,
+}
+
+/// The key pair of the launch. A copy: the key pair may be deleted, the instance keeps its key.
+#[derive(Debug, Clone)]
+pub(super) struct LaunchKey {
+    pub(super) name: String,
+    pub(super) openssh: String,
+}
+
+/// What can be set and is shown, and mostly does nothing here.
+#[derive(Debug, Clone)]
+pub(super) struct Options {
+    pub(super) shutdown_behavior: ShutdownBehavior,
+    pub(super) disable_termination: bool,
+    pub(super) disable_stop: bool,
+    pub(super) ebs_optimized: bool,
+    pub(super) monitoring: bool,
+    pub(super) auto_recovery: String,
+    pub(super) cores: i64,
+    pub(super) threads_per_core: i64,
+}
+
+/// What becomes of an instance that powers itself off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ShutdownBehavior {
+    Stop,
+    Terminate,
+}
+
+impl ShutdownBehavior {
+    pub(super) const NAMES: &'static [&'static str] = &["stop", "terminate"];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Terminate => "terminate",
+        }
+    }
+
+    /// The one of a name that was checked.
+    pub(super) fn named(name: &str) -> Self {
+        if name == "terminate" { Self::Terminate } else { Self::Stop }
+    }
+}
+
+/// The state of an instance.
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-lifecycle.html>.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Pending,
+    Running,
+    ShuttingDown,
+    Terminated,
+    Stopping,
+    Stopped,
+}
+
+impl State {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::ShuttingDown => "shutting-down",
+            Self::Terminated => "terminated",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    pub(super) fn code(self) -> i64 {
+        match self {
+            Self::Pending => 0,
+            Self::Running => 16,
+            Self::ShuttingDown => 32,
+            Self::Terminated => 48,
+            Self::Stopping => 64,
+            Self::Stopped => 80,
+        }
+    }
+
+    /// Whether there is a machine, or will be one, or still is one.
+    pub(super) fn is_live(self) -> bool {
+        !matches!(self, Self::Stopped | Self::Terminated)
+    }
+
+    /// As Describe shows it.
+    pub(super) fn shown(self) -> Structure {
+        Structure::new().with("Code", self.code()).with("Name", self.name())
+    }
+}
+
+/// Why an instance is in its state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StateReason {
+    pub(super) code: &'static str,
+    pub(super) message: String,
+}
+
+impl StateReason {
+    pub(super) fn user_shutdown() -> Self {
+        Self::coded("Client.UserInitiatedShutdown", "User initiated shutdown")
+    }
+
+    pub(super) fn instance_shutdown() -> Self {
+        Self::coded("Client.InstanceInitiatedShutdown", "Instance initiated shutdown")
+    }
+
+    pub(super) fn internal(why: &str) -> Self {
+        Self::coded("Server.InternalError", &format!("Internal error: {why}"))
+    }
+
+    fn coded(code: &'static str, text: &str) -> Self {
+        Self { code, message: format!("{code}: {text}") }
+    }
+}
+
+/// What the machine does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Power {
+    Off,
+    /// Start was asked for.
+    Starting,
+    On,
+    /// Power-off was asked for; the power is taken away at the given time.
+    GoingOff {
+        kill: OffsetDateTime,
+        /// Start again once it is off.
+        restart: bool,
+    },
+    /// The power was taken away; the machine has yet to say so.
+    Killed {
+        restart: bool,
+    },
+}
+
+impl Instance {
+    /// The NIC that it was launched with.
+    pub(super) fn primary(&self) -> Option<&NetworkInterfaceId> {
+        self.network_interfaces.first()
+    }
+}

@@ -1,0 +1,120 @@
+//! The power of an instance's machine: what is asked of it, and what its events mean.
+
+use super::{
+    Power, ShutdownBehavior, State, StateReason,
+    life::{self, End, later},
+};
+use crate::{
+    account::{Context, Effect, Start, address, ids::InstanceId},
+    machine::Event,
+};
+use std::time::Duration;
+
+/// How long AWS gives a guest to power off before it takes the power away.
+const GRACE: Duration = Duration::from_secs(240);
+/// A guest gets this much whatever the pace: its services are as slow as ever.
+const LEAST_GRACE: Duration = Duration::from_secs(5);
+
+/// Starts the machine.
+pub(super) fn on(context: &mut Context<'_>, id: &InstanceId) {
+    let boot_id = context.shared.source.uuid();
+    let Some(instance) = context.region.instances.get_mut(id) else { return };
+    instance.power = Power::Starting;
+    let nics = instance.network_interfaces.clone();
+    let (kind, image, login_user) = (instance.kind, instance.image_name.clone(), instance.login_user.clone());
+    let region = &*context.region;
+    let interfaces: Vec<_> = nics.iter().filter_map(|nic| Some((nic, region.network_interfaces.get(nic)?))).collect();
+    let hostname = interfaces.first().map(|(_, interface)| address::private_dns_name(region.place, interface.address));
+    context.shared.effects.push(Effect::Start(Start {
+        kind,
+        image,
+        instance: id.to_string(),
+        hostname: hostname.unwrap_or_default(),
+        login_user,
+        nics: interfaces.iter().filter_map(|(nic, interface)| interface.nic(nic, region)).collect(),
+        boot_id,
+    }));
+}
+
+/// Presses the power button; with `restart` the machine is started again once it is off.
+pub(super) fn off(context: &mut Context<'_>, id: &InstanceId, restart: bool) {
+    let kill = later(context.now, context.settings.paced(GRACE).max(LEAST_GRACE));
+    let Some(instance) = context.region.instances.get_mut(id) else { return };
+    match &mut instance.power {
+        Power::Off => {}
+        // Who asked last decides whether it comes back.
+        Power::GoingOff { restart: again, .. } | Power::Killed { restart: again } => *again = restart,
+        Power::Starting | Power::On => {
+            instance.power = Power::GoingOff { kill, restart };
+            context.shared.effects.push(Effect::PowerOff { instance: id.to_string() });
+            context.wake(id, kill);
+        }
+    }
+}
+
+/// Takes the power away.
+pub(super) fn kill(context: &mut Context<'_>, id: &InstanceId) {
+    let Some(instance) = context.region.instances.get_mut(id) else { return };
+    if !matches!(instance.power, Power::Off | Power::Killed { .. }) {
+        instance.power = Power::Killed { restart: false };
+        context.shared.effects.push(Effect::Kill { instance: id.to_string() });
+    }
+}
+
+/// Something happened to the machine.
+pub(in crate::account) fn machine_event(context: &mut Context<'_>, id: &InstanceId, event: Event) {
+    let now = context.now;
+    let Some(instance) = context.region.instances.get_mut(id) else { return };
+    if let Event::Console(bytes) = &event {
+        instance.console.write(now, bytes);
+        return;
+    }
+    let power = instance.power;
+    // What is off has nothing to say: a late word of a machine that is gone.
+    if power == Power::Off {
+        return;
+    }
+    match event {
+        Event::Started if power == Power::Starting => {
+            instance.power = Power::On;
+            life::settle(context, id);
+        }
+        Event::Rebooting => went_off(context, id, true),
+        Event::PoweredOff => {
+            let restart = matches!(power, Power::GoingOff { restart: true, .. } | Power::Killed { restart: true });
+            went_off(context, id, restart);
+        }
+        Event::Failed(why) => failed(context, id, &why),
+        _ => {}
+    }
+}
+
+fn went_off(context: &mut Context<'_>, id: &InstanceId, restart: bool) {
+    let Some(instance) = context.region.instances.get_mut(id) else { return };
+    instance.power = Power::Off;
+    if !matches!(instance.state, State::Pending | State::Running) {
+        life::settle(context, id);
+    } else if restart {
+        on(context, id);
+    } else {
+        let end = match instance.options.shutdown_behavior {
+            ShutdownBehavior::Stop => End::Stop,
+            ShutdownBehavior::Terminate => End::Terminate,
+        };
+        life::leave(context, id, end, StateReason::instance_shutdown(), String::new());
+    }
+}
+
+/// A machine that never came up ends its instance, as a failed launch does on AWS; one that was up before is kept, with
+/// its disk.
+fn failed(context: &mut Context<'_>, id: &InstanceId, why: &str) {
+    let Some(instance) = context.region.instances.get_mut(id) else { return };
+    instance.power = Power::Off;
+    instance.console.write(context.now, format!("\r\n{why}\r\n").as_bytes());
+    if !matches!(instance.state, State::Pending | State::Running) {
+        return life::settle(context, id);
+    }
+    let end = if instance.was_running { End::Stop } else { End::Terminate };
+    let reason = StateReason::internal(why);
+    life::leave(context, id, end, reason, "Server.InternalError".to_owned());
+}

@@ -1,0 +1,236 @@
+//! RunInstances, StartInstances, StopInstances, RebootInstances, TerminateInstances.
+
+use super::{
+    Instance, Power, State, StateReason, describe,
+    launch::Launch,
+    life::{self, End},
+    power,
+};
+use crate::{
+    account::{
+        Context,
+        console::Console,
+        ids::{InstanceId, ReservationId},
+        request::required_list,
+    },
+    error::{ApiError, Code},
+    wire::Structure,
+};
+use std::collections::BTreeSet;
+use time::macros::format_description;
+
+/// The action whose client tokens instances hold.
+pub(super) const ACTION: &str = "RunInstances";
+
+pub(in crate::account) fn run(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
+    let token = match context.region.tokens.read(ACTION, input)? {
+        Ok(token) => token,
+        Err(reservation) => return again(context, &reservation.to_owned()),
+    };
+    let launch = Launch::read(context, input)?;
+    let reservation: ReservationId = context.shared.source.id();
+    let mut made = Vec::new();
+    for index in 0..launch.count {
+        made.push(make(context, &launch, &reservation, index, token.clone())?);
+    }
+    context.region.tokens.remember(ACTION, token, input, reservation.as_ref(), made.len());
+    Ok(describe::reservation(context, &reservation, &made))
+}
+
+/// What came of the same request before.
+fn again(context: &Context<'_>, reservation: &str) -> Result<Structure, ApiError> {
+    let instances =
+        context.region.instances.iter().filter(|(_, instance)| instance.reservation.as_ref() == reservation);
+    let ids: Vec<InstanceId> = instances.map(|(id, _)| id.clone()).collect();
+    let first = ids.first().and_then(|id| context.region.instances.get(id));
+    match first {
+        Some(instance) if !ids.iter().any(|id| has_ended(context, id)) => {
+            Ok(describe::reservation(context, &instance.reservation, &ids))
+        }
+        _ => Err(ApiError::new(
+            Code::IdempotentInstanceTerminated,
+            format!(
+                "The request's client token belongs to the reservation {reservation}, whose instance was terminated"
+            ),
+        )),
+    }
+}
+
+fn has_ended(context: &Context<'_>, id: &InstanceId) -> bool {
+    context.region.instances.get(id).is_none_or(|instance| instance.state == State::Terminated)
+}
+
+fn make(
+    context: &mut Context<'_>,
+    launch: &Launch,
+    reservation: &ReservationId,
+    index: i64,
+    client_token: Option<String>,
+) -> Result<InstanceId, ApiError> {
+    let id: InstanceId = context.shared.source.id();
+    let settles = context.pending_until();
+    let nic = launch.place.make(context, &id)?;
+    let zone = context.region.subnets.require(&launch.place.subnet)?.zone;
+    let image = context.region.images.require(&launch.image)?.settings.clone();
+    let (now, region, source) = (context.now, &mut *context.region, &mut context.shared.source);
+    let tags = launch.tags.of("volume");
+    let volumes = launch.volumes.iter().map(|mapping| mapping.make(region, source, now, zone, &id, &tags)).collect();
+    region.tags.set(&nic, launch.tags.of("network-interface"));
+    region.tags.set(&id, launch.tags.of("instance"));
+    let instance = Instance {
+        reservation: reservation.clone(),
+        launch_index: index,
+        client_token,
+        image: launch.image.clone(),
+        image_name: image.name,
+        kind: image.kind,
+        login_user: image.login_user,
+        architecture: image.architecture,
+        instance_type: launch.instance_type,
+        key: launch.key.clone(),
+        zone,
+        launched: now,
+        user_data: launch.user_data.clone(),
+        options: launch.options.clone(),
+        metadata_options: launch.metadata_options.clone(),
+        network_interfaces: vec![nic],
+        volumes,
+        state: State::Pending,
+        settles,
+        transition_reason: String::new(),
+        state_reason: Some(StateReason { code: "pending", message: "pending".to_owned() }),
+        running_since: None,
+        was_running: false,
+        power: Power::Off,
+        console: Console::default(),
+    };
+    region.instances.insert(id.clone(), instance);
+    context.wake(&id, settles);
+    power::on(context, &id);
+    Ok(id)
+}
+
+/// The instances that a request names, each once.
+fn named(context: &Context<'_>, input: &Structure) -> Result<Vec<InstanceId>, ApiError> {
+    let mut ids = context.region.instances.parse_all(required_list(input, "InstanceIds")?)?;
+    let mut seen = BTreeSet::new();
+    ids.retain(|id| seen.insert(id.clone()));
+    Ok(ids)
+}
+
+fn state(context: &Context<'_>, id: &InstanceId) -> State {
+    context.region.instances.get(id).map_or(State::Terminated, |instance| instance.state)
+}
+
+fn incorrect_state(id: &InstanceId, done: &str) -> ApiError {
+    let message = format!("The instance '{id}' is not in a state from which it can be {done}.");
+    ApiError::new(Code::IncorrectInstanceState, message)
+}
+
+/// Does something to each instance; the answer is one list of how their states changed.
+fn change(
+    context: &mut Context<'_>,
+    ids: &[InstanceId],
+    member: &str,
+    mut act: impl FnMut(&mut Context<'_>, &InstanceId),
+) -> Structure {
+    let mut changes = Vec::new();
+    for id in ids {
+        let previous = state(context, id).shown();
+        act(context, id);
+        let current = state(context, id).shown();
+        changes.push(
+            Structure::new().with("InstanceId", id).with("PreviousState", previous).with("CurrentState", current),
+        );
+    }
+    Structure::new().with(member, changes)
+}
+
+fn user_initiated(context: &Context<'_>) -> String {
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second] GMT");
+    format!("User initiated ({})", context.now.to_offset(time::UtcOffset::UTC).format(format).unwrap_or_default())
+}
+
+pub(in crate::account) fn start(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
+    let ids = named(context, input)?;
+    let startable = |id: &&InstanceId| matches!(state(context, id), State::Pending | State::Running | State::Stopped);
+    if let Some(id) = ids.iter().find(|id| !startable(id)) {
+        return Err(incorrect_state(id, "started"));
+    }
+    Ok(change(context, &ids, "StartingInstances", |context, id| {
+        if state(context, id) == State::Stopped {
+            life::start(context, id);
+        }
+    }))
+}
+
+pub(in crate::account) fn stop(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
+    let ids = named(context, input)?;
+    let force = input.boolean("Force") == Some(true) || input.boolean("SkipOsShutdown") == Some(true);
+    for id in &ids {
+        let instance = context.region.instances.require(id)?;
+        if matches!(instance.state, State::ShuttingDown | State::Terminated) {
+            return Err(incorrect_state(id, "stopped"));
+        }
+        if instance.options.disable_stop {
+            return Err(protected(id, "stopped", "disableApiStop"));
+        }
+    }
+    Ok(change(context, &ids, "StoppingInstances", |context, id| {
+        if matches!(state(context, id), State::Pending | State::Running) {
+            let transition = user_initiated(context);
+            life::leave(context, id, End::Stop, StateReason::user_shutdown(), transition);
+        }
+        take_power(context, id, force);
+    }))
+}
+
+pub(in crate::account) fn reboot(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
+    let ids = named(context, input)?;
+    if let Some(id) = ids.iter().find(|id| !matches!(state(context, id), State::Pending | State::Running)) {
+        return Err(incorrect_state(id, "rebooted"));
+    }
+    for id in &ids {
+        power::off(context, id, true);
+    }
+    Ok(Structure::new())
+}
+
+/// One id that does not exist, and none is terminated. A protected instance spares those of its own zone.
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_TerminateInstances.html>.
+pub(in crate::account) fn terminate(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
+    let mut ids = named(context, input)?;
+    let force = input.boolean("SkipOsShutdown") == Some(true) || input.boolean("Force") == Some(true);
+    let guarded = |id: &&InstanceId| {
+        context.region.instances.get(id).is_some_and(|i| i.options.disable_termination && i.state != State::Terminated)
+    };
+    let guarded: Vec<InstanceId> = ids.iter().filter(guarded).cloned().collect();
+    let zone = |id: &InstanceId| context.region.instances.get(id).map(|instance| instance.zone.index);
+    let spared: BTreeSet<Option<usize>> = guarded.iter().map(zone).collect();
+    ids.retain(|id| !spared.contains(&context.region.instances.get(id).map(|instance| instance.zone.index)));
+    let answer = change(context, &ids, "TerminatingInstances", |context, id| {
+        if !matches!(state(context, id), State::ShuttingDown | State::Terminated) {
+            let transition = user_initiated(context);
+            life::leave(context, id, End::Terminate, StateReason::user_shutdown(), transition);
+        }
+        take_power(context, id, force);
+    });
+    match guarded.first() {
+        None => Ok(answer),
+        Some(id) => Err(protected(id, "terminated", "disableApiTermination")),
+    }
+}
+
+fn take_power(context: &mut Context<'_>, id: &InstanceId, force: bool) {
+    if force {
+        power::kill(context, id);
+    } else {
+        power::off(context, id, false);
+    }
+}
+
+fn protected(id: &InstanceId, done: &str, attribute: &str) -> ApiError {
+    let message =
+        format!("The instance '{id}' may not be {done}. Modify its '{attribute}' instance attribute and try again.");
+    ApiError::new(Code::OperationNotPermitted, message)
+}

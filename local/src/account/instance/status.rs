@@ -1,0 +1,80 @@
+//! DescribeInstanceStatus.
+
+use super::{Instance, State, life::later};
+use crate::{
+    account::{
+        Context,
+        describe::{Listing, Row},
+        tags::Tags,
+    },
+    error::ApiError,
+    wire::Structure,
+};
+use std::time::Duration;
+
+/// How long the checks of AWS take after an instance has come to run.
+const CHECKS: Duration = Duration::from_secs(120);
+
+const LISTING: Listing = Listing {
+    action: "DescribeInstanceStatus",
+    ids: "InstanceIds",
+    id: "InstanceId",
+    sizes: 5..=1000,
+    filters: &[
+        ("application-status.status", ""),
+        ("attached-ebs-status.status", "AttachedEbsStatus.Status"),
+        ("availability-zone", "AvailabilityZone"),
+        ("availability-zone-id", "AvailabilityZoneId"),
+        ("event.code", ""),
+        ("event.description", ""),
+        ("event.instance-event-id", ""),
+        ("event.not-after", ""),
+        ("event.not-before", ""),
+        ("event.not-before-deadline", ""),
+        ("instance-state-code", "InstanceState.Code"),
+        ("instance-state-name", "InstanceState.Name"),
+        ("instance-status.reachability", "InstanceStatus.Details.Status"),
+        ("instance-status.status", "InstanceStatus.Status"),
+        ("operator.managed", ""),
+        ("operator.principal", ""),
+        ("system-status.reachability", "SystemStatus.Details.Status"),
+        ("system-status.status", "SystemStatus.Status"),
+    ],
+};
+
+/// Only running instances, unless all are asked for.
+pub(in crate::account) fn describe(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
+    let all = input.boolean("IncludeAllInstances") == Some(true);
+    let region = &*context.region;
+    let show = |id: &_, instance: &Instance| {
+        let (status, detail) = checks(context, instance);
+        let summary = Structure::new().with("Status", status).with(
+            "Details",
+            detail.map_or_else(Vec::new, |detail| {
+                vec![Structure::new().with("Name", "reachability").with("Status", detail)]
+            }),
+        );
+        Row::from(
+            Structure::new()
+                .with("InstanceId", id)
+                .with("AvailabilityZone", instance.zone.name())
+                .with("AvailabilityZoneId", instance.zone.id())
+                .with("InstanceState", instance.state.shown())
+                .with("SystemStatus", summary.clone())
+                .with("AttachedEbsStatus", summary.clone())
+                .with("InstanceStatus", summary),
+        )
+    };
+    let wanted = |instance: &Instance| all || instance.state == State::Running;
+    LISTING.answer_where("InstanceStatuses", input, &region.instances, &Tags::default(), wanted, show)
+}
+
+fn checks(context: &Context<'_>, instance: &Instance) -> (&'static str, Option<&'static str>) {
+    match instance.running_since {
+        None => ("not-applicable", None),
+        Some(since) if context.now < later(since, context.settings.paced(CHECKS)) => {
+            ("initializing", Some("initializing"))
+        }
+        Some(_) => ("ok", Some("passed")),
+    }
+}

@@ -1,0 +1,98 @@
+//! VPCs: the default one of each region.
+
+use super::{
+    Context,
+    address::Cidr,
+    describe::Listing,
+    ids::{Source, VpcCidrAssociationId, VpcId},
+    internet_gateway::InternetGateway,
+    region::Region,
+    request::{invalid, required},
+    route_table::RouteTable,
+    security_group,
+    subnet::Subnet,
+};
+use crate::{error::ApiError, wire::Structure};
+use std::net::Ipv4Addr;
+
+/// A VPC.
+#[derive(Debug, Clone)]
+pub(super) struct Vpc {
+    pub(super) cidr: Cidr,
+    pub(super) association: VpcCidrAssociationId,
+    pub(super) is_default: bool,
+}
+
+/// Makes what a new account finds in each region: a VPC, a subnet in each zone, a way to the internet, a group.
+/// Source: <https://docs.aws.amazon.com/vpc/latest/userguide/default-vpc-components.html>.
+pub(super) fn make_default(region: &mut Region, source: &mut Source) {
+    let id: VpcId = source.id();
+    let cidr = Cidr::new(Ipv4Addr::new(172, 31, 0, 0), 16);
+    region.vpcs.insert(id.clone(), Vpc { cidr, association: source.id(), is_default: true });
+    for (zone, third) in region.place.zones().zip([0, 16, 32]) {
+        let cidr = Cidr::new(Ipv4Addr::new(172, 31, third, 0), 20);
+        region.subnets.insert(source.id(), Subnet::default_of(id.clone(), zone, cidr));
+    }
+    let gateway = source.id();
+    region.route_tables.insert(source.id(), RouteTable::main(id.clone(), &gateway, source.id()));
+    region.internet_gateways.insert(gateway, InternetGateway { vpc: Some(id.clone()) });
+    security_group::make_default(region, source, id);
+}
+
+const LISTING: Listing = Listing {
+    action: "DescribeVpcs",
+    ids: "VpcIds",
+    id: "VpcId",
+    sizes: 5..=1000,
+    filters: &[
+        ("cidr", "CidrBlock"),
+        ("cidr-block", "CidrBlock"),
+        ("cidr-block-association.cidr-block", "CidrBlockAssociationSet.CidrBlock"),
+        ("cidr-block-association.association-id", "CidrBlockAssociationSet.AssociationId"),
+        ("cidr-block-association.state", "CidrBlockAssociationSet.CidrBlockState.State"),
+        ("dhcp-options-id", "DhcpOptionsId"),
+        ("ipv6-cidr-block-association.ipv6-cidr-block", ""),
+        ("ipv6-cidr-block-association.ipv6-pool", ""),
+        ("ipv6-cidr-block-association.association-id", ""),
+        ("ipv6-cidr-block-association.state", ""),
+        ("is-default", "IsDefault"),
+        ("isDefault", "IsDefault"),
+        ("owner-id", "OwnerId"),
+        ("state", "State"),
+        ("vpc-id", "VpcId"),
+    ],
+};
+
+pub(super) fn describe(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
+    let region = &*context.region;
+    LISTING.answer("Vpcs", input, &region.vpcs, &region.tags, |id, vpc| {
+        let cidr = vpc.cidr.to_string();
+        let association = Structure::new()
+            .with("AssociationId", &vpc.association)
+            .with("CidrBlock", cidr.as_str())
+            .with("CidrBlockState", Structure::new().with("State", "associated"));
+        Structure::new()
+            .with("VpcId", id)
+            .with("OwnerId", context.settings.account.as_str())
+            .with("State", "available")
+            .with("CidrBlock", cidr)
+            .with("CidrBlockAssociationSet", vec![association])
+            .with("DhcpOptionsId", &region.dhcp_options)
+            .with("InstanceTenancy", "default")
+            .with("IsDefault", vpc.is_default)
+            .with("Tags", region.tags.shown(id))
+    })
+}
+
+pub(super) fn describe_attribute(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
+    let id = context.region.vpcs.parse(required(input, "VpcId")?)?;
+    let (member, value) = match required(input, "Attribute")? {
+        "enableDnsSupport" => ("EnableDnsSupport", true),
+        "enableDnsHostnames" => ("EnableDnsHostnames", true),
+        "enableNetworkAddressUsageMetrics" => ("EnableNetworkAddressUsageMetrics", false),
+        other => {
+            return Err(invalid(format!("Value ({other}) for parameter attribute is invalid. Unknown attribute.")));
+        }
+    };
+    Ok(Structure::new().with("VpcId", &id).with(member, Structure::new().with("Value", value)))
+}
