@@ -4,11 +4,11 @@
 //! instance's key comes a moment later, then user data is run, then the console shows the host's keys.
 
 use super::{
-    accounts::{self, NewAccount},
-    authorize,
-    metadata::Metadata,
+    cloud_init::Boot,
+    console::Console,
     root::Root,
     ssh::{HostKey, Server},
+    tools,
 };
 use std::{
     io,
@@ -66,14 +66,14 @@ pub async fn run(config: Config) -> io::Result<()> {
 ///
 /// As [`run`].
 pub async fn run_on(config: Config, ssh: TcpListener) -> io::Result<()> {
-    let root = config.root.clone();
-    if config.first_boot {
-        let groups = ["adm", "sudo"].map(str::to_owned).to_vec();
-        accounts::add_account(&root, &NewAccount { groups, ..NewAccount::new(&config.login_user) })?;
+    let Config { root, hostname, login_user, console, first_boot, metadata } = config;
+    let console = Console::new(&root, console)?;
+    if let Err(error) = tools::install(&root) {
+        console.log("WARNING", &format!("failed to install the guest's own commands: {error}"));
     }
-    let key = HostKey::load_or_generate(&root, &config.hostname, config.first_boot)?;
-    let serving = tokio::spawn(Server::new(root.clone(), &key).serve(ssh));
-    let mut metadata = Metadata::connect(config.metadata).await?;
-    authorize::instance_keys(&root, &config.login_user, &metadata.public_keys().await?)?;
+    let boot = Boot::begin(root.clone(), hostname.clone(), login_user, console);
+    let key = HostKey::load_or_generate(&root, &hostname, first_boot)?;
+    let serving = tokio::spawn(Server::new(root, &key).serve(ssh));
+    boot.run(metadata, &key, first_boot).await;
     serving.await.map_err(io::Error::other)?
 }

@@ -3,21 +3,24 @@
 use super::{accounts, root::Root};
 use std::io;
 
-/// Gives the instance's keys to the login user; to root with cloud-init's restriction, which names the user to log in as.
-pub fn instance_keys(root: &Root, login_user: &str, keys: &[String]) -> io::Result<()> {
-    add_keys(root, login_user, keys)?;
-    if login_user == "root" {
+/// Gives the instance's keys to the login user, and to root: there, unless root is to be let in, with cloud-init's
+/// restriction, which names the user to log in as.
+pub fn instance_keys(root: &Root, login_user: Option<&str>, keys: &[String], root_disabled: bool) -> io::Result<()> {
+    if let Some(user) = login_user {
+        add_keys(root, user, keys)?;
+    }
+    if login_user == Some("root") {
         return Ok(());
     }
-    let restricted: Vec<String> = keys
-        .iter()
-        .map(|key| {
-            format!(
-                "no-port-forwarding,no-agent-forwarding,no-X11-forwarding,command=\"echo 'Please login as the user \
-                 \\\"{login_user}\\\" rather than the user \\\"root\\\".';echo;sleep 10;exit 142\" {key}"
-            )
-        })
-        .collect();
+    if !root_disabled {
+        return add_keys(root, "root", keys);
+    }
+    let user = login_user.unwrap_or("NONE");
+    let restriction = format!(
+        "no-port-forwarding,no-agent-forwarding,no-X11-forwarding,command=\"echo 'Please login as the user \\\"{user}\\\" \
+         rather than the user \\\"root\\\".';echo;sleep 10;exit 142\""
+    );
+    let restricted: Vec<String> = keys.iter().map(|key| format!("{restriction} {key}")).collect();
     add_keys(root, "root", &restricted)
 }
 

@@ -6,6 +6,9 @@
 pub mod accounts;
 pub mod agent;
 pub mod authorize;
+mod child;
+pub mod cloud_init;
+mod console;
 pub mod identity;
 pub mod init;
 pub mod metadata;

@@ -24,6 +24,11 @@ impl Root {
         Self(path.into())
     }
 
+    /// Whether it is this process's own root, so that the machine is the one that this process runs in.
+    pub fn is_own(&self) -> bool {
+        self.0 == Path::new("/")
+    }
+
     /// Where a path of the machine (`/etc/passwd`) lies for this process.
     pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = path.as_ref();

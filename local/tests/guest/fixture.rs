@@ -9,7 +9,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    sync::{Arc, Mutex},
+    sync::Arc,
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -18,13 +18,12 @@ use std::{
 pub const USER: &str = "admin";
 
 /// What the metadata service serves, by path below `/latest/`.
-pub type Tree = BTreeMap<String, Vec<u8>>;
+type Tree = BTreeMap<String, Vec<u8>>;
 
 /// A machine.
 pub struct Machine {
     directory: tempfile::TempDir,
     pub address: SocketAddr,
-    pub tree: Arc<Mutex<Tree>>,
     metadata: SocketAddr,
     running: Option<(tokio::sync::oneshot::Sender<()>, JoinHandle<()>)>,
 }
@@ -74,10 +73,9 @@ impl Machine {
         if let Some(user_data) = user_data {
             tree.insert("user-data".to_owned(), user_data.to_vec());
         }
-        let tree = Arc::new(Mutex::new(tree));
-        let metadata = serve_metadata(tree.clone());
+        let metadata = serve_metadata(Arc::new(tree));
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let mut machine = Self { directory, address, tree, metadata, running: None };
+        let mut machine = Self { directory, address, metadata, running: None };
         machine.start(true);
         machine
     }
@@ -198,7 +196,7 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-fn serve_metadata(tree: Arc<Mutex<Tree>>) -> SocketAddr {
+fn serve_metadata(tree: Arc<Tree>) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -210,7 +208,7 @@ fn serve_metadata(tree: Arc<Mutex<Tree>>) -> SocketAddr {
     address
 }
 
-fn answer(mut stream: TcpStream, tree: &Mutex<Tree>) {
+fn answer(mut stream: TcpStream, tree: &Tree) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     loop {
         let mut head = Vec::new();
@@ -229,7 +227,7 @@ fn answer(mut stream: TcpStream, tree: &Mutex<Tree>) {
             "put" => Some(b"the-token".to_vec()),
             _ => {
                 assert!(head.contains("x-aws-ec2-metadata-token: the-token"), "{head}");
-                tree.lock().unwrap().get(path.strip_prefix("/latest/").unwrap()).cloned()
+                tree.get(path.strip_prefix("/latest/").unwrap()).cloned()
             }
         };
         let status = if found.is_some() { "200 OK" } else { "404 Not Found" };

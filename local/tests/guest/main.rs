@@ -5,3 +5,5 @@ mod libssh2;
 mod sftp;
 mod signal;
 mod ssh;
+mod tools;
+mod user_data;

@@ -1,7 +1,7 @@
 //! Starting the process of a session: as the user, in a session of its own, on pipes or on a terminal.
 
 use super::{login::Login, pty::Terminal};
-use crate::guest::identity::Directory;
+use crate::guest::{child, identity::Directory};
 use std::{
     ffi::{OsStr, OsString},
     io,
@@ -69,8 +69,8 @@ fn become_user(command: &mut std::process::Command, login: &Login, controlling: 
             if controlling {
                 rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
             }
-            default_limits();
-            default_signals();
+            child::default_limits();
+            child::default_signals();
             libc::umask(0o022);
             if switch {
                 identity.assume()?;
@@ -82,29 +82,6 @@ fn become_user(command: &mut std::process::Command, login: &Login, controlling: 
         });
     }
     Ok(())
-}
-
-/// A usual system's soft limits, whatever whoever started this process had: 1024 open files, no core dumps.
-fn default_limits() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    for (resource, usual) in [(Resource::Nofile, 1024), (Resource::Core, 0)] {
-        let hard = getrlimit(resource).maximum;
-        let soft = hard.map_or(usual, |hard| usual.min(hard));
-        // Lowering a soft limit can't be refused, and not having raised one is no reason to refuse a session.
-        let _ = setrlimit(resource, Rlimit { current: Some(soft), maximum: hard });
-    }
-}
-
-/// No signal is ignored, whatever whoever started this process had: what is ignored stays so over exec.
-fn default_signals() {
-    // SIG_DFL, no flags, an empty mask, in the kernel's own layout: libc refuses its two internal signals.
-    let default = [0u64; 4];
-    for signal in 1..=64 {
-        // SAFETY: a plain system call on memory that outlives it, and is as large as the kernel's structure.
-        unsafe {
-            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null_mut::<u64>(), 8usize);
-        }
-    }
 }
 
 /// Sends a signal to the group of a session's first process.
