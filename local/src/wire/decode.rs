@@ -5,7 +5,7 @@
 
 use super::{
     model::{Kind, Members, Model, Operation, Scalar, Shape, ShapeId, VERSION, model},
-    query::Parameter,
+    query::{self, Parameter},
     value::{Structure, Value, is_xml},
 };
 use crate::error::{ApiError, Code};
@@ -16,13 +16,18 @@ use time::{OffsetDateTime, format_description::well_known::Iso8601};
 /// The most parts that a parameter's name may have. The model's deepest has eight.
 const MAX_DEPTH: usize = 16;
 
-/// A request's parameters as the model has them: the action's own name, and the input.
+/// A request's query string as the model has it: the action's own name, and the input.
 ///
 /// # Errors
 ///
 /// `MissingAction`, `MissingParameter`, `NoSuchVersion`, `InvalidAction`, `UnknownParameter`, `InvalidParameterValue`,
-/// `InvalidParameterCombination` and `UnknownVolumeType`.
-pub(super) fn decode(parameters: &[Parameter]) -> Result<(&'static str, Structure), ApiError> {
+/// `InvalidParameterCombination`, `UnknownVolumeType`, and `MalformedQueryString`.
+pub fn decode(query: &[u8]) -> Result<(&'static str, Structure), ApiError> {
+    decode_parameters(&query::parse(query)?)
+}
+
+/// The same, of parameters that are taken apart already.
+pub(super) fn decode_parameters(parameters: &[Parameter]) -> Result<(&'static str, Structure), ApiError> {
     let (operation, input) = split(parameters)?;
     let model = model()?;
     let mut root = Node::default();

@@ -16,7 +16,7 @@ use time::{UtcOffset, macros::format_description};
 /// # Errors
 ///
 /// `InternalError` where the answer is not one that the model has: a bug of the account, so it is named in full.
-pub(super) fn encode(action: &str, output: &Structure, request_id: &str) -> Result<String, ApiError> {
+pub fn encode(action: &str, output: &Structure, request_id: &str) -> Result<String, ApiError> {
     let model = model()?;
     let operation = model.operation(action).ok_or_else(|| bug(action, "is not in the model"))?;
     let mut encoder = Encoder { model, operation, path: Vec::new(), xml: String::with_capacity(1024) };

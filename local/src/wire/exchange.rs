@@ -3,7 +3,7 @@
 use super::{
     Request, Service,
     activity::{Activity, Busy},
-    decode::decode,
+    decode::decode_parameters,
     encode::{self, encode},
     query::{self, Parameter},
     signature::{Authorization, Credentials, SignedService},
@@ -141,7 +141,7 @@ async fn call(
     region: String,
     request_id: &str,
 ) -> Answer {
-    let (action, input) = decode(parameters)?;
+    let (action, input) = decode_parameters(parameters)?;
     let request = Request { action, region, request_id: request_id.to_owned(), input };
     // In a task of its own: what EC2 has begun it ends, also for a client that has hung up; and a panic stays there.
     let task = tokio::spawn(async move {

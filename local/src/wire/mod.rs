@@ -15,6 +15,8 @@
 //! `GetConsoleOutput`. The codec passes them as they are.
 
 mod activity;
+#[cfg(test)]
+mod arbitrary;
 mod decode;
 mod encode;
 mod exchange;
@@ -26,6 +28,8 @@ mod sts;
 mod value;
 
 pub use activity::Activity;
+pub use decode::decode;
+pub use encode::encode;
 pub use exchange::Door;
 pub use server::serve;
 pub use signature::Credentials;

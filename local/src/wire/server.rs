@@ -3,6 +3,7 @@
 use super::{
     Service,
     exchange::{Door, exchange},
+    model::model,
 };
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -30,7 +31,7 @@ const MAX_HEAD: usize = 64 * 1024;
 const MAX_HEADERS: usize = 64;
 
 /// How long a new connection may take to send its first signed request.
-const PROBATION: Duration = Duration::from_secs(10);
+const PROBATION: Duration = Duration::from_secs(5);
 
 /// How long a connection may be idle. Longer than clients keep theirs in a pool (the SDKs: 90 s at most), because one
 /// that is closed just when a request is sent would leave its client in doubt.
@@ -45,7 +46,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 ///
-/// An [`io::ErrorKind::InvalidInput`] where the listener is not bound to the loopback.
+/// An [`io::ErrorKind::InvalidInput`] where the listener is not bound to the loopback. It does not end by an error later.
 pub async fn serve(
     listener: TcpListener,
     door: Door,
@@ -57,6 +58,8 @@ pub async fn serve(
         let message = format!("serve EC2 on {address}: it is not on the loopback; bind to 127.0.0.1");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
+    // Read before the first request comes, not by it.
+    model().map_err(io::Error::other)?;
     let house = House { door: Arc::new(door), service };
     let (closing, closed) = watch::channel(());
     let mut connections = JoinSet::new();
