@@ -26,7 +26,7 @@ pub struct GroupCheck {
 }
 
 subject! {
-    /// A group, by name; whether a user belongs to it is for [`user`](super::user) to say.
+    /// A group, by name; whether a user belongs to it is for `user` to say.
     ///
     /// Expects that it exists, unless told otherwise.
     group -> GroupCheck

@@ -9,10 +9,11 @@ mod port;
 mod process;
 mod reach;
 mod service;
+mod stat;
 mod user;
 
 pub use command::{CommandCheck, command};
-pub use file::{FileCheck, FileKind, file};
+pub use file::{FileCheck, file};
 pub use group::{GroupCheck, group};
 pub use mount::{MountCheck, mount};
 pub use package::{PackageCheck, package};
@@ -20,6 +21,7 @@ pub use port::{Port, PortCheck, port, tcp, udp};
 pub use process::{ProcessCheck, process};
 pub use reach::{Host, ReachCheck, reach};
 pub use service::{ServiceCheck, service};
+pub use stat::FileKind;
 pub use user::{UserCheck, user};
 
 use serde::{Deserialize, Deserializer, Serializer};
