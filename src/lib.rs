@@ -7,6 +7,8 @@ pub mod config;
 pub mod ec2;
 mod engine;
 mod error;
+#[cfg(feature = "rstest")]
+pub mod fixtures;
 pub mod prelude;
 pub mod runner;
 mod scope;

@@ -5,6 +5,7 @@
 
 pub use crate::{
     Error, ErrorKind, Failure, Result,
+    check::*,
     ec2::{Ec2, Instance, Machine},
     ec2_test,
     runner::TestContext,

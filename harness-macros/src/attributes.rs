@@ -2,10 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{
-    Attribute, Error, Expr, ExprLit, Lit, Meta, MetaNameValue, Path, Token, parse::Parser, punctuated::Punctuated,
-    spanned::Spanned,
-};
+use syn::{Attribute, Error, Expr, ExprLit, Lit, Meta, MetaNameValue, Path, spanned::Spanned};
 
 /// Attributes of rstest that stand on a function.
 const RSTEST: &[&str] = &["rstest", "case", "test_attr", "fixture", "apply", "template"];
@@ -75,20 +72,12 @@ fn objection(attribute: &Attribute) -> Option<String> {
     }
 }
 
-/// Whether, and with which words, the test is expected to panic; what hangs on a `cfg` is decided where it is compiled.
+/// Whether, and with which words, the test is expected to panic. What hung on a `cfg` is decided before we see it.
 fn should_panic(attribute: &Attribute) -> Option<TokenStream> {
-    if attribute.path().is_ident("should_panic") {
+    attribute.path().is_ident("should_panic").then(|| {
         let expected = expected(&attribute.meta);
-        return Some(quote!(.should_panic(true, #expected)));
-    }
-    if !attribute.path().is_ident("cfg_attr") {
-        return None;
-    }
-    let Meta::List(list) = &attribute.meta else { return None };
-    let parts = Punctuated::<Meta, Token![,]>::parse_terminated.parse2(list.tokens.clone()).ok()?;
-    let condition = parts.first()?;
-    let expected = expected(parts.iter().skip(1).find(|meta| meta.path().is_ident("should_panic"))?);
-    Some(quote!(.should_panic(::core::cfg!(#condition), #expected)))
+        quote!(.should_panic(#expected))
+    })
 }
 
 /// The words of `#[should_panic(expected = "…")]` or `#[should_panic = "…"]`; none: any panic will do.

@@ -7,7 +7,7 @@ use crate::{
 };
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::{Error, FnArg, Ident, ItemFn, ext::IdentExt, spanned::Spanned};
+use syn::{Error, FnArg, Ident, ItemFn, ReturnType, ext::IdentExt, spanned::Spanned};
 
 pub(crate) fn ec2_test(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let mut function: ItemFn = match syn::parse2(item.clone()) {
@@ -32,7 +32,13 @@ fn test(function: &ItemFn, arguments: &Arguments, attributes: &Attributes, param
     let Attributes { forwarded, calls: attribute_calls } = attributes;
     let (visibility, ident) = (&function.vis, &function.sig.ident);
     let name = ident.unraw().to_string();
+    // An error about what the body returns is to point at it: so the callee is a single token, and has its span.
+    let outcome = match &function.sig.output {
+        ReturnType::Default => ident.span(),
+        ReturnType::Type(_, ty) => ty.span(),
+    };
     let run = if function.sig.asyncness.is_some() { quote!(run_async) } else { quote!(run) };
+    let callee = Ident::new("__ec2_test_run", outcome);
 
     let plan = Ident::new("plan", Span::mixed_site());
     let given = Ident::new("given", Span::mixed_site());
@@ -46,20 +52,25 @@ fn test(function: &ItemFn, arguments: &Arguments, attributes: &Attributes, param
     let test = quote_spanned! {ident.span()=>
         #library::__private::Test::new(::core::concat!(::core::module_path!(), "::", #name)) #(#calls)* #(#attribute_calls)*
     };
-    let call = quote_spanned!(ident.span()=> #ident(#(#variables),*));
+    let user = quote_spanned!(ident.span()=> #ident(#(#variables),*));
     let inner = Inner(function);
+    let body = quote_spanned! {outcome=>
+        |#plan| {
+            #(let #variables = #declared;)*
+            move |#given| {
+                #(#received)*
+                ::core::result::Result::Ok(move || #user)
+            }
+        }
+    };
+    let call = quote_spanned!(outcome=> #callee(#test, #body));
     quote! {
         #(#forwarded)*
         #[::core::prelude::v1::test]
         #visibility fn #ident() {
             #inner
-            #library::__private::#run(#test, |#plan| {
-                #(let #variables = #declared;)*
-                move |#given| {
-                    #(#received)*
-                    ::core::result::Result::Ok(move || #call)
-                }
-            })
+            use #library::__private::#run as #callee;
+            #call
         }
     }
 }

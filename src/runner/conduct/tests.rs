@@ -52,10 +52,10 @@ fn a_panic_of_the_body_reaches_libtest_as_it_was() {
 
 #[test]
 fn an_expected_panic_goes_on_and_all_else_returns() {
-    assert!(sync::<()>(test().should_panic(true, "out of"), || panic!("out of luck")).is_err());
-    assert!(sync(test().should_panic(true, ""), || ()).is_ok(), "libtest fails what doesn't panic");
-    assert!(sync(test().should_panic(true, ""), || Err::<(), _>("an error is no panic")).is_ok());
-    let other = sync::<()>(test().should_panic(true, "out of"), || panic!("something else")).unwrap_err();
+    assert!(sync::<()>(test().should_panic("out of"), || panic!("out of luck")).is_err());
+    assert!(sync(test().should_panic(""), || ()).is_ok(), "libtest fails what doesn't panic");
+    assert!(sync(test().should_panic(""), || Err::<(), _>("an error is no panic")).is_ok());
+    let other = sync::<()>(test().should_panic("out of"), || panic!("something else")).unwrap_err();
     assert_eq!(panic_text(&*other), "something else", "libtest compares the words");
 }
 
@@ -63,14 +63,14 @@ fn an_expected_panic_goes_on_and_all_else_returns() {
 fn a_failed_launch_never_satisfies_should_panic() {
     let failing = || {
         catch_unwind(AssertUnwindSafe(|| {
-            run::<_, _, fn(), ()>(test().should_panic(true, ""), |_| {
+            run::<_, _, fn(), ()>(test().should_panic(""), |_| {
                 |_| Err(Error::new(ErrorKind::Provisioning, "launch web"))
             });
         }))
     };
     assert!(failing().is_ok(), "so that libtest says that it did not panic");
 
-    let expected = test().should_panic(true, "");
+    let expected = test().should_panic("");
     let scope = Scope::test("t");
     let causes = causes_of(&expected, &scope, || {
         scope.note_failed_launch();
@@ -81,7 +81,7 @@ fn a_failed_launch_never_satisfies_should_panic() {
 
 #[test]
 fn neither_does_a_timeout_or_an_assert_that_never_ran() {
-    let expected = test().should_panic(true, "");
+    let expected = test().should_panic("");
     let scope = Scope::test("t");
     scope.expire(Duration::from_secs(3));
     let causes = causes_of(&expected, &scope, || panic!("because of it"));
@@ -141,7 +141,7 @@ fn a_skip_passes_with_its_reason_and_satisfies_should_panic() {
     let body = || unreachable!("a skipped body does not run");
     let skips = || test().requires(Requirement::Aws);
     assert!(sync::<()>(skips(), body).is_ok());
-    let payload = sync::<()>(skips().should_panic(true, "certain words"), body).unwrap_err();
+    let payload = sync::<()>(skips().should_panic("certain words"), body).unwrap_err();
     assert!(panic_text(&*payload).contains("certain words"));
 }
 

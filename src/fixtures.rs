@@ -1,0 +1,57 @@
+//! Fixtures for those who prefer plain `#[rstest]`: [`ec2()`] and [`instance()`].
+//!
+//! There is no test around them that takes the outcome: a machine ends as soon as its value is dropped, nothing is kept
+//! on failure, there is no timeout, and a launch that fails is a panic, which satisfies `#[should_panic]`. All else is as
+//! in an `#[ec2_test]`. Never mark one with `#[once]`: such a value is never dropped.
+//!
+//! ```no_run
+//! use ec2_harness::{fixtures::{ec2, instance}, prelude::*};
+//!
+//! #[rstest]
+//! async fn boots(instance: Instance) {
+//!     println!("{}", instance.id());
+//! }
+//!
+//! #[rstest]
+//! fn two_of_a_kind(
+//!     #[from(instance)] #[with("debian-12")] one: Instance,
+//!     #[from(instance)] #[with("debian-12")] other: Instance,
+//! ) {
+//!     assert_ne!(one.id(), other.id());
+//! }
+//! ```
+
+use crate::{
+    Failure,
+    ec2::{Ec2, Instance},
+    error::Error,
+};
+use rstest::fixture;
+
+/// The account, as it is configured.
+///
+/// # Panics
+///
+/// With the report, if it can't be connected to: a fixture has no other way to fail its test.
+#[fixture]
+#[track_caller]
+pub fn ec2() -> Ec2 {
+    provide(Ec2::connect().wait())
+}
+
+/// A machine that is ready; `#[with("debian-12")]` chooses its image. Default: the configured one.
+///
+/// # Panics
+///
+/// With the report, if it does not come up.
+#[fixture]
+#[track_caller]
+pub fn instance(#[default("")] image: &str, ec2: Ec2) -> Instance {
+    let launch = if image.is_empty() { ec2.launch_default() } else { ec2.launch(image) };
+    provide(launch.wait())
+}
+
+#[track_caller]
+fn provide<T>(result: Result<T, Error>) -> T {
+    result.unwrap_or_else(|error| panic!("{}", Failure::from(error)))
+}
