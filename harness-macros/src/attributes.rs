@@ -45,11 +45,8 @@ impl Attributes {
 /// `#[test]`, in any of the ways in which macros write it.
 fn is_plain_test(path: &Path) -> bool {
     let names = path.segments.iter().map(|segment| segment.ident.to_string()).collect::<Vec<_>>();
-    match names.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["test"] => true,
-        ["core" | "std", "prelude", _, "test"] => true,
-        _ => false,
-    }
+    let names = names.iter().map(String::as_str).collect::<Vec<_>>();
+    matches!(names[..], ["test"] | ["core" | "std", "prelude", _, "test"])
 }
 
 /// Why an attribute can't stand below ours.

@@ -52,14 +52,18 @@ fn test(function: &ItemFn, arguments: &Arguments, attributes: &Attributes, param
     let test = quote_spanned! {ident.span()=>
         #library::__private::Test::new(::core::concat!(::core::module_path!(), "::", #name)) #(#calls)* #(#attribute_calls)*
     };
-    let user = quote_spanned!(ident.span()=> #ident(#(#variables),*));
+    // Without parameters a closure around the function would be one too many, and clippy would tell the author so.
+    let user = match variables[..] {
+        [] => ident.to_token_stream(),
+        _ => quote_spanned!(ident.span()=> move || #ident(#(#variables),*)),
+    };
     let inner = Inner(function);
     let body = quote_spanned! {outcome=>
         |#plan| {
             #(let #variables = #declared;)*
             move |#given| {
                 #(#received)*
-                ::core::result::Result::Ok(move || #user)
+                ::core::result::Result::Ok(#user)
             }
         }
     };

@@ -110,8 +110,7 @@ mod tests {
         assert_eq!(missing(&[]), None);
         assert_eq!(missing(&[Requirement::Local, Requirement::Systemd]), None);
         assert_eq!(missing(&[Requirement::Aws]).unwrap(), "it requires aws, and the target is the local EC2");
-        let mut elsewhere = Config::default();
-        elsewhere.target = Target::Endpoint("http://localhost:1".into());
+        let elsewhere = Config { target: Target::Endpoint("http://localhost:1".into()), ..Config::default() };
         assert!(missing_at_target(&[Requirement::Local], &elsewhere).is_some());
         assert!(missing_at_target(&[Requirement::Aws], &elsewhere).is_some());
     }
