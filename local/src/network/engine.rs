@@ -168,10 +168,7 @@ impl Engine {
         let broken = flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP);
         let readable = broken || flags.contains(epoll::EventFlags::IN);
         let writable = broken || flags.contains(epoll::EventFlags::OUT);
-        let owner = match self.owners.get(&id) {
-            Some(owner) => *owner,
-            None => id,
-        };
+        let owner = self.owners.get(&id).copied().unwrap_or(id);
         let Some(plugged) = self.plugged.get_mut(&owner) else { return };
         if owner == id {
             plugged.readable |= readable;
@@ -337,6 +334,7 @@ impl Engine {
                 }
                 plugged.stack.receive(packet, &mut plugged.port, now);
             }
+            Verdict::Unwanted { from, to } => plugged.stack.refuse(from, to),
             Verdict::Query { from, to, question } => {
                 let (nic, mac) = (plugged.nic.id.clone(), plugged.nic.mac);
                 // When too much is asked at once a question is lost, and asked again.

@@ -38,6 +38,13 @@ pub(super) enum Verdict<'a> {
     Forward(u64),
     /// It is a TCP packet for the NIC's own stack.
     Tcp(&'a [u8]),
+    /// The machine's own firewall says that a connection from outside is not wanted.
+    Unwanted {
+        /// Where it came from.
+        from: SocketAddrV4,
+        /// Where it wanted to go.
+        to: SocketAddrV4,
+    },
     /// It is a question to the name server.
     Query {
         /// Who asks.
@@ -145,28 +152,30 @@ fn ipv4<'a>(frame: &'a mut [u8], nic: &Nic, neighbours: &Neighbours) -> Option<V
         return None;
     }
     let payload = &packet[length..];
-    let own = is_own(destination, nic);
+    let own = || is_own(destination, nic);
     let unreachable = |why| frame::unreachable(nic.mac, router(nic), source, why, packet).map(Verdict::Reply);
     match header.protocol() {
-        _ if !own && in_subnet(destination, nic) => match header.protocol() {
-            IpNumber::ICMP if !is_echo_request(payload) => None,
-            _ => unreachable(DestUnreachableHeader::Host),
-        },
-        IpNumber::TCP => Some(Verdict::Tcp(packet)),
+        IpNumber::TCP if !in_subnet(destination, nic) || own() => Some(Verdict::Tcp(packet)),
         IpNumber::ICMP => {
             let message = Icmpv4Slice::from_slice(payload).ok()?;
             match message.icmp_type() {
-                Icmpv4Type::EchoRequest(echo) if own => {
+                Icmpv4Type::EchoRequest(echo) if own() => {
                     frame::echo_reply(nic.mac, destination, source, echo, message.payload()).map(Verdict::Reply)
                 }
+                Icmpv4Type::EchoRequest(_) if in_subnet(destination, nic) => unreachable(DestUnreachableHeader::Host),
                 Icmpv4Type::EchoRequest(_) => unreachable(DestUnreachableHeader::Network),
+                Icmpv4Type::DestinationUnreachable(_) => {
+                    let (from, to) = quoted(message.payload())?;
+                    (*from.ip() == destination && *to.ip() == source).then_some(Verdict::Unwanted { from, to })
+                }
                 // Never an error about an error (RFC 1122, 3.2.2).
                 _ => None,
             }
         }
-        IpNumber::UDP if own => {
+        _ if in_subnet(destination, nic) && !own() => unreachable(DestUnreachableHeader::Host),
+        IpNumber::UDP if is_name_server(destination, nic) => {
             let datagram = UdpSlice::from_slice(payload).ok()?;
-            if datagram.destination_port() != DNS || !is_name_server(destination, nic) {
+            if datagram.destination_port() != DNS {
                 return unreachable(DestUnreachableHeader::Port);
             }
             Some(Verdict::Query {
@@ -177,12 +186,19 @@ fn ipv4<'a>(frame: &'a mut [u8], nic: &Nic, neighbours: &Neighbours) -> Option<V
         }
         // Programs hear of this one at once; most of them are deaf to "network unreachable".
         IpNumber::UDP => unreachable(DestUnreachableHeader::Port),
-        _ => unreachable(if own { DestUnreachableHeader::Protocol } else { DestUnreachableHeader::Network }),
+        _ if own() => unreachable(DestUnreachableHeader::Protocol),
+        _ => unreachable(DestUnreachableHeader::Network),
     }
 }
 
-fn is_echo_request(message: &[u8]) -> bool {
-    Icmpv4Slice::from_slice(message).is_ok_and(|message| matches!(message.icmp_type(), Icmpv4Type::EchoRequest(_)))
+/// The connection of which an ICMP error quotes a packet: its header, and eight bytes at least.
+fn quoted(quote: &[u8]) -> Option<(SocketAddrV4, SocketAddrV4)> {
+    let ip = Ipv4HeaderSlice::from_slice(quote).ok().filter(|ip| ip.protocol() == IpNumber::TCP)?;
+    let ports = quote.get(ip.slice().len()..)?.first_chunk::<4>()?;
+    Some((
+        SocketAddrV4::new(ip.source_addr(), u16::from_be_bytes([ports[0], ports[1]])),
+        SocketAddrV4::new(ip.destination_addr(), u16::from_be_bytes([ports[2], ports[3]])),
+    ))
 }
 
 /// Takes one from the packet's hops, and puts its checksum right (RFC 1624).

@@ -47,10 +47,18 @@ const WAITING: usize = 1024;
 /// Starts the thread; it ends when nobody can ask any more.
 pub(super) fn start(source: Arc<dyn MetadataSource>, switch: Weak<Shared>) -> io::Result<Services> {
     let (requests, inbox) = mpsc::channel(WAITING);
-    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new()
-        .name("switch-services".to_owned())
-        .spawn(move || runtime.block_on(answer(source, switch, inbox)))?;
+    // The runtime is made where it ends: ending one within another is not allowed, and the caller may be in one.
+    let (started, outcome) = std::sync::mpsc::channel();
+    std::thread::Builder::new().name("switch-services".to_owned()).spawn(move || {
+        match runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => {
+                let _ = started.send(Ok(()));
+                runtime.block_on(answer(source, switch, inbox));
+            }
+            Err(error) => drop(started.send(Err(error))),
+        }
+    })?;
+    outcome.recv().map_err(io::Error::other)??;
     Ok(requests)
 }
 

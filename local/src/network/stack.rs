@@ -24,7 +24,7 @@ use std::{
 };
 
 /// The bytes that a connection holds at most, each way. Their pages are only touched as far as they are used.
-const BUFFER: usize = 512 * 1024;
+const BUFFER: usize = 256 * 1024;
 /// How many connections a machine may have to one of the switch's own services at once.
 const SERVED: usize = 64;
 /// A machine that doesn't acknowledge what a service says is given up after this.
@@ -128,6 +128,17 @@ impl Stack {
         if let Some(flow) = self.flows.get(&id).filter(|flow| !flow.is_joined()) {
             self.sockets.get_mut::<Socket<'_>>(flow.socket).abort();
             self.openings.remove(&id);
+        }
+    }
+
+    /// Gives up a connection that the machine doesn't want, if it hasn't been accepted already.
+    pub(super) fn refuse(&mut self, from: SocketAddrV4, to: SocketAddrV4) {
+        for flow in self.openings.keys().filter_map(|id| self.flows.get(id)) {
+            let socket = self.sockets.get_mut::<Socket<'_>>(flow.socket);
+            let is_it = socket.local_endpoint() == Some(from.into()) && socket.remote_endpoint() == Some(to.into());
+            if is_it && socket.state() == State::SynSent {
+                socket.abort();
+            }
         }
     }
 
@@ -265,3 +276,6 @@ impl Source {
         Ipv4Addr::new(203, 0, 113, (number % 254 + 1) as u8)
     }
 }
+
+#[cfg(test)]
+mod tests;
