@@ -11,6 +11,8 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU8, Ordering},
     },
+    thread,
+    time::{Duration, Instant},
 };
 
 /// Metadata by NIC, as the account would give it.
@@ -52,6 +54,15 @@ impl Lab {
     pub fn reach(&self, nic: &Nic, port: u16) -> io::Result<UnixStream> {
         let (ours, theirs) = UnixStream::pair()?;
         wait(self.switch.connect(&nic.id, port, theirs)).map(|()| ours)
+    }
+}
+
+/// Waits until something holds that is about to.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -127,6 +127,22 @@ fn complaints_name_the_reason() {
 }
 
 #[test]
+fn a_machine_may_refuse_what_came_to_it_and_nothing_else() {
+    let refuse = |outside: [u8; 4], machine: [u8; 4]| {
+        let mut quote = Vec::new();
+        PacketBuilder::ipv4(outside, machine, 9).tcp(40000, 22, 1, 1).syn().write(&mut quote, &[]).unwrap();
+        let kind = Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::HostProhibited);
+        let mut frame = Vec::new();
+        let builder = PacketBuilder::ethernet2(nic().mac, ROUTER).ipv4([10, 1, 6, 5], [203, 0, 113, 1], 9).icmpv4(kind);
+        builder.write(&mut frame, &quote[..28]).unwrap();
+        matches!(decide(&mut frame), Verdict::Unwanted { from, to } if from.port() == 40000 && to.port() == 22)
+    };
+    assert!(refuse([203, 0, 113, 1], [10, 1, 6, 5]));
+    assert!(!refuse([203, 0, 113, 2], [10, 1, 6, 5]));
+    assert!(!refuse([203, 0, 113, 1], [10, 1, 6, 6]));
+}
+
+#[test]
 fn a_header_that_lies_is_dropped() {
     let mut short = udp(ROUTER, [10, 1, 9, 9], 64, 9);
     short.truncate(30);
@@ -153,6 +169,7 @@ proptest! {
         }
         let _ = decide(&mut frame);
         let _ = opening(&frame);
+        let _ = quoted(&frame);
     }
 
     /// Past the checks of header and sender, where the more interesting code is.
