@@ -63,6 +63,7 @@ pub struct Error(Box<Inner>);
 struct Inner {
     kind: ErrorKind,
     tried: String,
+    code: Option<String>,
     reason: Option<String>,
     advice: Option<String>,
     evidence: Vec<Evidence>,
@@ -81,6 +82,7 @@ impl Error {
         Self(Box::new(Inner {
             kind,
             tried: tried.into(),
+            code: None,
             reason: None,
             advice: None,
             evidence: Vec::new(),
@@ -122,6 +124,18 @@ impl Error {
     /// Which kind of error this is.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
+    }
+
+    /// Notes EC2's own code.
+    #[must_use]
+    pub(crate) fn with_code(mut self, code: &str) -> Self {
+        self.0.code = Some(code.to_owned());
+        self
+    }
+
+    /// EC2's own code, for example `InvalidAMIID.NotFound`, where EC2 answered with an error.
+    pub fn code(&self) -> Option<&str> {
+        self.0.code.as_deref()
     }
 
     /// What was tried.

@@ -2,6 +2,7 @@
 
 #![warn(missing_docs)]
 
+mod caller;
 pub mod check;
 pub mod config;
 pub mod ec2;
@@ -10,6 +11,9 @@ mod error;
 #[cfg(feature = "rstest")]
 pub mod fixtures;
 pub mod prelude;
+mod progress;
+mod roles;
+mod run;
 pub mod runner;
 mod scope;
 pub mod ssh;

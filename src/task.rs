@@ -7,7 +7,8 @@ use crate::{
     error::{Error, ErrorKind},
 };
 use std::{
-    future::Future,
+    fmt,
+    future::{Future, IntoFuture},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
@@ -92,6 +93,52 @@ impl<T> Drop for Task<T> {
         if let Some(cancel) = &self.cancel {
             cancel.abort();
         }
+    }
+}
+
+/// An operation without settings: does nothing until it is awaited, waited for or started.
+#[must_use = "nothing happens before `.await`, `.wait()` or `.start()`"]
+pub struct Operation<T> {
+    name: &'static str,
+    on_drop: OnDrop,
+    future: Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>,
+}
+
+impl<T> fmt::Debug for Operation<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Operation").field(&self.name).finish()
+    }
+}
+
+impl<T: Send + 'static> Operation<T> {
+    pub(crate) fn new<F>(name: &'static str, on_drop: OnDrop, future: F) -> Self
+    where
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        Self { name, on_drop, future: Box::pin(future) }
+    }
+
+    /// Starts it, and returns at once.
+    pub fn start(self) -> Task<T> {
+        Task::start(self.name, self.on_drop, self.future)
+    }
+
+    /// Runs it and waits for it on this thread; no runtime is needed, and none is disturbed.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operation.
+    pub fn wait(self) -> Result<T, Error> {
+        self.start().wait()
+    }
+}
+
+impl<T: Send + 'static> IntoFuture for Operation<T> {
+    type Output = Result<T, Error>;
+    type IntoFuture = Task<T>;
+
+    fn into_future(self) -> Task<T> {
+        self.start()
     }
 }
 

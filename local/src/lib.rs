@@ -22,4 +22,5 @@ pub mod error;
 pub mod guest;
 pub mod machine;
 pub mod network;
+pub mod roles;
 pub mod wire;

@@ -1,17 +1,34 @@
 //! The handle on an account in a region.
 
-use crate::{Error, config::Config, ec2::Launch, scope::Scope, task::operation};
+use super::{Launch, Machine, connection::Connection, machine::Begin, per_run};
+use crate::{
+    config::Config,
+    engine,
+    error::{Error, ErrorKind},
+    scope::Scope,
+    target::Target,
+    task::{OnDrop, Operation, operation},
+};
 use std::sync::Arc;
 
 /// EC2, in one region of one account; a handle, cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Ec2 {
     pub(crate) config: Arc<Config>,
+    pub(crate) connection: Arc<Connection>,
     pub(crate) scope: Scope,
 }
 
+/// What a connection has done so far; see [`Ec2::statistics`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Calls of DescribeInstances by the one poller.
+    pub describes: u64,
+}
+
 impl Ec2 {
-    /// Connects to the target of the configuration that is found from the current directory upwards.
+    /// Connects to the target of the configuration that is found from the crate upwards; see [`Config::load`].
     pub fn connect() -> Connect {
         Connect { config: None, scope: Scope::process(), region: None }
     }
@@ -21,20 +38,63 @@ impl Ec2 {
         Launch::new(self.clone(), Some(image.into()))
     }
 
-    /// Prepares a launch of the configured default image.
+    /// Prepares a launch of the configured image; its default is `host`.
     pub fn launch_default(&self) -> Launch {
         Launch::new(self.clone(), None)
+    }
+
+    /// A handle on an instance that exists already. It is never ended by us.
+    ///
+    /// # Errors
+    ///
+    /// EC2 doesn't know the instance, or refuses to describe it.
+    pub fn instance(&self, id: impl Into<String>) -> Operation<Machine> {
+        let (ec2, id) = (self.clone(), id.into());
+        Operation::new("find an instance", OnDrop::Cancel, async move {
+            let key = per_run::existing_key(&ec2.connection, &ec2.config)?;
+            let user = ec2.config.user.clone();
+            let begin = Begin { ec2, name: id.clone(), id, ours: false, key, user, reservation: None };
+            let machine = Machine::begin(begin);
+            machine.look_up().await?;
+            Ok(machine)
+        })
     }
 
     /// The configuration in force.
     pub fn config(&self) -> &Config {
         &self.config
     }
+
+    /// The region.
+    pub fn region(&self) -> &str {
+        &self.connection.region
+    }
+
+    /// Where the calls go.
+    pub fn target(&self) -> &Target {
+        &self.connection.target
+    }
+
+    /// The number of the account, where it is known: always at the local EC2, and wherever `account` is configured.
+    pub fn account(&self) -> Option<&str> {
+        self.connection.account.as_deref()
+    }
+
+    /// The SDK's own client, for all that isn't here. Use it within ec2-harness's operations or any runtime; what it creates
+    /// is neither tagged nor ended by us.
+    pub fn client(&self) -> &aws_sdk_ec2::Client {
+        &self.connection.client
+    }
+
+    /// What this process's connection to this account and region has done so far.
+    pub fn statistics(&self) -> Statistics {
+        Statistics { describes: self.connection.poller.describes() }
+    }
 }
 
 /// Connects to EC2; see [`Ec2::connect`].
 #[derive(Debug, Clone)]
-#[must_use = "nothing happens before `.await` or `.wait()`"]
+#[must_use = "nothing happens before `.await`, `.wait()` or `.start()`"]
 pub struct Connect {
     config: Option<Config>,
     scope: Scope,
@@ -42,13 +102,13 @@ pub struct Connect {
 }
 
 impl Connect {
-    /// Uses this configuration; default: what is found from the current directory upwards.
+    /// Uses this configuration. Default: what [`Config::load`] finds.
     pub fn config(mut self, config: Config) -> Self {
         self.config = Some(config);
         self
     }
 
-    /// Uses this region; default: the configuration's.
+    /// Uses this region. Default: the configuration's.
     pub fn region(mut self, region: impl Into<String>) -> Self {
         self.region = Some(region.into());
         self
@@ -61,11 +121,20 @@ impl Connect {
     }
 
     async fn run(self) -> Result<Ec2, Error> {
-        let config = match self.config {
+        let mut config = match self.config {
             Some(config) => config,
             None => Config::load()?,
         };
-        Ok(Ec2 { config: Arc::new(config), scope: self.scope })
+        if self.region.is_some() {
+            config.region = self.region;
+        }
+        let opening = {
+            let config = config.clone();
+            engine::spawn(async move { Connection::of(&config).await })?
+        };
+        let connection =
+            opening.await.map_err(|e| Error::new(ErrorKind::Internal, "connect to EC2").caused_by(e))??;
+        Ok(Ec2 { config: Arc::new(config), connection, scope: self.scope })
     }
 }
 

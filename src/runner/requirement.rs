@@ -4,8 +4,9 @@ use crate::{
     config::Config,
     ec2::{Instance, Machine},
     error::{Error, ErrorKind},
+    ssh::Output,
     target::Target,
-    task::{OnDrop, Task},
+    task::Task,
 };
 
 /// What must be there, else a test is skipped.
@@ -79,7 +80,7 @@ pub(crate) fn missing_on_machines(
     }
     let probes = machines.iter().map(|machine| (machine, facts(machine))).collect::<Vec<_>>();
     for (machine, probe) in probes {
-        let facts = probe.wait()?;
+        let facts = probe.wait()?.stdout;
         if let Some(lacking) = lacking(&of_machines, &facts) {
             return Ok(Some(format!("it requires {}, and {} has it not", lacking.word(), machine.name())));
         }
@@ -87,12 +88,9 @@ pub(crate) fn missing_on_machines(
     Ok(None)
 }
 
-/// Asks a machine. Commands come with SSH, which isn't here yet.
-fn facts(machine: &Machine) -> Task<String> {
-    let tried = format!("look at {} with `{PROBE}`", machine.name());
-    Task::start("look at a machine", OnDrop::Cancel, async move {
-        Err(Error::new(ErrorKind::Internal, tried).because("commands can't be run yet"))
-    })
+/// Asks a machine.
+fn facts(machine: &Machine) -> Task<Output> {
+    machine.exec(PROBE).start()
 }
 
 fn lacking<'a>(requirements: &[&'a Requirement], facts: &str) -> Option<&'a Requirement> {

@@ -1,1 +1,6 @@
-//! teardown
+//! How a machine ends when nobody says so: the register of what lives, the signals, the sweep.
+//!
+//! What this room isn't: the guards themselves; they stand where the resources are.
+
+pub(crate) mod live;
+pub(crate) mod signals;

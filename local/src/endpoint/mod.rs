@@ -1,1 +1,57 @@
 //! The process: wires the rooms together, is started on demand, found again by later processes, and ends by itself.
+//!
+//! One endpoint serves one user and one build of this crate. It outlives the processes that use it, as AWS does, and is
+//! gone a settable time after its last instance and its last client; its machines die with it.
+//!
+//! What this room isn't: a place for EC2's rules or for a machine's insides. It only carries messages between them.
+
+mod client;
+mod datacenter;
+mod error;
+mod idle;
+mod process;
+mod state;
+mod way_in;
+
+pub use client::{Client, connect, ensure};
+pub use error::EndpointError;
+pub(crate) use process::role_main;
+pub use process::{Stay, run};
+pub use state::{Credentials, StateDirectory};
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Which build of this crate a process runs: a client only uses an endpoint of its own build.
+pub const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), "-", env!("EC2_LOCAL_BUILD"));
+
+/// How an endpoint behaves; told by whoever starts it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Settings {
+    /// How long it stays after its last instance and its last client. Default: 10 s.
+    pub linger: Duration,
+    /// The port on 127.0.0.1; 0 for any that is free. Default: 0.
+    pub port: u16,
+    /// The factor on all times that AWS takes. Default: 0.01.
+    pub pace: f64,
+    /// The seed of everything that is drawn at random. Default: drawn at random itself.
+    pub seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { linger: Duration::from_secs(10), port: 0, pace: 0.01, seed: getrandom::u64().unwrap_or(1) }
+    }
+}
+
+/// What a client learns when it says hello.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Greeting {
+    /// The process id.
+    pid: u32,
+    /// The URL of the Query API.
+    url: String,
+    /// The account's number.
+    account: String,
+}

@@ -86,6 +86,9 @@ pub trait MetadataSource: Send + Sync + 'static {
     fn metadata(&self, nic: &str) -> Option<Metadata>;
 }
 
+/// The network from which machines see connections from the host come: TEST-NET-3 (RFC 5737), and its prefix length.
+pub const OUTSIDE: (Ipv4Addr, u8) = (Ipv4Addr::new(203, 0, 113, 0), 24);
+
 /// How long [`Switch::connect`] and [`Switch::open`] wait for a machine that doesn't answer.
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 

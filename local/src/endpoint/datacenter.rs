@@ -1,0 +1,233 @@
+//! Account, machines and network, wired together: calls go in, effects are carried out, events come back.
+
+use super::{EndpointError, StateDirectory};
+use crate::{
+    account::{Account, Effect, Kind, Start},
+    error::ApiError,
+    machine::{
+        Event, Hypervisor, Machine,
+        blank::Blank,
+        sandbox::{Sandbox, remove_disk},
+    },
+    network::{CONNECT_DEADLINE, Connection, Metadata, MetadataSource, Switch},
+    wire::{Request, Service, Structure},
+};
+use std::{
+    collections::HashMap,
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+use time::OffsetDateTime;
+use tokio::sync::{Notify, mpsc};
+
+/// How soon a machine that has just got power is tried again.
+const POWER_ON_PAUSE: Duration = Duration::from_millis(2);
+
+/// How long machines may take to be gone once their power was taken.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Everything behind the door.
+pub(super) struct Datacenter {
+    account: Mutex<Account>,
+    machines: Mutex<HashMap<String, Box<dyn Machine>>>,
+    switch: Switch,
+    sandbox: Sandbox,
+    state: StateDirectory,
+    events: mpsc::UnboundedSender<(String, Event)>,
+    /// Something has changed that may change when the next timed transition is due, or whether anybody is here.
+    changed: Notify,
+}
+
+/// The account as the metadata service sees it; the switch is started before there is a datacenter.
+#[derive(Default)]
+struct Source(OnceLock<std::sync::Weak<Datacenter>>);
+
+impl MetadataSource for Source {
+    fn metadata(&self, nic: &str) -> Option<Metadata> {
+        self.0.get()?.upgrade()?.account().metadata(nic)
+    }
+}
+
+impl Datacenter {
+    /// Opens it, and starts carrying events; within a tokio runtime.
+    pub(super) fn open(account: Account, state: StateDirectory) -> Result<Arc<Self>, EndpointError> {
+        let wrong =
+            |tried: &str, e: std::io::Error| EndpointError::Start { reason: format!("{tried}: {e}"), log: state.log() };
+        let source = Arc::new(Source::default());
+        let switch = Switch::start(source.clone()).map_err(|e| wrong("the switch did not start", e))?;
+        let sandbox = Sandbox::new(switch.clone());
+        let (events, received) = mpsc::unbounded_channel();
+        let this = Arc::new(Self {
+            account: Mutex::new(account),
+            machines: Mutex::default(),
+            switch,
+            sandbox,
+            state,
+            events,
+            changed: Notify::new(),
+        });
+        let _ = source.0.set(Arc::downgrade(&this));
+        tokio::spawn(this.clone().carry_events(received));
+        tokio::spawn(this.clone().keep_time());
+        Ok(this)
+    }
+
+    fn account(&self) -> MutexGuard<'_, Account> {
+        // A panic within the account is answered with an internal error; its state is still the best there is.
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn machines(&self) -> MutexGuard<'_, HashMap<String, Box<dyn Machine>>> {
+        self.machines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many instances are neither terminated nor on their way there, with or without power.
+    pub(super) fn instances(&self) -> usize {
+        self.account().live_instances()
+    }
+
+    /// Whether any machine has power.
+    pub(super) fn has_power(&self) -> bool {
+        !self.machines().is_empty()
+    }
+
+    /// Connects to a machine's port, by instance id, address or DNS name; returns once the machine has accepted. A machine
+    /// that is just being started is waited for.
+    pub(super) async fn reach(&self, machine: &str, port: u16) -> io::Result<Connection> {
+        let since = Instant::now();
+        loop {
+            let found = self
+                .account()
+                .find(machine)
+                .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("there is no machine `{machine}`")))?;
+            match self.switch.open(&found.nic, port).await {
+                // Its init has not plugged it in yet, or its server doesn't listen yet.
+                Err(e)
+                    if matches!(e.kind(), io::ErrorKind::NotConnected | io::ErrorKind::ConnectionRefused)
+                        && found.state == "pending"
+                        && since.elapsed() < CONNECT_DEADLINE =>
+                {
+                    tokio::time::sleep(POWER_ON_PAUSE).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn carry_events(self: Arc<Self>, mut received: mpsc::UnboundedReceiver<(String, Event)>) {
+        while let Some((instance, event)) = received.recv().await {
+            tracing::debug!(instance, ?event, "machine event");
+            if matches!(event, Event::PoweredOff | Event::Rebooting | Event::Failed(_)) {
+                self.machines().remove(&instance);
+            }
+            if let Event::Failed(reason) = &event {
+                tracing::warn!(instance, reason, "machine failed");
+            }
+            let effects = {
+                let mut account = self.account();
+                account.machine_event(OffsetDateTime::now_utc(), &instance, event);
+                account.take_effects()
+            };
+            self.carry_out(effects);
+        }
+    }
+
+    async fn keep_time(self: Arc<Self>) {
+        loop {
+            let due = self.account().next_due();
+            let changed = self.changed.notified();
+            match due {
+                None => changed.await,
+                Some(due) => {
+                    let wait = (due - OffsetDateTime::now_utc()).try_into().unwrap_or_default();
+                    tokio::select! {
+                        () = changed => continue,
+                        () = tokio::time::sleep(wait) => {}
+                    }
+                    let effects = {
+                        let mut account = self.account();
+                        account.advance(OffsetDateTime::now_utc());
+                        account.take_effects()
+                    };
+                    self.carry_out(effects);
+                }
+            }
+        }
+    }
+
+    fn carry_out(&self, effects: Vec<Effect>) {
+        for effect in effects {
+            tracing::debug!(?effect, "effect");
+            match effect {
+                Effect::Start(start) => self.start(start),
+                Effect::PowerOff { instance } => {
+                    if let Some(machine) = self.machines().get(&instance) {
+                        machine.power_off();
+                    }
+                }
+                Effect::Kill { instance } => {
+                    if let Some(machine) = self.machines().get(&instance) {
+                        machine.kill();
+                    }
+                }
+                Effect::Discard { instance } => self.discard(&instance),
+            }
+        }
+        self.changed.notify_one();
+    }
+
+    fn start(&self, start: Start) {
+        let (kind, instance) = (start.kind, start.instance.clone());
+        let specification = start.specification(self.state.machines().join(&instance));
+        let started =
+            super::state::make_directory(&specification.disk).map_err(io::Error::other).and_then(|()| match kind {
+                Kind::Sandbox => self.sandbox.start(specification, self.events.clone()),
+                Kind::Blank => Blank.start(specification, self.events.clone()),
+            });
+        match started {
+            Ok(machine) => {
+                self.machines().insert(instance, machine);
+            }
+            // Told like any other event: the account has its state already, and must learn that there is no machine.
+            Err(e) => {
+                let _ = self.events.send((instance, Event::Failed(e.to_string())));
+            }
+        }
+    }
+
+    fn discard(&self, instance: &str) {
+        let disk = self.state.machines().join(instance);
+        // Removing many files takes a while, and nobody waits for it.
+        tokio::task::spawn_blocking(move || {
+            if let Err(e) = remove_disk(&disk) {
+                tracing::warn!("failed to remove {}: {e}", disk.display());
+            }
+        });
+    }
+
+    /// Takes the power of all machines, and waits until nothing of them is left.
+    pub(super) async fn close(&self) {
+        for machine in self.machines().values() {
+            machine.kill();
+        }
+        let since = Instant::now();
+        while self.has_power() && since.elapsed() < CLOSE_PATIENCE {
+            tokio::time::sleep(POWER_ON_PAUSE).await;
+        }
+    }
+}
+
+impl Service for Datacenter {
+    fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Structure, ApiError>> + Send + '_>> {
+        let (answer, effects) = {
+            let mut account = self.account();
+            let answer = account.call(OffsetDateTime::now_utc(), &request.region, request.action, &request.input);
+            (answer, account.take_effects())
+        };
+        self.carry_out(effects);
+        Box::pin(std::future::ready(answer))
+    }
+}

@@ -1,0 +1,62 @@
+//! What can go wrong on the way to a running endpoint.
+
+use std::{fmt, io, path::PathBuf};
+
+/// Why the local EC2 can't be used; fits `failed to {error}`.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum EndpointError {
+    /// A file or directory of the state can't be used.
+    State {
+        /// What was tried.
+        tried: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// There is no directory for the state: neither `EC2_LOCAL_STATE_DIR` nor `XDG_STATE_HOME` nor `HOME` is set.
+    NoStateDirectory,
+    /// The state directory belongs to somebody else, or others may write to it.
+    UnsafeStateDirectory {
+        /// Which one.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The endpoint did not come up.
+    Start {
+        /// What it said, or why it could not be started.
+        reason: String,
+        /// Where it writes its log.
+        log: PathBuf,
+    },
+    /// No endpoint runs, and none was to be started.
+    NotRunning,
+}
+
+impl fmt::Display for EndpointError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::State { tried, path, source } => write!(
+                f,
+                "{tried} {}: {source}; set EC2_LOCAL_STATE_DIR to a directory of your own on a local disk",
+                path.display()
+            ),
+            Self::NoStateDirectory => f.write_str(
+                "find a state directory: neither EC2_LOCAL_STATE_DIR nor XDG_STATE_HOME nor HOME is set; set one of them",
+            ),
+            Self::UnsafeStateDirectory { path, reason } => write!(
+                f,
+                "use the state directory {}: {reason}; it holds a secret, so it must be yours alone",
+                path.display()
+            ),
+            Self::Start { reason, log } => {
+                write!(f, "start the local EC2: {reason}; its log is {}", log.display())
+            }
+            Self::NotRunning => f.write_str("reach the local EC2: none is running; start one with `ec2-local serve`"),
+        }
+    }
+}
+
+impl std::error::Error for EndpointError {}

@@ -1,0 +1,240 @@
+//! The process: starts behind its locks, serves until nobody is left, and takes everything with it.
+
+use super::{
+    BUILD, EndpointError, Greeting, Settings,
+    datacenter::Datacenter,
+    idle::{Clients, idle_for},
+    state::{StateDirectory, failed, make_directory},
+    way_in,
+};
+use crate::{
+    account::{self, Account, ImageSettings},
+    machine::sandbox::remove_disk,
+    wire::{self, Door},
+};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::OpenOptionsExt,
+};
+use tokio::{
+    net::{TcpListener, UnixListener},
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+};
+
+/// The user that logs in on the `host` image, as on Amazon's own.
+const LOGIN_USER: &str = "ec2-user";
+
+/// Until when an endpoint stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stay {
+    /// Until nobody needs it any more.
+    WhileNeeded,
+    /// Until it is told to end by a signal.
+    UntilTold,
+}
+
+/// An endpoint's own lock and files; gone when this is dropped.
+struct Premises {
+    state: StateDirectory,
+    // Locked as long as the endpoint lives.
+    _alive: File,
+}
+
+impl Premises {
+    /// Moves in: under the state directory's lock, which the caller holds. What a dead predecessor has left goes.
+    fn move_in(state: StateDirectory) -> Result<Option<Self>, EndpointError> {
+        make_directory(&state.run())?;
+        let path = state.alive();
+        let alive = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed("open", &path))?;
+        if alive.try_lock().is_err() {
+            return Ok(None);
+        }
+        let premises = Self { state, _alive: alive };
+        premises.clear()?;
+        make_directory(&premises.state.machines())?;
+        Ok(Some(premises))
+    }
+
+    fn clear(&self) -> Result<(), EndpointError> {
+        let machines = self.state.machines();
+        if let Ok(entries) = fs::read_dir(&machines) {
+            for disk in entries.filter_map(Result::ok) {
+                remove_disk(&disk.path()).map_err(failed("remove", &disk.path()))?;
+            }
+        }
+        let way_in = self.state.run().join("way-in");
+        match fs::remove_file(&way_in) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", &way_in)(e)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Premises {
+    fn drop(&mut self) {
+        let cleared = self.clear().and_then(|()| {
+            let run = self.state.run();
+            fs::remove_dir_all(&run).map_err(failed("remove", &run))
+        });
+        if let Err(error) = cleared {
+            tracing::warn!("failed to {error}");
+        }
+        // Other builds may have their directories beside ours.
+        let _ = fs::remove_dir(self.state.path().join("run"));
+    }
+}
+
+/// Runs an endpoint on this thread until it ends. `ready` is called once it answers, with its URL.
+///
+/// # Errors
+///
+/// The state directory can't be used, an endpoint of this build runs already, or a part of it can't be started.
+pub fn run(settings: &Settings, stay: Stay, ready: impl FnOnce(&str)) -> Result<(), EndpointError> {
+    let state = StateDirectory::of_user()?;
+    let start_error = |reason: String| EndpointError::Start { reason, log: state.log() };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("ec2-local")
+        .enable_all()
+        .build()
+        .map_err(|e| start_error(format!("no runtime: {e}")))?;
+    // Whoever has started us on demand holds the lock for us until we say that we are ready.
+    let lock = match stay {
+        Stay::WhileNeeded => None,
+        Stay::UntilTold => Some(state.lock()?),
+    };
+    let Some(premises) = Premises::move_in(state.clone())? else {
+        return Err(start_error("one of this build is running already; `ec2-local env` tells where".into()));
+    };
+    let result = runtime.block_on(serve(&state, settings, stay, |url| {
+        drop(lock);
+        ready(url);
+    }));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    drop(premises);
+    result.map(drop)
+}
+
+/// Serves until the end; the lock that comes back keeps others out until the premises are cleared.
+async fn serve(
+    state: &StateDirectory,
+    settings: &Settings,
+    stay: Stay,
+    ready: impl FnOnce(&str),
+) -> Result<Option<File>, EndpointError> {
+    let wrong = |what: &str, e: &dyn std::fmt::Display| EndpointError::Start {
+        reason: format!("{what}: {e}"),
+        log: state.log(),
+    };
+    let credentials = state.credentials()?;
+    let account = Account::new(account_settings(settings));
+    let datacenter = Datacenter::open(account, state.clone())?;
+    let door = Door::new(wire::Credentials::new(credentials.access_key, credentials.secret_key), ACCOUNT);
+    let activity = door.activity();
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port));
+    let listener = TcpListener::bind(address).await.map_err(|e| wrong(&format!("can't listen on {address}"), &e))?;
+    let url = listener.local_addr().map(|at| format!("http://{at}")).map_err(|e| wrong("no address", &e))?;
+    let clients = Clients::default();
+    let socket = state.way_in()?;
+    let way_in_listener =
+        UnixListener::bind(socket.as_ref() as &std::path::Path).map_err(failed("listen on", socket.as_ref()))?;
+    let greeting = Greeting { pid: std::process::id(), url: url.clone(), account: ACCOUNT.to_owned() };
+    let way_in = tokio::spawn(way_in::serve(way_in_listener, datacenter.clone(), clients.clone(), greeting));
+    let (close, closed) = oneshot::channel::<()>();
+    let serving = tokio::spawn(wire::serve(listener, door, datacenter.clone(), async {
+        let _ = closed.await;
+    }));
+    let mut signals = Vec::new();
+    for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
+        signals.push(signal(kind).map_err(|e| wrong("can't watch for signals", &e))?);
+    }
+    tracing::info!(url, build = BUILD, pid = std::process::id(), "ready");
+    ready(&url);
+
+    let told = async {
+        let [terminate, interrupt, hangup] = &mut signals[..] else { return };
+        tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} _ = hangup.recv() => {} }
+    };
+    let busy = || {
+        clients.count() > 0 || datacenter.instances() > 0 || activity.idle().is_none_or(|idle| idle < settings.linger)
+    };
+    let lock = tokio::select! {
+        () = told => None,
+        lock = unneeded(state, settings, busy), if stay == Stay::WhileNeeded => Some(lock),
+    };
+    tracing::info!("ending");
+    way_in.abort();
+    let _ = close.send(());
+    datacenter.close().await;
+    if let Ok(Err(e)) = serving.await {
+        tracing::warn!("the door: {e}");
+    }
+    Ok(lock)
+}
+
+/// Returns once nobody needs the endpoint, with the lock that keeps others from finding it.
+async fn unneeded(state: &StateDirectory, settings: &Settings, busy: impl Fn() -> bool) -> File {
+    loop {
+        idle_for(settings.linger, &busy).await;
+        // Whoever is just starting one has the lock, and will find this one; without the lock nobody can.
+        if let Some(lock) = state.try_lock() {
+            if !busy() {
+                return lock;
+            }
+        }
+    }
+}
+
+/// The number of the local account; AWS gives out no such number.
+const ACCOUNT: &str = "000000000000";
+
+fn account_settings(settings: &Settings) -> account::Settings {
+    let os_release = ["/etc/os-release", "/usr/lib/os-release"].iter().find_map(|path| fs::read_to_string(path).ok());
+    let host = ImageSettings::host(LOGIN_USER, &os_release.unwrap_or_default());
+    let mut seed = [0; 32];
+    seed[..8].copy_from_slice(&settings.seed.to_le_bytes());
+    let mut made = account::Settings::new(seed, host);
+    made.account = ACCOUNT.to_owned();
+    made.pace = settings.pace;
+    made
+}
+
+/// The role of a process that was started on demand: settings come by the environment, `ready` or a reason goes to stdout.
+pub(crate) fn role_main() -> ! {
+    // Ctrl-C at the terminal is for whoever started us.
+    let _ = rustix::process::setsid();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
+        .with_ansi(false)
+        .with_writer(io::stderr)
+        .finish();
+    let _ = tracing::subscriber::set_global_default(subscriber);
+    let settings = std::env::var("EC2_LOCAL_SETTINGS")
+        .map_err(|e| e.to_string())
+        .and_then(|text| serde_json::from_str(&text).map_err(|e| e.to_string()));
+    let result =
+        settings.and_then(|settings| run(&settings, Stay::WhileNeeded, |_| say("ready")).map_err(|e| e.to_string()));
+    if let Err(reason) = &result {
+        tracing::error!("failed to {reason}");
+        say(reason);
+    }
+    std::process::exit(i32::from(result.is_err()));
+}
+
+/// Tells whoever started us, and closes the pipe: its end is what is waited for.
+fn say(text: &str) {
+    let mut stdout = io::stdout();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    if let Ok(null) = OpenOptions::new().write(true).open("/dev/null") {
+        let _ = rustix::stdio::dup2_stdout(null);
+    }
+}

@@ -1,0 +1,97 @@
+//! The way in: a Unix socket in a directory that only its user may enter.
+//!
+//! A connection says one line and is answered with one:
+//!
+//! - `hello` → `ok {…}`: a client; the endpoint stays as long as the connection is open.
+//! - `connect MACHINE PORT` → `ok`, or `error TEXT`; after `ok` the connection is the machine's.
+
+use super::{Greeting, datacenter::Datacenter, idle::Clients};
+use std::{io, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{UnixListener, UnixStream},
+    time,
+};
+
+/// How long a connection may take to say what it wants.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The longest line that is read.
+const LINE_MAX: usize = 256;
+
+/// Serves the way in until the future is dropped.
+pub(super) async fn serve(listener: UnixListener, datacenter: Arc<Datacenter>, clients: Clients, greeting: Greeting) {
+    let greeting = Arc::new(greeting);
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let client = clients.enter();
+                let (datacenter, greeting) = (datacenter.clone(), greeting.clone());
+                tokio::spawn(async move {
+                    if let Err(e) = answer(stream, &datacenter, &greeting).await {
+                        tracing::debug!("the way in: {e}");
+                    }
+                    drop(client);
+                });
+            }
+            Err(e) => {
+                // Out of descriptors, most likely; others may be closed meanwhile.
+                tracing::warn!("the way in can't accept: {e}");
+                time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn answer(mut stream: UnixStream, datacenter: &Datacenter, greeting: &Greeting) -> io::Result<()> {
+    // The directory's mode keeps others out already; this holds should it ever be changed.
+    if stream.peer_cred()?.uid() != rustix::process::geteuid().as_raw() {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "a connection by another user"));
+    }
+    let line = time::timeout(PATIENCE, read_line(&mut stream)).await??;
+    match *line.split(' ').collect::<Vec<_>>() {
+        ["hello"] => {
+            let greeting = serde_json::to_string(greeting).map_err(io::Error::other)?;
+            stream.write_all(format!("ok {greeting}\n").as_bytes()).await?;
+            // It stays open as long as the client lives; whatever it says is of no interest.
+            while stream.read(&mut [0; 64]).await? > 0 {}
+            Ok(())
+        }
+        ["connect", machine, port] => match port.parse() {
+            Ok(port) => tunnel(stream, datacenter, machine, port).await,
+            Err(_) => refuse(stream, &format!("`{port}` is no TCP port")).await,
+        },
+        _ => refuse(stream, &format!("`{line}` is neither `hello` nor `connect MACHINE PORT`")).await,
+    }
+}
+
+async fn refuse(mut stream: UnixStream, text: &str) -> io::Result<()> {
+    stream.write_all(format!("error {}\n", text.replace('\n', " ")).as_bytes()).await
+}
+
+async fn tunnel(mut stream: UnixStream, datacenter: &Datacenter, machine: &str, port: u16) -> io::Result<()> {
+    match datacenter.reach(machine, port).await {
+        Ok(connection) => {
+            // Before the connection is joined, so that no byte of the machine's can overtake it.
+            stream.write_all(b"ok\n").await?;
+            connection.join(stream.into_std()?);
+            Ok(())
+        }
+        Err(e) => refuse(stream, &e.to_string()).await,
+    }
+}
+
+/// Reads up to the line feed and not a byte further: what follows may be the machine's already.
+async fn read_line(stream: &mut UnixStream) -> io::Result<String> {
+    let mut line = Vec::new();
+    loop {
+        match stream.read_u8().await? {
+            b'\n' => break,
+            _ if line.len() == LINE_MAX => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "a line without end"));
+            }
+            byte => line.push(byte),
+        }
+    }
+    String::from_utf8(line).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
+}

@@ -1,0 +1,117 @@
+//! Ending machines.
+
+use super::{Ec2, Machine, api_error, connection::Connection};
+use crate::error::{Error, ErrorKind};
+use aws_sdk_ec2::types::Filter;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// `TerminateInstances` takes up to 1,000 ids; AWS advises fewer.
+const BATCH: usize = 100;
+
+/// How often a call is tried while EC2 throttles it or doesn't answer, beyond the SDK's own tries.
+const TRIES: u32 = 6;
+
+impl Machine {
+    /// Ends machines, together; returns once EC2 has accepted. A machine that has ended already, by whomever, is no error.
+    pub(crate) async fn end_all(machines: Vec<Machine>) -> Result<(), Error> {
+        let mut by_connection: BTreeMap<usize, (Arc<Connection>, Vec<Machine>)> = BTreeMap::new();
+        for machine in machines {
+            machine.mark_ended("at the end of its test".into());
+            machine.disconnect().await;
+            let connection = machine.0.ec2.connection.clone();
+            let key = Arc::as_ptr(&connection) as usize;
+            by_connection.entry(key).or_insert_with(|| (connection, Vec::new())).1.push(machine);
+        }
+        let mut first = Ok(());
+        for (connection, machines) in by_connection.into_values() {
+            let ids: Vec<String> = machines.iter().map(|machine| machine.id().to_owned()).collect();
+            let ended = terminate(&connection, ids).await;
+            let left = ended.as_ref().err().map(|(left, _)| left.clone()).unwrap_or_default();
+            for machine in machines.iter().filter(|machine| !left.contains(&machine.0.id)) {
+                machine.release();
+            }
+            first = first.and(ended.map_err(|(_, error)| error));
+        }
+        first
+    }
+}
+
+impl Ec2 {
+    /// Ends what the create calls with these client tokens have made, should they have arrived.
+    pub(crate) async fn end_by_tokens(&self, tokens: Vec<String>) -> Result<(), Error> {
+        let answer = self
+            .connection
+            .client
+            .describe_instances()
+            .filters(Filter::builder().name("client-token").set_values(Some(tokens)).build())
+            .send()
+            .await
+            .map_err(|e| api_error::failed("DescribeInstances", "find launches that were under way", e))?;
+        let ids =
+            answer.reservations().iter().flat_map(|r| r.instances()).filter_map(|i| i.instance_id.clone()).collect();
+        terminate(&self.connection, ids).await.map_err(|(_, error)| error)
+    }
+}
+
+/// Terminates instances. One bad id fails a whole call, so a batch that fails is halved until the bad one is alone. An
+/// error comes with the ids that may still be there.
+pub(crate) async fn terminate(connection: &Connection, ids: Vec<String>) -> Result<(), (Vec<String>, Error)> {
+    let mut batches: Vec<Vec<String>> = ids.chunks(BATCH).map(<[String]>::to_vec).collect();
+    let mut left = Vec::new();
+    let mut first_error = None;
+    while let Some(batch) = batches.pop() {
+        match terminate_batch(connection, &batch).await {
+            Ok(()) => {}
+            Err(error) if batch.len() > 1 && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Api) => {
+                let (one, other) = batch.split_at(batch.len() / 2);
+                batches.extend([one.to_vec(), other.to_vec()]);
+            }
+            Err(error) => {
+                left.extend(batch);
+                first_error.get_or_insert(error);
+            }
+        }
+    }
+    match first_error {
+        None => Ok(()),
+        Some(error) => Err((left, error.advise("run `ec2-harness sweep` to end what is left"))),
+    }
+}
+
+async fn terminate_batch(connection: &Connection, ids: &[String]) -> Result<(), Error> {
+    let tried = format!("terminate {}", ids.join(", "));
+    let mut pause = Duration::from_millis(200);
+    for attempt in 1.. {
+        let error = match connection.client.terminate_instances().set_instance_ids(Some(ids.to_vec())).send().await {
+            Ok(_) => return Ok(()),
+            Err(e) => api_error::failed("TerminateInstances", &tried, e),
+        };
+        let protected = error.code() == Some("OperationNotPermitted");
+        // Not found is unknown, not gone: a fresh id may not be visible yet.
+        let transient = matches!(error.kind(), ErrorKind::Throttled | ErrorKind::Connection | ErrorKind::TimedOut)
+            || (error.kind() == ErrorKind::NotFound && ids.len() == 1);
+        match attempt {
+            1 if protected => unprotect(connection, ids).await?,
+            _ if transient && attempt < TRIES => {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            // It was visible once, and a terminated instance vanishes after an hour.
+            _ if error.code() == Some("InvalidInstanceID.NotFound") && ids.len() == 1 => return Ok(()),
+            _ => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Clears the termination protection of our own machines: a test may have set it.
+async fn unprotect(connection: &Connection, ids: &[String]) -> Result<(), Error> {
+    for id in ids {
+        let value = aws_sdk_ec2::types::AttributeBooleanValue::builder().value(false).build();
+        let call = connection.client.modify_instance_attribute().instance_id(id).disable_api_termination(value);
+        call.send()
+            .await
+            .map_err(|e| api_error::failed("ModifyInstanceAttribute", format!("clear the protection of {id}"), e))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! The one poller of a connection: one batched, paginated describe serves every machine that anybody waits for.
+//!
+//! A machine that is missing from an answer is *unknown*, not gone: EC2 is eventually consistent, and advises to wait for
+//! up to five minutes (<https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>).
+
+use super::{api_error, tags};
+use crate::{
+    engine,
+    error::{Error, ErrorKind},
+};
+use aws_sdk_ec2::types::{Filter, Instance};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::watch;
+
+/// The pause between two looks grows with the age of the youngest wait, by this part of it: so a look comes at most this
+/// part too late, be it a start of 50 ms or one of five minutes, and few are made.
+const PAUSE_PER_AGE: f64 = 0.2;
+const PAUSE_MIN: Duration = Duration::from_millis(5);
+const PAUSE_MAX: Duration = Duration::from_secs(3);
+
+/// `DescribeInstances` allows 200 values a filter.
+const IDS_PER_CALL: usize = 200;
+
+/// What is known of an instance.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Seen {
+    /// Nothing yet.
+    #[default]
+    Unknown,
+    /// As EC2 described it last.
+    Instance(Arc<Instance>),
+    /// Looking fails, and will go on to: the text of the error.
+    Failed(String),
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(crate) struct Poller(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    client: aws_sdk_ec2::Client,
+    run: String,
+    state: Mutex<State>,
+    describes: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    watched: HashMap<String, Watched>,
+    youngest: Option<Instant>,
+    running: bool,
+}
+
+#[derive(Debug)]
+struct Watched {
+    seen: watch::Sender<Seen>,
+    /// Whether the run's tag finds it; others are asked for by id.
+    ours: bool,
+}
+
+impl Poller {
+    pub(crate) fn new(client: aws_sdk_ec2::Client, run: String) -> Self {
+        Self(Arc::new(Inner { client, run, state: Mutex::default(), describes: AtomicU64::new(0) }))
+    }
+
+    /// How many describes were sent.
+    pub(crate) fn describes(&self) -> u64 {
+        self.0.describes.load(Ordering::Relaxed)
+    }
+
+    /// Follows an instance for as long as the receiver lives. What was seen earlier doesn't count: the first value comes
+    /// from a look that began after this call.
+    pub(crate) fn watch(&self, instance: &str, ours: bool) -> Result<watch::Receiver<Seen>, Error> {
+        let mut state = self.0.lock();
+        state.youngest = Some(Instant::now());
+        let watched = state
+            .watched
+            .entry(instance.to_owned())
+            .or_insert_with(|| Watched { seen: watch::Sender::new(Seen::Unknown), ours });
+        let receiver = watched.seen.subscribe();
+        if !state.running {
+            state.running = true;
+            drop(state);
+            engine::spawn(self.0.clone().poll())?;
+        }
+        Ok(receiver)
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn poll(self: Arc<Self>) {
+        loop {
+            let (foreign, any_ours) = {
+                let mut state = self.lock();
+                state.watched.retain(|_, watched| watched.seen.receiver_count() > 0);
+                if state.watched.is_empty() {
+                    state.running = false;
+                    return;
+                }
+                let foreign: Vec<String> =
+                    state.watched.iter().filter(|(_, watched)| !watched.ours).map(|(id, _)| id.clone()).collect();
+                (foreign.clone(), foreign.len() < state.watched.len())
+            };
+            let mut filters = Vec::new();
+            if any_ours {
+                filters.push(Filter::builder().name(format!("tag:{}", tags::RUN)).values(&self.run).build());
+            }
+            for ids in foreign.chunks(IDS_PER_CALL) {
+                filters.push(Filter::builder().name("instance-id").set_values(Some(ids.to_vec())).build());
+            }
+            for filter in filters {
+                self.look(filter).await;
+            }
+            let age = self.lock().youngest.map(|since| since.elapsed()).unwrap_or_default();
+            tokio::time::sleep(age.mul_f64(PAUSE_PER_AGE).clamp(PAUSE_MIN, PAUSE_MAX)).await;
+        }
+    }
+
+    async fn look(&self, filter: Filter) {
+        let mut pages = self.client.describe_instances().filters(filter).max_results(1000).into_paginator().send();
+        loop {
+            self.describes.fetch_add(1, Ordering::Relaxed);
+            match pages.next().await {
+                None => return,
+                Some(Ok(page)) => {
+                    let instances =
+                        page.reservations.unwrap_or_default().into_iter().flat_map(|r| r.instances.unwrap_or_default());
+                    let state = self.lock();
+                    for instance in instances {
+                        if let Some(watched) = instance.instance_id().and_then(|id| state.watched.get(id)) {
+                            watched.seen.send_replace(Seen::Instance(Arc::new(instance)));
+                        }
+                    }
+                    if page.next_token.is_none() {
+                        return;
+                    }
+                }
+                Some(Err(e)) => {
+                    let error = api_error::failed("DescribeInstances", "look at the instances", e);
+                    // Everything else may pass: the waits have deadlines of their own.
+                    if matches!(error.kind(), ErrorKind::Unauthorized | ErrorKind::Credentials) {
+                        let text = error.to_string();
+                        for watched in self.lock().watched.values() {
+                            watched.seen.send_replace(Seen::Failed(text.clone()));
+                        }
+                    }
+                    tracing::warn!("failed to {error}");
+                    return;
+                }
+            }
+        }
+    }
+}

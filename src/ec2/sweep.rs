@@ -1,0 +1,223 @@
+//! The sweep: ends what a run has left, from tags alone.
+//!
+//! It is a fixpoint: EC2 is eventually consistent, so it looks again until two spaced looks find nothing.
+
+use super::{Ec2, api_error, end::terminate, tags};
+use crate::{error::Error, run, task::operation};
+use aws_sdk_ec2::types::{Filter, InstanceStateName, Tag};
+use std::{
+    collections::BTreeSet,
+    fs,
+    time::{Duration, Instant, SystemTime},
+};
+
+/// How long the machines may take to let go of their groups.
+const GROUPS_WITHIN: Duration = Duration::from_secs(5 * 60);
+
+/// The two last looks are this far apart; the local EC2 shows everything sooner.
+const PAUSE: Duration = Duration::from_secs(2);
+const PAUSE_LOCAL: Duration = Duration::from_millis(100);
+
+/// What a sweep takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Which {
+    /// Runs of this user on this host that no process belongs to any more, and whatever is past its lease.
+    Over,
+    /// One run, whether it is over or not.
+    Run(String),
+    /// One instance of ours.
+    Instance(String),
+    /// All that ec2-harness has ever made for this user on this host.
+    Mine,
+}
+
+impl Ec2 {
+    /// Prepares a sweep of this region: it ends what runs that are over have left, and what is past its lease.
+    pub fn sweep(&self) -> Sweep {
+        Sweep { ec2: self.clone(), which: Which::Over, dry_run: false }
+    }
+}
+
+/// A sweep that is about to run; see [`Ec2::sweep`].
+#[derive(Debug, Clone)]
+#[must_use = "nothing is swept before `.await`, `.wait()` or `.start()`"]
+pub struct Sweep {
+    ec2: Ec2,
+    which: Which,
+    dry_run: bool,
+}
+
+/// What a sweep has ended, or would end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Swept {
+    /// Instances, by id.
+    pub instances: BTreeSet<String>,
+    /// Security groups, by id.
+    pub security_groups: BTreeSet<String>,
+    /// Key pairs, by name.
+    pub key_pairs: BTreeSet<String>,
+}
+
+impl Swept {
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.instances.is_empty() && self.security_groups.is_empty() && self.key_pairs.is_empty()
+    }
+}
+
+impl Sweep {
+    /// Takes everything of one run, even while it goes on. Default: runs that are over, and what is past its lease.
+    pub fn run_id(mut self, id: impl Into<String>) -> Self {
+        self.which = Which::Run(id.into());
+        self
+    }
+
+    /// Takes one instance that ec2-harness has launched.
+    pub fn instance(mut self, id: impl Into<String>) -> Self {
+        self.which = Which::Instance(id.into());
+        self
+    }
+
+    /// Takes everything that ec2-harness has made for this user on this host, also what is in use.
+    pub fn mine(mut self) -> Self {
+        self.which = Which::Mine;
+        self
+    }
+
+    /// Only looks. Default: ends what it finds.
+    pub fn dry_run(mut self) -> Self {
+        self.dry_run = true;
+        self
+    }
+
+    async fn run(self) -> Result<Swept, Error> {
+        let mut swept = Swept::default();
+        let mut empty_looks = 0;
+        while empty_looks < 2 {
+            let found = self.look().await?;
+            let is_empty = found.is_empty();
+            if !self.dry_run {
+                self.end(&found).await?;
+            }
+            swept.instances.extend(found.instances);
+            swept.security_groups.extend(found.security_groups);
+            swept.key_pairs.extend(found.key_pairs);
+            if self.dry_run {
+                break;
+            }
+            empty_looks = if is_empty { empty_looks + 1 } else { 0 };
+            if empty_looks < 2 {
+                let local = self.ec2.target() == &crate::target::Target::Local;
+                tokio::time::sleep(if local { PAUSE_LOCAL } else { PAUSE }).await;
+            }
+        }
+        Ok(swept)
+    }
+
+    /// One look at everything that bears our tags.
+    async fn look(&self) -> Result<Swept, Error> {
+        let client = self.ec2.client();
+        let filter = |key: &str, value: &str| Filter::builder().name(key).values(value).build();
+        let ours = match &self.which {
+            Which::Run(id) => filter(&format!("tag:{}", tags::RUN), id),
+            _ => filter("tag-key", tags::RUN),
+        };
+        let living = living_runs();
+        let takes = |tags: &[Tag]| self.takes(tags, &living);
+        let mut found = Swept::default();
+
+        let mut pages = client.describe_instances().filters(ours.clone()).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|e| api_error::failed("DescribeInstances", "find what was left", e))?;
+            for instance in page.reservations().iter().flat_map(|reservation| reservation.instances()) {
+                let state = instance.state().and_then(|state| state.name());
+                let ended = matches!(state, Some(InstanceStateName::Terminated | InstanceStateName::ShuttingDown));
+                let Some(id) = instance.instance_id().filter(|_| !ended) else { continue };
+                let wanted = match &self.which {
+                    Which::Instance(wanted) => wanted == id,
+                    _ => takes(instance.tags()),
+                };
+                if wanted {
+                    found.instances.insert(id.to_owned());
+                }
+            }
+        }
+        if matches!(self.which, Which::Instance(_)) {
+            return Ok(found);
+        }
+        let mut pages = client.describe_security_groups().filters(ours.clone()).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|e| api_error::failed("DescribeSecurityGroups", "find what was left", e))?;
+            let groups = page.security_groups().iter().filter(|group| takes(group.tags()));
+            found.security_groups.extend(groups.filter_map(|group| group.group_id.clone()));
+        }
+        let keys = client.describe_key_pairs().filters(ours).send().await;
+        let keys = keys.map_err(|e| api_error::failed("DescribeKeyPairs", "find what was left", e))?;
+        found
+            .key_pairs
+            .extend(keys.key_pairs().iter().filter(|key| takes(key.tags())).filter_map(|key| key.key_name.clone()));
+        Ok(found)
+    }
+
+    /// Whether something with these tags is to go.
+    fn takes(&self, tags: &[Tag], living: &BTreeSet<String>) -> bool {
+        let mine = tags::value(tags, tags::OWNER) == Some(&tags::owner());
+        match &self.which {
+            Which::Run(_) => true,
+            Which::Mine => mine,
+            Which::Instance(_) => false,
+            Which::Over => {
+                let run = tags::value(tags, tags::RUN).unwrap_or_default();
+                let kept = tags::value(tags, tags::KEPT).is_some();
+                let expires = tags::value(tags, tags::EXPIRES_AT).and_then(|at| humantime::parse_rfc3339(at).ok());
+                let expired = expires.is_some_and(|at| at < SystemTime::now());
+                expired || (mine && !kept && !living.contains(run))
+            }
+        }
+    }
+
+    async fn end(&self, found: &Swept) -> Result<(), Error> {
+        let client = self.ec2.client();
+        terminate(&self.ec2.connection, found.instances.iter().cloned().collect()).await.map_err(|(_, error)| error)?;
+        for name in &found.key_pairs {
+            let call = client.delete_key_pair().key_name(name).send().await;
+            call.map_err(|e| api_error::failed("DeleteKeyPair", format!("delete the key pair {name}"), e))?;
+        }
+        for group in &found.security_groups {
+            self.delete_group(group).await?;
+        }
+        Ok(())
+    }
+
+    /// Machines that are shutting down still hold their groups.
+    async fn delete_group(&self, group: &str) -> Result<(), Error> {
+        let since = Instant::now();
+        let mut pause = Duration::from_millis(20);
+        loop {
+            let call = self.ec2.client().delete_security_group().group_id(group).send().await;
+            let Err(e) = call else { return Ok(()) };
+            let error = api_error::failed("DeleteSecurityGroup", format!("delete the security group {group}"), e);
+            match error.code() {
+                Some("InvalidGroup.NotFound") => return Ok(()),
+                Some("DependencyViolation" | "InvalidGroup.InUse") if since.elapsed() < GROUPS_WITHIN => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(5));
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+}
+
+operation!(Sweep -> Swept, "sweep", Finish);
+
+/// The runs of this user on this host that a process belongs to.
+fn living_runs() -> BTreeSet<String> {
+    let Ok(runs) = run::runs_directory() else { return BTreeSet::new() };
+    let entries = fs::read_dir(runs).into_iter().flatten().filter_map(Result::ok);
+    entries
+        .filter(|entry| run::try_over(&entry.path()).is_none())
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
+}

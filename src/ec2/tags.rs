@@ -1,0 +1,76 @@
+//! The tags that everything we create bears: what the sweep goes by.
+//!
+//! Keys consist of characters that are also allowed where instance tags are served as metadata: no `/`, no space.
+//! <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html>
+
+use crate::{config::Config, run::Run};
+use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification};
+use std::{
+    env,
+    time::{Duration, SystemTime},
+};
+
+/// The run.
+pub(crate) const RUN: &str = "ec2-harness:run";
+/// Who started it: user and host.
+pub(crate) const OWNER: &str = "ec2-harness:owner";
+/// The test.
+pub(crate) const TEST: &str = "ec2-harness:test";
+/// When anybody's sweep may end it: RFC 3339, UTC.
+pub(crate) const EXPIRES_AT: &str = "ec2-harness:expires-at";
+/// It was kept on purpose: only the end of its lease ends it.
+pub(crate) const KEPT: &str = "ec2-harness:kept";
+/// One attempt of a create call, so that its result is found again when the answer is lost.
+pub(crate) const ATTEMPT: &str = "ec2-harness:attempt";
+
+/// A tag's value has 256 characters at most.
+const VALUE_MAX: usize = 256;
+
+/// The tags of one create call; the user's own first, ours win.
+pub(crate) fn tags(
+    config: &Config,
+    run: &Run,
+    own: &[(String, String)],
+    test: Option<&str>,
+    lease: Duration,
+) -> Vec<Tag> {
+    let mut tags: Vec<(String, String)> = config.tags.clone().into_iter().collect();
+    tags.extend(own.iter().cloned());
+    tags.push((RUN.into(), run.id().into()));
+    tags.push((OWNER.into(), owner()));
+    tags.push((EXPIRES_AT.into(), humantime::format_rfc3339_seconds(SystemTime::now() + lease).to_string()));
+    if let Some(test) = test {
+        tags.push((TEST.into(), test.into()));
+    }
+    merge(Vec::new(), tags)
+}
+
+/// Adds tags to others; the later of two with the same key wins.
+pub(crate) fn merge(mut into: Vec<Tag>, more: Vec<(String, String)>) -> Vec<Tag> {
+    for (key, value) in more {
+        into.retain(|tag| tag.key() != Some(&key));
+        into.push(Tag::builder().key(key).value(value.chars().take(VALUE_MAX).collect::<String>()).build());
+    }
+    into
+}
+
+/// The same tags for several types of resources.
+pub(crate) fn specifications(types: &[ResourceType], tags: &[Tag]) -> Vec<TagSpecification> {
+    types
+        .iter()
+        .map(|kind| TagSpecification::builder().resource_type(kind.clone()).set_tags(Some(tags.to_vec())).build())
+        .collect()
+}
+
+/// User and host, as far as they can be told.
+pub(crate) fn owner() -> String {
+    let user = env::var("USER")
+        .or_else(|_| env::var("LOGNAME"))
+        .unwrap_or_else(|_| format!("uid-{}", rustix::process::geteuid().as_raw()));
+    format!("{user}@{}", rustix::system::uname().nodename().to_string_lossy())
+}
+
+/// A value of a list of tags.
+pub(crate) fn value<'a>(tags: &'a [Tag], key: &str) -> Option<&'a str> {
+    tags.iter().find(|tag| tag.key() == Some(key)).and_then(Tag::value)
+}

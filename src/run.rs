@@ -1,0 +1,163 @@
+//! A run: what belongs together across the processes of one `cargo test` or `cargo nextest run`.
+//!
+//! Its id is `EC2_HARNESS_RUN_ID`, else nextest's, else one per process. Its directory holds what its processes share
+//! (the key, the group), mode 0700, and is locked, shared, by each of them: so anybody can see whether it is over.
+
+use crate::error::{Error, ErrorKind};
+use once_cell::sync::OnceCell;
+use std::{
+    env,
+    fs::{self, DirBuilder, File, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+/// The longest tag value is 256 characters; names of keys and groups, which bear the id too, may have 255.
+const ID_MAX: usize = 128;
+
+/// The run that this process belongs to.
+#[derive(Debug)]
+pub(crate) struct Run {
+    id: String,
+    directory: PathBuf,
+    // Held, shared, as long as this process lives.
+    _member: File,
+}
+
+impl Run {
+    /// The run of this process; its directory is made on first use.
+    pub(crate) fn current() -> Result<&'static Self, Error> {
+        static CURRENT: OnceCell<Run> = OnceCell::new();
+        CURRENT.get_or_try_init(|| {
+            let id = match given_id()? {
+                Some(id) => id,
+                None => random_id()?,
+            };
+            Self::join(&runs_directory()?, id)
+        })
+    }
+
+    /// Joins a run, or starts it.
+    fn join(runs: &Path, id: String) -> Result<Self, Error> {
+        let directory = runs.join(&id);
+        let failed = |e: io::Error| {
+            Error::new(ErrorKind::Internal, format!("use the run directory {}", directory.display()))
+                .caused_by(e)
+                .advise("set EC2_HARNESS_STATE_DIR to a directory of your own on a local disk")
+        };
+        loop {
+            DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(failed)?;
+            let member = match open(&directory.join("members")) {
+                // Its last member removed it just now.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                other => other.map_err(failed)?,
+            };
+            member.lock_shared().map_err(failed)?;
+            if directory.join("members").exists() {
+                return Ok(Self { id, directory, _member: member });
+            }
+        }
+    }
+
+    /// The id; also the value of the tag `ec2-harness:run`.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Where the run keeps what its processes share.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Locks a file of the run, so that one process at a time makes what all of them use.
+    pub(crate) fn lock(&self, name: &str) -> Result<File, Error> {
+        let path = self.directory.join(name);
+        open(&path)
+            .and_then(|file| file.lock().map(|()| file))
+            .map_err(|e| Error::new(ErrorKind::Internal, format!("lock {}", path.display())).caused_by(e))
+    }
+}
+
+/// Where the runs of this user are: `EC2_HARNESS_STATE_DIR`, else `$XDG_STATE_HOME/ec2-harness`, else
+/// `~/.local/state/ec2-harness`; and in it `runs`.
+pub(crate) fn runs_directory() -> Result<PathBuf, Error> {
+    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("EC2_HARNESS_STATE_DIR")
+        .or_else(|| set("XDG_STATE_HOME").filter(|path| path.is_absolute()).map(|path| path.join("ec2-harness")))
+        .or_else(|| set("HOME").map(|home| home.join(".local/state/ec2-harness")))
+        .map(|state| state.join("runs"))
+        .ok_or_else(|| {
+            Error::new(ErrorKind::Configuration, "find a state directory")
+                .because("neither EC2_HARNESS_STATE_DIR nor XDG_STATE_HOME nor HOME is set")
+                .advise("set one of them")
+        })
+}
+
+/// Waits until no process of a run is left, then keeps others from joining it as long as the file lives.
+pub(crate) fn wait_for_members(directory: &Path) -> io::Result<File> {
+    let file = open(&directory.join("members"))?;
+    file.lock()?;
+    Ok(file)
+}
+
+/// The same, if no process of the run is left now.
+pub(crate) fn try_over(directory: &Path) -> Option<File> {
+    let file = open(&directory.join("members")).ok()?;
+    file.try_lock().is_ok().then_some(file)
+}
+
+/// Removes a run's directory; `over` shows that nobody is in it.
+pub(crate) fn remove(directory: &Path, over: File) -> io::Result<()> {
+    // First the file that shows it to be a run: whoever joins now starts it anew.
+    fs::remove_file(directory.join("members"))?;
+    fs::remove_dir_all(directory)?;
+    drop(over);
+    Ok(())
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+fn given_id() -> Result<Option<String>, Error> {
+    for name in ["EC2_HARNESS_RUN_ID", "NEXTEST_RUN_ID"] {
+        let Some(id) = env::var(name).ok().filter(|id| !id.is_empty()) else { continue };
+        let valid = id.len() <= ID_MAX
+            && !id.starts_with('.')
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        if !valid {
+            return Err(Error::new(ErrorKind::Configuration, format!("use {name} as the run's id"))
+                .because(format!("`{id}` is not of 1 to {ID_MAX} letters, digits, `-`, `_` and `.`")));
+        }
+        return Ok(Some(id));
+    }
+    Ok(None)
+}
+
+/// A random name; also for client tokens and attempt tags.
+pub(crate) fn random_id() -> Result<String, Error> {
+    let mut bytes = [0_u8; 12];
+    getrandom::fill(&mut bytes)
+        .map_err(|e| Error::new(ErrorKind::Internal, "draw a random id").because(e.to_string()))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_over_when_its_last_member_is_gone() {
+        let runs = tempfile::tempdir().unwrap();
+        let one = Run::join(runs.path(), "r".into()).unwrap();
+        let two = Run::join(runs.path(), "r".into()).unwrap();
+        let directory = one.directory().to_owned();
+        drop(one);
+        assert!(try_over(&directory).is_none());
+        drop(two);
+        let over = try_over(&directory).unwrap();
+        remove(&directory, over).unwrap();
+        assert!(!directory.exists());
+    }
+}

@@ -1,0 +1,75 @@
+//! SIGINT, SIGTERM and SIGHUP: end what lives, then die of the signal. A second one ends the process at once.
+//!
+//! A thread, not a handler: what teardown needs isn't allowed in one.
+
+use super::live;
+use crate::{
+    ec2::Machine,
+    error::{Error, ErrorKind},
+    task::{OnDrop, Task},
+};
+use once_cell::sync::OnceCell;
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::Signals,
+    low_level::emulate_default_handler,
+};
+use std::{collections::HashMap, thread, time::Duration};
+
+/// nextest kills ten seconds after its SIGTERM.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Starts the thread; once per process, before the first create call. Signals that are ignored, as under nohup, stay so.
+pub(crate) fn install() -> Result<(), Error> {
+    static INSTALLED: OnceCell<()> = OnceCell::new();
+    INSTALLED
+        .get_or_try_init(|| {
+            let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+            thread::Builder::new().name("ec2-harness-signals".into()).spawn(move || {
+                for (count, signal) in signals.forever().enumerate() {
+                    if count > 0 {
+                        let _ = emulate_default_handler(signal);
+                    }
+                    thread::spawn(move || {
+                        end_everything();
+                        let _ = emulate_default_handler(signal);
+                    });
+                }
+            })?;
+            Ok(())
+        })
+        .map_err(|e: std::io::Error| Error::new(ErrorKind::Internal, "watch for signals").caused_by(e))
+        .copied()
+}
+
+fn end_everything() {
+    let (machines, launching) = live::everything();
+    if machines.is_empty() && launching.is_empty() {
+        return;
+    }
+    eprintln!("ec2-harness: ending {} machines; press again to leave them", machines.len() + launching.len());
+    let ended = Task::start("end everything", OnDrop::Finish, async move {
+        let ending = async {
+            let first = Machine::end_all(machines).await;
+            // Creates that were on their way: EC2 finds them by their tokens.
+            let mut tokens: HashMap<String, (crate::ec2::Ec2, Vec<String>)> = HashMap::new();
+            for (token, ec2) in launching {
+                tokens.entry(ec2.region().to_owned()).or_insert_with(|| (ec2, Vec::new())).1.push(token);
+            }
+            for (ec2, tokens) in tokens.into_values() {
+                ec2.end_by_tokens(tokens).await?;
+            }
+            first
+        };
+        match tokio::time::timeout(PATIENCE, ending).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::new(ErrorKind::TimedOut, "end everything")
+                .because(format!("EC2 didn't accept it within {} s", PATIENCE.as_secs()))
+                .advise("run `ec2-harness sweep`")),
+        }
+    })
+    .wait();
+    if let Err(error) = ended {
+        eprintln!("ec2-harness: failed to {error}");
+    }
+}
