@@ -111,13 +111,17 @@ impl NewAccount {
     }
 }
 
-/// Makes an account, its groups and its home, and returns it; one that exists only joins the groups.
+/// Makes an account, its groups and its home, and returns it; one that exists joins the groups, and gets the home that
+/// it may lack.
 pub fn add_account(root: &Root, new: &NewAccount) -> io::Result<Account> {
     valid_name(&new.name)?;
     let account = match account(root, &new.name)? {
         Some(account) => account,
         None => create(root, new)?,
     };
+    if !new.no_home {
+        make_home(root, &account)?;
+    }
     for group in &new.groups {
         add_group(root, group, None)?;
         add_member(root, group, &new.name)?;
@@ -151,11 +155,7 @@ fn create(root: &Root, new: &NewAccount) -> io::Result<Account> {
     append(root, "/etc/passwd", &line, 0o644)?;
     let password = new.password.as_deref().unwrap_or("!");
     append(root, "/etc/shadow", &format!("{}:{password}:20000:0:99999:7:::\n", new.name), 0o640)?;
-    let account = Account { name: new.name.clone(), uid, gid, home: home.into(), shell: shell.into() };
-    if !new.no_home {
-        make_home(root, &account)?;
-    }
-    Ok(account)
+    Ok(Account { name: new.name.clone(), uid, gid, home: home.into(), shell: shell.into() })
 }
 
 /// Makes a group if there is none of that name, and returns its id.
@@ -200,9 +200,10 @@ pub fn make_directory(path: &Path, mode: u32, owner: (u32, u32)) -> io::Result<(
     give(path, owner)
 }
 
-/// Gives a file to a user. Who isn't root owns whatever it makes.
+/// Gives a file to a user. Who isn't root owns whatever it makes, and so does a root that is alone.
 pub fn give(path: &Path, (uid, gid): (u32, u32)) -> io::Result<()> {
-    if rustix::process::geteuid().is_root() { lchown(path, Some(uid), Some(gid)) } else { Ok(()) }
+    let others = rustix::process::geteuid().is_root() && !identity::single_user();
+    if others { lchown(path, Some(uid), Some(gid)) } else { Ok(()) }
 }
 
 fn make_home(root: &Root, account: &Account) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! The SSH server, by OpenSSH's client.
 
-use crate::fixture::{Machine, USER, is_root, reading};
+use crate::fixture::{Machine, USER, has_others, reading};
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
@@ -15,7 +15,7 @@ fn a_command_runs_as_the_login_user() {
         machine.stdout("echo $USER $LOGNAME $SHELL; pwd; umask; ulimit -Sn; echo $0"),
         format!("{USER} {USER} /bin/bash\n{}\n0022\n1024\nbash\n", machine.path(format!("home/{USER}")).display())
     );
-    if is_root() {
+    if has_others() {
         assert_eq!(machine.stdout("id -u; id -g; id -G"), "1000\n1000\n1000 4 27\n");
     }
     let connection = machine.stdout("echo $SSH_CONNECTION");
@@ -194,7 +194,7 @@ fn every_kind_of_key_logs_in() {
 
 #[test]
 fn root_is_told_whom_to_log_in_as() {
-    if !is_root() {
+    if !has_others() {
         eprintln!("nobody but root can log in root: that the line is written is checked below");
     }
     let machine = Machine::boot();
@@ -204,7 +204,7 @@ fn root_is_told_whom_to_log_in_as() {
         "{line}"
     );
     assert!(line.contains("ssh-ed25519 "), "{line}");
-    if is_root() {
+    if has_others() {
         let mut command = Command::new("ssh");
         command.args(machine.options()).args(["root@127.0.0.1", "id"]).stdout(Stdio::piped());
         let mut client = command.env_remove("SSH_AUTH_SOCK").spawn().unwrap();

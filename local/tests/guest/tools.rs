@@ -1,13 +1,13 @@
 //! The guest's own commands, in namespaces that look like the machine to them.
 
-use crate::fixture::{Machine, is_root};
+use crate::fixture::{Machine, has_others};
 use std::process::{Command, Output};
 
 /// Runs a script in namespaces with the machine's accounts and state; `$T` is where the commands are.
 fn within(machine: &Machine, script: &str) -> Output {
     let mut command = Command::new("unshare");
     // Who isn't root is the only user of the namespace, and its root.
-    command.args(if is_root() { ["-mpf", "--mount-proc"] } else { ["-rmpf", "--mount-proc"] });
+    command.args(if has_others() { ["-mpf", "--mount-proc"] } else { ["-rmpf", "--mount-proc"] });
     let set_up = "mount -t tmpfs none /run && cp -r $R/run/* /run && mount --bind $R/etc/passwd /etc/passwd && \
                   mount --bind $R/etc/group /etc/group || exit 99; ";
     command.args(["sh", "-c", &format!("{set_up}{script}")]);
@@ -64,7 +64,7 @@ fn waiting_ends_with_the_boot() {
     machine.wait_for("program", |_| program.exists());
     // Without a copy of /run, so that it sees what changes.
     let mut command = Command::new("unshare");
-    command.args(if is_root() { ["-m", "sh", "-c"] } else { ["-rm", "sh", "-c"] });
+    command.args(if has_others() { ["-m", "sh", "-c"] } else { ["-rm", "sh", "-c"] });
     command.arg("mkdir -p /run/ec2-local; mount -t tmpfs none /run && mkdir /run/ec2-local && mount --bind $R/run/ec2-local /run/ec2-local && $P cloud-init status --wait");
     let output = command.env("R", machine.path("")).env("P", &program).output().unwrap();
     assert!(stdout(&output).ends_with(".\nstatus: error\n"), "{output:?}");
@@ -90,7 +90,7 @@ fn power_commands_tell_init() {
         assert_eq!(trapped(command), "1\non\n", "{command}");
     }
     assert_eq!(trapped("$T/shutdown +5; $T/shutdown -c"), "0\non\n");
-    if is_root() {
+    if has_others() {
         assert_eq!(trapped("setpriv --reuid 1000 --clear-groups $T/poweroff"), "1\non\n");
     }
 }
@@ -106,7 +106,7 @@ fn sudo_runs_commands_as_others() {
     assert_eq!(stdout(&output), "0\nroot 0 /root root\n7\n", "{output:?}");
     assert_eq!(run("@sudo --no-such-option true").status.code(), Some(1));
     assert_eq!(run("@sudo no-such-command").status.code(), Some(1));
-    if !is_root() {
+    if !has_others() {
         eprintln!("only root can be others; the rest is checked as root");
         return;
     }

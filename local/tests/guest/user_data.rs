@@ -1,6 +1,6 @@
 //! The first boot: login user, user data, console, status.
 
-use crate::fixture::{Machine, USER, is_root};
+use crate::fixture::{Machine, USER, has_others};
 use std::{fs, os::unix::fs::MetadataExt};
 
 /// Boots with user data, and waits for the end of the boot.
@@ -55,7 +55,7 @@ fn without_user_data_there_is_a_user_and_a_status() {
     assert!(machine.path("var/lib/cloud/instance/boot-finished").exists());
     let home = machine.path(format!("home/{USER}"));
     assert!(home.join(".profile").exists(), "the skeleton");
-    if is_root() {
+    if has_others() {
         assert_eq!((home.metadata().unwrap().uid(), home.join(".profile").metadata().unwrap().uid()), (1000, 1000));
         assert!(machine.read("etc/group").contains("sudo:x:27:admin\n"));
         assert!(machine.read("etc/shadow").contains("admin:!:"));
@@ -142,13 +142,13 @@ final_message: the end after $UPTIME
     assert_eq!((mode("opt/plain"), mode("opt/mode"), mode("opt/octal")), (0o644, 0o600, 0o755));
     let groups = machine.read("etc/group");
     assert!(groups.contains("deploy:x:1000:admin\n") && groups.contains("empty:x:1001:\n"), "{groups}");
-    assert!(groups.contains("adm:x:4:admin,eve\n") || !is_root(), "{groups}");
+    assert!(groups.contains("adm:x:4:admin,eve\n") || !has_others(), "{groups}");
     let accounts = machine.read("etc/passwd");
     assert!(accounts.contains(":Eve L.:/home/eve:/bin/sh\n"), "{accounts}");
     assert_eq!(machine.read("home/eve/.ssh/authorized_keys"), "ssh-ed25519 AAAA eve\n");
     assert!(machine.read(format!("home/{USER}/.ssh/authorized_keys")).ends_with("ssh-ed25519 BBBB more\n"));
     assert_eq!(machine.read("etc/ec2-local/sudoers"), "admin\neve\n");
-    if is_root() {
+    if has_others() {
         let late = machine.path("opt/late").metadata().unwrap();
         assert_eq!((late.uid(), late.gid()), (1001, 1000), "{accounts}{groups}");
     }
@@ -215,7 +215,7 @@ fn parts_are_applied_in_their_order() {
 fn a_list_of_users_may_leave_the_login_user_out() {
     let machine = boot("#cloud-config\nusers: [{name: eve}]\n");
     is(&machine, "done", "done", 0);
-    if is_root() {
+    if has_others() {
         assert!(!machine.read("etc/passwd").contains("admin"));
         assert_eq!(machine.exec("true").status.code(), Some(255));
     }

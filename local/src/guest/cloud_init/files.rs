@@ -47,7 +47,7 @@ impl File {
             content: content(entry).map_err(|why| format!("write_files {path}: {why}"))?,
             mode: entry
                 .get("permissions")
-                .map(|mode| permissions(mode))
+                .map(permissions)
                 .transpose()
                 .map_err(|why| format!("write_files {path}: {why}"))?,
             owner: entry.get("owner").and_then(value::text),

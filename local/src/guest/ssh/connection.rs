@@ -346,6 +346,19 @@ impl Handler for Connection {
         }
     }
 
+    async fn x11_request(
+        &mut self,
+        id: ChannelId,
+        _single: bool,
+        _protocol: &str,
+        _cookie: &str,
+        _screen: u32,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        // The library's own answer is none at all.
+        session.channel_failure(id)
+    }
+
     async fn shell_request(&mut self, id: ChannelId, session: &mut Session) -> Result<(), Self::Error> {
         self.start(id, Program::Shell, session)
     }
