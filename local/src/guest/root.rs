@@ -46,9 +46,9 @@ impl Root {
         let temporary = directory.join(name);
         let written = (|| {
             let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
-            // The mode above is cut by the umask.
-            file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
             file.write_all(content.as_ref())?;
+            // The mode above is cut by the umask, and writing takes the setuid bit away.
+            file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
             fs::rename(&temporary, &path)
         })();
         if written.is_err() {
