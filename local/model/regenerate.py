@@ -8,7 +8,7 @@ virtual environment if you like, then run this script without arguments:
     python3 local/model/regenerate.py
 
 The table holds the operations named below and the shapes that they reach: names, types, list shapes, enums, bounds of
-numbers, required members, and each member's `locationName` and `queryName`. Documentation is left out. A scalar shape
+numbers, required members, and each member's `locationName` and `queryName`. Enums are sorted, to be searched. Documentation is left out. A scalar shape
 without an enum or a bound is replaced by its type, so that the table stays small.
 """
 
@@ -89,7 +89,7 @@ def compact(model):
             return name
         limits = {}
         if "enum" in shape:
-            limits["enum"] = shape["enum"]
+            limits["enum"] = sorted(shape["enum"])
         if kind in ("integer", "long"):
             limits |= {bound: shape[bound] for bound in ("min", "max") if bound in shape}
         if not limits:

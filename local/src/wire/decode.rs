@@ -169,7 +169,7 @@ fn scalar(scalar: &Scalar, text: &str, path: &str) -> Result<Value, ApiError> {
             if !text.chars().all(is_xml) {
                 return Err(invalid(text, path, "It contains a character that XML can't represent."));
             }
-            if !scalar.values.is_empty() && !scalar.values.contains(&text) {
+            if !scalar.allows(text) {
                 return Err(not_in_enum(scalar.name, text, path));
             }
             Ok(Value::String(text.to_owned()))

@@ -111,12 +111,10 @@ impl<'v> Encoder<'v> {
 
     fn scalar(&self, scalar: &Scalar, value: &'v Value) -> Result<Cow<'v, str>, ApiError> {
         match (scalar.kind, value) {
-            (Kind::String, Value::String(text)) => {
-                match scalar.values.is_empty() || scalar.values.contains(&text.as_str()) {
-                    true => Ok(text.into()),
-                    false => Err(self.bug(&format!("is {text:?}, which is no {}", scalar.name))),
-                }
-            }
+            (Kind::String, Value::String(text)) => match scalar.allows(text) {
+                true => Ok(text.into()),
+                false => Err(self.bug(&format!("is {text:?}, which is no {}", scalar.name))),
+            },
             (Kind::Integer, Value::Integer(number)) if i32::try_from(*number).is_err() => {
                 Err(self.bug(&format!("is {number}, which is no integer of 32 bits")))
             }

@@ -142,6 +142,7 @@ async fn call(
     request_id: &str,
 ) -> Answer {
     let (action, input) = decode_parameters(parameters)?;
+    tracing::debug!(request_id, action, region, "asked");
     let request = Request { action, region, request_id: request_id.to_owned(), input };
     // In a task of its own: what EC2 has begun it ends, also for a client that has hung up; and a panic stays there.
     let task = tokio::spawn(async move {

@@ -71,7 +71,7 @@ pub(super) struct Scalar {
     pub name: &'static str,
     /// Its type.
     pub kind: Kind,
-    /// The strings that it may be; any, where there are none.
+    /// The strings that it may be, sorted; any, where there are none.
     pub values: Vec<&'static str>,
     /// The smallest number that it may be.
     pub min: Option<i64>,
@@ -224,6 +224,11 @@ impl Scalar {
     fn any(name: &'static str, kind: Kind) -> Self {
         Self { name, kind, values: Vec::new(), min: None, max: None }
     }
+
+    /// Whether it may be this string.
+    pub(super) fn allows(&self, text: &str) -> bool {
+        self.values.is_empty() || self.values.binary_search(&text).is_ok()
+    }
 }
 
 /// The table as it is written, borrowed from the text.
@@ -307,6 +312,17 @@ mod tests {
             assert_eq!(model.operation(action).unwrap().name, action);
         }
         assert!(model.operation("runInstances").is_none());
+    }
+
+    #[test]
+    fn enums_are_sorted_to_be_searched() {
+        let mut enums = 0;
+        for shape in &model().unwrap().shapes {
+            let Shape::Scalar(scalar) = shape else { continue };
+            assert!(scalar.values.is_sorted(), "{}", scalar.name);
+            enums += usize::from(!scalar.values.is_empty());
+        }
+        assert!(enums > 100);
     }
 
     #[test]

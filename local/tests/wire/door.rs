@@ -216,6 +216,27 @@ fn strangers_are_no_activity() {
 }
 
 #[test]
+fn connections_that_never_sign_are_closed() {
+    let endpoint = Endpoint::start();
+    let silent = endpoint.connect();
+    let mut refused = endpoint.connect();
+    let wrong = Signed { secret: "guessed".to_owned(), ..Signed::ec2(QUESTION) };
+    refused.write_all(&wrong.bytes(endpoint.address, false)).unwrap();
+    let mut slow = endpoint.connect();
+    slow.write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nX-").unwrap();
+    let mut admitted = endpoint.connect();
+    admitted.write_all(&Signed::ec2(QUESTION).bytes(endpoint.address, false)).unwrap();
+    // Each of these ends only when the other side closes it.
+    assert_eq!(Answer::read(silent).status, 0);
+    assert_eq!(Answer::read(refused).status, 403);
+    assert_eq!(Answer::read(slow).status, 0);
+    // The one that was let in still serves.
+    assert_eq!(endpoint.activity.connections(), 1);
+    admitted.write_all(&Signed::ec2(QUESTION).bytes(endpoint.address, true)).unwrap();
+    assert_eq!(Answer::read(admitted).body.matches("</DescribeRegionsResponse>").count(), 2);
+}
+
+#[test]
 fn what_is_being_answered_at_the_end_is_answered() {
     let mut endpoint = Endpoint::start();
     let mut stream = endpoint.connect();

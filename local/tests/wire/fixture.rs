@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use std::{
     future::Future,
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     pin::Pin,
     sync::{
@@ -235,8 +235,10 @@ impl Answer {
     /// Reads until the other side closes; an answer of nothing has status 0.
     pub fn read(mut stream: TcpStream) -> Self {
         let mut bytes = Vec::new();
-        // A reset after the answer is fine: what was read counts.
-        let _ = stream.read_to_end(&mut bytes);
+        // A reset after the answer is fine, what was read counts; but a side that never closes is not.
+        if let Err(error) = stream.read_to_end(&mut bytes) {
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{}", String::from_utf8_lossy(&bytes));
+        }
         let text = String::from_utf8(bytes).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
