@@ -5,6 +5,7 @@ mod connection;
 mod driver;
 mod end;
 mod exec;
+mod files;
 mod host_key;
 mod key;
 mod link;
@@ -21,6 +22,7 @@ mod sink;
 mod tests;
 
 pub use command::{Command, Pty};
+pub use files::Transfer;
 pub use host_key::{HostKey, HostKeyPolicy, KnownHost};
 pub use key::PrivateKey;
 pub use login::Login;

@@ -3,5 +3,6 @@
 mod bench;
 mod cancel;
 mod exec;
+mod files;
 mod login;
 mod sshd;
