@@ -10,9 +10,9 @@ use ec2_local::{
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -241,8 +241,9 @@ fn ends_as_its_root_asks() {
 #[test]
 fn ends_a_process_that_ignores_the_button() {
     let disk = Disk::new();
-    let machine = Running::booted(&disk.path(), FIRST_BOOT);
+    let mut machine = Running::booted(&disk.path(), FIRST_BOOT);
     machine.run("(trap '' TERM HUP; echo stubborn >/dev/console; while :; do sleep 1; done) >/dev/null 2>&1 &");
+    machine.until_console("stubborn");
     let console = machine.end();
     assert!(console.contains("stubborn") && console.contains("init: killing"), "{console}");
     disk.remove();
@@ -316,6 +317,36 @@ fn sees_nothing_of_the_host() {
 }
 
 #[test]
+fn its_root_is_root_and_nobody_elses() {
+    let disk = Disk::new();
+    let machine = Running::booted(&disk.path(), FIRST_BOOT);
+    let alone = machine.run("awk '{ ids += $3 } END { print ids }' /proc/self/uid_map") == "1\nexit 0\n";
+    for place in ["/var/tmp", "/usr/local/bin"] {
+        let answer = machine.run(&format!(
+            "cp /usr/bin/id {place}/whoami; chmod 4755 {place}/whoami; setpriv --reuid 1000 --clear-groups {place}/whoami -u"
+        ));
+        // A program that is set-uid root is, whoever starts it; without other users there is nobody to start it.
+        assert_eq!(answer == "0\nexit 0\n", !alone, "{answer}");
+    }
+    let owner = machine.run("stat -c %U /usr/bin/env /etc/passwd /home/admin");
+    let root = rustix::process::geteuid().is_root();
+    let expected = match (root, alone) {
+        (true, _) => "root\nroot\nadmin\nexit 0\n",
+        (_, true) => "nobody\nroot\nroot\nexit 0\n",
+        _ => "nobody\nroot\nadmin\nexit 0\n",
+    };
+    assert_eq!(owner, expected);
+    if root {
+        let on_host = std::os::unix::fs::MetadataExt::uid(&fs::metadata(machine.file("etc/passwd")).unwrap());
+        assert!(on_host >= 0x7000_0000, "{on_host}");
+    }
+    let answer = machine.run("mount -t tmpfs none /mnt && touch /mnt/file; ip link set lo down 2>/dev/null; ls /mnt");
+    assert!(answer.contains("file"), "{answer}");
+    machine.end();
+    disk.remove();
+}
+
+#[test]
 fn packages_are_known() {
     let (query, package) = if Path::new("/var/lib/dpkg/status").exists() {
         ("dpkg-query -W -f '${Status}' dpkg", "installed")
@@ -352,41 +383,140 @@ fn what_fails_says_why() {
     assert_eq!(machine.next(), None);
 }
 
-#[test]
-fn dies_with_its_endpoint() {
-    let disk = Disk::new();
-    let mut endpoint = Command::new("/proc/self/exe")
-        .env(sandbox::ROLE_VARIABLE, "test-endpoint")
-        .env("DISK", disk.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(endpoint.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line, "started\n");
-    let machine = descendants(endpoint.id());
-    assert!(machine.len() >= 3, "keeper, init, program: {machine:?}");
-    endpoint.kill().unwrap();
-    endpoint.wait().unwrap();
-    let deadline = Instant::now() + PATIENCE;
-    while machine.iter().any(|pid| Path::new(&format!("/proc/{pid}")).exists()) {
-        assert!(Instant::now() < deadline, "{machine:?} outlived their endpoint");
-        thread::sleep(Duration::from_millis(1));
-    }
-    assert_eq!(mounts_of(&disk.path()), 0);
-    disk.remove();
+/// An endpoint of its own, with one machine.
+struct Endpoint {
+    process: Child,
+    machine: Vec<u32>,
 }
 
-/// An endpoint that is going to be killed.
+impl Endpoint {
+    fn start(disk: &Disk) -> Self {
+        let mut process = Command::new("/proc/self/exe")
+            .env(sandbox::ROLE_VARIABLE, "test-endpoint")
+            .env("DISK", disk.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "started\n");
+        let machine = descendants(process.id());
+        assert_eq!(machine.len(), 3, "keeper, init, agent: {machine:?}");
+        Self { process, machine }
+    }
+
+    /// Ends it by SIGKILL, and waits for its machine's end.
+    fn kill(mut self, disk: Disk) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while self.machine.iter().any(|pid| Path::new(&format!("/proc/{pid}")).exists()) {
+            assert!(Instant::now() < deadline, "{:?} outlived their endpoint", self.machine);
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(mounts_of(&disk.path()), 0);
+        disk.remove();
+    }
+}
+
+/// The role of [`Endpoint`].
 fn endpoint_main() -> ! {
     let disk = PathBuf::from(std::env::var_os("DISK").unwrap());
-    let _machine = Running::booted(&disk, FIRST_BOOT);
+    let (plug, _plugged) = std::sync::mpsc::channel();
+    let hypervisor = Sandbox::with_plug(move |nic, frames| Box::new(plug.send((nic, frames))));
+    let (sender, mut events) = unbounded_channel();
+    let _machine = hypervisor.start(specification(&disk, FIRST_BOOT), sender).unwrap();
+    assert!(matches!(events.blocking_recv(), Some((_, Event::Started))));
+    // The agent is up once it has made the host's key.
+    while !disk.join("files/root/etc/ssh/ssh_host_ed25519_key.pub").exists() {
+        thread::sleep(Duration::from_millis(1));
+    }
     println!("started");
     std::io::stdout().flush().unwrap();
     let mut line = String::new();
     let _ = std::io::stdin().read_line(&mut line);
     std::process::exit(1)
+}
+
+#[test]
+fn dies_with_its_endpoint() {
+    let disk = Disk::new();
+    Endpoint::start(&disk).kill(disk);
+}
+
+#[test]
+fn survives_neither_of_its_own() {
+    for which in 0..2 {
+        let disk = Disk::new();
+        let endpoint = Endpoint::start(&disk);
+        // Only the keeper, then only init; what is left must follow.
+        assert!(Command::new("kill").args(["-9", &endpoint.machine[which].to_string()]).status().unwrap().success());
+        let deadline = Instant::now() + PATIENCE;
+        while endpoint.machine.iter().any(|pid| Path::new(&format!("/proc/{pid}")).exists()) {
+            assert!(Instant::now() < deadline, "{:?}", endpoint.machine);
+            thread::sleep(Duration::from_millis(1));
+        }
+        endpoint.kill(disk);
+    }
+}
+
+#[test]
+fn is_small_when_idle() {
+    let disk = Disk::new();
+    let endpoint = Endpoint::start(&disk);
+    let proportional = |pid: &u32| {
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+        text.lines().find_map(|line| line.strip_prefix("Pss:")?.split_whitespace().next()?.parse::<u64>().ok())
+    };
+    // Init and agent hide themselves from all but the host's root.
+    let sizes: Option<Vec<u64>> = endpoint.machine.iter().map(proportional).collect();
+    match sizes {
+        Some(sizes) => assert!(sizes.iter().sum::<u64>() <= 12 << 10, "keeper, init, agent: {sizes:?} KiB"),
+        None => eprintln!("skipped: only root may know how large the machine is"),
+    }
+    endpoint.kill(disk);
+}
+
+/// Runs all the other tests as an ordinary user, in a mount namespace in which that user exists and may use TAP devices.
+fn as_user(delegated: bool) {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("skipped: only root can become somebody else; the other tests ran as this user");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let executable = directory.path().join("tests");
+    fs::copy(std::env::current_exe().unwrap(), &executable).unwrap();
+    let scratch = directory.path().join("tmp");
+    fs::create_dir(&scratch).unwrap();
+    std::os::unix::fs::chown(&scratch, Some(4242), Some(4242)).unwrap();
+    let passwd = fs::read_to_string("/etc/passwd").unwrap() + "tester:x:4242:4242::/nonexistent:/bin/sh\n";
+    let ids = if delegated { "tester:3000000:65536\n" } else { "" };
+    let script = format!(
+        "set -e; mount --make-rprivate /; mount --bind {} /etc/passwd; mount --bind {} /etc/subuid; mount --bind {} /etc/subgid
+         mount -t tmpfs none /dev/net; mknod -m 666 /dev/net/tun c 10 200
+         exec setpriv --reuid 4242 --regid 4242 --clear-groups env TMPDIR={} {} --skip ordinary_user",
+        file("passwd", &passwd), file("subuid", ids), file("subgid", ids), scratch.display(), executable.display(),
+    );
+    let output = Command::new("unshare").args(["--mount", "sh", "-c", &script]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0, "{said}");
+}
+
+#[test]
+fn works_for_an_ordinary_user_with_newuidmap() {
+    as_user(true);
+}
+
+#[test]
+fn works_for_an_ordinary_user_without_newuidmap() {
+    as_user(false);
 }
 
 fn descendants(of: u32) -> Vec<u32> {

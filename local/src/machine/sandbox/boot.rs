@@ -23,7 +23,6 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::process::CommandExt,
     },
-    path::Path,
     process::Command,
 };
 
@@ -49,7 +48,7 @@ const DROPPED: [CapabilitySet; 15] = [
 ];
 
 /// Boots and runs the machine to its end. `keeper` says when the ids are mapped, `endpoint` is told of the start.
-pub fn run(boot: &Boot, files: &Path, keeper: OwnedFd, endpoint: &OwnedFd) -> io::Result<End> {
+pub fn run(boot: &Boot, keeper: OwnedFd, endpoint: &OwnedFd) -> io::Result<End> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     // The keeper may have died before that, and then its end of the connection is closed.
     let Some((go, trees)) = protocol::receive::<Go>(&keeper)? else { return Ok(End::PowerOff) };
@@ -58,19 +57,11 @@ pub fn run(boot: &Boot, files: &Path, keeper: OwnedFd, endpoint: &OwnedFd) -> io
 
     // Until it becomes the machine's root below, this process still reaches files as the host's user who started it.
     let ends = interfaces::set_up(&boot.interfaces)?;
+    let trees =
+        if trees.is_empty() { go.trees.iter().map(|path| root::tree(path)).collect::<io::Result<_>>()? } else { trees };
     let mut trees = go.trees.into_iter().zip(trees);
-    let files = match trees.next() {
-        Some((_, tree)) => tree,
-        None => root::tree(files)?,
-    };
-    let mut layers: Vec<_> = trees.collect();
-    for path in root::layers() {
-        if !layers.iter().any(|(have, _)| *have == path) {
-            let tree = root::tree(&path)?;
-            layers.push((path, tree));
-        }
-    }
-    layers.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let Some((_, files)) = trees.next() else { return Err(io::Error::other("boot: the keeper named no disk")) };
+    let layers = trees.collect();
     become_root(go.users)?;
     rustix::system::sethostname(boot.hostname.as_bytes()).map_err(told("set the host name", &boot.hostname))?;
 

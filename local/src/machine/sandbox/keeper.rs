@@ -20,7 +20,7 @@ use rustix::{
     },
 };
 use std::{
-    fs, io,
+    fs, io, iter,
     os::fd::{AsFd, OwnedFd},
     os::unix::fs::{DirBuilderExt, chown},
     path::{Path, PathBuf},
@@ -70,7 +70,7 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
     let init = match kernel::clone_into_namespaces().map_err(why_no_namespaces)? {
         Side::Child => {
             drop(connection);
-            exit(init_main(boot, &files, theirs, endpoint))
+            exit(init_main(boot, theirs, endpoint))
         }
         Side::Parent(init) => init,
     };
@@ -119,8 +119,8 @@ fn meaning(status: WaitStatus) -> Report {
     }
 }
 
-fn init_main(boot: &Boot, files: &Path, keeper: OwnedFd, endpoint: &OwnedFd) -> i32 {
-    match boot::run(boot, files, keeper, endpoint) {
+fn init_main(boot: &Boot, keeper: OwnedFd, endpoint: &OwnedFd) -> i32 {
+    match boot::run(boot, keeper, endpoint) {
         Ok(End::PowerOff) => 0,
         Ok(End::Reboot) => REBOOT,
         Err(error) => {
@@ -150,29 +150,29 @@ fn release(init: Pid, files: &Path, identity: Identity, connection: &OwnedFd) ->
     if identity == Identity::Single {
         notes.push("root is the only user: install newuidmap (package uidmap) and give the user a range in /etc/subuid for more".into());
     }
-    let trees = if geteuid().is_root() { trees(init, files, &identity, &mut notes)? } else { Vec::new() };
-    let (paths, trees): (Vec<_>, Vec<_>) = trees.into_iter().unzip();
+    let paths: Vec<_> = iter::once(files.to_owned()).chain(root::layers()).collect();
+    let trees = if geteuid().is_root() { trees(init, &paths, &identity, &mut notes)? } else { Vec::new() };
     let beside: Vec<_> = trees.iter().map(AsFd::as_fd).collect();
     protocol::send(connection, &Go { users: identity.users(), trees: paths, notes }, &beside)
 }
 
 /// What only the host's root can hand to a machine: its disk, which lies behind directories of the host's root, and the
 /// system directories with their owners mapped.
-fn trees(init: Pid, files: &Path, identity: &Identity, notes: &mut Vec<String>) -> io::Result<Vec<(PathBuf, OwnedFd)>> {
-    let mut trees = vec![(files.to_owned(), root::tree(files)?)];
-    if !matches!(identity, Identity::Range(_)) {
-        return Ok(trees);
-    }
-    let path = format!("/proc/{}/ns/user", init.as_raw_pid());
-    let namespace =
-        rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(told("open", path))?;
-    for layer in root::layers() {
-        let tree = root::tree(&layer)?;
-        match kernel::map_owners(&tree, &namespace) {
-            Ok(()) => trees.push((layer, tree)),
-            Err(error) => notes
-                .push(format!("files below {} belong to nobody: failed to map their owners: {error}", layer.display())),
+fn trees(init: Pid, paths: &[PathBuf], identity: &Identity, notes: &mut Vec<String>) -> io::Result<Vec<OwnedFd>> {
+    let namespace = format!("/proc/{}/ns/user", init.as_raw_pid());
+    let namespace = rustix::fs::open(&namespace, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(told("open", namespace))?;
+    let mut trees = Vec::new();
+    for (index, path) in paths.iter().enumerate() {
+        let tree = root::tree(path)?;
+        // The disk, which comes first, belongs to the machine's users already.
+        if index > 0 && matches!(identity, Identity::Range(_)) {
+            if let Err(error) = kernel::map_owners(&tree, &namespace) {
+                let path = path.display();
+                notes.push(format!("files below {path} belong to nobody: failed to map their owners: {error}"));
+            }
         }
+        trees.push(tree);
     }
     Ok(trees)
 }

@@ -77,7 +77,8 @@ pub enum Report {
 pub struct Go {
     /// How the guest's users are mapped.
     pub users: Users,
-    /// The source of each descriptor beside this message: a detached mount on which host root's files are guest root's.
+    /// The directory with the machine's files, then the host's directories that it sees. If there are descriptors beside
+    /// this message, they are these directories as detached mounts.
     pub trees: Vec<PathBuf>,
     /// What couldn't be had, in words for the console.
     pub notes: Vec<String>,

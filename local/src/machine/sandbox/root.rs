@@ -18,7 +18,10 @@ use std::{
     ffi::CString,
     fmt::Display,
     fs, io,
-    os::{fd::OwnedFd, unix::fs::symlink},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{MetadataExt, symlink},
+    },
     path::{Path, PathBuf},
 };
 
@@ -26,6 +29,10 @@ use std::{
 const SYSTEM: [&str; 7] = ["bin", "lib", "lib32", "lib64", "libx32", "sbin", "usr"];
 /// Where package managers note what is installed.
 const PACKAGES: [&str; 3] = ["var/lib/dpkg", "var/lib/rpm", "var/lib/pacman"];
+/// Directories of `/etc` that are public and too large to be copied at each first boot.
+const PUBLIC: [&str; 5] = ["etc/alternatives", "etc/crypto-policies", "etc/fonts", "etc/pki/ca-trust", "etc/ssl/certs"];
+/// Who owns files of users that aren't mapped.
+const NOBODY: u32 = 65534;
 /// Harmless devices, open to all on any host.
 const DEVICES: [&str; 6] = ["full", "null", "random", "tty", "urandom", "zero"];
 /// What `/proc` shows of the host rather than of the machine; the same list as container engines have.
@@ -48,7 +55,24 @@ const READ_ONLY: [&str; 4] = ["bus", "fs", "irq", "sys"];
 /// The host's directories of which a machine sees a copy-on-write image, as far as this host has them.
 pub fn layers() -> Vec<PathBuf> {
     let is_directory = |path: &PathBuf| path.symlink_metadata().is_ok_and(|found| found.is_dir());
-    SYSTEM.iter().chain(&PACKAGES).map(|name| Path::new("/").join(name)).filter(is_directory).collect()
+    let system = SYSTEM.iter().chain(&PACKAGES).map(|name| Path::new("/").join(name)).filter(is_directory);
+    system.chain(PUBLIC.iter().map(|name| Path::new("/").join(name)).filter(|path| all_may_read(path))).collect()
+}
+
+/// Whether a directory holds nothing but what everybody on the host may read: the owner's privileges are the machine's.
+fn all_may_read(directory: &Path) -> bool {
+    let Ok(mut entries) = fs::read_dir(directory) else { return false };
+    entries.all(|entry| {
+        let Ok(entry) = entry else { return false };
+        // Asked first, since it needs no look at the file: most are links.
+        if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+            return true;
+        }
+        entry.metadata().is_ok_and(|found| match found.is_dir() {
+            true => found.mode() & 0o005 == 0o005 && all_may_read(&entry.path()),
+            false => found.mode() & 0o004 != 0,
+        })
+    })
 }
 
 /// Takes a detached copy of what is mounted at a path.
@@ -107,7 +131,12 @@ pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
         fs::create_dir(&source).map_err(told("make", &source))?;
         attach(tree, &source)?;
         let inside = path.strip_prefix("/").unwrap_or(path);
-        fs::create_dir_all(Path::new("root").join(inside)).map_err(told("make", inside.display()))?;
+        let target = Path::new("root").join(inside);
+        fs::create_dir_all(&target).map_err(told("make", inside.display()))?;
+        // Files that were copied at the first boot are the machine's own since.
+        if fs::read_dir(&target)?.next().is_some() {
+            continue;
+        }
         notes.extend(overlay(&source, inside)?);
     }
     let first_boot = system_files::generate(Path::new("root"), &parts.settings, parts.users)?;
@@ -171,17 +200,46 @@ fn overlay(source: &str, inside: &Path) -> io::Result<Option<String>> {
     let target = Path::new("root").join(inside);
     let name = inside.to_string_lossy().replace('/', "-");
     let (upper, work) = (format!("disk/layers/{name}/upper"), format!("disk/layers/{name}/work"));
+    // What the kernel keeps there is of no use to another mount, and would forbid a volatile one.
+    if Path::new(&work).exists() {
+        fs::remove_dir_all(&work).map_err(told("clear", &work))?;
+    }
     for directory in [&upper, &work] {
         fs::create_dir_all(directory).map_err(told("make", directory))?;
     }
+    if fs::metadata(source)?.uid() == NOBODY {
+        own_directories(Path::new(source), Path::new(&upper), 2)?;
+    }
     chmodat(CWD, upper.as_str(), Mode::from_raw_mode(0o755), AtFlags::empty())?;
-    let options = CString::new(format!("lowerdir={source},upperdir={upper},workdir={work},userxattr"))?;
+    // Volatile: ending a machine must not wait until all that the host has written lately is on its disk.
+    let options = CString::new(format!("lowerdir={source},upperdir={upper},workdir={work},userxattr,volatile"))?;
     let Err(error) = mount("overlay", &target, "overlay", MountFlags::empty(), options.as_c_str()) else {
         return Ok(None);
     };
     mount_bind_recursive(source, &target).map_err(told("mount", inside.display()))?;
     make_read_only(&target, MountFlags::empty())?;
     Ok(Some(format!("/{} is read-only: failed to mount an overlay over it: {error}", inside.display())))
+}
+
+/// Makes the first levels of a layer's directories the machine's root's, where the host's owners aren't mapped: so it can
+/// add, replace and remove what is in them, if not change the host's files in place.
+fn own_directories(lower: &Path, upper: &Path, levels: u32) -> io::Result<()> {
+    for entry in fs::read_dir(lower).map_err(told("list", lower.display()))? {
+        let entry = entry?;
+        let target = upper.join(entry.file_name());
+        // Whatever the machine has put in its place stays.
+        if !entry.file_type()?.is_dir() || target.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
+            continue;
+        }
+        if !target.exists() {
+            fs::create_dir(&target).map_err(told("make", target.display()))?;
+            fs::set_permissions(&target, entry.metadata()?.permissions())?;
+        }
+        if levels > 1 && entry.file_name() == "local" {
+            own_directories(&entry.path(), &target, levels - 1)?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes a bind mount read-only, and keeps the flags that a user namespace may not clear.

@@ -95,6 +95,10 @@ pub fn generate(root: &Path, settings: &Settings<'_>, users: Users) -> io::Resul
     directories(root)?;
     for name in FROM_HOST {
         let from = Path::new("/etc").join(name);
+        // It is there already if it is one of the host's directories with a layer of the machine's over it.
+        if fs::read_dir(root.join("etc").join(name)).is_ok_and(|mut entries| entries.next().is_some()) {
+            continue;
+        }
         copy(&from, &root.join("etc").join(name)).map_err(told("copy", from.display()))?;
     }
     accounts(root, settings, users)?;
