@@ -139,7 +139,7 @@ pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
         }
         notes.extend(overlay(&source, inside)?);
     }
-    let first_boot = system_files::generate(Path::new("root"), &parts.settings, parts.users)?;
+    let first_boot = system_files::generate(Path::new("root"), &parts.settings)?;
     mount_memory()?;
     mount_kernel_views(parts.boot_id, &mut notes)?;
     mount_devices(parts.users)?;

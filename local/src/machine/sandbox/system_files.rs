@@ -3,15 +3,12 @@
 //! Generated at the first boot only; from then on they are the machine's to change. What is taken from the host stands in
 //! a list; whatever isn't there, or isn't readable for all, stays outside.
 
-use super::{
-    protocol::{Interface, Users},
-    root::told,
-};
+use super::{protocol::Interface, root::told};
 use std::{
     fmt::Write as _,
     fs, io,
     net::Ipv4Addr,
-    os::unix::fs::{PermissionsExt, chown, symlink},
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -77,6 +74,10 @@ const FROM_HOST: &[&str] = &[
     "rpm",
     "services",
     "shells",
+    "skel/.bash_logout",
+    "skel/.bash_profile",
+    "skel/.bashrc",
+    "skel/.profile",
     "ssl/cert.pem",
     "ssl/certs",
     "ssl/openssl.cnf",
@@ -88,7 +89,7 @@ const FROM_HOST: &[&str] = &[
 ];
 
 /// Generates the files below a root directory unless they are there; says whether it did.
-pub fn generate(root: &Path, settings: &Settings<'_>, users: Users) -> io::Result<bool> {
+pub fn generate(root: &Path, settings: &Settings<'_>) -> io::Result<bool> {
     if root.join(MARK).exists() {
         return Ok(false);
     }
@@ -101,7 +102,7 @@ pub fn generate(root: &Path, settings: &Settings<'_>, users: Users) -> io::Resul
         }
         copy(&from, &root.join("etc").join(name)).map_err(told("copy", from.display()))?;
     }
-    accounts(root, settings, users)?;
+    accounts(root, settings)?;
     texts(root, settings)?;
     write(root, MARK, "", 0o600)?;
     Ok(true)
@@ -141,36 +142,21 @@ fn directories(root: &Path) -> io::Result<()> {
     link("../proc/self/mounts", &root.join("etc/mtab"))
 }
 
-fn accounts(root: &Path, settings: &Settings<'_>, users: Users) -> io::Result<()> {
-    let login = settings.login_user;
+/// Root and the host's services; the agent adds the user that logs in, as cloud-init would.
+fn accounts(root: &Path, settings: &Settings<'_>) -> io::Result<()> {
     let shell = if Path::new("/bin/bash").exists() { "/bin/bash" } else { "/bin/sh" };
     let today = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 86_400);
-    // Where root is alone, the user that logs in is root under another name.
-    let (id, has_login) = (if users == Users::Many { PEOPLE } else { 0 }, login != "root");
-
     let mut passwd = format!("root:x:0:0:root:/root:{shell}\n");
     let mut shadow = format!("root:*:{today}:0:99999:7:::\n");
-    for fields in services("/etc/passwd", 7, &["root", login]) {
+    for fields in services("/etc/passwd", 7, &["root", settings.login_user]) {
         let _ = writeln!(passwd, "{}", fields.join(":"));
         let _ = writeln!(shadow, "{}:*:{today}:0:99999:7:::", fields[0]);
     }
     let mut group = String::from("root:x:0:\n");
     let mut gshadow = String::from("root:*::\n");
-    for fields in services("/etc/group", 4, &["root", login]) {
-        let administers = matches!(fields[0].as_str(), "adm" | "sudo" | "wheel");
-        let member = if administers && has_login { login } else { "" };
-        let _ = writeln!(group, "{}:x:{}:{member}", fields[0], fields[2]);
-        let _ = writeln!(gshadow, "{}:*::{member}", fields[0]);
-    }
-    if has_login {
-        let _ = writeln!(passwd, "{login}:x:{id}:{id}:{login}:/home/{login}:{shell}");
-        let _ = writeln!(shadow, "{login}:!:{today}:0:99999:7:::");
-        let _ = writeln!(group, "{login}:x:{id}:");
-        let _ = writeln!(gshadow, "{login}:!::");
-        let home = root.join("home").join(login);
-        fs::create_dir_all(&home).map_err(told("make", home.display()))?;
-        fs::set_permissions(&home, fs::Permissions::from_mode(0o750))?;
-        chown(&home, Some(id), Some(id)).map_err(told("give away", home.display()))?;
+    for fields in services("/etc/group", 4, &["root", settings.login_user]) {
+        let _ = writeln!(group, "{}:x:{}:", fields[0], fields[2]);
+        let _ = writeln!(gshadow, "{}:*::", fields[0]);
     }
     write(root, "etc/passwd", &passwd, 0o644)?;
     write(root, "etc/shadow", &shadow, 0o600)?;

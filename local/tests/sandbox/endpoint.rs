@@ -1,0 +1,125 @@
+//! A machine with its agent on a switch, in an endpoint of its own that can be killed.
+
+use crate::fixture::{Disk, FIRST_BOOT, PATIENCE, mounts_of, specification};
+use ec2_local::machine::{
+    Event, Hypervisor,
+    sandbox::{self, Sandbox},
+};
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+use tokio::sync::mpsc::unbounded_channel;
+
+/// An endpoint of its own, with one machine.
+struct Endpoint {
+    process: Child,
+    machine: Vec<u32>,
+}
+
+impl Endpoint {
+    fn start(disk: &Disk) -> Self {
+        let mut process = Command::new("/proc/self/exe")
+            .env(sandbox::ROLE_VARIABLE, "test-endpoint")
+            .env("DISK", disk.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "started\n");
+        let machine = descendants(process.id());
+        assert_eq!(machine.len(), 3, "keeper, init, agent: {machine:?}");
+        Self { process, machine }
+    }
+
+    /// Ends it by SIGKILL, and waits for its machine's end.
+    fn kill(mut self, disk: Disk) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while self.machine.iter().any(|pid| Path::new(&format!("/proc/{pid}")).exists()) {
+            assert!(Instant::now() < deadline, "{:?} outlived their endpoint", self.machine);
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(mounts_of(&disk.path()), 0);
+        disk.remove();
+    }
+}
+
+/// The role of [`Endpoint`].
+pub fn endpoint_main() -> ! {
+    let disk = PathBuf::from(std::env::var_os("DISK").unwrap());
+    let (plug, _plugged) = std::sync::mpsc::channel();
+    let hypervisor = Sandbox::with_plug(move |nic, frames| Box::new(plug.send((nic, frames))));
+    let (sender, mut events) = unbounded_channel();
+    let _machine = hypervisor.start(specification(&disk, FIRST_BOOT), sender).unwrap();
+    assert!(matches!(events.blocking_recv(), Some((_, Event::Started))));
+    // The agent is up once it has made the host's key.
+    while !disk.join("files/root/etc/ssh/ssh_host_ed25519_key.pub").exists() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    println!("started");
+    std::io::stdout().flush().unwrap();
+    let mut line = String::new();
+    let _ = std::io::stdin().read_line(&mut line);
+    std::process::exit(1)
+}
+
+fn descendants(of: u32) -> Vec<u32> {
+    let parent = |pid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse::<u32>().ok()
+    };
+    let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    let mut found = Vec::new();
+    for pid in pids.filter(|pid| parent(*pid) == Some(of)) {
+        found.push(pid);
+        found.extend(descendants(pid));
+    }
+    found
+}
+
+#[test]
+fn dies_with_its_endpoint() {
+    let disk = Disk::new();
+    Endpoint::start(&disk).kill(disk);
+}
+
+#[test]
+fn survives_neither_of_its_own() {
+    for which in 0..2 {
+        let disk = Disk::new();
+        let endpoint = Endpoint::start(&disk);
+        // Only the keeper, then only init; what is left must follow.
+        assert!(Command::new("kill").args(["-9", &endpoint.machine[which].to_string()]).status().unwrap().success());
+        let deadline = Instant::now() + PATIENCE;
+        while endpoint.machine.iter().any(|pid| Path::new(&format!("/proc/{pid}")).exists()) {
+            assert!(Instant::now() < deadline, "{:?}", endpoint.machine);
+            thread::sleep(Duration::from_millis(1));
+        }
+        endpoint.kill(disk);
+    }
+}
+
+#[test]
+fn is_small_when_idle() {
+    let disk = Disk::new();
+    let endpoint = Endpoint::start(&disk);
+    let proportional = |pid: &u32| {
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+        text.lines().find_map(|line| line.strip_prefix("Pss:")?.split_whitespace().next()?.parse::<u64>().ok())
+    };
+    // Init and agent hide themselves from all but the host's root.
+    let sizes: Option<Vec<u64>> = endpoint.machine.iter().map(proportional).collect();
+    match sizes {
+        Some(sizes) => assert!(sizes.iter().sum::<u64>() <= 12 << 10, "keeper, init, agent: {sizes:?} KiB"),
+        None => eprintln!("skipped: only root may know how large the machine is"),
+    }
+    endpoint.kill(disk);
+}

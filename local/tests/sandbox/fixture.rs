@@ -1,0 +1,166 @@
+//! Machines under test, and what is asked of them.
+
+use ec2_local::{
+    machine::{
+        Event, Hypervisor, Machine, Specification,
+        sandbox::{Sandbox, remove_disk},
+    },
+    network::Nic,
+};
+use std::{
+    fs,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+use tokio::sync::mpsc::{UnboundedReceiver, error::TryRecvError, unbounded_channel};
+
+/// Long enough for anything that is going to happen.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Runs what is left in a file, and leaves what it wrote in another.
+pub const JOBS: &str = "cd /var/tmp; chmod 1777 .; echo ready; while :; do if [ -e job ]; then mv job running; \
+                    sh ./running >part 2>&1; echo \"exit $?\" >>part; mv part answer; fi; sleep 0.01; done";
+
+pub struct Running {
+    pub machine: Box<dyn Machine>,
+    pub events: UnboundedReceiver<(String, Event)>,
+    pub console: String,
+    pub disk: PathBuf,
+    pub plugged: std::sync::mpsc::Receiver<(Nic, OwnedFd)>,
+}
+
+pub fn specification(disk: &Path, boot_id: &str) -> Specification {
+    Specification {
+        instance: "i-0123456789abcdef0".into(),
+        disk: disk.into(),
+        hostname: "ip-172-31-0-5.ec2.internal".into(),
+        login_user: "admin".into(),
+        nics: vec![Nic {
+            id: "eni-1".into(),
+            vpc: "vpc-1".into(),
+            mac: [0x02, 0, 0, 0, 0, 5],
+            addresses: vec![[172, 31, 0, 5].into(), [172, 31, 0, 6].into()],
+            subnet: ([172, 31, 0, 0].into(), 20),
+        }],
+        boot_id: boot_id.into(),
+    }
+}
+
+pub const FIRST_BOOT: &str = "11111111-1111-4111-8111-111111111111";
+pub const SECOND_BOOT: &str = "22222222-2222-4222-8222-222222222222";
+
+impl Running {
+    pub fn start(specification: Specification) -> Self {
+        let (plug, plugged) = std::sync::mpsc::channel();
+        let hypervisor =
+            Sandbox::with_plug(move |nic, frames| Box::new(plug.send((nic, frames)))).program(["/bin/sh", "-c", JOBS]);
+        let (sender, events) = unbounded_channel();
+        let disk = specification.disk.clone();
+        let machine = hypervisor.start(specification, sender).unwrap();
+        Self { machine, events, console: String::new(), disk, plugged }
+    }
+
+    pub fn booted(disk: &Path, boot_id: &str) -> Self {
+        let mut running = Self::start(specification(disk, boot_id));
+        assert_eq!(running.next(), Some(Event::Started), "{}", running.console);
+        running.until_console("ready");
+        running
+    }
+
+    pub fn until_console(&mut self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.console.contains(text) {
+            self.collect_console();
+            assert!(Instant::now() < deadline, "no {text:?} on the console: {:?}", self.console);
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    pub fn collect_console(&mut self) {
+        while let Ok((_, event)) = self.events.try_recv() {
+            match event {
+                Event::Console(bytes) => self.console.push_str(&String::from_utf8_lossy(&bytes)),
+                other => panic!("{other:?}, {}", self.console),
+            }
+        }
+    }
+
+    /// The next event that is no console output.
+    pub fn next(&mut self) -> Option<Event> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            match self.events.try_recv() {
+                Ok((_, Event::Console(bytes))) => self.console.push_str(&String::from_utf8_lossy(&bytes)),
+                Ok((_, event)) => return Some(event),
+                Err(TryRecvError::Empty) => thread::sleep(Duration::from_millis(2)),
+                Err(TryRecvError::Disconnected) => return None,
+            }
+        }
+        panic!("nothing happened; the console: {}", self.console)
+    }
+
+    /// Runs a shell script as the machine's root; its output, and `exit N` at the end.
+    pub fn run(&self, script: &str) -> String {
+        self.send_job(script);
+        let answer = self.file("var/tmp/answer");
+        let deadline = Instant::now() + PATIENCE;
+        while !answer.exists() {
+            assert!(Instant::now() < deadline, "{script:?} was not answered");
+            thread::sleep(Duration::from_millis(2));
+        }
+        let text = fs::read_to_string(&answer).unwrap();
+        fs::rename(&answer, self.file("var/tmp/answered")).or_else(|_| fs::remove_file(&answer)).unwrap();
+        text
+    }
+
+    pub fn send_job(&self, script: &str) {
+        let part = self.file("var/tmp/job.part");
+        fs::write(&part, script).unwrap();
+        fs::rename(part, self.file("var/tmp/job")).unwrap();
+    }
+
+    /// Where a file of the machine's lies on the host.
+    pub fn file(&self, path: &str) -> PathBuf {
+        self.disk.join("files/root").join(path)
+    }
+
+    pub fn end(mut self) -> String {
+        self.machine.power_off();
+        assert_eq!(self.next(), Some(Event::PoweredOff), "{}", self.console);
+        assert_eq!(self.next(), None);
+        self.console
+    }
+}
+
+pub struct Disk(tempfile::TempDir);
+
+impl Disk {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self) -> PathBuf {
+        let path = self.0.path().join("disk, with:odd\\name");
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    /// Where it lies.
+    pub fn directory(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub fn remove(self) {
+        remove_disk(&self.path()).unwrap();
+        assert!(!self.0.path().join("disk, with:odd\\name").exists());
+        assert_eq!(fs::read_dir(self.0.path()).unwrap().count(), 0);
+    }
+}
+
+/// In how many processes' mount tables a directory occurs.
+pub fn mounts_of(disk: &Path) -> usize {
+    let name = disk.parent().unwrap().to_str().unwrap();
+    let tables = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path().join("mountinfo"));
+    tables.filter(|table| fs::read_to_string(table).is_ok_and(|table| table.contains(name))).count()
+}

@@ -1,0 +1,23 @@
+//! Machines of namespaces, booted for real, as whoever runs the tests; as root also as ordinary users of several kinds.
+
+mod containment;
+mod endpoint;
+mod fixture;
+mod life;
+mod login;
+mod users;
+
+use ec2_local::machine::sandbox;
+
+/// Plays the roles of this executable before the test harness starts.
+extern "C" fn play_role() {
+    match std::env::var(sandbox::ROLE_VARIABLE).as_deref() {
+        Ok(sandbox::ROLE) => sandbox::role_main(),
+        Ok("test-endpoint") => endpoint::endpoint_main(),
+        _ => {}
+    }
+}
+
+#[used]
+#[unsafe(link_section = ".init_array")]
+static PLAY_ROLE: extern "C" fn() = play_role;

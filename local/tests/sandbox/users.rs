@@ -1,0 +1,48 @@
+//! All the other tests again, as ordinary users of the host.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, chown},
+    process::Command,
+};
+
+/// Runs all the other tests as an ordinary user, in a mount namespace in which that user exists and may use TAP devices.
+fn as_user(delegated: bool) {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("skipped: only root can become somebody else; the other tests ran as this user");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let executable = directory.path().join("tests");
+    fs::copy(std::env::current_exe().unwrap(), &executable).unwrap();
+    let scratch = directory.path().join("tmp");
+    fs::create_dir(&scratch).unwrap();
+    chown(&scratch, Some(4242), Some(4242)).unwrap();
+    let passwd = fs::read_to_string("/etc/passwd").unwrap() + "tester:x:4242:4242::/nonexistent:/bin/sh\n";
+    let ids = if delegated { "tester:3000000:65536\n" } else { "" };
+    let script = format!(
+        "set -e; mount --make-rprivate /; mount --bind {} /etc/passwd; mount --bind {} /etc/subuid; mount --bind {} /etc/subgid
+         mount -t tmpfs none /dev/net; mknod -m 666 /dev/net/tun c 10 200
+         exec setpriv --reuid 4242 --regid 4242 --clear-groups env TMPDIR={} {} --skip ordinary_user",
+        file("passwd", &passwd), file("subuid", ids), file("subgid", ids), scratch.display(), executable.display(),
+    );
+    let output = Command::new("unshare").args(["--mount", "sh", "-c", &script]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0, "{said}");
+}
+
+#[test]
+fn works_for_an_ordinary_user_with_newuidmap() {
+    as_user(true);
+}
+
+#[test]
+fn works_for_an_ordinary_user_without_newuidmap() {
+    as_user(false);
+}
