@@ -2,7 +2,7 @@
 //!
 //! How a machine is ended from within, by root: SIGTERM to process 1 powers it off, SIGINT reboots it (what Ctrl-Alt-Del
 //! is to other inits). Either way all processes get SIGTERM (and SIGHUP, which is what an idle shell heeds), a [`GRACE`],
-//! then SIGKILL. The system call reboot(2) works as well, and ends everything at once, as it does on any machine.
+//! then SIGKILL, and the agent goes last. The system call reboot(2) works as well, and ends everything at once, as it does on any machine.
 //!
 //! What this isn't: a service manager. It looks after one process, the agent, which it starts again if it dies.
 
@@ -20,6 +20,10 @@ use std::{
 
 /// How long processes have between SIGTERM and SIGKILL when the machine is ended.
 pub const GRACE: Duration = Duration::from_secs(5);
+/// How long the agent has after all others to pass on how they ended.
+const LAST_WORDS: Duration = Duration::from_millis(20);
+/// How often it is looked whether they have.
+const LOOK: Duration = Duration::from_millis(5);
 /// How long the agent stays away after it died.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -43,8 +47,8 @@ pub fn run(console: &OwnedFd, first_boot: bool, agent: impl Fn(bool) -> io::Resu
     loop {
         let pause = child.is_none().then(|| again.saturating_duration_since(Instant::now()));
         match signals.wait(pause) {
-            Some(libc::SIGTERM | libc::SIGPWR) => return end(&signals, console, End::PowerOff),
-            Some(libc::SIGINT) => return end(&signals, console, End::Reboot),
+            Some(libc::SIGTERM | libc::SIGPWR) => return end(&signals, console, child, End::PowerOff),
+            Some(libc::SIGINT) => return end(&signals, console, child, End::Reboot),
             _ => {}
         }
         while let Some((pid, status)) = reap() {
@@ -93,28 +97,41 @@ fn start(signals: &Signals, console: &OwnedFd, agent: impl FnOnce() -> io::Resul
     }
 }
 
-fn end(signals: &Signals, console: &OwnedFd, end: End) -> io::Result<End> {
+/// Ends all processes, the agent last: who asked for the end over SSH is told how the request went.
+fn end(signals: &Signals, console: &OwnedFd, agent: Option<Pid>, end: End) -> io::Result<End> {
     say(console, if end == End::Reboot { "init: rebooting" } else { "init: powering off" });
-    signal_all(Signal::TERM);
-    signal_all(Signal::HUP);
-    signal_all(Signal::CONT);
     let deadline = Instant::now() + GRACE;
-    while any_left() {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            say(console, "init: killing what has not ended by itself");
-            signal_all(Signal::KILL);
-            break;
+    let asked = others(agent);
+    for signal in [Signal::TERM, Signal::HUP, Signal::CONT] {
+        for process in &asked {
+            // It may have ended meanwhile.
+            let _ = kill_process(*process, signal);
         }
-        signals.wait(Some(left));
     }
+    while any_left() && !others(agent).is_empty() && Instant::now() < deadline {
+        signals.wait(Some(LOOK));
+    }
+    let stubborn = others(agent);
+    if !stubborn.is_empty() {
+        say(console, "init: killing what has not ended by itself");
+        for process in stubborn {
+            let _ = kill_process(process, Signal::KILL);
+        }
+    }
+    let pause = Instant::now() + LAST_WORDS;
+    while any_left() && Instant::now() < pause {
+        signals.wait(Some(LOOK));
+    }
+    // Whatever is left dies with process 1.
     Ok(end)
 }
 
-/// Sends a signal to every process but this one.
-fn signal_all(signal: Signal) {
-    // SAFETY: kill(2) takes no pointers; as process 1 of a pid namespace, -1 means that namespace without ourselves.
-    unsafe { libc::kill(-1, signal.as_raw()) };
+/// All processes but this one and the agent.
+fn others(agent: Option<Pid>) -> Vec<Pid> {
+    // A machine whose root has taken /proc away gets no grace.
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    numbers.filter_map(Pid::from_raw).filter(|pid| *pid != Pid::INIT && Some(*pid) != agent).collect()
 }
 
 /// Collects what has ended, and says whether a process is left: all of them are, or become, this one's children.
