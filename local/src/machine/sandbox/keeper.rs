@@ -166,11 +166,12 @@ fn trees(init: Pid, paths: &[PathBuf], identity: &Identity, notes: &mut Vec<Stri
     for (index, path) in paths.iter().enumerate() {
         let tree = root::tree(path)?;
         // The disk, which comes first, belongs to the machine's users already.
-        if index > 0 && matches!(identity, Identity::Range(_)) {
-            if let Err(error) = kernel::map_owners(&tree, &namespace) {
-                let path = path.display();
-                notes.push(format!("files below {path} belong to nobody: failed to map their owners: {error}"));
-            }
+        if index > 0
+            && matches!(identity, Identity::Range(_))
+            && let Err(error) = kernel::map_owners(&tree, &namespace)
+        {
+            let path = path.display();
+            notes.push(format!("files below {path} belong to nobody: failed to map their owners: {error}"));
         }
         trees.push(tree);
     }
