@@ -53,7 +53,7 @@ impl Shared {
 /// The connection's end for the pool; dropping it closes the connection once its jobs are done.
 #[derive(Clone)]
 pub(super) struct Connection {
-    jobs: mpsc::UnboundedSender<Job>,
+    jobs: mpsc::UnboundedSender<Box<Job>>,
     broken: Arc<AtomicBool>,
 }
 
@@ -78,7 +78,7 @@ impl Connection {
     }
 
     /// Hands it a job; the job comes back if the connection is over.
-    pub(super) fn run(&self, job: Job) -> Result<(), Job> {
+    pub(super) fn run(&self, job: Box<Job>) -> Result<(), Box<Job>> {
         self.jobs.send(job).map_err(|unsent| unsent.0)
     }
 }
@@ -196,7 +196,7 @@ async fn refused(link: &Link, target: &Target, error: &ssh2::Error) -> Error {
 }
 
 /// Drives the link for its jobs until nobody needs it, or it is broken.
-async fn serve(shared: Rc<Shared>, mut jobs: mpsc::UnboundedReceiver<Job>, ended: Ended) {
+async fn serve(shared: Rc<Shared>, mut jobs: mpsc::UnboundedReceiver<Box<Job>>, ended: Ended) {
     let mut running: Vec<LocalBoxFuture<'static, ()>> = Vec::new();
     let mut keepalive = interval_at((Instant::now() + KEEPALIVE).into(), KEEPALIVE);
     keepalive.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -214,7 +214,7 @@ async fn serve(shared: Rc<Shared>, mut jobs: mpsc::UnboundedReceiver<Job>, ended
             match jobs.poll_recv(context) {
                 Poll::Ready(Some(job)) => {
                     shared.awaited.set(shared.awaited.get() + 1);
-                    running.push(exec::run(Rc::clone(&shared), job).boxed_local());
+                    running.push(exec::run(Rc::clone(&shared), *job).boxed_local());
                 }
                 Poll::Ready(None) => break unneeded = true,
                 Poll::Pending => break,

@@ -181,7 +181,7 @@ impl Pool {
             };
             let number = lease.number;
             let (refuse, refused) = oneshot::channel();
-            if let Err(job) = connection.run(Job { execution, lease, refuse }) {
+            if let Err(job) = connection.run(Box::new(Job { execution, lease, refuse })) {
                 // It broke since we looked; nothing was sent.
                 execution = job.execution;
                 continue;

@@ -6,10 +6,7 @@ use super::{
     queue::{Reader, queue},
     tree,
 };
-use crate::{
-    error::{Error, ErrorKind},
-    ssh::session::Session,
-};
+use crate::{error::Error, ssh::session::Session};
 use std::{
     fs::{self, File},
     io,
@@ -46,7 +43,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Transfer`] if a side can't read or write, and those of [`exec`](Self::exec).
+    /// [`ErrorKind::Transfer`](crate::ErrorKind::Transfer) if a side can't read or write, and those of [`exec`](Self::exec).
     pub async fn pull(&self, remote: &str, local: impl AsRef<Path>, how: Transfer) -> Result<(), Error> {
         let local = local.as_ref().to_owned();
         let copying = Copying::pull(self, remote, &local);

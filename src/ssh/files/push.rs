@@ -6,7 +6,7 @@ use super::{
     tree,
 };
 use crate::{
-    error::{Error, ErrorKind},
+    error::Error,
     ssh::{command::Command, marker::nonce, session::Session},
 };
 use std::{
@@ -67,7 +67,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Transfer`] if a side can't read or write, and those of [`exec`](Self::exec).
+    /// [`ErrorKind::Transfer`](crate::ErrorKind::Transfer) if a side can't read or write, and those of [`exec`](Self::exec).
     pub async fn push(&self, local: impl AsRef<Path>, remote: &str, how: Transfer) -> Result<(), Error> {
         let local = local.as_ref().to_owned();
         let copying = Copying::push(self, &local, remote);
