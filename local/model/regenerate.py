@@ -66,6 +66,12 @@ OPERATIONS = """
     DescribeRegions DescribeAvailabilityZones DescribeAccountAttributes
 """.split()
 
+# What EC2 answers, though its own model doesn't have it.
+ALSO = {
+    # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InternetGatewayAttachment.html
+    "AttachmentStatus": ["available"],
+}
+
 
 def compact(model):
     """The table: the operations, and every shape that they reach."""
@@ -89,7 +95,7 @@ def compact(model):
             return name
         limits = {}
         if "enum" in shape:
-            limits["enum"] = sorted(shape["enum"])
+            limits["enum"] = sorted(shape["enum"] + ALSO.get(name, []))
         if kind in ("integer", "long"):
             limits |= {bound: shape[bound] for bound in ("min", "max") if bound in shape}
         if not limits:

@@ -50,6 +50,14 @@ fn true_is_returned_where_there_is_nothing_else_to_say() {
 }
 
 #[test]
+fn what_ec2_answers_beyond_its_model_is_no_bug() {
+    let attachment = Structure::new().with("VpcId", "vpc-1").with("State", "available");
+    let gateway = Structure::new().with("Attachments", vec![attachment]);
+    let output = Structure::new().with("InternetGateways", vec![gateway]);
+    assert!(encode("DescribeInternetGateways", &output, "id").unwrap().contains("<state>available</state>"));
+}
+
+#[test]
 fn bugs_of_the_account_are_named() {
     let instance = Structure::new().with("Size", 1);
     let reservation = Structure::new().with("Instances", vec![Structure::new(), instance]);
