@@ -11,30 +11,41 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// The longest tag value is 256 characters; names of keys and groups, which bear the id too, may have 255.
 const ID_MAX: usize = 128;
+
+static CURRENT: OnceCell<Run> = OnceCell::new();
 
 /// The run that this process belongs to.
 #[derive(Debug)]
 pub(crate) struct Run {
     id: String,
     directory: PathBuf,
-    // Held, shared, as long as this process lives.
-    _member: File,
+    // Held, shared, as long as this process lives; an observer is no member.
+    _member: Option<File>,
 }
 
 impl Run {
     /// The run of this process; its directory is made on first use.
     pub(crate) fn current() -> Result<&'static Self, Error> {
-        static CURRENT: OnceCell<Run> = OnceCell::new();
         CURRENT.get_or_try_init(|| {
             let id = match given_id()? {
                 Some(id) => id,
                 None => random_id()?,
             };
             Self::join(&runs_directory()?, id)
+        })
+    }
+
+    /// The run that `EC2_HARNESS_RUN_ID` names, without becoming one of its members: for its watchdog.
+    pub(crate) fn observe() -> Result<&'static Self, Error> {
+        CURRENT.get_or_try_init(|| {
+            let id =
+                given_id()?.ok_or_else(|| Error::new(ErrorKind::Internal, "observe a run").because("none is named"))?;
+            Ok(Self { directory: runs_directory()?.join(&id), id, _member: None })
         })
     }
 
@@ -55,7 +66,7 @@ impl Run {
             };
             member.lock_shared().map_err(failed)?;
             if directory.join("members").exists() {
-                return Ok(Self { id, directory, _member: member });
+                return Ok(Self { id, directory, _member: Some(member) });
             }
         }
     }
@@ -76,6 +87,14 @@ impl Run {
         open(&path)
             .and_then(|file| file.lock().map(|()| file))
             .map_err(|e| Error::new(ErrorKind::Internal, format!("lock {}", path.display())).caused_by(e))
+    }
+
+    /// The same, if nobody has it locked.
+    pub(crate) fn try_lock(&self, name: &str) -> Result<Option<File>, Error> {
+        let path = self.directory.join(name);
+        let file = open(&path)
+            .map_err(|e| Error::new(ErrorKind::Internal, format!("open {}", path.display())).caused_by(e))?;
+        Ok(file.try_lock().is_ok().then_some(file))
     }
 }
 
@@ -113,6 +132,23 @@ pub(crate) fn remove(directory: &Path, over: File) -> io::Result<()> {
     fs::remove_file(directory.join("members"))?;
     fs::remove_dir_all(directory)?;
     drop(over);
+    Ok(())
+}
+
+/// Removes the directories of runs that are over and were begun this long ago: nothing of theirs can still be wanted.
+pub(crate) fn remove_stale(age: Duration) -> Result<(), Error> {
+    for entry in fs::read_dir(runs_directory()?).into_iter().flatten().filter_map(Result::ok) {
+        let is_old = entry
+            .metadata()
+            .and_then(|metadata| metadata.modified())
+            .is_ok_and(|at| at.elapsed().is_ok_and(|since| since > age));
+        if let Some(over) = is_old.then(|| try_over(&entry.path())).flatten() {
+            let removed = remove(&entry.path(), over);
+            removed.map_err(|e| {
+                Error::new(ErrorKind::Internal, format!("remove {}", entry.path().display())).caused_by(e)
+            })?;
+        }
+    }
     Ok(())
 }
 

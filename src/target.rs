@@ -15,6 +15,28 @@ pub enum Target {
     Endpoint(String),
 }
 
+impl Target {
+    /// The target as the configuration writes it.
+    pub(crate) fn word(&self) -> &str {
+        match self {
+            Self::Local => "local",
+            Self::Aws => "aws",
+            Self::Endpoint(url) => url,
+        }
+    }
+
+    /// Whether there is anything to connect to without starting it: `false` for the local EC2 while none is running.
+    pub fn is_there(&self) -> bool {
+        match self {
+            #[cfg(feature = "local")]
+            Self::Local => ec2_local::endpoint::connect().is_ok(),
+            #[cfg(not(feature = "local"))]
+            Self::Local => false,
+            Self::Aws | Self::Endpoint(_) => true,
+        }
+    }
+}
+
 impl FromStr for Target {
     type Err = String;
 

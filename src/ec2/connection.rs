@@ -65,6 +65,7 @@ impl Connection {
         target: Target,
         account: Option<String>,
     ) -> Result<Self, Error> {
+        crate::roles::keep_hook();
         let run = Run::current()?;
         Ok(Self {
             poller: Poller::new(client.clone(), run.id().to_owned()),
@@ -97,7 +98,6 @@ async fn open_local(_: &Config) -> Result<Connection, Error> {
 async fn open_local(config: &Config) -> Result<Connection, Error> {
     use ec2_local::endpoint::{Settings, ensure};
 
-    crate::roles::keep_hook();
     let mut settings = Settings::default();
     settings.linger = config.local_linger;
     // Starting a process and waiting for it blocks, which the engine must not.

@@ -13,7 +13,7 @@ use crate::{
     progress::Line,
     run,
     task::operation,
-    teardown::{live, signals},
+    teardown::{live, signals, watchdog},
 };
 use aws_sdk_ec2::{
     operation::run_instances::builders::RunInstancesFluentBuilder,
@@ -196,6 +196,7 @@ impl Launch {
         signals::install()?;
         let connection = self.ec2.connection.clone();
         let config = self.ec2.config.clone();
+        watchdog::ensure(connection.run, &config, &connection.region, &per_run::place(&connection))?;
         let instance_type = self.instance_type.clone().unwrap_or_else(|| config.instance_type.clone());
         let deadline = Instant::now() + self.ready_within.unwrap_or(config.ready_timeout);
         let line = Line::begin(config.progress, &self.machine_name(), "preparing");

@@ -443,7 +443,16 @@ impl Machine {
         let call = self.client().create_tags().resources(self.id());
         let call = call.tags(tag(tags::EXPIRES_AT, &until)).tags(tag(tags::KEPT, "yes"));
         call.send().await.map_err(|e| api_error::failed("CreateTags", tried, e))?;
-        Ok(format!("{self} is kept until {until}; end it with `ec2-harness sweep --instance {}`", self.id()))
+        let key = self.0.ec2.connection.run.directory().join("private-key");
+        let (id, user) = (self.id(), self.user().unwrap_or_else(|| "USER".into()));
+        let (tunnel, host) = match (self.0.ec2.target(), self.public_ip().or(self.private_ip())) {
+            (crate::target::Target::Local, _) | (_, None) => (" -o ProxyCommand='ec2-local connect %h'", id.to_owned()),
+            (_, Some(address)) => ("", address.to_string()),
+        };
+        Ok(format!(
+            "{self} is kept until {until}\n  log in: ssh -i {}{tunnel} {user}@{host}\n  end it: ec2-harness sweep --instance {id}",
+            key.display()
+        ))
     }
 
     /// Gives back what ends with the machine.

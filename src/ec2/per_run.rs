@@ -40,7 +40,7 @@ fn name(connection: &Connection) -> String {
 }
 
 /// Tells the places apart that a run may use; a local EC2 that was started anew has forgotten everything.
-fn place(connection: &Connection) -> String {
+pub(super) fn place(connection: &Connection) -> String {
     let target = match &connection.target {
         Target::Endpoint(url) => url.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect(),
         #[cfg(feature = "local")]

@@ -3,8 +3,12 @@
 //! It is a fixpoint: EC2 is eventually consistent, so it looks again until two spaced looks find nothing.
 
 use super::{Ec2, api_error, end::terminate, tags};
-use crate::{error::Error, run, task::operation};
-use aws_sdk_ec2::types::{Filter, InstanceStateName, Tag};
+use crate::{
+    error::Error,
+    run,
+    task::{OnDrop, Operation, operation},
+};
+use aws_sdk_ec2::types::{Filter, Instance, InstanceStateName, Tag};
 use std::{
     collections::BTreeSet,
     fs,
@@ -36,6 +40,43 @@ impl Ec2 {
     pub fn sweep(&self) -> Sweep {
         Sweep { ec2: self.clone(), which: Which::Over, dry_run: false }
     }
+}
+
+/// What a run that is over has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Left {
+    /// Machines that nobody wanted to keep.
+    pub(crate) running: bool,
+    /// Machines that were kept on purpose.
+    pub(crate) kept: bool,
+}
+
+impl Ec2 {
+    /// Looks what this run has left running.
+    pub(crate) fn left_by_run(&self) -> Operation<Left> {
+        let ec2 = self.clone();
+        Operation::new("look what a run has left", OnDrop::Cancel, async move {
+            let filter = Filter::builder().name(format!("tag:{}", tags::RUN)).values(ec2.connection.run.id()).build();
+            let mut pages = ec2.client().describe_instances().filters(filter).into_paginator().send();
+            let mut left = Left { running: false, kept: false };
+            while let Some(page) = pages.next().await {
+                let page = page.map_err(|e| api_error::failed("DescribeInstances", "find what was left", e))?;
+                for instance in page.reservations().iter().flat_map(|reservation| reservation.instances()) {
+                    if !ended(instance) {
+                        let kept = tags::value(instance.tags(), tags::KEPT).is_some();
+                        left.kept |= kept;
+                        left.running |= !kept;
+                    }
+                }
+            }
+            Ok(left)
+        })
+    }
+}
+
+fn ended(instance: &Instance) -> bool {
+    let state = instance.state().and_then(|state| state.name());
+    matches!(state, Some(InstanceStateName::Terminated | InstanceStateName::ShuttingDown))
 }
 
 /// A sweep that is about to run; see [`Ec2::sweep`].
@@ -112,6 +153,9 @@ impl Sweep {
                 tokio::time::sleep(if local { PAUSE_LOCAL } else { PAUSE }).await;
             }
         }
+        if self.which == Which::Over && !self.dry_run {
+            run::remove_stale(self.ec2.config.lease)?;
+        }
         Ok(swept)
     }
 
@@ -131,9 +175,7 @@ impl Sweep {
         while let Some(page) = pages.next().await {
             let page = page.map_err(|e| api_error::failed("DescribeInstances", "find what was left", e))?;
             for instance in page.reservations().iter().flat_map(|reservation| reservation.instances()) {
-                let state = instance.state().and_then(|state| state.name());
-                let ended = matches!(state, Some(InstanceStateName::Terminated | InstanceStateName::ShuttingDown));
-                let Some(id) = instance.instance_id().filter(|_| !ended) else { continue };
+                let Some(id) = instance.instance_id().filter(|_| !ended(instance)) else { continue };
                 let wanted = match &self.which {
                     Which::Instance(wanted) => wanted == id,
                     _ => takes(instance.tags()),

@@ -1,6 +1,8 @@
-//! How a machine ends when nobody says so: the register of what lives, the signals, the sweep.
+//! How a machine ends when nobody says so: the register of what lives, the signals, the
+//! watchdog.
 //!
 //! What this room isn't: the guards themselves; they stand where the resources are.
 
 pub(crate) mod live;
 pub(crate) mod signals;
+pub(crate) mod watchdog;

@@ -1,0 +1,121 @@
+//! The watchdog: one per run and place, this same executable in a session of its own. When the run is over it ends what the
+//! run shared (key, group), and, after a grace, whatever a killed process has left running.
+//!
+//! It outlives `kill -9` of a test, and nextest's. It resolves credentials by itself, from the environment of the process
+//! that started it. What this room isn't: the only layer. It dies with its host; then `ec2-harness sweep` goes by the tags.
+
+use crate::{
+    config::Config,
+    ec2::Ec2,
+    error::{Error, ErrorKind},
+    roles::Role,
+    run::{self, Run},
+};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    process::{Pid, PidfdFlags, getppid, pidfd_open},
+};
+use std::{
+    env,
+    fs::File,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+/// How long machines that a killed process has left stay, so that a person can have a look at them.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// The process whose end ends the run, beside the run's members: nextest.
+const OWNER: &str = "EC2_HARNESS_OWNER";
+
+/// Starts the run's watchdog for the place that a configuration names, unless it has one; before the first create call.
+pub(crate) fn ensure(run: &Run, config: &Config, region: &str, place: &str) -> Result<(), Error> {
+    let tried = "start the watchdog of the run";
+    let lock = format!("watchdog.{place}");
+    if run.try_lock(&lock)?.is_none() {
+        return Ok(());
+    }
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .env("EC2_HARNESS_RUN_ID", run.id())
+        .env("EC2_HARNESS_TARGET", config.target.word())
+        .env("EC2_HARNESS_REGION", region)
+        .env("EC2_HARNESS_WATCHDOG_LOCK", lock)
+        // A test's standard streams, held open, would make nextest wait for us.
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    for (name, value) in [("EC2_HARNESS_ACCOUNT", &config.account), ("EC2_HARNESS_PROFILE", &config.profile)] {
+        if let Some(value) = value {
+            command.env(name, value);
+        }
+    }
+    if env::var_os("NEXTEST_RUN_ID").is_some()
+        && let Some(nextest) = getppid()
+    {
+        command.env(OWNER, nextest.as_raw_nonzero().to_string());
+    }
+    Role::Watchdog.name_in(&mut command);
+    command.spawn().map(drop).map_err(|e| Error::new(ErrorKind::Internal, tried).caused_by(e))
+}
+
+/// The role: waits for the run's end, and ends what it has left.
+pub(crate) fn role_main() -> ! {
+    // Neither a signal to the tests' process group nor their terminal concerns us.
+    let _ = rustix::process::setsid();
+    let code = match watch() {
+        Ok(()) => 0,
+        Err(error) => {
+            tracing::error!("failed to {error}");
+            1
+        }
+    };
+    std::process::exit(code)
+}
+
+fn watch() -> Result<(), Error> {
+    let run = Run::observe()?;
+    let Some(_only) = run.try_lock(&env::var("EC2_HARNESS_WATCHDOG_LOCK").unwrap_or_default())? else { return Ok(()) };
+    wait_for_owner();
+    let over = wait_for_members(run.directory())?;
+    let config = Config::load()?;
+    if !config.target.is_there() {
+        // A local EC2 that has ended took everything with it.
+        return remove(run, over);
+    }
+    let ec2 = Ec2::connect().config(config).wait()?;
+    let left = ec2.left_by_run().wait()?;
+    if left.kept {
+        // The key is needed for as long as the machines are; a sweep removes it with them.
+        return Ok(());
+    }
+    let over = if left.running {
+        // A sweep by hand must see that the run is over.
+        drop(over);
+        std::thread::sleep(GRACE);
+        wait_for_members(run.directory())?
+    } else {
+        over
+    };
+    ec2.sweep().run_id(run.id()).wait()?;
+    remove(run, over)
+}
+
+fn remove(run: &Run, over: File) -> Result<(), Error> {
+    run::remove(run.directory(), over)
+        .map_err(|e| Error::new(ErrorKind::Internal, format!("remove {}", run.directory().display())).caused_by(e))
+}
+
+fn wait_for_members(directory: &Path) -> Result<File, Error> {
+    run::wait_for_members(directory)
+        .map_err(|e| Error::new(ErrorKind::Internal, "wait for the end of the run").caused_by(e))
+}
+
+/// Between two tests a run under nextest has no members.
+fn wait_for_owner() {
+    let Some(owner) = env::var(OWNER).ok().and_then(|text| Pid::from_raw(text.parse().ok()?)) else { return };
+    // If it has ended already there is nothing to wait for.
+    let Ok(owner) = pidfd_open(owner, PidfdFlags::empty()) else { return };
+    while let Err(rustix::io::Errno::INTR) = poll(&mut [PollFd::new(&owner, PollFlags::IN)], None) {}
+}
