@@ -172,6 +172,12 @@ pub(super) fn find(name: &str) -> Result<&'static Action, ApiError> {
 }
 
 impl Action {
+    /// The parameters that are served.
+    #[cfg(test)]
+    pub(super) fn parameters(&self) -> &'static [&'static str] {
+        self.parameters
+    }
+
     /// Refuses parameters that are not served.
     pub(super) fn check(&self, input: &Structure) -> Result<(), ApiError> {
         let unserved = input.members().filter(|(name, _)| *name != "DryRun");

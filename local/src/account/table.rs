@@ -38,6 +38,11 @@ impl<I: Id, R> Table<I, R> {
         self.rows.remove(&number).map(|(_, resource)| resource)
     }
 
+    #[cfg(test)]
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut R> {
+        self.rows.values_mut().map(|(_, resource)| resource)
+    }
+
     pub(super) fn contains(&self, id: &I) -> bool {
         self.numbers.contains_key(id)
     }

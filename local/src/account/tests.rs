@@ -1,5 +1,14 @@
 //! Through the front door: everything by [`Account::call`], with a clock that is moved by hand.
 
+mod describe;
+mod hostile;
+mod key_pairs;
+mod launch;
+mod lives;
+mod metadata;
+mod security_groups;
+mod tags;
+
 use super::*;
 use std::time::Duration;
 use time::macros::datetime;
@@ -30,6 +39,9 @@ impl World {
     pub(super) fn call(&mut self, action: &str, input: Structure) -> Result<Structure, ApiError> {
         let answer = self.account.call(self.now, REGION, action, &input);
         self.effects.extend(self.account.take_effects());
+        if let Ok(answer) = &answer {
+            crate::wire::check_answer(action, answer).unwrap_or_else(|error| panic!("{action}: {error}"));
+        }
         answer
     }
 

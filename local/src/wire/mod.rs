@@ -57,3 +57,9 @@ pub trait Service: Send + Sync + 'static {
     /// Answers one request, by the model's member names of the output.
     fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Structure, ApiError>> + Send + '_>>;
 }
+
+/// For the account's tests: whether the model has an answer.
+#[cfg(test)]
+pub(crate) fn check_answer(action: &str, answer: &Structure) -> Result<(), ApiError> {
+    encode::encode(action, answer, "").map(drop)
+}

@@ -274,7 +274,10 @@ pub(super) fn shown(settings: &Settings, region: &Region, id: &InstanceId, insta
             "CpuOptions",
             Structure::new().with("CoreCount", options.cores).with("ThreadsPerCore", options.threads_per_core),
         )
-        .with("CapacityReservationSpecification", Structure::new().with("CapacityReservationPreference", "open"))
+        .with(
+            "CapacityReservationSpecification",
+            Structure::new().with("CapacityReservationPreference", options.capacity_preference.as_str()),
+        )
         .with("MaintenanceOptions", Structure::new().with("AutoRecovery", options.auto_recovery.as_str()))
         .with("NetworkPerformanceOptions", Structure::new().with("BandwidthWeighting", "default"))
         .with("Operator", Structure::new().with("Managed", false))

@@ -192,6 +192,9 @@ fn options(input: &Structure, instance_type: &InstanceType) -> Result<Options, A
             monitoring.boolean("Enabled").unwrap_or(false)
         }
     };
+    let capacity = input
+        .structure("CapacityReservationSpecification")
+        .and_then(|reservation| reservation.string("CapacityReservationPreference"));
     let (cores, threads_per_core) = cpu_options(input, instance_type)?;
     check_credits(input, instance_type)?;
     Ok(Options {
@@ -201,6 +204,7 @@ fn options(input: &Structure, instance_type: &InstanceType) -> Result<Options, A
         ebs_optimized: input.boolean("EbsOptimized").unwrap_or(false),
         monitoring,
         auto_recovery: recovery.unwrap_or("default").to_owned(),
+        capacity_preference: capacity.unwrap_or("open").to_owned(),
         cores,
         threads_per_core,
     })

@@ -48,7 +48,9 @@ impl Tree {
             let device = mapping.string("DeviceName").unwrap_or_default();
             self.put(format!("block-device-mapping/ebs{number}"), device.trim_start_matches("/dev/"));
         }
-        self.put("instance-action", if instance.state == State::Running { "none" } else { "stop" }.to_owned());
+        self.put("events/maintenance/history", "[]");
+        self.put("events/maintenance/scheduled", "[]");
+        self.put("instance-action", if instance.state == State::Running { "none" } else { "stop" });
         self.put("instance-id", id.as_ref());
         self.put("instance-life-cycle", "on-demand");
         self.put("instance-type", instance.instance_type.name);

@@ -74,6 +74,7 @@ pub(super) struct Options {
     pub(super) ebs_optimized: bool,
     pub(super) monitoring: bool,
     pub(super) auto_recovery: String,
+    pub(super) capacity_preference: String,
     pub(super) cores: i64,
     pub(super) threads_per_core: i64,
 }
@@ -164,6 +165,9 @@ impl StateReason {
     }
 
     pub(super) fn internal(why: &str) -> Self {
+        // It is shown in XML, which has no control characters.
+        let why: String =
+            why.chars().map(|c| if c.is_control() || c >= '\u{fffe}' { ' ' } else { c }).take(1000).collect();
         Self::coded("Server.InternalError", &format!("Internal error: {why}"))
     }
 

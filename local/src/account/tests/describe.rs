@@ -1,0 +1,191 @@
+//! Describe: filters, pages, and what a fresh account holds.
+
+use super::*;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+fn instance_ids(answer: &Structure) -> Vec<String> {
+    let instances = answer.structures("Reservations").flat_map(|r| r.structures("Instances"));
+    instances.map(|i| i.string("InstanceId").unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_fresh_account_has_a_default_network_in_each_region() {
+    let mut world = World::new();
+    for (action, member, count) in [
+        ("DescribeVpcs", "Vpcs", 1),
+        ("DescribeSubnets", "Subnets", 3),
+        ("DescribeRouteTables", "RouteTables", 1),
+        ("DescribeInternetGateways", "InternetGateways", 1),
+        ("DescribeSecurityGroups", "SecurityGroups", 1),
+        ("DescribeSecurityGroupRules", "SecurityGroupRules", 2),
+        ("DescribeImages", "Images", 2),
+        ("DescribeAvailabilityZones", "AvailabilityZones", 3),
+        ("DescribeRegions", "Regions", place::REGIONS.len()),
+        ("DescribeInstances", "Reservations", 0),
+        ("DescribeKeyPairs", "KeyPairs", 0),
+        ("DescribeVolumes", "Volumes", 0),
+        ("DescribeAccountAttributes", "AccountAttributes", 6),
+    ] {
+        assert_eq!(world.ok(action, Structure::new()).list(member).len(), count, "{action}");
+    }
+    let vpc = world
+        .ok("DescribeVpcs", Structure::new())
+        .structures("Vpcs")
+        .next()
+        .unwrap()
+        .string("VpcId")
+        .unwrap()
+        .to_owned();
+    for attribute in ["enableDnsSupport", "enableDnsHostnames"] {
+        world.ok("DescribeVpcAttribute", Structure::new().with("VpcId", vpc.as_str()).with("Attribute", attribute));
+    }
+    let types = world.ok("DescribeInstanceTypes", Structure::new());
+    assert!(types.list("InstanceTypes").len() > 100);
+    let offers = world.ok(
+        "DescribeInstanceTypeOfferings",
+        Structure::new().with("LocationType", "availability-zone").with("MaxResults", 5_i64),
+    );
+    assert_eq!(offers.list("InstanceTypeOfferings").len(), 5);
+    assert!(
+        world
+            .err("DescribeInstanceTypes", Structure::new().with("InstanceTypes", vec!["x.y"]))
+            .starts_with("InvalidInstanceType: ")
+    );
+}
+
+#[test]
+fn images_by_owner_and_name() {
+    let mut world = World::new();
+    let names = |world: &mut World, input: Structure| -> Vec<String> {
+        let answer = world.ok("DescribeImages", input);
+        answer.structures("Images").map(|image| image.string("Name").unwrap().to_owned()).collect()
+    };
+    for owner in ["self", "amazon", "000000000000"] {
+        assert_eq!(names(&mut world, Structure::new().with("Owners", vec![owner])), ["host", "blank"]);
+    }
+    assert!(names(&mut world, Structure::new().with("Owners", vec!["099720109477"])).is_empty());
+    assert!(
+        world
+            .err("DescribeImages", Structure::new().with("Owners", vec!["me"]))
+            .starts_with("InvalidUserID.Malformed: ")
+    );
+    assert_eq!(names(&mut world, filters(&[("name", &["ho?t"])])), ["host"]);
+    assert_eq!(names(&mut world, filters(&[("tag:os-release:ID", &["debian"]), ("state", &["available"])])), ["host"]);
+    let host = world.image("host");
+    let mut other = World::with(|settings| settings.seed = [1; 32]);
+    assert_eq!(other.image("host"), host, "ids of images don't follow from the seed");
+    let attribute = Structure::new().with("ImageId", host).with("Attribute", "blockDeviceMapping");
+    assert_eq!(world.ok("DescribeImageAttribute", attribute).list("BlockDeviceMappings").len(), 1);
+}
+
+#[test]
+fn filters_of_instances() {
+    let mut world = World::new();
+    let first = world.running();
+    let second = world.running();
+    world.ok("StopInstances", ids(&[&second]));
+    world.settle();
+    let instance = world.instance(&first);
+    let find =
+        |world: &mut World, list: &[(&str, &[&str])]| instance_ids(&world.ok("DescribeInstances", filters(list)));
+    assert_eq!(find(&mut world, &[("instance-state-name", &["running"])]), [first.clone()]);
+    assert_eq!(find(&mut world, &[("instance-state-name", &["running", "stopped"])]), [first.clone(), second.clone()]);
+    assert_eq!(find(&mut world, &[("instance-state-code", &["80"])]), [second.clone()]);
+    assert_eq!(
+        find(&mut world, &[("instance-id", &[&first, &second]), ("instance-state-name", &["stopped"])]),
+        [second.clone()]
+    );
+    for (name, member) in
+        [("ip-address", "PublicIpAddress"), ("private-ip-address", "PrivateIpAddress"), ("dns-name", "PublicDnsName")]
+    {
+        assert_eq!(find(&mut world, &[(name, &[instance.string(member).unwrap()])]), [first.clone()], "{name}");
+    }
+    assert_eq!(find(&mut world, &[("network-interface.addresses.primary", &["true"])]).len(), 2);
+    assert_eq!(find(&mut world, &[("launch-time", &["2026-11-22T*"])]).len(), 2);
+    assert_eq!(find(&mut world, &[("iam-instance-profile.arn", &["*"])]).len(), 0);
+    assert_eq!(
+        world.err("DescribeInstances", filters(&[("colour", &["red"])])),
+        "InvalidParameterValue: The filter 'colour' is invalid"
+    );
+    assert_eq!(world.err("DescribeInstances", ids(&["i-1"])), "InvalidInstanceID.Malformed: Invalid id: \"i-1\"");
+    let error = world.err("DescribeInstances", ids(&["i-0123456789abcdef0", "i-0123456789abcdef1", &first]));
+    assert_eq!(
+        error,
+        "InvalidInstanceID.NotFound: The instance IDs 'i-0123456789abcdef0, i-0123456789abcdef1' do not exist"
+    );
+    let error = world.err("DescribeInstances", ids(&[&first]).with("MaxResults", 5_i64));
+    assert_eq!(
+        error,
+        "InvalidParameterCombination: The parameter instancesSet cannot be used with the parameter maxResults"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    /// Pages hold every instance once, in order, whatever their size, also while others come.
+    #[test]
+    fn pages_are_whole(count in 1_i64..40, size in 5_i64..12, split in any::<bool>()) {
+        let mut world = World::new();
+        if split {
+            for _ in 0..count { world.run(); }
+        } else {
+            let launch = world.launch().with("MaxCount", count);
+            world.ok("RunInstances", launch);
+        }
+        let all = instance_ids(&world.ok("DescribeInstances", Structure::new()));
+        prop_assert_eq!(all.len() as i64, count);
+        let mut paged = Vec::new();
+        let mut token: Option<String> = None;
+        loop {
+            let input = Structure::new().with("MaxResults", size).with_some("NextToken", token.clone());
+            let page = world.ok("DescribeInstances", input);
+            let ids = instance_ids(&page);
+            prop_assert!(ids.len() as i64 <= size && !ids.is_empty());
+            paged.extend(ids);
+            token = page.string("NextToken").map(str::to_owned);
+            if token.is_none() { break; }
+        }
+        prop_assert_eq!(&paged, &all);
+        prop_assert_eq!(paged.iter().collect::<BTreeSet<_>>().len() as i64, count);
+    }
+}
+
+#[test]
+fn a_thousand_instances_take_no_time() {
+    let mut world = World::new();
+    let image = world.image("blank");
+    let launch = Structure::new().with("ImageId", image).with("InstanceType", "t3.micro");
+    let tags = Structure::new().with("Key", "run").with("Value", "a");
+    let tags = Structure::new().with("ResourceType", "instance").with("Tags", vec![tags]);
+    for count in [1_i64, 999] {
+        let mut launch = launch.clone().with("MinCount", count).with("MaxCount", count);
+        if count == 1 {
+            launch.set("TagSpecifications", vec![tags.clone()]);
+        }
+        world.ok("RunInstances", launch);
+    }
+    world.settle();
+    assert_eq!(world.account.live_instances(), 1000);
+    // Were this quadratic, or were every instance laid out for each of these, it would take minutes.
+    for _ in 0..1000 {
+        let answer =
+            world.account.call(world.now, REGION, "DescribeInstances", &filters(&[("tag:run", &["a"])])).unwrap();
+        assert_eq!(answer.list("Reservations").len(), 1);
+    }
+    let running = world.ok("DescribeInstances", filters(&[("instance-state-name", &["running"])]));
+    let all = instance_ids(&running);
+    assert_eq!(all.len(), 1000);
+    let addresses: BTreeSet<&str> = running
+        .structures("Reservations")
+        .flat_map(|r| r.structures("Instances"))
+        .map(|i| i.string("PublicIpAddress").unwrap())
+        .collect();
+    assert_eq!(addresses.len(), 1000);
+    world.ok("TerminateInstances", Structure::new().with("InstanceIds", all));
+    world.settle();
+    assert_eq!(world.account.live_instances(), 0);
+    world.pass(Duration::from_secs(3601));
+    assert!(world.ok("DescribeInstances", Structure::new()).list("Reservations").is_empty());
+}

@@ -1,0 +1,267 @@
+//! RunInstances: what it takes, and what it refuses.
+
+use super::*;
+
+fn refused(change: impl FnOnce(Structure) -> Structure) -> String {
+    let mut world = World::new();
+    let launch = world.launch();
+    let error = world.err("RunInstances", change(launch));
+    assert!(world.effects.is_empty());
+    assert!(world.ok("DescribeInstances", Structure::new()).list("Reservations").is_empty());
+    assert!(world.ok("DescribeNetworkInterfaces", Structure::new()).list("NetworkInterfaces").is_empty());
+    error
+}
+
+fn one(member: &str, value: impl Into<crate::wire::Value>) -> Structure {
+    Structure::new().with(member, value)
+}
+
+#[test]
+fn refusals() {
+    type Change = fn(Structure) -> Structure;
+    let interface = |interface: Structure| vec![interface.with("DeviceIndex", 0_i64)];
+    let _ = interface;
+    let cases: &[(&str, Change)] = &[
+        ("InvalidAMIID.Malformed: Invalid id: \"debian\" (expecting \"ami-...\")", |l| l.with("ImageId", "debian")),
+        ("InvalidAMIID.NotFound: The image id '[ami-0123456789abcdef0]' does not exist", |l| {
+            l.with("ImageId", "ami-0123456789abcdef0")
+        }),
+        ("InvalidParameterValue: Invalid value 't9.huge' for InstanceType.", |l| l.with("InstanceType", "t9.huge")),
+        ("InvalidParameterValue: Value (0) for parameter minCount", |l| l.with("MinCount", 0_i64)),
+        ("InvalidParameterValue: Value (1) for parameter maxCount", |l| l.with("MinCount", 2_i64)),
+        ("InsufficientFreeAddressesInSubnet: ", |l| l.with("MinCount", 5000_i64).with("MaxCount", 5000_i64)),
+        ("InstanceLimitExceeded: ", |l| l.with("MinCount", i64::MAX).with("MaxCount", i64::MAX)),
+        ("InvalidKeyPair.NotFound: The key pair 'nope' does not exist", |l| l.with("KeyName", "nope")),
+        ("InvalidGroup.NotFound: The security group 'sg-0123456789abcdef0' does not exist", |l| {
+            l.with("SecurityGroupIds", vec!["sg-0123456789abcdef0"])
+        }),
+        ("InvalidGroupId.Malformed: ", |l| l.with("SecurityGroupIds", vec!["default"])),
+        ("InvalidGroup.NotFound: The security group 'nope' does not exist in default VPC", |l| {
+            l.with("SecurityGroups", vec!["nope"])
+        }),
+        ("InvalidSubnetID.NotFound: The subnet ID 'subnet-0123456789abcdef0' does not exist", |l| {
+            l.with("SubnetId", "subnet-0123456789abcdef0")
+        }),
+        ("InvalidParameterValue: Invalid availability zone: [us-east-1z]", |l| {
+            l.with("Placement", one("AvailabilityZone", "us-east-1z"))
+        }),
+        ("UnsupportedOperation: A tenancy", |l| l.with("Placement", one("Tenancy", "dedicated"))),
+        ("UnsupportedOperation: The parameter Placement.GroupName ", |l| l.with("Placement", one("GroupName", "x"))),
+        ("InvalidParameterValue: Invalid BASE64 encoding of user data.", |l| l.with("UserData", "#!/bin/sh")),
+        ("UnsupportedOperation: The parameter InstanceMarketOptions ", |l| {
+            l.with("InstanceMarketOptions", one("MarketType", "spot"))
+        }),
+        ("UnsupportedOperation: The parameter IamInstanceProfile ", |l| l.with("IamInstanceProfile", one("Name", "x"))),
+        ("UnsupportedOperation: The parameter HibernationOptions ", |l| {
+            l.with("HibernationOptions", one("Configured", true))
+        }),
+        ("InvalidParameterValue: 'vpc' is not a valid taggable resource type for this operation.", |l| {
+            l.with("TagSpecifications", vec![one("ResourceType", "vpc").with("Tags", vec![one("Key", "a")])])
+        }),
+        ("InvalidParameterValue: Tag specification must have at least one tag", |l| {
+            l.with("TagSpecifications", vec![one("ResourceType", "instance")])
+        }),
+        ("InvalidParameterValue: Tag specification resource type must have a value", |l| {
+            l.with("TagSpecifications", vec![one("Tags", vec![one("Key", "a")])])
+        }),
+        ("InvalidParameterValue: 'a/b' is not a valid tag key.", |l| {
+            let tags = one("ResourceType", "instance").with("Tags", vec![one("Key", "a/b")]);
+            l.with("TagSpecifications", vec![tags]).with("MetadataOptions", one("InstanceMetadataTags", "enabled"))
+        }),
+        ("InvalidParameterValue: Value (65) for parameter HttpPutResponseHopLimit", |l| {
+            l.with("MetadataOptions", one("HttpPutResponseHopLimit", 65_i64))
+        }),
+        ("InvalidBlockDeviceMapping: Volume of size 7GB is smaller than snapshot", |l| {
+            l.with("BlockDeviceMappings", vec![one("DeviceName", "/dev/xvda").with("Ebs", one("VolumeSize", 7_i64))])
+        }),
+        ("UnknownVolumeType: ", |l| {
+            l.with("BlockDeviceMappings", vec![one("DeviceName", "/dev/xvda").with("Ebs", one("VolumeType", "gp9"))])
+        }),
+        ("InvalidParameterCombination: The parameter iops is not supported for gp2 volumes.", |l| {
+            let ebs = one("VolumeType", "gp2").with("Iops", 3000_i64);
+            l.with("BlockDeviceMappings", vec![one("DeviceName", "/dev/xvda").with("Ebs", ebs)])
+        }),
+        ("MissingParameter: The parameter iops must be specified for io2 volumes.", |l| {
+            l.with("BlockDeviceMappings", vec![one("DeviceName", "/dev/xvda").with("Ebs", one("VolumeType", "io2"))])
+        }),
+        ("InvalidBlockDeviceMapping: The volume type of the root device", |l| {
+            let ebs = one("VolumeType", "st1").with("VolumeSize", 200_i64);
+            l.with("BlockDeviceMappings", vec![one("DeviceName", "/dev/xvda").with("Ebs", ebs)])
+        }),
+        ("UnsupportedOperation: A volume besides the root /dev/xvda (/dev/sdf)", |l| {
+            l.with("BlockDeviceMappings", vec![one("DeviceName", "/dev/sdf").with("Ebs", one("VolumeSize", 1_i64))])
+        }),
+        ("InvalidBlockDeviceMapping: Duplicate device name /dev/xvda", |l| {
+            let mapping = one("DeviceName", "/dev/xvda").with("Ebs", one("VolumeSize", 9_i64));
+            l.with("BlockDeviceMappings", vec![mapping.clone(), mapping])
+        }),
+        ("InvalidParameterCombination: Network interfaces and an instance-level subnet ID", |l| {
+            l.with("NetworkInterfaces", vec![one("DeviceIndex", 0_i64)]).with("SubnetId", "subnet-0123456789abcdef0")
+        }),
+        ("InvalidParameterCombination: Network interfaces and an instance-level security groups", |l| {
+            l.with("NetworkInterfaces", vec![one("DeviceIndex", 0_i64)]).with("SecurityGroups", vec!["default"])
+        }),
+        ("MissingParameter: The request must contain the parameter NetworkInterface.DeviceIndex", |l| {
+            l.with("NetworkInterfaces", vec![one("Description", "x")])
+        }),
+        ("InvalidParameterCombination: The associatePublicIPAddress parameter", |l| {
+            let first = one("DeviceIndex", 0_i64).with("AssociatePublicIpAddress", true);
+            l.with("NetworkInterfaces", vec![first, one("DeviceIndex", 1_i64)])
+        }),
+        ("InvalidParameterValue: Address 10.0.0.1 does not fall within", |l| l.with("PrivateIpAddress", "10.0.0.1")),
+        ("InvalidParameterValue: Address 172.31.0.3 is in subnet's reserved", |l| {
+            l.with("PrivateIpAddress", "172.31.0.3")
+        }),
+        ("InvalidParameterValue: Value (x) for parameter address", |l| l.with("PrivateIpAddress", "x")),
+        ("InvalidParameterCombination: The parameter privateIpAddress", |l| {
+            l.with("PrivateIpAddress", "172.31.0.9").with("MaxCount", 2_i64)
+        }),
+        ("InvalidParameterCombination: CoreCount and ThreadsPerCore", |l| {
+            l.with("CpuOptions", one("CoreCount", 1_i64))
+        }),
+        ("InvalidParameterValue: Value (", |l| l.with("ClientToken", "x".repeat(65))),
+    ];
+    for (expected, change) in cases {
+        let error = refused(change);
+        assert!(error.starts_with(expected), "{error}, not {expected}");
+    }
+    let too_long = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, vec![0; 16385]);
+    assert_eq!(refused(|l| l.with("UserData", too_long)), "InvalidParameterValue: User data is limited to 16384 bytes");
+    let other = if Architecture::host() == Architecture::Arm64 { "t3.micro" } else { "t4g.micro" };
+    assert!(refused(|l| l.with("InstanceType", other)).starts_with("InvalidParameterValue: The architecture"));
+    assert_eq!(
+        refused(|l| l.with("DryRun", true)),
+        "DryRunOperation: Request would have succeeded, but DryRun flag is set."
+    );
+    assert!(refused(|l| l.with("DryRun", true).with("KeyName", "nope")).starts_with("InvalidKeyPair.NotFound"));
+}
+
+#[test]
+fn what_a_launch_says_is_what_describe_shows() {
+    let mut world = World::new();
+    let tags = |kind: &str| one("ResourceType", kind).with("Tags", vec![one("Key", "run").with("Value", kind)]);
+    let ebs = one("VolumeSize", 20_i64).with("VolumeType", "io2").with("Iops", 500_i64).with("Encrypted", true);
+    let launch = world
+        .launch()
+        .with("MaxCount", 3_i64)
+        .with("TagSpecifications", vec![tags("instance"), tags("volume"), tags("network-interface")])
+        .with("BlockDeviceMappings", vec![one("DeviceName", "/dev/xvda").with("Ebs", ebs)])
+        .with("Placement", one("AvailabilityZone", "us-east-1b"))
+        .with("MetadataOptions", one("HttpTokens", "required").with("HttpPutResponseHopLimit", 2_i64))
+        .with("Monitoring", one("Enabled", true))
+        .with("EbsOptimized", true)
+        .with("UserData", "aGVsbG8=");
+    let answer = world.ok("RunInstances", launch);
+    let instances: Vec<&Structure> = answer.structures("Instances").collect();
+    let indexes: Vec<i64> = instances.iter().map(|instance| instance.integer("AmiLaunchIndex").unwrap()).collect();
+    assert_eq!(indexes, [0, 1, 2]);
+    let first = instances[0];
+    assert_eq!(first.structure("Placement").unwrap().string("AvailabilityZone"), Some("us-east-1b"));
+    assert_eq!(first.structure("MetadataOptions").unwrap().string("HttpTokens"), Some("required"));
+    assert_eq!(first.structure("Monitoring").unwrap().string("State"), Some("enabled"));
+    assert_eq!(first.boolean("EbsOptimized"), Some(true));
+    for (action, member) in [("DescribeVolumes", "Volumes"), ("DescribeNetworkInterfaces", "NetworkInterfaces")] {
+        assert_eq!(world.ok(action, filters(&[("tag:run", &["*"])])).list(member).len(), 3, "{action}");
+    }
+    let volumes = world.ok("DescribeVolumes", Structure::new());
+    let volume = volumes.structures("Volumes").next().unwrap();
+    assert_eq!(
+        (volume.integer("Size"), volume.integer("Iops"), volume.boolean("Encrypted")),
+        (Some(20), Some(500), Some(true))
+    );
+    let id = first.string("InstanceId").unwrap();
+    let data = world.ok("DescribeInstanceAttribute", one("InstanceId", id).with("Attribute", "userData"));
+    assert_eq!(data.structure("UserData").unwrap().string("Value"), Some("aGVsbG8="));
+    let reservations = world.ok("DescribeInstances", Structure::new());
+    assert_eq!(reservations.list("Reservations").len(), 1);
+    assert_eq!(reservations.structures("Reservations").next().unwrap().list("Instances").len(), 3);
+}
+
+#[test]
+fn a_blank_image_takes_further_volumes() {
+    let mut world = World::new();
+    let image = world.image("blank");
+    let mapping = one("DeviceName", "/dev/sdf").with("Ebs", one("VolumeSize", 1_i64));
+    let launch = one("ImageId", image).with("InstanceType", "t3.micro").with("MinCount", 1_i64).with("MaxCount", 1_i64);
+    let answer = world.ok("RunInstances", launch.with("BlockDeviceMappings", vec![mapping]));
+    assert_eq!(first_instance(&answer).list("BlockDeviceMappings").len(), 2);
+    assert!(matches!(&world.effects[..], [Effect::Start(start)] if start.kind == Kind::Blank));
+}
+
+#[test]
+fn no_public_address_where_none_is_wanted() {
+    let mut world = World::new();
+    let interface =
+        one("DeviceIndex", 0_i64).with("AssociatePublicIpAddress", false).with("PrivateIpAddress", "172.31.0.77");
+    let launch = world.launch().with("NetworkInterfaces", vec![interface]);
+    let id = instance_id(&world.ok("RunInstances", launch));
+    world.settle();
+    let instance = world.instance(&id);
+    assert_eq!(instance.get("PublicIpAddress"), None);
+    assert_eq!(instance.string("PrivateIpAddress"), Some("172.31.0.77"));
+    let again = world.launch().with("PrivateIpAddress", "172.31.0.77");
+    assert_eq!(world.err("RunInstances", again), "InvalidIPAddress.InUse: Address 172.31.0.77 is in use.");
+}
+
+#[test]
+fn client_tokens() {
+    let mut world = World::new();
+    let launch = world.launch().with("ClientToken", "token");
+    let first = world.ok("RunInstances", launch.clone());
+    world.effects.clear();
+    let again = world.ok("RunInstances", launch.clone());
+    assert_eq!(first.string("ReservationId"), again.string("ReservationId"));
+    assert_eq!(instance_id(&first), instance_id(&again));
+    assert!(world.effects.is_empty());
+    let other = world.err("RunInstances", launch.clone().with("MaxCount", 2_i64));
+    assert!(other.starts_with("IdempotentParameterMismatch: "));
+    assert_eq!(world.ok("DescribeInstances", filters(&[("client-token", &["token"])])).list("Reservations").len(), 1);
+    let id = instance_id(&first);
+    world.ok("TerminateInstances", ids(&[&id]));
+    world.event(&id, Event::PoweredOff);
+    world.settle();
+    assert!(world.err("RunInstances", launch.clone()).starts_with("IdempotentInstanceTerminated: "));
+    world.pass(Duration::from_secs(3601));
+    assert_ne!(instance_id(&world.ok("RunInstances", launch)), id);
+}
+
+#[test]
+fn all_regions_and_ids_are_apart() {
+    let mut world = World::new();
+    let id = world.run();
+    let launch = world.launch();
+    let error = world.account.call(world.now, "eu-central-1", "RunInstances", &launch).unwrap_err();
+    assert_eq!(error.code, Code::InvalidAmiIdNotFound, "an image's id is of one region");
+    let error = world.account.call(world.now, "eu-central-1", "DescribeInstances", &ids(&[&id])).unwrap_err();
+    assert_eq!(error.code, Code::InvalidInstanceIdNotFound);
+}
+
+#[test]
+fn attributes_and_when_they_can_be_changed() {
+    let mut world = World::new();
+    let id = world.running();
+    let named = one("InstanceId", id.as_str());
+    let retype = named.clone().with(
+        "InstanceType",
+        one("Value", if Architecture::host() == Architecture::Arm64 { "t4g.small" } else { "t3.small" }),
+    );
+    assert!(world.err("ModifyInstanceAttribute", retype.clone()).starts_with("IncorrectInstanceState: "));
+    let both = named.clone().with("DisableApiStop", one("Value", true)).with("EbsOptimized", one("Value", true));
+    assert!(world.err("ModifyInstanceAttribute", both).starts_with("InvalidParameterCombination: "));
+    assert!(world.err("ModifyInstanceAttribute", named.clone()).starts_with("MissingParameter: "));
+    world.ok("ModifyInstanceAttribute", named.clone().with("Attribute", "disableApiStop").with("Value", "true"));
+    assert!(world.err("StopInstances", ids(&[&id])).starts_with("OperationNotPermitted: "));
+    world.ok("ModifyInstanceAttribute", named.clone().with("DisableApiStop", one("Value", false)));
+    world.ok("StopInstances", ids(&[&id]));
+    world.settle();
+    world.ok("ModifyInstanceAttribute", retype);
+    assert!(world.instance(&id).string("InstanceType").unwrap().ends_with(".small"));
+    let volume = one("DeviceName", "/dev/xvda").with("Ebs", one("DeleteOnTermination", false));
+    world.ok("ModifyInstanceAttribute", named.clone().with("BlockDeviceMappings", vec![volume]));
+    let mappings = world.instance(&id);
+    let mapping = mappings.structures("BlockDeviceMappings").next().unwrap();
+    assert_eq!(mapping.structure("Ebs").unwrap().boolean("DeleteOnTermination"), Some(false));
+    world.ok("ModifyInstanceMetadataOptions", named.clone().with("HttpTokens", "required"));
+    assert_eq!(world.instance(&id).structure("MetadataOptions").unwrap().string("HttpTokens"), Some("required"));
+    assert!(world.err("ModifyInstanceMetadataOptions", named).starts_with("MissingParameter: "));
+}
