@@ -25,7 +25,7 @@ pub(super) const ACTION: &str = "RunInstances";
 pub(in crate::account) fn run(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
     let token = match context.region.tokens.read(ACTION, input)? {
         Ok(token) => token,
-        Err(reservation) => return again(context, &reservation.to_owned()),
+        Err(reservation) => return again(context, reservation),
     };
     let launch = Launch::read(context, input)?;
     let reservation: ReservationId = context.shared.source.id();

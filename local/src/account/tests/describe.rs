@@ -89,17 +89,20 @@ fn filters_of_instances() {
     let instance = world.instance(&first);
     let find =
         |world: &mut World, list: &[(&str, &[&str])]| instance_ids(&world.ok("DescribeInstances", filters(list)));
-    assert_eq!(find(&mut world, &[("instance-state-name", &["running"])]), [first.clone()]);
-    assert_eq!(find(&mut world, &[("instance-state-name", &["running", "stopped"])]), [first.clone(), second.clone()]);
-    assert_eq!(find(&mut world, &[("instance-state-code", &["80"])]), [second.clone()]);
+    assert_eq!(find(&mut world, &[("instance-state-name", &["running"])]), [first.as_str()]);
+    assert_eq!(
+        find(&mut world, &[("instance-state-name", &["running", "stopped"])]),
+        [first.as_str(), second.as_str()]
+    );
+    assert_eq!(find(&mut world, &[("instance-state-code", &["80"])]), [second.as_str()]);
     assert_eq!(
         find(&mut world, &[("instance-id", &[&first, &second]), ("instance-state-name", &["stopped"])]),
-        [second.clone()]
+        [second.as_str()]
     );
     for (name, member) in
         [("ip-address", "PublicIpAddress"), ("private-ip-address", "PrivateIpAddress"), ("dns-name", "PublicDnsName")]
     {
-        assert_eq!(find(&mut world, &[(name, &[instance.string(member).unwrap()])]), [first.clone()], "{name}");
+        assert_eq!(find(&mut world, &[(name, &[instance.string(member).unwrap()])]), [first.as_str()], "{name}");
     }
     assert_eq!(find(&mut world, &[("network-interface.addresses.primary", &["true"])]).len(), 2);
     assert_eq!(find(&mut world, &[("launch-time", &["2026-11-22T*"])]).len(), 2);

@@ -19,8 +19,6 @@ fn one(member: &str, value: impl Into<crate::wire::Value>) -> Structure {
 #[test]
 fn refusals() {
     type Change = fn(Structure) -> Structure;
-    let interface = |interface: Structure| vec![interface.with("DeviceIndex", 0_i64)];
-    let _ = interface;
     let cases: &[(&str, Change)] = &[
         ("InvalidAMIID.Malformed: Invalid id: \"debian\" (expecting \"ami-...\")", |l| l.with("ImageId", "debian")),
         ("InvalidAMIID.NotFound: The image id '[ami-0123456789abcdef0]' does not exist", |l| {
