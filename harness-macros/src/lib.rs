@@ -64,7 +64,8 @@ use proc_macro::TokenStream;
 /// ```
 ///
 /// rstest puts the attribute of `#[test_attr]` below all others. Where another must stand below it, such as `#[serial]`,
-/// write this macro by its other name, which rstest leaves where it stands: `#[ec2_harness::test]`.
+/// write this macro by its other name, which rstest leaves where it stands: `#[ec2_harness::test]`. For a time limit use
+/// `timeout = …`: rstest's `#[timeout]` abandons a sync test's thread, and with it the machines that it holds.
 #[proc_macro_attribute]
 pub fn ec2_test(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand::ec2_test(arguments.into(), item.into()).into()

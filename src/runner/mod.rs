@@ -1,6 +1,6 @@
 //! What `#[ec2_test]` calls: one test, from its declaration to its report.
 //!
-//! A test is a [`Scope`](crate::scope::Scope) that is opened, a body that runs on the test's own thread, and an end: first
+//! A test is a scope that is opened, a body that runs on the test's own thread, and an end: first
 //! outcome and evidence are taken, then what the test has made is ended, and only then the outcome is reported. So a
 //! failure can be looked at, and the report of a red test starts with the test's own first cause.
 //!
@@ -9,7 +9,7 @@
 //! - **Body.** An async body runs on a current-thread Tokio runtime of its own, on the test's thread: `tokio::spawn` and
 //!   `tokio::time` work, and nothing needs to be `Send`. A sync body runs on the thread as it is.
 //! - **Timeout.** When the test's time has passed, every operation fails with `timed out`. An async body that doesn't return
-//!   within [`GRACE`](body::GRACE) is dropped. A sync body can't be stopped from outside: that it hangs is said on stderr.
+//!   within five seconds is dropped. A sync body can't be stopped from outside: that it hangs is said on stderr.
 //! - **End.** A failure's evidence is printed, machines are kept or ended, together. A machine that may have been left
 //!   behind makes the test fail, for a green test is one that left nothing; that it had ended by itself does not.
 //! - **`#[should_panic]`** is satisfied by a panic of the body only: not if a launch failed, the time had passed, an assert
