@@ -51,6 +51,7 @@ pub fn instance(#[default("")] image: &str, ec2: Ec2) -> Instance {
     provide(launch.wait())
 }
 
+#[cfg_attr(not(test), expect(clippy::panic, reason = "a fixture has no other way to fail its test"))]
 #[track_caller]
 fn provide<T>(result: Result<T, Error>) -> T {
     result.unwrap_or_else(|error| panic!("{}", Failure::from(error)))

@@ -1,6 +1,6 @@
 //! Test on real EC2 machines, or on a local EC2 of this project's own, as easily as `cargo test`.
 
-#![warn(missing_docs)]
+#![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
 mod caller;
 pub mod check;

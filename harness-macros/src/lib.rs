@@ -3,7 +3,7 @@
 //! They check what was written and point at what can't be; what a test then does is decided in `ec2_harness::runner`. An
 //! expansion is one function with `#[test]`, the test author's function within it, and one call.
 
-#![warn(missing_docs)]
+#![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
 mod arguments;
 mod attributes;

@@ -16,6 +16,8 @@
 //! | [`account`] | the state machine: everything that EC2 would know, and its rules; pure, without I/O |
 //! | [`endpoint`] | the process: wires the rooms together, starts, is found again, ends |
 
+#![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
+
 pub mod account;
 pub mod endpoint;
 pub mod error;

@@ -1,5 +1,7 @@
 //! `ec2-local`: the local EC2 as a command.
 
+#![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
+
 use clap::{Parser, Subcommand};
 use ec2_local::endpoint::{self, Client, Settings, Stay};
 use std::{

@@ -186,10 +186,10 @@ async fn unneeded(state: &StateDirectory, settings: &Settings, busy: impl Fn() -
     loop {
         idle_for(settings.linger, &busy).await;
         // Whoever is just starting one has the lock, and will find this one; without the lock nobody can.
-        if let Some(lock) = state.try_lock() {
-            if !busy() {
-                return lock;
-            }
+        if let Some(lock) = state.try_lock()
+            && !busy()
+        {
+            return lock;
         }
     }
 }
