@@ -1,8 +1,8 @@
-//! The one error type, with kinds; and [`Failure`], the report that a test returns.
+//! The one error type, with kinds; and [`Failure`], which operations and tests return it in.
 //!
 //! What this room isn't: a place where errors are decided. Each room makes its own, with what it knows.
 
-use std::{fmt, panic::Location};
+use std::{fmt, ops::Deref, panic::Location};
 
 /// What went wrong, as far as a program may want to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,6 +50,8 @@ pub enum ErrorKind {
     Cancelled,
     /// Something of ours, or of this host, broke.
     Internal,
+    /// An error that isn't ours: `?` took it into a [`Failure`].
+    Other,
 }
 
 /// What was tried, on what, why it failed and what to do next.
@@ -88,6 +90,17 @@ impl Error {
             evidence: Vec::new(),
             source: None,
         }))
+    }
+
+    /// An error that isn't ours, with its causes.
+    fn of_others(error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            text.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        Self::new(ErrorKind::Other, text)
     }
 
     /// Says why it failed.
@@ -180,51 +193,81 @@ impl std::error::Error for Error {
     }
 }
 
-/// The error of a test: takes any error by `?`, and its `Debug`, which libtest prints, is the report.
+/// What operations and tests fail with: an [`Error`], and the line where it came up. It takes any other error by `?`, and
+/// its `Debug`, which libtest prints, is the report.
+///
+/// It derefs to the error inside, and so has its kind and code. It isn't a [`std::error::Error`] itself, as nothing that
+/// takes all of these by `?` can be; [`into_error`](Self::into_error) gives one, and `Box<dyn Error>` takes it by `?`.
 pub struct Failure {
-    error: Box<dyn std::error::Error + Send + Sync>,
+    error: Error,
     at: &'static Location<'static>,
 }
 
 impl Failure {
-    /// The error inside, if it is one of ours.
-    pub fn error(&self) -> Option<&Error> {
-        self.error.downcast_ref()
+    pub(crate) fn new(error: Error, at: &'static Location<'static>) -> Self {
+        Self { error, at }
     }
 
-    /// Where `?` made a failure of the error.
+    /// The error inside; one that `?` has taken from elsewhere is of kind [`Other`](ErrorKind::Other).
+    #[must_use]
+    pub fn into_error(self) -> Error {
+        self.error
+    }
+
+    /// Where an operation was waited for, or `?` took another error.
     pub fn location(&self) -> &'static Location<'static> {
         self.at
+    }
+}
+
+impl Deref for Failure {
+    type Target = Error;
+
+    fn deref(&self) -> &Error {
+        &self.error
     }
 }
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for Failure {
     #[track_caller]
     fn from(error: E) -> Self {
-        Self { error: Box::new(error), at: Location::caller() }
+        let error: Box<dyn std::error::Error + Send + Sync> = Box::new(error);
+        let error = error.downcast::<Error>().map_or_else(|other| Error::of_others(&*other), |ours| *ours);
+        Self { error, at: Location::caller() }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        failure.error
+    }
+}
+
+impl From<Failure> for Box<dyn std::error::Error + Send + Sync> {
+    fn from(failure: Failure) -> Self {
+        Box::new(failure.error)
+    }
+}
+
+impl From<Failure> for Box<dyn std::error::Error> {
+    fn from(failure: Failure) -> Self {
+        Box::new(failure.error)
+    }
+}
+
+impl fmt::Display for Failure {
+    /// As the error's own: fits `failed to {failure}`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
     }
 }
 
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.error.is::<Error>() {
-            write!(f, "failed to ")?;
+        if self.kind() != ErrorKind::Other {
+            f.write_str("failed to ")?;
         }
-        write!(f, "{}", self.error)?;
-        if !self.error.is::<Error>() {
-            let mut source = self.error.source();
-            while let Some(cause) = source {
-                write!(f, ": {cause}")?;
-                source = cause.source();
-            }
-        }
-        write!(f, "\n  at {}:{}", self.at.file(), self.at.line())
+        write!(f, "{}\n  at {}:{}", self.error, self.at.file(), self.at.line())
     }
 }
 

@@ -24,7 +24,6 @@
 use crate::{
     Failure,
     ec2::{Ec2, Instance},
-    error::Error,
 };
 use rstest::fixture;
 
@@ -53,6 +52,6 @@ pub fn instance(#[default("")] image: &str, ec2: Ec2) -> Instance {
 
 #[cfg_attr(not(test), expect(clippy::panic, reason = "a fixture has no other way to fail its test"))]
 #[track_caller]
-fn provide<T>(result: Result<T, Error>) -> T {
-    result.unwrap_or_else(|error| panic!("{}", Failure::from(error)))
+fn provide<T>(result: Result<T, Failure>) -> T {
+    result.unwrap_or_else(|failure| panic!("{failure:?}"))
 }

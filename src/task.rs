@@ -4,11 +4,12 @@
 
 use crate::{
     engine,
-    error::{Error, ErrorKind},
+    error::{Error, ErrorKind, Failure},
 };
 use std::{
     fmt,
     future::{Future, IntoFuture},
+    panic::Location,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
@@ -34,11 +35,13 @@ pub(crate) enum OnDrop {
 pub struct Task<T> {
     result: oneshot::Receiver<Result<T, Error>>,
     name: &'static str,
+    at: &'static Location<'static>,
     cancel: Option<tokio::task::AbortHandle>,
 }
 
 impl<T: Send + 'static> Task<T> {
     /// Starts a future on the engine.
+    #[track_caller]
     pub(crate) fn start<F>(name: &'static str, on_drop: OnDrop, future: F) -> Self
     where
         F: Future<Output = Result<T, Error>> + Send + 'static,
@@ -57,7 +60,7 @@ impl<T: Send + 'static> Task<T> {
                 None
             }
         };
-        Self { result, name, cancel }
+        Self { result, name, at: Location::caller(), cancel }
     }
 
     /// Waits for the result on this thread, with or without a runtime.
@@ -65,25 +68,27 @@ impl<T: Send + 'static> Task<T> {
     /// # Errors
     ///
     /// Those of the operation. Within the engine itself, where waiting would never end, an error that says so.
-    pub fn wait(mut self) -> Result<T, Error> {
+    pub fn wait(mut self) -> Result<T, Failure> {
         if engine::is_current_thread() {
-            return Err(Error::new(ErrorKind::Internal, self.name)
+            let error = Error::new(ErrorKind::Internal, self.name)
                 .because("`.wait()` was called on ec2-harness's own thread, which would wait for itself")
-                .advise("use `.await` there"));
+                .advise("use `.await` there");
+            return Err(Failure::new(error, self.at));
         }
         block_on(&mut self)
     }
 }
 
 impl<T> Future for Task<T> {
-    type Output = Result<T, Error>;
+    type Output = Result<T, Failure>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let name = self.name;
+        let (name, at) = (self.name, self.at);
         Pin::new(&mut self.result).poll(context).map(|received| {
-            received.unwrap_or_else(|_| {
+            let result = received.unwrap_or_else(|_| {
                 Err(Error::new(ErrorKind::Internal, name).because("the operation panicked, or was cancelled"))
-            })
+            });
+            result.map_err(|error| Failure::new(error, at))
         })
     }
 }
@@ -119,6 +124,7 @@ impl<T: Send + 'static> Operation<T> {
     }
 
     /// Starts it, and returns at once.
+    #[track_caller]
     pub fn start(self) -> Task<T> {
         Task::start(self.name, self.on_drop, self.future)
     }
@@ -128,15 +134,17 @@ impl<T: Send + 'static> Operation<T> {
     /// # Errors
     ///
     /// Those of the operation.
-    pub fn wait(self) -> Result<T, Error> {
+    #[track_caller]
+    pub fn wait(self) -> Result<T, Failure> {
         self.start().wait()
     }
 }
 
 impl<T: Send + 'static> IntoFuture for Operation<T> {
-    type Output = Result<T, Error>;
+    type Output = Result<T, Failure>;
     type IntoFuture = Task<T>;
 
+    #[track_caller]
     fn into_future(self) -> Task<T> {
         self.start()
     }
@@ -167,6 +175,7 @@ macro_rules! operation {
     ($builder:ident -> $output:ty, $name:literal, $on_drop:ident) => {
         impl $builder {
             /// Starts it, and returns at once.
+            #[track_caller]
             pub fn start(self) -> $crate::Task<$output> {
                 $crate::Task::start($name, $crate::task::OnDrop::$on_drop, self.run())
             }
@@ -176,15 +185,17 @@ macro_rules! operation {
             /// # Errors
             ///
             /// Those of the operation.
-            pub fn wait(self) -> ::std::result::Result<$output, $crate::Error> {
+            #[track_caller]
+            pub fn wait(self) -> $crate::Result<$output> {
                 self.start().wait()
             }
         }
 
         impl ::std::future::IntoFuture for $builder {
-            type Output = ::std::result::Result<$output, $crate::Error>;
+            type Output = $crate::Result<$output>;
             type IntoFuture = $crate::Task<$output>;
 
+            #[track_caller]
             fn into_future(self) -> Self::IntoFuture {
                 self.start()
             }

@@ -3,7 +3,7 @@
 use super::Machine;
 use crate::{
     engine,
-    error::{Error, ErrorKind},
+    error::{Error, ErrorKind, Failure},
     task::{OnDrop, Task},
 };
 use std::{ops::Deref, time::Duration};
@@ -38,7 +38,8 @@ impl Instance {
     /// # Errors
     ///
     /// EC2 refuses to renew the lease; the machine runs on nevertheless.
-    pub fn keep(mut self) -> Result<Machine, Error> {
+    #[track_caller]
+    pub fn keep(mut self) -> Result<Machine, Failure> {
         self.kept = true;
         let machine = self.machine.clone();
         let renewed = Task::start("keep an instance", OnDrop::Finish, {

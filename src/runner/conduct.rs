@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::Config,
     ec2::{Ec2, Instance},
-    error::{Error, ErrorKind},
+    error::{Error, ErrorKind, Failure},
     scope::Scope,
     task::block_on,
 };
@@ -75,6 +75,12 @@ enum Hindrance {
     Skip(String),
     /// What it declares could not be provided.
     Error(Error),
+}
+
+impl From<Failure> for Hindrance {
+    fn from(failure: Failure) -> Self {
+        Self::Error(failure.into_error())
+    }
 }
 
 impl From<Error> for Hindrance {
@@ -178,7 +184,7 @@ fn launch(test: &Test, ec2: &Ec2, plan: &Plan, scope: &Scope) -> Result<Vec<Inst
         .enumerate()
         .map(|(position, planned)| {
             let launch = planned.launch(ec2, test.user_data.as_deref()).start();
-            async move { (position, launch.await) }
+            async move { (position, launch.await.map_err(Error::from)) }
         })
         .collect::<FuturesUnordered<_>>();
     let mut launched = Vec::new();

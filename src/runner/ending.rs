@@ -43,7 +43,7 @@ pub(crate) fn end(machines: Vec<Machine>, failed: bool, keep: Keep) -> Ending {
         ending.left = Machine::end_all(machines).await.err();
         Ok(ending)
     });
-    ending.wait().unwrap_or_else(|error| Ending { left: Some(error), ..Ending::default() })
+    ending.wait().unwrap_or_else(|failure| Ending { left: Some(failure.into_error()), ..Ending::default() })
 }
 
 async fn evidence(machines: &[Machine]) -> String {
