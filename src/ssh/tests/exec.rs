@@ -10,7 +10,7 @@ use std::time::Duration;
 
 #[tokio::test]
 async fn a_command_tells_its_streams_and_status() {
-    let sshd = Sshd::start();
+    let Some(sshd) = Sshd::start() else { return };
     let session = sshd.session().await;
     let output = session.exec("echo out; echo err >&2; exit 3").await.unwrap();
     assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("out\n", "err\n"));
@@ -23,7 +23,7 @@ async fn a_command_tells_its_streams_and_status() {
 
 #[tokio::test]
 async fn a_signal_is_no_success() {
-    let sshd = Sshd::start();
+    let Some(sshd) = Sshd::start() else { return };
     let session = sshd.session().await;
     for name in ["KILL", "TERM", "SEGV", "HUP"] {
         let output = session.exec(format!("echo before; kill -{name} $$")).await.unwrap();
@@ -38,7 +38,7 @@ async fn a_signal_is_no_success() {
 
 #[tokio::test]
 async fn both_streams_are_large_at_once() {
-    let sshd = Sshd::start();
+    let Some(sshd) = Sshd::start() else { return };
     let session = sshd.session().await;
     let output = session.exec("head -c 8388608 /dev/zero & head -c 8388608 /dev/zero >&2 & wait").await.unwrap();
     assert_eq!((output.stdout.len(), output.stderr.len()), (8 << 20, 8 << 20));
@@ -50,7 +50,7 @@ async fn both_streams_are_large_at_once() {
 
 #[tokio::test]
 async fn stdin_and_output_flow_at_once() {
-    let sshd = Sshd::start();
+    let Some(sshd) = Sshd::start() else { return };
     let session = sshd.session().await;
     let input: Vec<u8> = (0..5_u32 << 20).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let output = session.exec(Command::new("tee /dev/stderr").stdin(input.clone())).await.unwrap();
@@ -70,7 +70,7 @@ async fn stdin_and_output_flow_at_once() {
 
 #[tokio::test]
 async fn binary_output_is_kept() {
-    let sshd = Sshd::start();
+    let Some(sshd) = Sshd::start() else { return };
     let session = sshd.session().await;
     let output = session.exec(r"printf '\000\377\200a\r\n'").await.unwrap();
     assert_eq!(output.stdout_bytes(), b"\0\xff\x80a\r\n");
@@ -79,7 +79,7 @@ async fn binary_output_is_kept() {
 
 #[tokio::test]
 async fn lines_of_any_shape_arrive() {
-    let sshd = Sshd::start();
+    let Some(sshd) = Sshd::start() else { return };
     let session = sshd.session().await;
     let output = session.exec("cat <<'END'\nit's $HOME \\ ! `x`\nEND\n# done").await.unwrap();
     assert_eq!(output.stdout, "it's $HOME \\ ! `x`\n");
@@ -99,7 +99,7 @@ async fn lines_of_any_shape_arrive() {
 
 #[tokio::test]
 async fn a_terminal_has_a_size() {
-    let sshd = Sshd::start();
+    let Some(sshd) = Sshd::start() else { return };
     let session = sshd.session().await;
     let command = Command::new("stty size; echo oops >&2; exit 5").pty(Pty { columns: 132, rows: 43 });
     let output = session.exec(command).await.unwrap();
@@ -110,7 +110,7 @@ async fn a_terminal_has_a_size() {
 
 #[tokio::test]
 async fn a_background_process_delays_nobody_and_lives_on() {
-    let sshd = Sshd::start();
+    let Some(sshd) = Sshd::start() else { return };
     let session = sshd.session().await;
     let mark = format!("3{}.25", sshd.port);
     let output = session
@@ -131,7 +131,7 @@ async fn a_background_process_delays_nobody_and_lives_on() {
 
 #[tokio::test]
 async fn many_commands_share_few_connections() {
-    let sshd = Sshd::start();
+    let Some(sshd) = Sshd::start() else { return };
     let session = sshd.session().await;
     let outputs = join_all((0..50).map(|number| session.exec(format!("sleep 0.3; echo {number}")))).await;
     for (number, output) in outputs.into_iter().enumerate() {
@@ -142,7 +142,7 @@ async fn many_commands_share_few_connections() {
 
 #[tokio::test]
 async fn a_server_that_allows_two_sessions_is_enough() {
-    let sshd = Sshd::with("MaxSessions 2");
+    let Some(sshd) = Sshd::with("MaxSessions 2") else { return };
     let session = sshd.session().await;
     let outputs = join_all((0..12).map(|number| session.exec(format!("sleep 0.2; echo {number}")))).await;
     for (number, output) in outputs.into_iter().enumerate() {
@@ -152,7 +152,7 @@ async fn a_server_that_allows_two_sessions_is_enough() {
 
 #[tokio::test]
 async fn a_server_without_sessions_is_said_so() {
-    let sshd = Sshd::with("MaxSessions 0");
+    let Some(sshd) = Sshd::with("MaxSessions 0") else { return };
     let session = sshd.session().await;
     let error = session.exec("true").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connection);
@@ -161,7 +161,7 @@ async fn a_server_without_sessions_is_said_so() {
 
 #[tokio::test]
 async fn too_much_output_ends_the_command() {
-    let sshd = Sshd::start();
+    let Some(sshd) = Sshd::start() else { return };
     let session = sshd.session().await;
     let mark = format!("y{}", sshd.port);
     let error = session.exec(Command::new(format!("yes {mark}")).output_limit(1 << 20)).await.unwrap_err();
@@ -172,7 +172,7 @@ async fn too_much_output_ends_the_command() {
 
 #[tokio::test]
 async fn the_end_of_the_connection_is_no_success() {
-    let sshd = Sshd::start();
+    let Some(sshd) = Sshd::start() else { return };
     let session = sshd.session().await;
     let command = session.exec("echo begun; sleep 60");
     let (result, ()) = tokio::join!(command, async {
@@ -188,7 +188,7 @@ async fn the_end_of_the_connection_is_no_success() {
 
 #[tokio::test]
 async fn an_idle_connection_that_breaks_is_replaced() {
-    let sshd = Sshd::start();
+    let Some(sshd) = Sshd::start() else { return };
     let session = sshd.session().await;
     session.exec("true").await.unwrap();
     sshd.kill_connections();

@@ -58,7 +58,7 @@ fn make_tree(root: &Path) {
 
 #[tokio::test]
 async fn a_file_goes_there_and_back() {
-    let sshd = Sshd::start();
+    let Some(sshd) = Sshd::start() else { return };
     let session = sshd.session().await;
     let path = |name: &str| sshd.directory.path().join(name);
     let bytes: Vec<u8> = (0..3_000_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
@@ -98,7 +98,7 @@ fn leftovers(directory: &Path) -> Vec<String> {
 
 #[tokio::test]
 async fn a_tree_goes_there_and_back() {
-    let sshd = Sshd::start();
+    let Some(sshd) = Sshd::start() else { return };
     let session = sshd.session().await;
     let path = |name: &str| sshd.directory.path().join(name);
     make_tree(&path("here"));
@@ -124,7 +124,7 @@ async fn a_tree_goes_there_and_back() {
 
 #[tokio::test]
 async fn failures_name_both_paths() {
-    let sshd = Sshd::start();
+    let Some(sshd) = Sshd::start() else { return };
     let session = sshd.session().await;
     let path = |name: &str| sshd.directory.path().join(name);
     fs::create_dir(path("directory")).unwrap();
@@ -164,7 +164,7 @@ async fn failures_name_both_paths() {
 
 #[tokio::test]
 async fn an_interrupted_copy_changes_nothing() {
-    let sshd = Sshd::start();
+    let Some(sshd) = Sshd::start() else { return };
     let session = sshd.session().await;
     let path = |name: &str| sshd.directory.path().join(name);
     fs::File::create(path("big")).unwrap().set_len(4 << 30).unwrap();
