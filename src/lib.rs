@@ -1,4 +1,187 @@
 //! Test on real EC2 machines, or on a local EC2 of this project's own, as easily as `cargo test`.
+//!
+//! ```no_run
+//! use ec2_harness::prelude::*;
+//!
+//! #[ec2_test]
+//! async fn boots(vm: Instance) -> Result {
+//!     let kernel = vm.exec("uname -r").await?;
+//!     assert!(!kernel.stdout.is_empty());
+//!     vm.assert((port(22).is_listening(), file("/etc/os-release").contains("ID="))).await
+//! }
+//! ```
+//!
+//! Before the body runs, the machine is launched, answers on SSH and has been configured; after it, however the test
+//! ended, the machine ends. Without any configuration it is one of the local EC2: a Linux machine of namespaces over the
+//! host's own programs, that is ready in a fraction of a second and needs no AWS account, no Docker and no root.
+//!
+//! What a file of tests needs is in the [`prelude`].
+//!
+//! # Targets
+//!
+//! Where the calls go is the [`Target`](target::Target): the local EC2 unless `target` in `ec2-harness.toml` (or
+//! `EC2_HARNESS_TARGET`) is `"aws"` or an endpoint's URL. There is no second code path for the local one: what is tested
+//! there is what runs on AWS. [`Config`](config::Config) has every key, with its default.
+//!
+//! - **Local.** Started on demand, from the running executable, and shared by all processes of this user that were built
+//!   with the same version. It outlives a killed test, as AWS does, and goes ten seconds after its last instance and
+//!   client. No credential chain is built, and `AWS_*` is ignored. The image is `host`; another system's alias is NotFound,
+//!   never a quiet substitute.
+//! - **AWS.** Opt-in twice: the target, and the number of the one account that may be touched, which is checked before
+//!   the first create. Caps limit instances and vCPUs across processes; everything bears tags and a lease.
+//!
+//! # Sync and async
+//!
+//! Everything that takes time is a lazy builder that owns what it needs. `.await` it on any runtime, `.wait()` for it on
+//! any thread, or `.start()` it to get the running [`Task`]; until then nothing happens.
+//!
+//! ```no_run
+//! # use ec2_harness::prelude::*;
+//! # async fn example(vm: Machine) -> Result {
+//! vm.exec("systemctl daemon-reload").sudo().await?; // in async code
+//! vm.exec("id").wait()?; // in sync code
+//! let slow = vm.exec("sleep 10 && date").start(); // runs
+//! vm.push("target/release/agent", "/usr/local/bin/agent").sudo().mode(0o755).await?;
+//! println!("{}", slow.await?.stdout);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `join!`, `select!` and `timeout` take the builders; `tokio::spawn` wants `.start()`. Dropping a task cancels it: a
+//! command is ended on its machine, with all of its processes. Only a create that was sent is never abandoned: it runs to
+//! its end, and what it made is ended. An async body runs on a Tokio runtime of its own, on its test's thread.
+//!
+//! # Machines and guards
+//!
+//! A [`Machine`](ec2::Machine) is a cheap handle that has all operations. An [`Instance`](ec2::Instance) is the guard of a
+//! machine that we launched; it derefs to `Machine`, is not `Clone`, and the machine ends with it:
+//!
+//! - of a test's parameters, or launched by its [`Ec2`](ec2::Ec2), it is parked when it is dropped: first the test's outcome
+//!   and the evidence are taken (console, failed units), then it ends, together with the others;
+//! - elsewhere, for example in a `main`, the drop ends it, and waits until EC2 has accepted that.
+//!
+//! ```no_run
+//! # use ec2_harness::prelude::*;
+//! # async fn example(ec2: Ec2) -> Result {
+//! let vm = ec2
+//!     .launch("debian-12")
+//!     .instance_type("t3.small")
+//!     .user_data("#cloud-config\npackages: [nginx]\n")
+//!     .root_size(20) // GiB
+//!     .run_instances(|request| request.ebs_optimized(true)) // all that isn't named here: the SDK's own request
+//!     .await?;
+//! vm.terminate().await?; // the explicit way, which can fail
+//!
+//! let theirs = ec2.instance("i-0123456789abcdef0").await?; // an existing machine: never ended by us
+//! theirs.reboot().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`keep`](ec2::Instance::keep), or `keep = "failed"` in the configuration, leaves a machine running for the length of its
+//! lease, and says how to log in.
+//!
+//! **If nobody gets to drop anything**: SIGINT, SIGTERM and SIGHUP end what lives, and then the process. After a `kill -9`
+//! the run's watchdog, a process in a session of its own, ends what is left half a minute later. After the death of the whole
+//! host, `ec2-harness sweep` does, or [`Ec2::sweep`](ec2::Ec2::sweep): by tags alone, from anywhere.
+//!
+//! # Waiting
+//!
+//! A launch returns when the machine is ready: running, SSH answers, and cloud-init, if there is one, is done. A machine
+//! that never gets there fails at its deadline (`ready_timeout`, ten minutes) with its state, the reason, and the console's
+//! last lines. [`without_waiting`](ec2::Launch::without_waiting) returns as soon as EC2 has accepted.
+//!
+//! All waiting of a process goes through one poller, so a hundred machines cost about as many calls as one. A test's time is
+//! limited by `timeout`, 30 minutes by default, launches included: after it every operation but teardown fails with
+//! [`TimedOut`](ErrorKind::TimedOut).
+//!
+//! # Checks
+//!
+//! A check is plain data that says what a machine is expected to be; see [`check`] for all kinds. One round trip gathers
+//! the facts for all that are asserted together, and every one that doesn't hold is listed with its line and evidence.
+//!
+//! ```no_run
+//! # use ec2_harness::prelude::*;
+//! # async fn example(vm: Machine) -> Result {
+//! vm.assert((
+//!     service("nginx").is_running().is_enabled(),
+//!     port(80).is_listening(),
+//!     file("/etc/shadow").mode(0o640).owner("root"),
+//!     command("nginx -t").succeeds().stderr(contains("syntax is ok")),
+//!     package("telnetd").is_missing(),
+//! ))
+//! .within(30.secs())
+//! .await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What a machine cannot have, such as a service where there is no systemd, is [`Unanswerable`](ErrorKind::Unanswerable):
+//! an error, never a pass. An assert that was never run fails its test.
+//!
+//! # Errors
+//!
+//! There is one type, [`Error`], with a [kind](ErrorKind), and its text says what was tried, on what, why it failed and what to
+//! do next. A test returns [`Result`], whose error [`Failure`] takes any error by `?`, and prints as the report. A missing
+//! permission is named as IAM knows it.
+//!
+//! ```no_run
+//! # use ec2_harness::prelude::*;
+//! # fn example(ec2: Ec2) -> Result {
+//! match ec2.launch("debian-12").instance_type("p5.48xlarge").wait() {
+//!     Err(failure) if failure.kind() == ErrorKind::Capacity => println!("none to be had: {failure}"),
+//!     other => drop(other?),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Skipping
+//!
+//! `requires = [systemd]` skips a test whose machines lack it: that is printed, and with `EC2_HARNESS_NO_SKIP=1` it fails.
+//! libtest has no word for a skip, so it counts as passed there.
+//!
+//! # With rstest, serial_test and nextest
+//!
+//! The order of attributes matters:
+//!
+//! | with | write |
+//! |---|---|
+//! | rstest | `#[rstest]`, the cases, and then `#[test_attr(ec2_test)]`; parameters that are ours bear `#[ignore]` |
+//! | serial_test | `#[serial]` **below** `#[ec2_test]`: above it, it silently drops the parameters |
+//! | both | `#[rstest]`, the cases, `#[ec2_harness::test]`, `#[serial]` |
+//! | `#[ignore]`, `#[should_panic]`, `#[cfg]` | below `#[ec2_test]`, as on any `#[test]` |
+//!
+//! ```no_run
+//! use ec2_harness::prelude::*;
+//!
+//! #[rstest]
+//! #[case("debian-12")]
+//! #[case("al2023")]
+//! #[test_attr(ec2_test)]
+//! async fn every_image_boots(#[case] image: &str, #[ignore] ec2: Ec2) -> Result {
+//!     ec2.launch(image).await?.exec("true").await.map(drop)
+//! }
+//! ```
+//!
+//! Those who prefer plain `#[rstest]` find fixtures in `fixtures`. Under nextest each test is a process; they share the
+//! run's key, group and watchdog, but no statics: use `#[file_serial]` there rather than `#[serial]`. A failed launch never
+//! satisfies `#[should_panic]`.
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `local` | on | the local EC2 is built in, and started on demand |
+//! | `rstest` | on | `fixtures`, and rstest's attributes in the prelude; their expansions want `rstest` among the dev-dependencies |
+//!
+//! # Limits
+//!
+//! - Tests run on Linux. Guests are Linux with an SSH server and a POSIX shell; Windows guests are not supported.
+//! - `sudo` is `sudo -n`: the login user must need no password.
+//! - The local EC2 has neither volumes beside the root's nor VPCs of your own yet, its security groups don't filter, and its
+//!   machines have no kernel and no systemd of their own.
+//! - Processes on different hosts share nothing but EC2: each host's caps are its own.
 
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
