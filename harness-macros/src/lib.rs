@@ -1,4 +1,4 @@
-//! The attribute macros of ec2-harness.
+//! The attribute macros of ec2-harness. They are used through it, as `ec2_harness::ec2_test`, and are of no use without.
 //!
 //! They check what was written and point at what can't be; what a test then does is decided in `ec2_harness::runner`. An
 //! expansion is one function with `#[test]`, the test author's function within it, and one call.

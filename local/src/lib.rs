@@ -4,6 +4,23 @@
 //! over the host's system directories, on a switch in user space, with an SSH server of their own. It knows nothing of
 //! `ec2-harness`, nor of any SDK: whatever speaks EC2 can use it.
 //!
+//! As a command it is `ec2-local serve`. As a library it starts on demand, as a process of its own that is the running
+//! executable started again, is found by later processes, and goes some seconds after its last instance and client:
+//!
+//! ```no_run
+//! use ec2_local::endpoint::{EndpointError, Settings, ensure};
+//!
+//! fn main() -> Result<(), EndpointError> {
+//!     // First of all: the endpoint and its machines are this program, too.
+//!     ec2_local::roles::run_named();
+//!     let local = ensure(&Settings::default())?;
+//!     println!("EC2 is at {}, for the access key {}", local.url(), local.credentials().access_key);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! It needs Linux with user namespaces and `/dev/net/tun`, but no root and nothing installed.
+//!
 //! The floors, from the bottom; each imports only what stands above it in this list:
 //!
 //! | room | what it is for |
