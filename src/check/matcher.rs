@@ -7,7 +7,7 @@ use similar::TextDiff;
 use std::fmt;
 
 /// What a text is expected to be: a small value, made by [`equals`], [`contains`], [`starts_with`], [`ends_with`],
-/// [`matches`] and [`not`].
+/// [`matches()`] and [`not`].
 ///
 /// A plain `&str` or `String` is the whole text, as [`equals`]. In files: `"text"`, `{ contains = "text" }`, `{ not =
 /// { contains = "text" } }`, or a list of these that must all hold.
@@ -22,7 +22,7 @@ pub enum Matcher {
     StartsWith(String),
     /// See [`ends_with`].
     EndsWith(String),
-    /// See [`matches`].
+    /// See [`matches()`].
     Matches(String),
     /// See [`not`].
     Not(Box<Matcher>),

@@ -17,7 +17,7 @@ use crate::check::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What a file is expected to be; made by [`file`].
+/// What a file is expected to be; made by [`file()`].
 ///
 /// All but [`is_symlink`](Self::is_symlink) and [`links_to`](Self::links_to) follow symbolic links.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -1,10 +1,10 @@
 //! `sandbox`: a machine of Linux namespaces over the host's system directories. It boots in milliseconds and needs nothing
 //! to be installed.
 //!
-//! A machine is three processes of this very executable: its [`keeper`] on the host, its init ([`crate::guest::init`]) as
+//! A machine is three processes of this very executable: its `keeper` on the host, its init ([`crate::guest::init`]) as
 //! process 1 in namespaces of its own, and the agent, init's child. Its root directory is its own, with the host's `/usr`
-//! and the like under a writable layer ([`root`]); its users are its own ([`identity`]); its network is a TAP device per
-//! NIC ([`interfaces`]), whose other end is plugged into the switch.
+//! and the like under a writable layer (`root`); its users are its own (`identity`); its network is a TAP device per
+//! NIC (`interfaces`), whose other end is plugged into the switch.
 //!
 //! When the endpoint ends, however it ends, so do its machines, and a machine leaves nothing but its disk: all its mounts
 //! and interfaces live in its namespaces.
