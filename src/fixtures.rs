@@ -8,6 +8,7 @@
 //! use ec2_harness::{fixtures::{ec2, instance}, prelude::*};
 //!
 //! #[rstest]
+//! #[test_attr(tokio::test)]
 //! async fn boots(instance: Instance) {
 //!     println!("{}", instance.id());
 //! }
