@@ -13,7 +13,8 @@ async fn main() -> Result {
     let (server, clients) = (&machines[0], &machines[1..]);
 
     // It runs until its task is dropped, and then ends with all of its processes.
-    let _serving = server.exec("mkdir -p www && echo hello > www/index && cd www && exec python3 -m http.server 8000").start();
+    let _serving =
+        server.exec("mkdir -p www && echo hello > www/index && cd www && exec python3 -m http.server 8000").start();
     for client in clients {
         client.assert(reach(server, tcp(8000))).within(20.secs()).await?;
         println!("{} reaches {}", client.name(), server.name());
