@@ -77,6 +77,23 @@ pub enum Progress {
     Off,
 }
 
+/// A factor on the times that AWS takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pace(f64);
+
+impl Pace {
+    /// The factor: a finite number from 0 upwards.
+    pub fn factor(self) -> f64 {
+        self.0
+    }
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self(0.01)
+    }
+}
+
 /// What an alias of an image stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -172,6 +189,9 @@ keys! {
     no_skip: bool = false;
     /// `auto`, `plain` or `off`. Default: `auto`.
     progress: Progress = Progress::Auto;
+    /// The factor on all times that AWS takes, at the local EC2: `1` for rehearsals. It holds for an endpoint that this
+    /// process starts, not for one that is running already. Default: `0.01`, a hundredth.
+    local_pace: Pace = Pace::default();
     /// How long the local EC2 stays after its last instance and client. Default: `10s`.
     local_linger: Duration = Duration::from_secs(10);
 }

@@ -1,4 +1,4 @@
-//! `ec2-harness`: what is done beside tests. So far: the sweep.
+//! `ec2-harness`: what is done beside tests: the sweep, and a way into local machines.
 
 use clap::{Parser, Subcommand};
 use ec2_harness::{
@@ -35,15 +35,30 @@ enum Command {
         #[arg(long)]
         region: Option<String>,
     },
+    /// Connect standard input and output to a port of a machine of the local EC2, for ssh's ProxyCommand:
+    /// ssh -o ProxyCommand='ec2-harness connect %h %p' ec2-user@i-…
+    #[cfg(feature = "local")]
+    Connect {
+        /// The machine: an instance id, a private or public address, or a DNS name
+        machine: String,
+        /// The TCP port
+        #[arg(default_value_t = 22)]
+        port: u16,
+    },
 }
 
 fn main() -> ExitCode {
-    let Command::Sweep { run, instance, mine, dry_run, region } = Arguments::parse().command;
-    match sweep(run, instance, mine, dry_run, region) {
-        Ok(text) => {
-            println!("{text}");
-            ExitCode::SUCCESS
+    let result = match Arguments::parse().command {
+        Command::Sweep { run, instance, mine, dry_run, region } => {
+            sweep(run, instance, mine, dry_run, region).map(|text| println!("{text}")).map_err(|e| e.to_string())
         }
+        #[cfg(feature = "local")]
+        Command::Connect { machine, port } => {
+            ec2_local::endpoint::connect_standard_streams(&machine, port).map_err(|e| e.to_string())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ec2-harness: failed to {error}");
             ExitCode::FAILURE

@@ -3,14 +3,8 @@
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
 use clap::{Parser, Subcommand};
-use ec2_local::endpoint::{self, Client, Settings, Stay};
-use std::{
-    io::{self, Read, Write},
-    net::Shutdown,
-    os::unix::net::UnixStream,
-    process::ExitCode,
-    thread,
-};
+use ec2_local::endpoint::{self, Settings, Stay};
+use std::{io, process::ExitCode};
 
 /// A local EC2 with real machines behind it.
 #[derive(Parser)]
@@ -52,7 +46,9 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve { port, pace, seed } => serve(port, pace, seed),
         Command::Env => env(),
-        Command::Connect { machine, port } => connect(&machine, port),
+        Command::Connect { machine, port } => {
+            endpoint::connect_standard_streams(&machine, port).map_err(|e| e.to_string())
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -98,47 +94,4 @@ fn env() -> Result<(), String> {
     // Left over from an AWS session, it would be signed along and refused.
     println!("unset AWS_SESSION_TOKEN AWS_PROFILE");
     Ok(())
-}
-
-/// Copies both ways until both have ended.
-fn connect(machine: &str, port: u16) -> Result<(), String> {
-    let client = endpoint::connect().map_err(|e| e.to_string())?;
-    let tried = |e: io::Error| format!("connect to port {port} of {machine}: {e}");
-    let mut stream = UnixStream::connect(client.way_in()).map_err(tried)?;
-    writeln!(stream, "{}", Client::hello(machine, port)).map_err(tried)?;
-    let mut answer = Vec::new();
-    loop {
-        let mut byte = [0];
-        match stream.read(&mut byte).map_err(tried)? {
-            0 => return Err(tried(io::Error::other("the endpoint hung up"))),
-            _ if byte == *b"\n" => break,
-            _ => answer.extend(byte),
-        }
-    }
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    if answer != "ok" {
-        return Err(answer.strip_prefix("error ").unwrap_or(&answer).to_owned());
-    }
-    let mut up = stream.try_clone().map_err(tried)?;
-    thread::spawn(move || {
-        let _ = copy(&mut io::stdin().lock(), &mut up);
-        let _ = up.shutdown(Shutdown::Write);
-    });
-    // Its end is the end of it all; whoever closes their side first may find the other gone.
-    let _ = copy(&mut stream, &mut io::stdout().lock());
-    Ok(())
-}
-
-/// Copies what comes as it comes.
-fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        match from.read(&mut buffer)? {
-            0 => return Ok(()),
-            count => {
-                to.write_all(&buffer[..count])?;
-                to.flush()?;
-            }
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! How a key's value is read, from TOML or from a string of the environment.
 
-use super::{HostKeys, ImageAlias, Keep, Progress, Reach};
+use super::{HostKeys, ImageAlias, Keep, Pace, Progress, Reach};
 use crate::target::Target;
 use ipnet::IpNet;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
@@ -68,6 +68,21 @@ impl FromValue for u32 {
         match value {
             Value::Toml(toml::Value::Integer(number)) => u32::try_from(*number).map_err(|_| wrong(number.to_string())),
             other => other.text()?.parse().map_err(|_| wrong(other.text().unwrap_or_default().to_owned())),
+        }
+    }
+}
+
+impl FromValue for Pace {
+    fn from_value(value: &Value) -> Result<Self, String> {
+        let factor = match value {
+            Value::Toml(toml::Value::Float(factor)) => *factor,
+            Value::Toml(toml::Value::Integer(factor)) => *factor as f64,
+            other => other.text()?.parse().map_err(|_| "expected a number from 0 upwards, such as 0.01".to_owned())?,
+        };
+        if factor.is_finite() && factor >= 0.0 {
+            Ok(Self(factor))
+        } else {
+            Err(format!("expected a number from 0 upwards, found `{factor}`"))
         }
     }
 }

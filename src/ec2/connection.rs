@@ -100,6 +100,7 @@ async fn open_local(config: &Config) -> Result<Connection, Error> {
 
     let mut settings = Settings::default();
     settings.linger = config.local_linger;
+    settings.pace = config.local_pace.factor();
     // Starting a process and waiting for it blocks, which the engine must not.
     let local = tokio::task::spawn_blocking(move || ensure(&settings))
         .await

@@ -446,7 +446,9 @@ impl Machine {
         let key = self.0.ec2.connection.run.directory().join("private-key");
         let (id, user) = (self.id(), self.user().unwrap_or_else(|| "USER".into()));
         let (tunnel, host) = match (self.0.ec2.target(), self.public_ip().or(self.private_ip())) {
-            (crate::target::Target::Local, _) | (_, None) => (" -o ProxyCommand='ec2-local connect %h'", id.to_owned()),
+            (crate::target::Target::Local, _) | (_, None) => {
+                (" -o ProxyCommand='ec2-harness connect %h %p'", id.to_owned())
+            }
             (_, Some(address)) => ("", address.to_string()),
         };
         Ok(format!(

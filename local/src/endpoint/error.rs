@@ -33,6 +33,15 @@ pub enum EndpointError {
     },
     /// No endpoint runs, and none was to be started.
     NotRunning,
+    /// A machine's port can't be reached.
+    Connect {
+        /// The machine, as it was asked for.
+        machine: String,
+        /// The port.
+        port: u16,
+        /// Why not.
+        reason: String,
+    },
 }
 
 impl fmt::Display for EndpointError {
@@ -54,6 +63,9 @@ impl fmt::Display for EndpointError {
             Self::Start { reason, log } => {
                 write!(f, "start the local EC2: {reason}; its log is {}", log.display())
             }
+            // The switch's own words say what was tried.
+            Self::Connect { reason, .. } if reason.starts_with("connect to ") => f.write_str(reason),
+            Self::Connect { machine, port, reason } => write!(f, "connect to port {port} of {machine}: {reason}"),
             Self::NotRunning => f.write_str("reach the local EC2: none is running; start one with `ec2-local serve`"),
         }
     }

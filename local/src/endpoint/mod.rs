@@ -11,6 +11,7 @@ mod error;
 mod idle;
 mod process;
 mod state;
+mod streams;
 mod way_in;
 
 pub use client::{Client, connect, ensure};
@@ -18,6 +19,7 @@ pub use error::EndpointError;
 pub(crate) use process::role_main;
 pub use process::{Stay, run};
 pub use state::{Credentials, StateDirectory};
+pub use streams::connect_standard_streams;
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;

@@ -1,0 +1,133 @@
+//! What a launch costs beside the least that it can cost, measured in the same run.
+//!
+//! `cargo bench --profile dev --bench lifecycle`
+//!
+//! - `ratio harness/floor`: launch, first exec, terminate; ours, beside a bare loop over the SDK and ssh2 that polls every
+//!   5 ms. Both on the same local EC2, taking turns, the median of each.
+//! - describes per launch, at the pace of AWS.
+//! - `ratio sandbox/by-hand`: from RunInstances to the first exec of OpenSSH's `ssh`, beside the same by hand: namespaces by
+//!   `unshare`, an overlay, `sshd` inside.
+//! - the memory (PSS) of an idle sandbox.
+
+mod by_hand;
+mod floor;
+
+use ec2_harness::prelude::*;
+use floor::Floor;
+use std::{
+    env,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+/// How often each side is measured; odd, for the median.
+const ROUNDS: usize = 15;
+
+fn main() -> Result {
+    let argument = env::args().nth(1).filter(|argument| !argument.starts_with('-'));
+    match argument.as_deref() {
+        Some("aws-pace") => aws_pace(),
+        _ => {
+            harness_beside_floor()?;
+            in_a_place_of_its_own("aws-pace", &[("EC2_HARNESS_LOCAL_PACE", "1")]);
+            sandbox_beside_hand()?;
+            idle_memory()
+        }
+    }
+}
+
+fn harness_beside_floor() -> Result {
+    let ec2 = Ec2::connect().wait()?;
+    let floor = Floor::prepare(&ec2)?;
+    // The first of each makes what a run makes once.
+    ours(&ec2)?;
+    floor.measure()?;
+    let (mut harness, mut bare) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        harness.push(ours(&ec2)?);
+        bare.push(floor.measure()?);
+    }
+    let (harness, bare) = (median(harness), median(bare));
+    println!("launch, first exec, terminate: harness {harness:?}, floor {bare:?}");
+    println!("ratio harness/floor {:.2}", harness.as_secs_f64() / bare.as_secs_f64());
+    floor.clean_up()
+}
+
+fn ours(ec2: &Ec2) -> Result<Duration> {
+    let since = Instant::now();
+    let vm = ec2.launch_default().wait()?;
+    vm.exec("true").wait()?;
+    vm.terminate().wait()?;
+    Ok(since.elapsed())
+}
+
+/// Runs this program again with an endpoint of its own: what is set for it holds from its start.
+fn in_a_place_of_its_own(argument: &str, variables: &[(&str, &str)]) {
+    let place = tempfile::tempdir().expect("a directory for an endpoint of its own");
+    let status = Command::new(env::current_exe().expect("this program"))
+        .arg(argument)
+        .env("EC2_LOCAL_STATE_DIR", place.path().join("local"))
+        .env("EC2_HARNESS_STATE_DIR", place.path().join("harness"))
+        .env("EC2_HARNESS_LOCAL_LINGER", "1s")
+        .envs(variables.iter().copied())
+        .status()
+        .expect("this program, again");
+    assert!(status.success(), "{argument}: {status}");
+    // The endpoint writes there until it is gone.
+    std::thread::sleep(Duration::from_secs(3));
+}
+
+fn aws_pace() -> Result {
+    let ec2 = Ec2::connect().wait()?;
+    let before = ec2.statistics().describes;
+    let since = Instant::now();
+    drop(ec2.launch_default().wait()?);
+    let describes = ec2.statistics().describes - before;
+    println!("at the pace of AWS: ready after {:.1?} with {describes} describes", since.elapsed());
+    Ok(())
+}
+
+fn sandbox_beside_hand() -> Result {
+    let ec2 = Ec2::connect().wait()?;
+    let floor = Floor::prepare(&ec2)?;
+    if let Some(reason) = by_hand::missing() {
+        println!("ratio sandbox/by-hand not measured: {reason}");
+        return floor.clean_up();
+    }
+    floor.first_ssh()?;
+    by_hand::first_ssh();
+    let (mut sandbox, mut hand) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        sandbox.push(floor.first_ssh()?);
+        hand.push(by_hand::first_ssh());
+    }
+    let (sandbox, hand) = (median(sandbox), median(hand));
+    println!("to the first exec of ssh: sandbox {sandbox:?}, by hand {hand:?}");
+    println!("ratio sandbox/by-hand {:.2}", sandbox.as_secs_f64() / hand.as_secs_f64());
+    floor.clean_up()
+}
+
+/// All processes of one sandbox: inside they are found by the boot id, which is theirs alone.
+fn idle_memory() -> Result {
+    let ec2 = Ec2::connect().wait()?;
+    let vm = ec2.launch_default().wait()?;
+    let namespace = vm.exec("readlink /proc/self/ns/uts").wait()?.stdout.trim().to_owned();
+    std::thread::sleep(Duration::from_secs(1));
+    let mut total = 0;
+    for process in std::fs::read_dir("/proc")?.filter_map(std::io::Result::ok) {
+        let is_in = std::fs::read_link(process.path().join("ns/uts")).is_ok_and(|link| link.as_os_str() == &*namespace);
+        let Ok(memory) = std::fs::read_to_string(process.path().join("smaps_rollup")) else { continue };
+        let pss =
+            memory.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        if is_in {
+            total += pss.unwrap_or(0);
+        }
+    }
+    println!("an idle sandbox takes {:.1} MB (PSS)", total as f64 / 1024.0);
+    Ok(())
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
