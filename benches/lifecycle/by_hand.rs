@@ -56,7 +56,7 @@ pub fn first_ssh() -> Duration {
     }
     let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
     let script = format!(
-        "mount -t overlay -o lowerdir=/usr,upperdir={at}/upper,workdir={at}/work overlay {at}/root && mount --bind {at}/root /usr && \
+        "mount -t tmpfs tmpfs /root && mount -t overlay -o lowerdir=/usr,upperdir={at}/upper,workdir={at}/work overlay {at}/root && mount --bind {at}/root /usr && \
          mkdir -p /run/sshd && hostname by-hand && exec /usr/sbin/sshd -D -f /dev/null -h {at}/host \
          -o AuthorizedKeysFile={at}/login.pub -o StrictModes=no -o UsePAM=no -o PidFile=none -o PermitRootLogin=yes \
          -o ListenAddress=127.0.0.1:{port}"

@@ -19,6 +19,24 @@ use tokio::runtime::Runtime;
 
 const POLL: Duration = Duration::from_millis(5);
 
+/// What is waited for before the first exec.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Ready {
+    /// It is running, and SSH answers.
+    SshAnswers,
+    /// cloud-init is done, too.
+    CloudInitDone,
+}
+
+fn exec(session: &Session, line: &str) -> Result {
+    let mut channel = session.channel_session()?;
+    channel.exec(line)?;
+    channel.read_to_end(&mut Vec::new())?;
+    channel.wait_close()?;
+    assert_eq!(channel.exit_status()?, 0, "{line}");
+    Ok(())
+}
+
 /// What a careful person would prepare once.
 pub struct Floor {
     runtime: Runtime,
@@ -63,7 +81,7 @@ impl Floor {
     }
 
     /// Launch, first exec, terminate.
-    pub fn measure(&self) -> Result<Duration> {
+    pub fn measure(&self, ready: Ready) -> Result<Duration> {
         let since = Instant::now();
         let id = self.run()?;
         loop {
@@ -85,11 +103,10 @@ impl Floor {
                 None => thread::sleep(POLL),
             }
         };
-        let mut channel = session.channel_session()?;
-        channel.exec("true")?;
-        channel.read_to_end(&mut Vec::new())?;
-        channel.wait_close()?;
-        assert_eq!(channel.exit_status()?, 0);
+        if ready == Ready::CloudInitDone {
+            exec(&session, "cloud-init status --wait")?;
+        }
+        exec(&session, "true")?;
         self.terminate(&id)?;
         Ok(since.elapsed())
     }

@@ -3,7 +3,8 @@
 //! `cargo bench --profile dev --bench lifecycle`
 //!
 //! - `ratio harness/floor`: launch, first exec, terminate; ours, beside a bare loop over the SDK and ssh2 that polls every
-//!   5 ms. Both on the same local EC2, taking turns, the median of each.
+//!   5 ms. Both wait for the same (running, SSH answers, cloud-init is done), on the same local EC2, taking turns; the median
+//!   of each. A second line is without cloud-init on both sides.
 //! - describes per launch, at the pace of AWS.
 //! - `ratio sandbox/by-hand`: from RunInstances to the first exec of OpenSSH's `ssh`, beside the same by hand: namespaces by
 //!   `unshare`, an overlay, `sshd` inside.
@@ -13,7 +14,7 @@ mod by_hand;
 mod floor;
 
 use ec2_harness::prelude::*;
-use floor::Floor;
+use floor::{Floor, Ready};
 use std::{
     env,
     process::Command,
@@ -24,6 +25,8 @@ use std::{
 const ROUNDS: usize = 15;
 
 fn main() -> Result {
+    // RUST_LOG=ec2_harness=debug shows where the time goes.
+    tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
     let argument = env::args().nth(1).filter(|argument| !argument.starts_with('-'));
     match argument.as_deref() {
         Some("aws-pace") => aws_pace(),
@@ -40,22 +43,28 @@ fn harness_beside_floor() -> Result {
     let ec2 = Ec2::connect().wait()?;
     let floor = Floor::prepare(&ec2)?;
     // The first of each makes what a run makes once.
-    ours(&ec2)?;
-    floor.measure()?;
-    let (mut harness, mut bare) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        harness.push(ours(&ec2)?);
-        bare.push(floor.measure()?);
+    ours(&ec2, Ready::CloudInitDone)?;
+    floor.measure(Ready::CloudInitDone)?;
+    for (ready, what) in [(Ready::CloudInitDone, ""), (Ready::SshAnswers, " (cloud-init not waited for)")] {
+        let (mut harness, mut bare) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            harness.push(ours(&ec2, ready)?);
+            bare.push(floor.measure(ready)?);
+        }
+        let (harness, bare) = (median(harness), median(bare));
+        println!("launch, first exec, terminate{what}: harness {harness:.1?}, floor {bare:.1?}");
+        println!("ratio harness/floor{what} {:.2}", harness.as_secs_f64() / bare.as_secs_f64());
     }
-    let (harness, bare) = (median(harness), median(bare));
-    println!("launch, first exec, terminate: harness {harness:?}, floor {bare:?}");
-    println!("ratio harness/floor {:.2}", harness.as_secs_f64() / bare.as_secs_f64());
     floor.clean_up()
 }
 
-fn ours(ec2: &Ec2) -> Result<Duration> {
+fn ours(ec2: &Ec2, ready: Ready) -> Result<Duration> {
     let since = Instant::now();
-    let vm = ec2.launch_default().wait()?;
+    let launch = ec2.launch_default();
+    let vm = match ready {
+        Ready::CloudInitDone => launch.wait()?,
+        Ready::SshAnswers => launch.without_waiting().wait()?,
+    };
     vm.exec("true").wait()?;
     vm.terminate().wait()?;
     Ok(since.elapsed())

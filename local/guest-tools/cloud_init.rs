@@ -6,8 +6,8 @@ use std::{collections::HashMap, ffi::OsString, fs, io::Write, process::ExitCode,
 const STATUS: &str = "/run/ec2-local/cloud-init-status";
 /// The name of the cloud.
 const CLOUD_ID: &str = "/run/cloud-init/cloud-id";
-/// How often `--wait` looks, and prints a dot at every tenth time.
-const PACE: Duration = Duration::from_millis(25);
+/// How often `--wait` looks, and prints a dot at every fiftieth time.
+const PACE: Duration = Duration::from_millis(5);
 
 enum Format {
     Short,
@@ -67,14 +67,14 @@ fn status<'a>(words: impl Iterator<Item = &'a str>) -> ExitCode {
     let mut looked = 0u32;
     while wait && (found.is_empty() || matches!(value(&found, "status"), "running" | "not started")) {
         looked += 1;
-        if looked.is_multiple_of(10) {
+        if looked.is_multiple_of(50) {
             print!(".");
             let _ = std::io::stdout().flush();
         }
         thread::sleep(PACE);
         found = read();
     }
-    if looked >= 10 {
+    if looked >= 50 {
         println!();
     }
     print(&found, &format);

@@ -1,6 +1,6 @@
 //! A connection: the SDK's clients for one target in one region, and what a process shares behind them.
 
-use super::poller::Poller;
+use super::{image::Image, poller::Poller};
 use crate::{
     config::Config,
     engine,
@@ -29,6 +29,8 @@ pub(crate) struct Connection {
     pub(crate) account: Option<String>,
     pub(crate) run: &'static Run,
     pub(crate) poller: Poller,
+    /// What names of images stand for.
+    pub(crate) images: Mutex<HashMap<String, Image>>,
     /// The resources that are made once per run, by what they are.
     pub(crate) per_run: Mutex<HashMap<String, String>>,
     #[cfg(feature = "local")]
@@ -74,6 +76,7 @@ impl Connection {
             target,
             account,
             run,
+            images: Mutex::default(),
             per_run: Mutex::default(),
             #[cfg(feature = "local")]
             local: None,

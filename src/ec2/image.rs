@@ -70,8 +70,22 @@ const USERS: &[(&str, &str)] = &[
 pub(crate) const CANDIDATES: &[&str] =
     &["ec2-user", "ubuntu", "admin", "fedora", "rocky", "cloud-user", "core", "root"];
 
+/// Finds an image; what a name stands for is looked up once per process, so that all its machines are alike.
+pub(crate) async fn resolve_once(connection: &Connection, config: &Config, wanted: &str) -> Result<Image, Error> {
+    let key = format!("{wanted} {}", instance_type_is_arm(&config.instance_type));
+    if let Some(known) = connection.images.lock().await.get(&key) {
+        // The user is the test's own to configure.
+        return Ok(Image { user: config.user.clone().or(known.user.clone()), ..known.clone() });
+    }
+    let mut neutral = config.clone();
+    neutral.user = None;
+    let image = resolve(connection, &neutral, wanted).await?;
+    connection.images.lock().await.insert(key, image.clone());
+    Ok(Image { user: config.user.clone().or(image.user.clone()), ..image })
+}
+
 /// Finds an image.
-pub(crate) async fn resolve(connection: &Connection, config: &Config, wanted: &str) -> Result<Image, Error> {
+async fn resolve(connection: &Connection, config: &Config, wanted: &str) -> Result<Image, Error> {
     let tried = format!("find the image `{wanted}` in {} of {}", connection.region, connection.target);
     if wanted.starts_with("resolve:ssm:") {
         // EC2 resolves it by itself.

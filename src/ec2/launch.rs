@@ -3,12 +3,14 @@
 use super::{
     Ec2, Instance, Machine, api_error, caps,
     connection::Connection,
+    end::terminate,
     image::{self, Image},
     machine::{Begin, Reached},
     per_run, ready, tags,
 };
 use crate::{
     config::Config,
+    engine,
     error::{Error, ErrorKind},
     progress::Line,
     run,
@@ -27,6 +29,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::sync::oneshot;
 
 /// How often RunInstances is tried again, with the same token, while something that we have just made isn't visible yet,
 /// and how long the whole may take.
@@ -201,7 +204,7 @@ impl Launch {
         let deadline = Instant::now() + self.ready_within.unwrap_or(config.ready_timeout);
         let line = Line::begin(config.progress, &self.machine_name(), "preparing");
         let (image, key, groups) = tokio::try_join!(
-            image::resolve(&connection, &config, self.image_name()),
+            image::resolve_once(&connection, &config, self.image_name()),
             self.key_pair(&connection, &config),
             self.groups(&connection, &config),
         )?;
@@ -271,10 +274,64 @@ impl Launch {
 
 operation!(Launch -> Instance, "launch an instance", Finish);
 
+/// Sends a RunInstances that is never abandoned: should nobody wait for its answer any more, what it has made is ended.
+async fn sent(
+    connection: &Arc<Connection>,
+    tried: &str,
+    builder: RunInstancesFluentBuilder,
+) -> Result<aws_sdk_ec2::types::Instance, Error> {
+    let (answered, answer) = oneshot::channel();
+    let (connection, task_tried) = (connection.clone(), tried.to_owned());
+    // A task of its own, on the engine: it goes on when this future is dropped.
+    tokio::spawn(async move {
+        let result = match builder.send().await {
+            Ok(answer) => answer
+                .instances
+                .unwrap_or_default()
+                .into_iter()
+                .next()
+                .map(|instance| Unclaimed { connection, instance: Some(instance) })
+                .ok_or_else(|| Error::new(ErrorKind::Internal, task_tried).because("EC2 answered without an instance")),
+            Err(e) => Err(api_error::failed("RunInstances", task_tried, e)),
+        };
+        // Dropped here, or within the channel, it is ended.
+        let _ = answered.send(result);
+    });
+    let lost = || Error::new(ErrorKind::Internal, tried).because("the call was lost within ec2-harness");
+    answer.await.map_err(|_| lost())??.claim().ok_or_else(lost)
+}
+
+/// An instance that nobody has taken charge of yet.
+struct Unclaimed {
+    connection: Arc<Connection>,
+    instance: Option<aws_sdk_ec2::types::Instance>,
+}
+
+impl Unclaimed {
+    fn claim(mut self) -> Option<aws_sdk_ec2::types::Instance> {
+        self.instance.take()
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        let Some(id) = self.instance.take().and_then(|instance| instance.instance_id) else { return };
+        let connection = self.connection.clone();
+        let ending = engine::spawn(async move {
+            if let Err((_, error)) = terminate(&connection, vec![id]).await {
+                tracing::error!("failed to {error}");
+            }
+        });
+        if let Err(error) = ending {
+            tracing::error!("failed to {error}");
+        }
+    }
+}
+
 /// One RunInstances, with what it takes to get it through.
 struct Request<'a> {
     launch: &'a Launch,
-    connection: &'a Connection,
+    connection: &'a Arc<Connection>,
     config: &'a Config,
     image: &'a Image,
     instance_type: &'a str,
@@ -320,14 +377,9 @@ impl Request<'_> {
         let since = Instant::now();
         let mut pause = Duration::from_millis(50);
         loop {
-            match self.builder(subnet, &token).send().await {
-                Ok(answer) => {
-                    return answer.instances.unwrap_or_default().into_iter().next().ok_or_else(|| {
-                        Error::new(ErrorKind::Internal, &tried).because("EC2 answered without an instance")
-                    });
-                }
-                Err(e) => {
-                    let error = api_error::failed("RunInstances", &tried, e);
+            match sent(self.connection, &tried, self.builder(subnet, &token)).await {
+                Ok(instance) => return Ok(instance),
+                Err(error) => {
                     let ours = matches!(error.code(), Some("InvalidKeyPair.NotFound" | "InvalidGroup.NotFound"));
                     if !ours || since.elapsed() > VISIBLE_WITHIN {
                         if ours {

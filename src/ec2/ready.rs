@@ -72,18 +72,20 @@ pub(crate) async fn wait(
         }
     };
     let waiting = async {
-        let (running, connecting) = (run(machine), connect(machine, deadline, line));
         phase("pending");
+        let setting_up = async {
+            connect(machine, deadline, line).await?;
+            if reached == Reached::Ready {
+                phase("waiting for cloud-init");
+                cloud_init(machine, deadline).await?;
+            }
+            Ok::<(), Error>(())
+        };
         match reached {
-            Reached::Ssh if immediate(machine).is_some() => connecting.await?,
-            // Whoever fails first ends the wait: a machine that has ended will never answer.
-            Reached::Ssh | Reached::Ready => tokio::try_join!(running, connecting).map(|_| ())?,
+            Reached::Ssh if immediate(machine).is_some() => setting_up.await,
+            // Side by side, since some ways need no address; and a machine that has ended will never answer.
+            Reached::Ssh | Reached::Ready => tokio::try_join!(run(machine), setting_up).map(|_| ()),
         }
-        if reached == Reached::Ready {
-            phase("waiting for cloud-init");
-            cloud_init(machine, deadline).await?;
-        }
-        Ok::<(), Error>(())
     };
     let result = tokio::time::timeout_at(deadline.into(), waiting).await;
     match result {
