@@ -12,6 +12,7 @@ use crate::{
     caller,
     config::Config,
     error::{Error, ErrorKind},
+    run,
     ssh::PrivateKey,
     target::Target,
 };
@@ -32,6 +33,11 @@ use std::{
 pub(crate) struct Key {
     pub(crate) name: String,
     pub(crate) private: PrivateKey,
+}
+
+/// The tag of one attempt: these calls have no client token.
+fn attempt() -> Result<(String, String), Error> {
+    Ok((tags::ATTEMPT.to_owned(), run::random_id()?))
 }
 
 /// The name of what a run makes.
@@ -140,7 +146,7 @@ async fn import(connection: &Connection, config: &Config, name: &str, private: &
     let public = ssh_key::PrivateKey::from_openssh(private)
         .and_then(|key| key.public_key().to_openssh())
         .map_err(|e| Error::new(ErrorKind::Internal, &tried).caused_by(e))?;
-    let tags = tags::tags(config, connection.run, &[], None, config.lease);
+    let tags = tags::tags(config, connection.run, &[attempt()?], None, config.lease);
     let answer = connection
         .client
         .import_key_pair()
@@ -174,7 +180,7 @@ async fn create_group(connection: &Connection, config: &Config) -> Result<String
     let vpc = vpc(connection, config).await?;
     let from = open_to(connection, config).await?;
     let tried = format!("create the run's security group {name} in {vpc}");
-    let tags = tags::tags(config, connection.run, &[], None, config.lease);
+    let tags = tags::tags(config, connection.run, &[attempt()?], None, config.lease);
     let answer = connection
         .client
         .create_security_group()
