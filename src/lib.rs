@@ -68,18 +68,18 @@
 //!     .instance_type("t3.small")
 //!     .user_data("#cloud-config\npackages: [nginx]\n")
 //!     .root_size(20) // GiB
-//!     .run_instances(|request| request.ebs_optimized(true)) // all that isn't named here: the SDK's own request
+//!     .run_instances(|request| request.ebs_optimized(true)) // the SDK's own request
 //!     .await?;
 //! vm.terminate().await?; // the explicit way, which can fail
 //!
-//! let theirs = ec2.instance("i-0123456789abcdef0").await?; // an existing machine: never ended by us
+//! let theirs = ec2.instance("i-0123456789abcdef0").await?; // never ended by us
 //! theirs.reboot().await?;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! [`keep`](ec2::Instance::keep), or `keep = "failed"` in the configuration, leaves a machine running for the length of its
-//! lease, and says how to log in.
+//! [`keep`](ec2::Instance::keep) leaves a machine running for the length of its lease; so does `keep = "failed"` in the
+//! configuration, which prints how to log in.
 //!
 //! **If nobody gets to drop anything**: SIGINT, SIGTERM and SIGHUP end what lives, and then the process. After a `kill -9`
 //! the run's watchdog, a process in a session of its own, ends what is left half a minute later. After the death of the whole
