@@ -79,7 +79,7 @@
 //! ```
 //!
 //! [`keep`](ec2::Instance::keep) leaves a machine running for the length of its lease; so does `keep = "failed"` in the
-//! configuration, which prints how to log in.
+//! configuration. Both print how to log in.
 //!
 //! **If nobody gets to drop anything**: SIGINT, SIGTERM and SIGHUP end what lives, and then the process. After a `kill -9`
 //! the run's watchdog, a process in a session of its own, ends what is left half a minute later. After the death of the whole
