@@ -33,12 +33,13 @@ impl Drop for ClientGuard {
     }
 }
 
-/// Returns once `busy` has been false for `linger`, without a break as far as a look every tenth of it can tell.
-pub(super) async fn idle_for(linger: Duration, busy: impl Fn() -> bool) {
-    let step = (linger / 10).clamp(Duration::from_millis(10), Duration::from_secs(1));
+/// Returns once nobody has needed the endpoint for `linger`: `busy` was false, as far as a look every twentieth of it can
+/// tell, and the last request, `idle` ago, is as old.
+pub(super) async fn idle_for(linger: Duration, busy: impl Fn() -> bool, idle: impl Fn() -> Duration) {
+    let step = (linger / 20).clamp(Duration::from_millis(10), Duration::from_millis(500));
     let mut since = Instant::now();
-    while since.elapsed() < linger {
-        tokio::time::sleep(step.min(linger)).await;
+    while since.elapsed().min(idle()) < linger {
+        tokio::time::sleep(step).await;
         if busy() {
             since = Instant::now();
         }

@@ -17,6 +17,7 @@ use std::{
     io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
     os::unix::fs::OpenOptionsExt,
+    time::Duration,
 };
 use tokio::{
     net::{TcpListener, UnixListener},
@@ -119,7 +120,7 @@ pub fn run(settings: &Settings, stay: Stay, ready: impl FnOnce(&str)) -> Result<
         drop(lock);
         ready(url);
     }));
-    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    runtime.shutdown_timeout(Duration::from_secs(2));
     drop(premises);
     result.map(drop)
 }
@@ -164,12 +165,11 @@ async fn serve(
         let [terminate, interrupt, hangup] = &mut signals[..] else { return };
         tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} _ = hangup.recv() => {} }
     };
-    let busy = || {
-        clients.count() > 0 || datacenter.instances() > 0 || activity.idle().is_none_or(|idle| idle < settings.linger)
-    };
+    let busy = || clients.count() > 0 || datacenter.instances() > 0 || activity.requests() > 0;
+    let idle = || activity.idle().unwrap_or_default();
     let lock = tokio::select! {
         () = told => None,
-        lock = unneeded(state, settings, busy), if stay == Stay::WhileNeeded => Some(lock),
+        lock = unneeded(state, settings, busy, idle), if stay == Stay::WhileNeeded => Some(lock),
     };
     tracing::info!("ending");
     way_in.abort();
@@ -182,9 +182,14 @@ async fn serve(
 }
 
 /// Returns once nobody needs the endpoint, with the lock that keeps others from finding it.
-async fn unneeded(state: &StateDirectory, settings: &Settings, busy: impl Fn() -> bool) -> File {
+async fn unneeded(
+    state: &StateDirectory,
+    settings: &Settings,
+    busy: impl Fn() -> bool,
+    idle: impl Fn() -> Duration,
+) -> File {
     loop {
-        idle_for(settings.linger, &busy).await;
+        idle_for(settings.linger, &busy, &idle).await;
         // Whoever is just starting one has the lock, and will find this one; without the lock nobody can.
         if let Some(lock) = state.try_lock()
             && !busy()
