@@ -133,6 +133,9 @@ async fn open_aws(config: &Config, url: Option<&String>) -> Result<Connection, E
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
         .timeout_config(timeouts());
+    if let Some(client) = super::https::client()? {
+        loader = loader.http_client(client);
+    }
     if let Some(profile) = &config.profile {
         loader = loader.profile_name(profile);
     }

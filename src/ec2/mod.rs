@@ -10,6 +10,7 @@ mod connection;
 mod end;
 mod exec;
 mod files;
+mod https;
 mod image;
 mod instance;
 mod launch;
