@@ -106,15 +106,17 @@ async fn resolve(connection: &Connection, config: &Config, wanted: &str) -> Resu
             _ => Err(not_found(connection, config, tried)),
         };
     }
-    if connection.target == Target::Local {
+    let built_in = BUILT_IN.iter().find(|built_in| built_in.alias == wanted);
+    let known = match (&connection.target, built_in) {
+        (Target::Aws | Target::Endpoint(_), Some(known)) => known,
+        (Target::Aws, None) => return Err(not_found(connection, config, tried)),
         // The local EC2's own images bear plain names; an alias of another system is never quietly something else.
-        return match newest(connection, config, "self", wanted, None, None, &tried).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => Err(not_found(connection, config, tried)),
-            other => other,
-        };
-    }
-    let Some(known) = BUILT_IN.iter().find(|known| known.alias == wanted) else {
-        return Err(not_found(connection, config, tried));
+        (Target::Local | Target::Endpoint(_), _) => {
+            return match newest(connection, config, "self", wanted, None, None, &tried).await {
+                Err(error) if error.kind() == ErrorKind::NotFound => Err(not_found(connection, config, tried)),
+                other => other,
+            };
+        }
     };
     let arm = instance_type_is_arm(&config.instance_type);
     let name = known
