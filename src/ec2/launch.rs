@@ -380,7 +380,13 @@ impl Request<'_> {
             match sent(self.connection, &tried, self.builder(subnet, &token)).await {
                 Ok(instance) => return Ok(instance),
                 Err(error) => {
-                    let ours = matches!(error.code(), Some("InvalidKeyPair.NotFound" | "InvalidGroup.NotFound"));
+                    let ours = match error.code() {
+                        Some("InvalidKeyPair.NotFound") => self.launch.key.is_none() && self.config.key_name.is_none(),
+                        Some("InvalidGroup.NotFound") => {
+                            self.launch.security_groups.is_none() && self.config.security_groups.is_empty()
+                        }
+                        _ => false,
+                    };
                     if !ours || since.elapsed() > VISIBLE_WITHIN {
                         if ours {
                             per_run::forget(self.connection).await;

@@ -1,0 +1,97 @@
+//! Reboot, stop and start, console, end.
+
+use super::support;
+use ec2_harness::prelude::*;
+
+const BOOT_ID: &str = "cat /proc/sys/kernel/random/boot_id";
+
+#[ec2_test]
+async fn a_reboot_is_a_new_boot_of_the_same_disk(vm: Instance) -> Result {
+    let before = vm.exec(BOOT_ID).await?.stdout;
+    vm.exec("echo kept >/var/tmp/file && echo gone >/run/file && sleep 4321 >/dev/null 2>&1 &").sudo().await?;
+    let address = vm.public_ip();
+    vm.reboot().await?;
+    assert_ne!(vm.exec(BOOT_ID).await?.stdout, before);
+    vm.assert((
+        file("/var/tmp/file").contains("kept"),
+        file("/run/file").is_missing(),
+        command("pgrep -f 'sleep 432[1]'").fails(),
+    ))
+    .await?;
+    vm.describe().await?;
+    assert_eq!(vm.public_ip(), address);
+    // Again, at once, and several times.
+    vm.reboot().await?;
+    vm.exec("test -f /var/tmp/file").await.map(drop)
+}
+
+#[ec2_test]
+async fn a_stop_keeps_the_disk_and_gives_back_the_address(vm: Instance, ec2: Ec2) -> Result {
+    vm.exec("echo kept >/etc/kept").sudo().await?;
+    let (public, private) = (vm.public_ip().unwrap(), vm.private_ip().unwrap());
+    vm.stop().await?;
+    assert_eq!(vm.describe().await?.state().unwrap().name().unwrap().as_str(), "stopped");
+    assert_eq!(vm.public_ip(), None);
+    vm.start().await?;
+    assert_eq!(vm.exec("cat /etc/kept").await?.stdout, "kept\n");
+    assert_eq!(vm.private_ip(), Some(private));
+    assert_ne!(vm.public_ip(), Some(public));
+    assert!(vm.public_ip().is_some());
+    // Who knows it from elsewhere sees the same.
+    let other = ec2.instance(vm.id()).await?;
+    assert_eq!(other.public_ip(), vm.public_ip());
+    Ok(())
+}
+
+#[ec2_test]
+async fn a_machine_that_powers_off_is_stopped_and_starts_again(vm: Instance) -> Result {
+    let _ = vm.exec("poweroff").sudo().unchecked().await;
+    let (ec2, id) = (vm.ec2().clone(), vm.id().to_owned());
+    let stopped = move || support::state(&ec2, &id) == "stopped";
+    tokio::task::spawn_blocking(move || support::eventually("it is stopped", stopped)).await?;
+    vm.start().await?;
+    vm.exec("true").await.map(drop)
+}
+
+#[ec2_test]
+async fn the_console_shows_the_host_keys(vm: Instance) -> Result {
+    let console = vm.console_log().await?;
+    let begin = console.find("-----BEGIN SSH HOST KEY KEYS-----").expect("no host keys on the console");
+    let end = console.find("-----END SSH HOST KEY KEYS-----").expect("no end of the host keys");
+    assert!(console[begin..end].contains("ssh-ed25519 "), "{console}");
+    Ok(())
+}
+
+#[ec2_test]
+async fn the_end(vm: Instance, ec2: Ec2) -> Result {
+    let machine = vm.machine();
+    vm.terminate().await?;
+    let line = line!() - 1;
+    let error = vm.exec("true").await.unwrap_err();
+    let text = error.to_string();
+    assert_eq!(error.kind(), ErrorKind::Ended, "{text}");
+    assert!(text.contains(&format!("machine/life.rs:{line}")) && text.contains(vm.id()), "{text}");
+    for error in [
+        machine.reboot().await.unwrap_err(),
+        machine.push("/etc/os-release", "x").await.unwrap_err(),
+        machine.assert(file("/")).await.unwrap_err(),
+        machine.console_log().await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Ended, "{error}");
+    }
+    // A second end is none, and the guard's drop is a third.
+    machine.terminate().await?;
+    machine.wait_terminated().await?;
+    ec2.instance(vm.id()).await?.terminate().await
+}
+
+#[ec2_test]
+async fn one_that_was_ended_elsewhere_says_so(vm: Instance, ec2: Ec2) -> Result {
+    ec2.instance(vm.id()).await?.terminate().await?;
+    vm.wait_terminated().await?;
+    let error = vm.exec("true").timeout(60.secs()).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains(vm.id()), "{text}");
+    assert!(vm.reboot().await.is_err());
+    Ok(())
+}

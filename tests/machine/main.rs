@@ -1,0 +1,11 @@
+//! A machine's operations, each against a real one.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod exec;
+mod files;
+mod handles;
+mod launch;
+mod life;
+mod user_data;

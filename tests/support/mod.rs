@@ -1,0 +1,63 @@
+//! What several test files share: EC2 seen from beside ec2-harness, by a client of its own.
+
+#![allow(dead_code)]
+
+use aws_sdk_ec2::types::{Filter, Instance as Description};
+use ec2_harness::prelude::*;
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+/// Longer than anything takes on a busy machine; whoever waits this long has found a bug.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The account, outside of any test.
+pub fn ec2() -> Ec2 {
+    Ec2::connect().wait().unwrap()
+}
+
+/// Runs a future on a runtime of its own.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// A client with connections of its own, which may end with their runtime.
+pub fn sdk(ec2: &Ec2) -> aws_sdk_ec2::Client {
+    let http = aws_smithy_http_client::Builder::new().build_http();
+    aws_sdk_ec2::Client::from_conf(ec2.client().config().to_builder().http_client(http).build())
+}
+
+/// All instances that a filter finds.
+pub fn instances(ec2: &Ec2, filter: &str, value: &str) -> Vec<Description> {
+    let call = sdk(ec2).describe_instances().filters(Filter::builder().name(filter).values(value).build());
+    let answer = block_on(call.send()).unwrap();
+    answer.reservations.unwrap_or_default().into_iter().flat_map(|r| r.instances.unwrap_or_default()).collect()
+}
+
+/// The state of an instance, as EC2 has it; one that EC2 has forgotten is terminated.
+pub fn state(ec2: &Ec2, id: &str) -> String {
+    let found = instances(ec2, "instance-id", id);
+    found.first().map_or("terminated".to_owned(), |it| it.state().unwrap().name().unwrap().to_string())
+}
+
+/// Whether an instance has ended, or is just ending.
+pub fn has_ended(ec2: &Ec2, id: &str) -> bool {
+    ["shutting-down", "terminated"].contains(&state(ec2, id).as_str())
+}
+
+/// Waits until something holds.
+#[track_caller]
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !holds() {
+        assert!(since.elapsed() < PATIENCE, "never: {what}");
+        sleep(Duration::from_millis(50));
+    }
+}
+
+/// A value that no other test has.
+pub fn unique(prefix: &str) -> String {
+    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+    format!("{prefix}-{}-{nanos}", std::process::id())
+}
