@@ -1,0 +1,95 @@
+//! Each way to end, at the endpoint that all tests share.
+
+use super::{
+    run::{Run, all_ended, clean},
+    support::{block_on, ec2, eventually, sdk},
+};
+use aws_sdk_ec2::types::Filter;
+use rustix::process::Signal;
+use std::{os::unix::process::ExitStatusExt, process::Command};
+
+#[test]
+fn when_a_test_is_over_its_machines_have_ended() {
+    let ec2 = ec2();
+    for (name, passes) in [("passes", true), ("panics", false), ("errs", false), ("drops_in_any_order", false)] {
+        let mut run = Run::start(name, |_| {});
+        run.value("id");
+        let id = run.id.clone();
+        assert_eq!(run.end().success(), passes, "{name}");
+        assert!(all_ended(&ec2, &id), "{name}");
+    }
+}
+
+#[test]
+fn a_signal_ends_them_first() {
+    let ec2 = ec2();
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        for name in ["waits", "waits_outside_of_operations"] {
+            let mut run = Run::start(name, |_| {});
+            run.value("endpoint");
+            run.signal_group(signal);
+            let id = run.id.clone();
+            assert_eq!(run.end().signal(), Some(signal.as_raw()), "{name}");
+            assert!(all_ended(&ec2, &id), "{signal:?} {name}");
+        }
+    }
+}
+
+#[test]
+fn a_signal_ends_what_is_being_launched() {
+    let ec2 = ec2();
+    let mut run = Run::start("launches", |_| {});
+    run.value("endpoint");
+    run.signal(Signal::INT);
+    let id = run.id.clone();
+    assert_eq!(run.end().signal(), Some(Signal::INT.as_raw()));
+    eventually("both have ended", || all_ended(&ec2, &id));
+}
+
+#[test]
+fn the_watchdog_ends_what_a_killed_process_leaves_and_all_that_the_run_shared() {
+    let ec2 = ec2();
+    let (mut killed, mut exited) = (Run::start("waits", |_| {}), Run::start("exits", |_| {}));
+    killed.value("endpoint");
+    exited.value("endpoint");
+    killed.signal(Signal::KILL);
+    let ids = [killed.id.clone(), exited.id.clone()];
+    assert_eq!(killed.end().signal(), Some(Signal::KILL.as_raw()));
+    assert_eq!(exited.end().code(), Some(7));
+    for id in ids {
+        eventually("the watchdog has ended its machines", || all_ended(&ec2, &id));
+        eventually("its key and its group are gone", || {
+            let filter = Filter::builder().name("tag:ec2-harness:run").values(&id).build();
+            let client = sdk(&ec2);
+            block_on(async {
+                let keys = client.describe_key_pairs().filters(filter.clone()).send().await.unwrap();
+                let groups = client.describe_security_groups().filters(filter).send().await.unwrap();
+                keys.key_pairs().is_empty() && groups.security_groups().is_empty()
+            })
+        });
+    }
+}
+
+#[test]
+fn a_sweep_ends_what_a_killed_process_has_left() {
+    let ec2 = ec2();
+    let mut run = Run::start("waits", |_| {});
+    let instance = run.value("id");
+    run.value("endpoint");
+    let sweep = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ec2-harness"));
+        let output = clean(&mut command).arg("sweep").args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let id = run.id.clone();
+    assert!(!sweep(&["--dry-run"]).contains(&instance), "a run that goes on is not swept");
+    run.signal(Signal::KILL);
+    run.end();
+    let would = sweep(&["--run", &id, "--dry-run"]);
+    assert!(would.contains("would end") && would.contains(&instance), "{would}");
+    assert!(!all_ended(&ec2, &id));
+    assert!(sweep(&[]).contains(&instance));
+    assert!(all_ended(&ec2, &id));
+    assert!(sweep(&["--run", &id]).contains("nothing is left"));
+}

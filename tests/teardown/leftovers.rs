@@ -1,0 +1,143 @@
+//! An endpoint of its own: shared by runs, gone after them, with all that was its.
+
+use super::{
+    run::{Run, clean, lives},
+    support::eventually,
+};
+use rustix::process::Signal;
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// State directories of their own.
+struct World(tempfile::TempDir);
+
+impl World {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        Self(directory)
+    }
+
+    fn local(&self) -> PathBuf {
+        self.0.path().join("local")
+    }
+
+    fn harness(&self) -> PathBuf {
+        self.0.path().join("harness")
+    }
+
+    fn enter(&self, command: &mut Command) {
+        command
+            .env("EC2_LOCAL_STATE_DIR", self.local())
+            .env("EC2_HARNESS_STATE_DIR", self.harness())
+            .env("EC2_HARNESS_LOCAL_LINGER", "1s");
+    }
+
+    fn start(&self, name: &str) -> Run {
+        Run::start(name, |command| self.enter(command))
+    }
+
+    fn sweep(&self) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ec2-harness"));
+        self.enter(clean(&mut command).arg("sweep"));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Only secret and log are left; no process, no mount, no run.
+    fn assert_is_empty(&self) {
+        let names = || {
+            let mut names: Vec<_> = fs::read_dir(self.local())
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            names
+        };
+        eventually("the endpoint has ended", || !names().contains(&"run".to_owned()));
+        assert_eq!(names(), ["log", "secret"]);
+        eventually("all processes have ended", || processes(self.0.path()).is_empty());
+        assert_eq!(processes_that_mount(self.0.path()), Vec::<String>::new());
+        let runs = fs::read_dir(self.harness().join("runs")).unwrap().count();
+        assert_eq!(runs, 0, "a run's directory was left");
+    }
+}
+
+/// Processes whose environment or command line names a path, ours excluded.
+fn processes(path: &Path) -> Vec<String> {
+    all_processes(|process| {
+        ["environ", "cmdline"].iter().any(|file| {
+            let bytes = fs::read(process.join(file)).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).contains(path.to_str().unwrap())
+        })
+    })
+}
+
+/// Processes in whose mount namespace a path is mounted, or a part of a mount.
+fn processes_that_mount(path: &Path) -> Vec<String> {
+    all_processes(|process| {
+        fs::read_to_string(process.join("mountinfo")).unwrap_or_default().contains(path.to_str().unwrap())
+    })
+}
+
+fn all_processes(is_meant: impl Fn(&Path) -> bool) -> Vec<String> {
+    let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let pids =
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| name.parse::<u32>().is_ok());
+    pids.filter(|pid| lives(pid) && is_meant(&Path::new("/proc").join(pid))).collect()
+}
+
+#[test]
+fn two_runs_share_one_endpoint_and_leave_nothing() {
+    let world = World::new();
+    let (mut one, mut other) = (world.start("waits"), world.start("waits"));
+    let endpoint = one.value("endpoint");
+    assert_eq!(other.value("endpoint"), endpoint);
+    assert!(lives(&endpoint) && !processes_that_mount(world.0.path()).is_empty(), "this test sees no machines");
+    // A terminal's Ctrl-C is for the test that runs there, not for the endpoint that it has started.
+    one.signal_group(Signal::INT);
+    other.signal_group(Signal::INT);
+    for run in [one, other] {
+        assert_eq!(run.end().signal(), Some(Signal::INT.as_raw()));
+    }
+    // Whoever comes within the endpoint's time finds it again.
+    let mut third = world.start("passes");
+    assert_eq!(third.value("endpoint"), endpoint);
+    assert!(third.end().success());
+    world.assert_is_empty();
+    assert!(!lives(&endpoint));
+}
+
+#[test]
+fn a_killed_run_is_swept() {
+    let world = World::new();
+    let mut run = world.start("waits");
+    let (instance, endpoint) = (run.value("id"), run.value("endpoint"));
+    run.signal(Signal::KILL);
+    run.end();
+    assert!(lives(&endpoint), "it outlives who has started it");
+    assert!(world.sweep().contains(&instance));
+    world.assert_is_empty();
+    assert!(world.sweep().contains("nothing is left"));
+}
+
+#[test]
+fn a_killed_endpoint_takes_its_machines_with_it() {
+    let world = World::new();
+    let mut run = world.start("waits");
+    let endpoint = run.value("endpoint");
+    let pid = rustix::process::Pid::from_raw(endpoint.parse().unwrap()).unwrap();
+    rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    assert!(!run.end().success());
+    eventually("its machines have ended", || processes_that_mount(world.0.path()).is_empty());
+    // The next one clears what it has left.
+    let mut next = world.start("passes");
+    assert_ne!(next.value("endpoint"), endpoint);
+    assert!(next.end().success());
+    world.assert_is_empty();
+}
