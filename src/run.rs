@@ -1,7 +1,8 @@
 //! A run: what belongs together across the processes of one `cargo test` or `cargo nextest run`.
 //!
 //! Its id is `EC2_HARNESS_RUN_ID`, else nextest's, else one per process. Its directory holds what its processes share
-//! (the key, the group), mode 0700, and is locked, shared, by each of them: so anybody can see whether it is over.
+//! (the key, the group), mode 0700, and is locked, shared, by each of them: so anybody can see whether it is over. Whoever
+//! makes nothing has no need of it.
 
 use crate::error::{Error, ErrorKind};
 use once_cell::sync::OnceCell;
@@ -24,49 +25,55 @@ static CURRENT: OnceCell<Run> = OnceCell::new();
 pub(crate) struct Run {
     id: String,
     directory: PathBuf,
-    // Held, shared, as long as this process lives; an observer is no member.
-    _member: Option<File>,
+    // Held, shared, as long as this process lives, once it has joined; an observer never does.
+    member: OnceCell<File>,
 }
 
 impl Run {
-    /// The run of this process; its directory is made on first use.
+    /// The run of this process, which has not joined it yet.
     pub(crate) fn current() -> Result<&'static Self, Error> {
         CURRENT.get_or_try_init(|| {
             let id = match given_id()? {
                 Some(id) => id,
                 None => random_id()?,
             };
-            Self::join(&runs_directory()?, id)
+            Ok(Self::at(&runs_directory()?, id))
         })
     }
 
-    /// The run that `EC2_HARNESS_RUN_ID` names, without becoming one of its members: for its watchdog.
+    /// The run that `EC2_HARNESS_RUN_ID` names: for its watchdog.
     pub(crate) fn observe() -> Result<&'static Self, Error> {
         CURRENT.get_or_try_init(|| {
             let id =
                 given_id()?.ok_or_else(|| Error::new(ErrorKind::Internal, "observe a run").because("none is named"))?;
-            Ok(Self { directory: runs_directory()?.join(&id), id, _member: None })
+            Ok(Self::at(&runs_directory()?, id))
         })
     }
 
-    /// Joins a run, or starts it.
-    fn join(runs: &Path, id: String) -> Result<Self, Error> {
-        let directory = runs.join(&id);
-        let failed = |e: io::Error| {
-            Error::new(ErrorKind::Internal, format!("use the run directory {}", directory.display()))
+    fn at(runs: &Path, id: String) -> Self {
+        Self { directory: runs.join(&id), id, member: OnceCell::new() }
+    }
+
+    /// Joins it, or starts it, unless this process has; before the first create call.
+    pub(crate) fn join(&self) -> Result<(), Error> {
+        self.member.get_or_try_init(|| self.become_member()).map(drop).map_err(|e| {
+            Error::new(ErrorKind::Internal, format!("use the run directory {}", self.directory.display()))
                 .caused_by(e)
                 .advise("set EC2_HARNESS_STATE_DIR to a directory of your own on a local disk")
-        };
+        })
+    }
+
+    fn become_member(&self) -> io::Result<File> {
         loop {
-            DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(failed)?;
-            let member = match open(&directory.join("members")) {
+            DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+            let member = match open(&self.directory.join("members")) {
                 // Its last member removed it just now.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-                other => other.map_err(failed)?,
+                other => other?,
             };
-            member.lock_shared().map_err(failed)?;
-            if directory.join("members").exists() {
-                return Ok(Self { id, directory, _member: Some(member) });
+            member.lock_shared()?;
+            if self.directory.join("members").exists() {
+                return Ok(member);
             }
         }
     }
@@ -186,9 +193,12 @@ mod tests {
     #[test]
     fn a_run_is_over_when_its_last_member_is_gone() {
         let runs = tempfile::tempdir().unwrap();
-        let one = Run::join(runs.path(), "r".into()).unwrap();
-        let two = Run::join(runs.path(), "r".into()).unwrap();
+        let (one, two) = (Run::at(runs.path(), "r".into()), Run::at(runs.path(), "r".into()));
         let directory = one.directory().to_owned();
+        assert!(!directory.exists(), "who makes nothing needs nothing");
+        one.join().unwrap();
+        one.join().unwrap();
+        two.join().unwrap();
         drop(one);
         assert!(try_over(&directory).is_none());
         drop(two);

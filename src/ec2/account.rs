@@ -80,10 +80,10 @@ impl Ec2 {
         self.connection.account.as_deref()
     }
 
-    /// The SDK's own client, for all that isn't here. Use it within ec2-harness's operations or any runtime; what it creates
-    /// is neither tagged nor ended by us.
-    pub fn client(&self) -> &aws_sdk_ec2::Client {
-        &self.connection.client
+    /// An SDK client of one's own, for all that isn't here. Each has its own connections, which belong to the runtime that
+    /// uses it: don't share one between tests. What it creates is neither tagged nor ended by us.
+    pub fn client(&self) -> aws_sdk_ec2::Client {
+        self.connection.new_client()
     }
 
     /// What this process's connection to this account and region has done so far.

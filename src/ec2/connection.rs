@@ -90,6 +90,35 @@ pub(crate) fn once() -> aws_sdk_ec2::config::Builder {
     aws_sdk_ec2::Config::builder().retry_config(RetryConfig::disabled())
 }
 
+impl Connection {
+    /// A client of the same configuration, with connections of its own.
+    pub(crate) fn new_client(&self) -> aws_sdk_ec2::Client {
+        let mut config = self.client.config().to_builder();
+        if self.target == Target::Local {
+            config = config.http_client(aws_smithy_http_client::Builder::new().build_http());
+        }
+        aws_sdk_ec2::Client::from_conf(config.build())
+    }
+
+    /// Whether the local EC2 behind it has ended, and all of its machines with it.
+    #[cfg(feature = "local")]
+    pub(crate) async fn is_gone(&self) -> bool {
+        let Some(pid) = self.local.as_ref().map(ec2_local::endpoint::Client::pid) else { return false };
+        let now = tokio::task::spawn_blocking(ec2_local::endpoint::connect).await;
+        match now {
+            Ok(Ok(now)) => now.pid() != pid,
+            Ok(Err(error)) => matches!(error, ec2_local::endpoint::EndpointError::NotRunning),
+            Err(_) => false,
+        }
+    }
+
+    /// Only a local EC2 can be.
+    #[cfg(not(feature = "local"))]
+    pub(crate) async fn is_gone(&self) -> bool {
+        false
+    }
+}
+
 #[cfg(not(feature = "local"))]
 async fn open_local(_: &Config) -> Result<Connection, Error> {
     Err(Error::new(ErrorKind::Configuration, "start the local EC2")

@@ -90,6 +90,10 @@ async fn terminate_batch(connection: &Connection, ids: &[String]) -> Result<(), 
         // Not found is unknown, not gone: a fresh id may not be visible yet.
         let transient = matches!(error.kind(), ErrorKind::Throttled | ErrorKind::Connection | ErrorKind::TimedOut)
             || (error.kind() == ErrorKind::NotFound && ids.len() == 1);
+        // A local EC2 that has ended took its machines with it.
+        if error.kind() == ErrorKind::Connection && connection.is_gone().await {
+            return Ok(());
+        }
         match attempt {
             1 if protected => unprotect(connection, ids).await?,
             _ if transient && attempt < TRIES => {

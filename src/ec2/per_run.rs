@@ -25,7 +25,7 @@ use std::{
     fs::{self, OpenOptions},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// A key pair of the account, with its private half.
@@ -72,7 +72,10 @@ pub(crate) async fn key(connection: &Connection, config: &Config) -> Result<Key,
 pub(crate) fn existing_key(connection: &Connection, config: &Config) -> Result<Option<PrivateKey>, Error> {
     match &config.private_key {
         Some(path) => PrivateKey::from_file(path).map(Some),
-        None => private_key(connection).and_then(|text| PrivateKey::from_text(text).map(Some)),
+        None => match fs::read_to_string(key_path(connection)) {
+            Ok(text) => PrivateKey::from_text(text).map(Some),
+            Err(_) => Ok(None),
+        },
     }
 }
 
@@ -116,9 +119,13 @@ pub(crate) async fn forget(connection: &Connection) {
     }
 }
 
+fn key_path(connection: &Connection) -> PathBuf {
+    connection.run.directory().join("private-key")
+}
+
 /// The run's private key; made by its first process.
 fn private_key(connection: &Connection) -> Result<String, Error> {
-    let path = connection.run.directory().join("private-key");
+    let path = key_path(connection);
     let failed =
         |e: io::Error| Error::new(ErrorKind::Internal, format!("make the run's key {}", path.display())).caused_by(e);
     let _lock = connection.run.lock("private-key.lock")?;

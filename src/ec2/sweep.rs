@@ -57,7 +57,7 @@ impl Ec2 {
         let ec2 = self.clone();
         Operation::new("look what a run has left", OnDrop::Cancel, async move {
             let filter = Filter::builder().name(format!("tag:{}", tags::RUN)).values(ec2.connection.run.id()).build();
-            let mut pages = ec2.client().describe_instances().filters(filter).into_paginator().send();
+            let mut pages = ec2.connection.client.describe_instances().filters(filter).into_paginator().send();
             let mut left = Left { running: false, kept: false };
             while let Some(page) = pages.next().await {
                 let page = page.map_err(|e| api_error::failed("DescribeInstances", "find what was left", e))?;
@@ -161,7 +161,7 @@ impl Sweep {
 
     /// One look at everything that bears our tags.
     async fn look(&self) -> Result<Swept, Error> {
-        let client = self.ec2.client();
+        let client = &self.ec2.connection.client;
         let filter = |key: &str, value: &str| Filter::builder().name(key).values(value).build();
         let ours = match &self.which {
             Which::Run(id) => filter(&format!("tag:{}", tags::RUN), id),
@@ -220,7 +220,7 @@ impl Sweep {
     }
 
     async fn end(&self, found: &Swept) -> Result<(), Error> {
-        let client = self.ec2.client();
+        let client = &self.ec2.connection.client;
         terminate(&self.ec2.connection, found.instances.iter().cloned().collect()).await.map_err(|(_, error)| error)?;
         for name in &found.key_pairs {
             let call = client.delete_key_pair().key_name(name).send().await;
@@ -237,7 +237,7 @@ impl Sweep {
         let since = Instant::now();
         let mut pause = Duration::from_millis(20);
         loop {
-            let call = self.ec2.client().delete_security_group().group_id(group).send().await;
+            let call = self.ec2.connection.client.delete_security_group().group_id(group).send().await;
             let Err(e) = call else { return Ok(()) };
             let error = api_error::failed("DeleteSecurityGroup", format!("delete the security group {group}"), e);
             match error.code() {

@@ -29,10 +29,11 @@ const GRACE: Duration = Duration::from_secs(30);
 /// The process whose end ends the run, beside the run's members: nextest.
 const OWNER: &str = "EC2_HARNESS_OWNER";
 
-/// Starts the run's watchdog for the place that a configuration names, unless it has one; before the first create call.
+/// Joins the run, and starts its watchdog for the place that a configuration names, unless it has one; before the first create call.
 pub(crate) fn ensure(run: &Run, config: &Config, region: &str, place: &str) -> Result<(), Error> {
     let tried = "start the watchdog of the run";
     let lock = format!("watchdog.{place}");
+    run.join()?;
     if run.try_lock(&lock)?.is_none() {
         return Ok(());
     }
