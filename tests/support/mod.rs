@@ -61,3 +61,13 @@ pub fn unique(prefix: &str) -> String {
     let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
     format!("{prefix}-{}-{nanos}", std::process::id())
 }
+
+/// The id of an image, by its name: an endpoint that isn't known to be local has no aliases for them.
+pub async fn image(ec2: &Ec2, name: &str) -> String {
+    let named = Filter::builder().name("name").values(name).build();
+    let answer = sdk(ec2).describe_images().filters(named).send().await.unwrap_or_else(|e| {
+        // The SDK's own text says only `service error`.
+        panic!("{}", aws_sdk_ec2::error::DisplayErrorContext(e))
+    });
+    answer.images()[0].image_id().unwrap().to_owned()
+}

@@ -1,0 +1,189 @@
+//! Where the calls go: the local EC2 without regard to AWS's variables, an endpoint by its URL, AWS only with its account;
+//! and what is said of a configuration that can't be used.
+//!
+//! The environment is a process's, so the tests of the module `child` are run by the others in processes of their own.
+
+mod support;
+
+use ec2_harness::prelude::*;
+use std::{env, fs, process::Command};
+
+mod child {
+    use super::*;
+
+    #[ec2_test]
+    #[ignore = "run by another"]
+    async fn launches(ec2: Ec2) -> Result {
+        let image = support::image(&ec2, "blank").await;
+        let vm = ec2.launch(image).without_waiting().await?;
+        println!("id={} account={:?} region={}", vm.id(), ec2.account(), ec2.region());
+        Ok(())
+    }
+
+    #[ec2_test]
+    #[ignore = "run by another"]
+    async fn logs_in(ec2: Ec2) -> Result {
+        let image = support::image(&ec2, "host").await;
+        let vm = ec2.launch(image).await?;
+        vm.assert(port(22).is_listening()).await?;
+        vm.reboot().await?;
+        println!("said={}", vm.exec("echo $((6 * 7))").await?.stdout);
+        Ok(())
+    }
+}
+
+/// Runs a child test as a run of its own; whether it passed, and what it wrote.
+fn run(name: &str, variables: &[(&str, &str)]) -> (bool, String) {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(["--exact", &format!("child::{name}"), "--ignored", "--nocapture"]);
+    command.env_remove("NEXTEST_RUN_ID").env("RUST_BACKTRACE", "0").env("AWS_EC2_METADATA_DISABLED", "true");
+    let output = command.envs(variables.iter().copied()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("running 1 test"), "{text}");
+    (output.status.success(), text)
+}
+
+/// The variables that lead an AWS client to the running local EC2.
+fn door(client: &ec2_local::endpoint::Client) -> [(&'static str, String); 4] {
+    [
+        ("AWS_ACCESS_KEY_ID", client.credentials().access_key.clone()),
+        ("AWS_SECRET_ACCESS_KEY", client.credentials().secret_key.clone()),
+        ("AWS_REGION", "us-east-1".into()),
+        // What our own address is would be asked of the internet.
+        ("EC2_HARNESS_SSH_FROM", "127.0.0.1/32".into()),
+    ]
+}
+
+/// The local EC2, as if it were somebody else's endpoint; it stays as long as this value.
+fn endpoint() -> ec2_local::endpoint::Client {
+    support::ec2();
+    ec2_local::endpoint::connect().unwrap()
+}
+
+#[test]
+fn what_cannot_be_used_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (typo, broken) = (file("typo.toml", "imgae = \"host\"\n"), file("broken.toml", "image = \n"));
+    let value = file("value.toml", "timeout = 5\n");
+    for (variable, value, expected) in [
+        ("EC2_HARNESS_REGOIN", "eu-west-1", "did you mean `region`"),
+        ("EC2_HARNESS_TIMEOUT", "soon", "EC2_HARNESS_TIMEOUT"),
+        ("EC2_HARNESS_TARGET", "azure", "azure"),
+        ("EC2_HARNESS_TARGET", "aws", "no account is named"),
+        ("EC2_HARNESS_ACCOUNT", "12", "12 digits"),
+        ("EC2_HARNESS_KEY_NAME", "mine", "private_key"),
+        ("EC2_HARNESS_CONFIG", "/no/such/file.toml", "/no/such/file.toml"),
+        ("EC2_HARNESS_CONFIG", &typo, "did you mean `image`"),
+        ("EC2_HARNESS_CONFIG", &broken, "broken.toml"),
+        ("EC2_HARNESS_CONFIG", &value, "timeout"),
+    ] {
+        let (passed, text) = run("launches", &[(variable, value)]);
+        assert!(!passed && text.contains(expected), "{variable}={value}: {text}");
+        assert!(!text.contains("id=i-"), "{text}");
+    }
+}
+
+#[test]
+fn the_local_ec2_has_no_regard_to_aws() {
+    let nowhere = "http://127.0.0.1:9";
+    let (passed, text) = run(
+        "launches",
+        &[
+            ("AWS_ENDPOINT_URL", nowhere),
+            ("AWS_ENDPOINT_URL_EC2", nowhere),
+            ("HTTP_PROXY", nowhere),
+            ("http_proxy", nowhere),
+            ("AWS_ACCESS_KEY_ID", "AKIDNOBODY"),
+            ("AWS_SECRET_ACCESS_KEY", "none"),
+            ("AWS_PROFILE", "no-such-profile"),
+            ("AWS_REGION", "eu-central-1"),
+        ],
+    );
+    assert!(passed && text.contains("region=us-east-1"), "{text}");
+}
+
+#[test]
+fn an_endpoint_by_its_url() {
+    let local = endpoint();
+    let door = door(&local);
+    let mut variables: Vec<_> = door.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    variables.push(("EC2_HARNESS_TARGET", local.url()));
+    let (passed, text) = run("launches", &variables);
+    assert!(passed && text.contains("id=i-") && text.contains("account=None"), "{text}");
+
+    // The right account is asked for, the wrong one is not touched.
+    variables.push(("EC2_HARNESS_ACCOUNT", local.account()));
+    let (passed, text) = run("launches", &variables);
+    assert!(passed && text.contains(local.account()), "{text}");
+    assert_refuses_others(&variables, local.account());
+
+    // Wrong credentials, and none.
+    let wrong: Vec<_> = variables.iter().copied().filter(|(name, _)| *name != "EC2_HARNESS_ACCOUNT").collect();
+    let (passed, text) = run("launches", &[&wrong[..], &[("AWS_SECRET_ACCESS_KEY", "wrong")]].concat());
+    assert!(!passed && text.contains("SignatureDoesNotMatch") | text.contains("AuthFailure"), "{text}");
+    let home = tempfile::tempdir().unwrap();
+    let none = [("EC2_HARNESS_TARGET", local.url()), ("HOME", home.path().to_str().unwrap())];
+    let (passed, text) = run("launches", &none);
+    assert!(!passed && text.to_lowercase().contains("credentials"), "{text}");
+}
+
+#[test]
+fn aws_is_only_touched_in_the_account_that_is_named() {
+    let local = endpoint();
+    let door = door(&local);
+    let mut variables: Vec<_> = door.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    variables.push(("EC2_HARNESS_TARGET", "aws"));
+    // Never AWS itself: both services are asked at the local endpoint.
+    variables.push(("AWS_ENDPOINT_URL", local.url()));
+    assert_refuses_others(&variables, local.account());
+    variables.push(("EC2_HARNESS_ACCOUNT", local.account()));
+    let (passed, text) = run("launches", &variables);
+    assert!(passed && text.contains(local.account()), "{text}");
+}
+
+/// Another account is refused before anything is created.
+fn assert_refuses_others(variables: &[(&str, &str)], account: &str) {
+    let id = support::unique("refused");
+    let others = [("EC2_HARNESS_ACCOUNT", "111122223333"), ("EC2_HARNESS_RUN_ID", &*id)];
+    let (passed, text) = run("launches", &[variables, &others].concat());
+    assert!(!passed && text.contains("111122223333") && text.contains(account), "{text}");
+    assert!(text.contains("nothing was created"), "{text}");
+    assert!(support::instances(&support::ec2(), "tag:ec2-harness:run", &id).is_empty());
+}
+
+/// Joins standard input and output to a machine by the local EC2's way in.
+const TUNNEL: &str = r#"
+my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die "$ARGV[0]: $!";
+syswrite $s, "connect $ARGV[1] $ARGV[2]\n";
+my $line = "";
+while (sysread $s, my $c, 1) { last if $c eq "\n"; $line .= $c }
+die $line if $line ne "ok";
+if (fork) {
+    while (sysread STDIN, my $b, 65536) { syswrite $s, $b }
+    shutdown $s, 1;
+    wait;
+} else {
+    while (sysread $s, my $b, 65536) { syswrite STDOUT, $b }
+}
+"#;
+
+#[test]
+fn machines_behind_a_command() {
+    let local = endpoint();
+    let door = door(&local);
+    let mut variables: Vec<_> = door.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    variables.push(("EC2_HARNESS_TARGET", local.url()));
+    let directory = tempfile::tempdir().unwrap();
+    let way_in = local.way_in();
+    let words = ["perl", "-MIO::Socket::UNIX", "-e", TUNNEL, way_in.to_str().unwrap(), "{instance}", "{port}"];
+    let file = directory.path().join("ec2-harness.toml");
+    fs::write(&file, format!("reach = {}\n", serde_json::to_string(&words).unwrap())).unwrap();
+    variables.push(("EC2_HARNESS_CONFIG", file.to_str().unwrap()));
+    let (passed, text) = run("logs_in", &variables);
+    assert!(passed && text.contains("said=42"), "{text}");
+}
