@@ -10,7 +10,7 @@ use std::{
     env,
     fs::{self, DirBuilder, File, OpenOptions},
     io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -72,7 +72,9 @@ impl Run {
                 other => other?,
             };
             member.lock_shared()?;
-            if self.directory.join("members").exists() {
+            // Between its opening and its locking the file may have been removed, and perhaps made anew.
+            let inode = |metadata: io::Result<fs::Metadata>| metadata.ok().map(|metadata| metadata.ino());
+            if inode(member.metadata()) == inode(fs::metadata(self.directory.join("members"))) {
                 return Ok(member);
             }
         }

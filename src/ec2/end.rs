@@ -25,7 +25,13 @@ impl Machine {
         let mut first = Ok(());
         for (connection, machines) in by_connection.into_values() {
             let ids: Vec<String> = machines.iter().map(|machine| machine.id().to_owned()).collect();
-            let ended = terminate(&connection, ids).await;
+            let seen = |ids: &[String]| {
+                machines
+                    .iter()
+                    .filter(|machine| ids.contains(&machine.0.id))
+                    .all(|machine| machine.last_described().is_some())
+            };
+            let ended = terminate(&connection, ids, &seen).await;
             let left = ended.as_ref().err().map(|(left, _)| left.clone()).unwrap_or_default();
             for machine in machines.iter().filter(|machine| !left.contains(&machine.0.id)) {
                 machine.release();
@@ -49,18 +55,24 @@ impl Ec2 {
             .map_err(|e| api_error::failed("DescribeInstances", "find launches that were under way", e))?;
         let ids =
             answer.reservations().iter().flat_map(|r| r.instances()).filter_map(|i| i.instance_id.clone()).collect();
-        terminate(&self.connection, ids).await.map_err(|(_, error)| error)
+        terminate(&self.connection, ids, &|_| true).await.map_err(|(_, error)| error)
     }
 }
 
 /// Terminates instances. One bad id fails a whole call, so a batch that fails is halved until the bad one is alone. An
 /// error comes with the ids that may still be there.
-pub(crate) async fn terminate(connection: &Connection, ids: Vec<String>) -> Result<(), (Vec<String>, Error)> {
+///
+/// `seen` says whether EC2 has ever shown these instances: if so, not to be found is to be gone.
+pub(crate) async fn terminate(
+    connection: &Connection,
+    ids: Vec<String>,
+    seen: &(dyn Fn(&[String]) -> bool + Sync),
+) -> Result<(), (Vec<String>, Error)> {
     let mut batches: Vec<Vec<String>> = ids.chunks(BATCH).map(<[String]>::to_vec).collect();
     let mut left = Vec::new();
     let mut first_error = None;
     while let Some(batch) = batches.pop() {
-        match terminate_batch(connection, &batch).await {
+        match terminate_batch(connection, &batch, seen).await {
             Ok(()) => {}
             Err(error) if batch.len() > 1 && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Api) => {
                 let (one, other) = batch.split_at(batch.len() / 2);
@@ -78,7 +90,11 @@ pub(crate) async fn terminate(connection: &Connection, ids: Vec<String>) -> Resu
     }
 }
 
-async fn terminate_batch(connection: &Connection, ids: &[String]) -> Result<(), Error> {
+async fn terminate_batch(
+    connection: &Connection,
+    ids: &[String],
+    seen: &(dyn Fn(&[String]) -> bool + Sync),
+) -> Result<(), Error> {
     let tried = format!("terminate {}", ids.join(", "));
     let mut pause = Duration::from_millis(200);
     for attempt in 1.. {
@@ -100,8 +116,9 @@ async fn terminate_batch(connection: &Connection, ids: &[String]) -> Result<(), 
                 tokio::time::sleep(pause).await;
                 pause *= 2;
             }
-            // It was visible once, and a terminated instance vanishes after an hour.
-            _ if error.code() == Some("InvalidInstanceID.NotFound") && ids.len() == 1 => return Ok(()),
+            // A terminated instance vanishes after an hour: a clean-up of something gone is no failure. One that was
+            // never seen may yet come, and the sweep finds it by its tags.
+            _ if error.code() == Some("InvalidInstanceID.NotFound") && seen(ids) => return Ok(()),
             _ => return Err(error),
         }
     }

@@ -318,7 +318,7 @@ impl Drop for Unclaimed {
         let Some(id) = self.instance.take().and_then(|instance| instance.instance_id) else { return };
         let connection = self.connection.clone();
         let ending = engine::spawn(async move {
-            if let Err((_, error)) = terminate(&connection, vec![id]).await {
+            if let Err((_, error)) = terminate(&connection, vec![id], &|_| false).await {
                 tracing::error!("failed to {error}");
             }
         });

@@ -221,7 +221,9 @@ impl Sweep {
 
     async fn end(&self, found: &Swept) -> Result<(), Error> {
         let client = &self.ec2.connection.client;
-        terminate(&self.ec2.connection, found.instances.iter().cloned().collect()).await.map_err(|(_, error)| error)?;
+        terminate(&self.ec2.connection, found.instances.iter().cloned().collect(), &|_| true)
+            .await
+            .map_err(|(_, error)| error)?;
         for name in &found.key_pairs {
             let call = client.delete_key_pair().key_name(name).send().await;
             call.map_err(|e| api_error::failed("DeleteKeyPair", format!("delete the key pair {name}"), e))?;

@@ -169,7 +169,7 @@ async fn serve(
     let idle = || activity.idle().unwrap_or_default();
     let lock = tokio::select! {
         () = told => None,
-        lock = unneeded(state, settings, busy, idle), if stay == Stay::WhileNeeded => Some(lock),
+        lock = unneeded(state, settings, busy, idle), if stay == Stay::WhileNeeded => lock,
     };
     tracing::info!("ending");
     way_in.abort();
@@ -187,14 +187,18 @@ async fn unneeded(
     settings: &Settings,
     busy: impl Fn() -> bool,
     idle: impl Fn() -> Duration,
-) -> File {
+) -> Option<File> {
     loop {
         idle_for(settings.linger, &busy, &idle).await;
+        // Nobody will ever find us again.
+        if !state.path().exists() {
+            return None;
+        }
         // Whoever is just starting one has the lock, and will find this one; without the lock nobody can.
         if let Some(lock) = state.try_lock()
             && !busy()
         {
-            return lock;
+            return Some(lock);
         }
     }
 }
