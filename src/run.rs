@@ -129,6 +129,16 @@ pub(crate) fn wait_for_members(directory: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// The file that a run's watchdog holds locked while the process that owns the run, nextest, lives.
+pub(crate) const OWNED: &str = "owned";
+
+/// Whether anybody belongs to a run: one of its processes, or the one that starts them, of which there may be none for a
+/// moment.
+pub(crate) fn is_living(directory: &Path) -> bool {
+    let owned = File::open(directory.join(OWNED)).is_ok_and(|file| file.try_lock_shared().is_err());
+    owned || try_over(directory).is_none()
+}
+
 /// The same, if no process of the run is left now.
 pub(crate) fn try_over(directory: &Path) -> Option<File> {
     let file = open(&directory.join("members")).ok()?;

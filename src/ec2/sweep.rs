@@ -261,7 +261,7 @@ fn living_runs() -> BTreeSet<String> {
     let Ok(runs) = run::runs_directory() else { return BTreeSet::new() };
     let entries = fs::read_dir(runs).into_iter().flatten().filter_map(Result::ok);
     entries
-        .filter(|entry| run::try_over(&entry.path()).is_none())
+        .filter(|entry| run::is_living(&entry.path()))
         .filter_map(|entry| entry.file_name().into_string().ok())
         .collect()
 }

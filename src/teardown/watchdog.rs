@@ -78,7 +78,7 @@ pub(crate) fn role_main() -> ! {
 fn watch() -> Result<(), Error> {
     let run = Run::observe()?;
     let Some(_only) = run.try_lock(&env::var("EC2_HARNESS_WATCHDOG_LOCK").unwrap_or_default())? else { return Ok(()) };
-    wait_for_owner();
+    wait_for_owner(run)?;
     let over = wait_for_members(run.directory())?;
     let config = Config::load()?;
     if !config.target.is_there() {
@@ -113,10 +113,12 @@ fn wait_for_members(directory: &Path) -> Result<File, Error> {
         .map_err(|e| Error::new(ErrorKind::Internal, "wait for the end of the run").caused_by(e))
 }
 
-/// Between two tests a run under nextest has no members.
-fn wait_for_owner() {
-    let Some(owner) = env::var(OWNER).ok().and_then(|text| Pid::from_raw(text.parse().ok()?)) else { return };
+/// Between two tests a run under nextest has no members; others see by a lock that it is not over.
+fn wait_for_owner(run: &Run) -> Result<(), Error> {
+    let Some(owner) = env::var(OWNER).ok().and_then(|text| Pid::from_raw(text.parse().ok()?)) else { return Ok(()) };
+    let _owned = run.try_lock(run::OWNED)?;
     // If it has ended already there is nothing to wait for.
-    let Ok(owner) = pidfd_open(owner, PidfdFlags::empty()) else { return };
+    let Ok(owner) = pidfd_open(owner, PidfdFlags::empty()) else { return Ok(()) };
     while let Err(rustix::io::Errno::INTR) = poll(&mut [PollFd::new(&owner, PollFlags::IN)], None) {}
+    Ok(())
 }
