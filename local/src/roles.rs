@@ -33,9 +33,16 @@ impl Role {
 /// Plays the role that the environment names, and never returns then; returns at once if none is named.
 pub fn run_named() {
     let Some(role) = env::var_os(VARIABLE) else { return };
+    ignore_broken_pipes();
     match role.to_str() {
         Some("endpoint") => crate::endpoint::role_main(),
         Some("sandbox") => crate::machine::sandbox::role_main(),
         _ => {}
     }
+}
+
+/// As Rust's runtime does, but only after a hook before `main`: to write where nobody reads is an error, and not our death.
+fn ignore_broken_pipes() {
+    // SAFETY: SIG_IGN is a disposition that any signal but KILL and STOP can have, and no other thread runs yet.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
 }
