@@ -32,7 +32,8 @@ impl Run {
             .args(["--exact", &format!("child::{name}"), "--ignored", "--nocapture"])
             .env("EC2_HARNESS_RUN_ID", &id)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            // Shown with the test that started it: what it says of its failure is the reason of this one's.
+            .stderr(Stdio::inherit())
             .process_group(0);
         customize(&mut command);
         let mut child = command.spawn().unwrap();
