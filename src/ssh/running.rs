@@ -230,6 +230,8 @@ impl Running {
     fn write(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ssh2::Error>> {
         while !self.stdin_closed {
             if self.written == self.input.len() {
+                // What is written is gone at once: the next chunk may be a while in coming.
+                self.input.clear();
                 self.written = 0;
                 self.input = match &mut self.stdin {
                     Stdin::Empty => Vec::new(),

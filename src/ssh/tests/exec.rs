@@ -69,6 +69,23 @@ async fn stdin_and_output_flow_at_once() {
 }
 
 #[tokio::test]
+async fn input_that_is_slow_in_coming_arrives_once() {
+    let Some(sshd) = Sshd::start() else { return };
+    let session = sshd.session().await;
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    // Noise makes the connection look at its streams while there is nothing to write.
+    let noisy = Command::new("while sleep 0.01; do echo noise >&2; done & cat; kill $!").stdin_chunks(receiver);
+    let (output, ()) = tokio::join!(session.exec(noisy), async {
+        for word in ["one ", "two ", "three"] {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            sender.send(word.into()).await.unwrap();
+        }
+        drop(sender);
+    });
+    assert_eq!(output.unwrap().stdout, "one two three");
+}
+
+#[tokio::test]
 async fn binary_output_is_kept() {
     let Some(sshd) = Sshd::start() else { return };
     let session = sshd.session().await;
