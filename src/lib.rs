@@ -193,6 +193,7 @@ mod engine;
 mod error;
 #[cfg(feature = "rstest")]
 pub mod fixtures;
+mod lock_file;
 pub mod prelude;
 mod progress;
 mod roles;

@@ -4,13 +4,16 @@
 //! (the key, the group), mode 0700, and is locked, shared, by each of them: so anybody can see whether it is over. Whoever
 //! makes nothing has no need of it.
 
-use crate::error::{Error, ErrorKind};
+use crate::{
+    error::{Error, ErrorKind},
+    lock_file::{self, Lock, open},
+};
 use once_cell::sync::OnceCell;
 use std::{
     env,
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File},
     io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -66,16 +69,10 @@ impl Run {
     fn become_member(&self) -> io::Result<File> {
         loop {
             DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
-            let member = match open(&self.directory.join("members")) {
-                // Its last member removed it just now.
-                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-                other => other?,
-            };
-            member.lock_shared()?;
-            // Between its opening and its locking the file may have been removed, and perhaps made anew.
-            let inode = |metadata: io::Result<fs::Metadata>| metadata.ok().map(|metadata| metadata.ino());
-            if inode(member.metadata()) == inode(fs::metadata(self.directory.join("members"))) {
-                return Ok(member);
+            match lock_file::lock(&self.directory.join("members"), Lock::Shared) {
+                // The last member removed the directory just now.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                member => return member,
             }
         }
     }
@@ -154,6 +151,29 @@ pub(crate) fn remove(directory: &Path, over: File) -> io::Result<()> {
     Ok(())
 }
 
+/// The lock of a run's watchdog for one place.
+pub(crate) fn watchdog_lock(place: &str) -> String {
+    format!("watchdog.{place}")
+}
+
+/// The directories of runs that are over, were at this place alone, and have no watchdog any more; each with what shows
+/// that nobody is in it.
+pub(crate) fn abandoned(place: &str) -> Result<Vec<(PathBuf, File)>, Error> {
+    let files = |directory: &Path| fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
+    let was_here = |directory: &Path| {
+        let mut watchdogs = files(directory).filter_map(|file| file.file_name().into_string().ok());
+        watchdogs.all(|name| !name.starts_with("watchdog.") || name == watchdog_lock(place))
+    };
+    let is_watched = |directory: &Path| {
+        File::open(directory.join(watchdog_lock(place))).is_ok_and(|file| file.try_lock_shared().is_err())
+    };
+    Ok(files(&runs_directory()?)
+        .map(|entry| entry.path())
+        .filter(|directory| was_here(directory) && !is_living(directory) && !is_watched(directory))
+        .filter_map(|directory| try_over(&directory).map(|over| (directory, over)))
+        .collect())
+}
+
 /// Removes the directories of runs that are over and were begun this long ago: nothing of theirs can still be wanted.
 pub(crate) fn remove_stale(age: Duration) -> Result<(), Error> {
     for entry in fs::read_dir(runs_directory()?).into_iter().flatten().filter_map(Result::ok) {
@@ -169,10 +189,6 @@ pub(crate) fn remove_stale(age: Duration) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
 fn given_id() -> Result<Option<String>, Error> {

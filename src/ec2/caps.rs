@@ -7,14 +7,15 @@ use super::connection::Connection;
 use crate::{
     config::Config,
     error::{Error, ErrorKind},
+    lock_file::{self, Lock},
     run,
     target::Target,
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, File, OpenOptions},
+    fs,
     io::{self, Read, Seek, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::DirBuilderExt,
     time::{Duration, SystemTime},
 };
 
@@ -108,21 +109,16 @@ fn with_ledger<T>(change: impl FnOnce(&mut Vec<Entry>) -> T) -> Result<T, Error>
     let failed =
         |e: io::Error| Error::new(ErrorKind::Internal, format!("use the ledger {}", path.display())).caused_by(e);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(failed)?;
-    let mut file: File = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(failed)?;
-    file.lock().map_err(failed)?;
+    let mut file = lock_file::lock(&path, Lock::Exclusive).map_err(failed)?;
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(failed)?;
     // A process that was killed while writing leaves half a line: its other lines still count.
     let mut entries: Vec<Entry> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     entries.retain(|entry| entry.until > SystemTime::now());
     let result = change(&mut entries);
+    if entries.is_empty() {
+        return fs::remove_file(&path).map(|()| result).map_err(failed);
+    }
     let mut text = String::new();
     for entry in &entries {
         text.push_str(&serde_json::to_string(entry).map_err(|e| failed(io::Error::other(e)))?);

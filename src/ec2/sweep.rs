@@ -2,9 +2,9 @@
 //!
 //! It is a fixpoint: EC2 is eventually consistent, so it looks again until two spaced looks find nothing.
 
-use super::{Ec2, api_error, end::terminate, tags};
+use super::{Ec2, api_error, end::terminate, per_run, tags};
 use crate::{
-    error::Error,
+    error::{Error, ErrorKind},
     run,
     task::{OnDrop, Operation, operation},
 };
@@ -55,23 +55,38 @@ impl Ec2 {
     /// Looks what this run has left running.
     pub(crate) fn left_by_run(&self) -> Operation<Left> {
         let ec2 = self.clone();
-        Operation::new("look what a run has left", OnDrop::Cancel, async move {
-            let filter = Filter::builder().name(format!("tag:{}", tags::RUN)).values(ec2.connection.run.id()).build();
-            let mut pages = ec2.connection.client.describe_instances().filters(filter).into_paginator().send();
-            let mut left = Left { running: false, kept: false };
-            while let Some(page) = pages.next().await {
-                let page = page.map_err(|e| api_error::failed("DescribeInstances", "find what was left", e))?;
-                for instance in page.reservations().iter().flat_map(|reservation| reservation.instances()) {
-                    if !ended(instance) {
-                        let kept = tags::value(instance.tags(), tags::KEPT).is_some();
-                        left.kept |= kept;
-                        left.running |= !kept;
-                    }
-                }
-            }
-            Ok(left)
-        })
+        Operation::new(
+            "look what a run has left",
+            OnDrop::Cancel,
+            async move { ec2.left_by(ec2.connection.run.id()).await },
+        )
     }
+
+    async fn left_by(&self, run: &str) -> Result<Left, Error> {
+        let mut left = Left { running: false, kept: false };
+        for instance in self.not_ended(tagged(run)).await? {
+            let kept = tags::value(instance.tags(), tags::KEPT).is_some();
+            left.kept |= kept;
+            left.running |= !kept;
+        }
+        Ok(left)
+    }
+
+    async fn not_ended(&self, filter: Filter) -> Result<Vec<Instance>, Error> {
+        let mut pages = self.connection.client.describe_instances().filters(filter).into_paginator().send();
+        let mut instances = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|e| api_error::failed("DescribeInstances", "find what was left", e))?;
+            let reservations = page.reservations.into_iter().flatten();
+            instances.extend(reservations.flat_map(|it| it.instances.unwrap_or_default()).filter(|it| !ended(it)));
+        }
+        Ok(instances)
+    }
+}
+
+/// What bears a run's tag.
+fn tagged(run: &str) -> Filter {
+    Filter::builder().name(format!("tag:{}", tags::RUN)).values(run).build()
 }
 
 fn ended(instance: &Instance) -> bool {
@@ -154,35 +169,45 @@ impl Sweep {
             }
         }
         if self.which == Which::Over && !self.dry_run {
+            self.remove_directories().await?;
             run::remove_stale(self.ec2.config.lease)?;
         }
         Ok(swept)
     }
 
+    /// Removes the directories of runs that are over, and whose watchdog was killed along with them. The key in there is
+    /// needed for as long as machines were kept.
+    async fn remove_directories(&self) -> Result<(), Error> {
+        for (directory, over) in run::abandoned(&per_run::place(&self.ec2.connection))? {
+            let id = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if !self.ec2.left_by(id).await?.kept {
+                run::remove(&directory, over).map_err(|e| {
+                    Error::new(ErrorKind::Internal, format!("remove {}", directory.display())).caused_by(e)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
     /// One look at everything that bears our tags.
     async fn look(&self) -> Result<Swept, Error> {
         let client = &self.ec2.connection.client;
-        let filter = |key: &str, value: &str| Filter::builder().name(key).values(value).build();
         let ours = match &self.which {
-            Which::Run(id) => filter(&format!("tag:{}", tags::RUN), id),
-            _ => filter("tag-key", tags::RUN),
+            Which::Run(id) => tagged(id),
+            _ => Filter::builder().name("tag-key").values(tags::RUN).build(),
         };
         let living = living_runs();
         let takes = |tags: &[Tag]| self.takes(tags, &living);
         let mut found = Swept::default();
 
-        let mut pages = client.describe_instances().filters(ours.clone()).into_paginator().send();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|e| api_error::failed("DescribeInstances", "find what was left", e))?;
-            for instance in page.reservations().iter().flat_map(|reservation| reservation.instances()) {
-                let Some(id) = instance.instance_id().filter(|_| !ended(instance)) else { continue };
-                let wanted = match &self.which {
-                    Which::Instance(wanted) => wanted == id,
-                    _ => takes(instance.tags()),
-                };
-                if wanted {
-                    found.instances.insert(id.to_owned());
-                }
+        for instance in self.ec2.not_ended(ours.clone()).await? {
+            let Some(id) = instance.instance_id() else { continue };
+            let wanted = match &self.which {
+                Which::Instance(wanted) => wanted == id,
+                _ => takes(instance.tags()),
+            };
+            if wanted {
+                found.instances.insert(id.to_owned());
             }
         }
         if matches!(self.which, Which::Instance(_)) {

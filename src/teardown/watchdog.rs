@@ -32,7 +32,7 @@ const OWNER: &str = "EC2_HARNESS_OWNER";
 /// Joins the run, and starts its watchdog for the place that a configuration names, unless it has one; before the first create call.
 pub(crate) fn ensure(run: &Run, config: &Config, region: &str, place: &str) -> Result<(), Error> {
     let tried = "start the watchdog of the run";
-    let lock = format!("watchdog.{place}");
+    let lock = run::watchdog_lock(place);
     run.join()?;
     if run.try_lock(&lock)?.is_none() {
         return Ok(());

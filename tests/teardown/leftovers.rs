@@ -85,6 +85,11 @@ fn processes_that_mount(path: &Path) -> Vec<String> {
     })
 }
 
+fn kill(process: &str) {
+    let process = rustix::process::Pid::from_raw(process.parse().unwrap()).unwrap();
+    rustix::process::kill_process(process, Signal::KILL).unwrap();
+}
+
 fn all_processes(is_meant: impl Fn(&Path) -> bool) -> Vec<String> {
     let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     let pids =
@@ -127,12 +132,29 @@ fn a_killed_run_is_swept() {
 }
 
 #[test]
+fn a_run_whose_watchdog_was_killed_too_is_swept() {
+    let world = World::new();
+    let mut run = world.start("waits");
+    let instance = run.value("id");
+    let watchdogs = all_processes(|process| {
+        let environment = fs::read(process.join("environ")).unwrap_or_default();
+        let environment = String::from_utf8_lossy(&environment);
+        environment.contains(&run.id) && environment.contains("EC2_HARNESS_WATCHDOG_LOCK=")
+    });
+    assert_eq!(watchdogs.len(), 1);
+    kill(&watchdogs[0]);
+    run.signal(Signal::KILL);
+    run.end();
+    assert!(world.sweep().contains(&instance));
+    world.assert_is_empty();
+}
+
+#[test]
 fn a_killed_endpoint_takes_its_machines_with_it() {
     let world = World::new();
     let mut run = world.start("waits");
     let endpoint = run.value("endpoint");
-    let pid = rustix::process::Pid::from_raw(endpoint.parse().unwrap()).unwrap();
-    rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    kill(&endpoint);
     assert!(!run.end().success());
     eventually("its machines have ended", || processes_that_mount(world.0.path()).is_empty());
     // The next one clears what it has left.
