@@ -20,15 +20,31 @@ where
     let message = error.message().unwrap_or("EC2 gave no message").to_owned();
     let kind = kind_of(&code);
     let request = error.request_id().map(|id| format!(", request {id}")).unwrap_or_default();
-    let made = Error::new(kind, tried).because(format!("{message} ({code}, {action}{request})")).with_code(&code);
+    let made = Error::new(kind, tried)
+        .because(format!("{} ({code}, {action}{request})", without_encoded(&message)))
+        .with_code(&code);
     match kind {
-        ErrorKind::Unauthorized => made.advise(format!("allow `ec2:{action}` to these credentials")),
+        ErrorKind::Unauthorized => made.advise(allow(action, &message)),
         ErrorKind::Credentials => made.advise("check the credentials, and this host's clock"),
         ErrorKind::Capacity => made.advise("try another instance type, or another region"),
         ErrorKind::Quota => made.advise("end what is not needed (`ec2-harness sweep`), or ask AWS for a higher quota"),
         ErrorKind::Throttled => made.advise("run fewer tests at once"),
         _ => made,
     }
+}
+
+/// What the message of an UnauthorizedOperation ends with: some kilobytes that only AWS can decode.
+/// <https://docs.aws.amazon.com/STS/latest/APIReference/API_DecodeAuthorizationMessage.html>
+fn without_encoded(message: &str) -> &str {
+    message.split("Encoded authorization failure message:").next().unwrap_or(message).trim_end()
+}
+
+/// A call may need leave for more than itself: RunInstances with tags needs `ec2:CreateTags`. The message says which is
+/// missing: "… is not authorized to perform: ec2:CreateTags on resource: …".
+fn allow(action: &str, message: &str) -> String {
+    let named = message.split("not authorized to perform: ").nth(1).and_then(|rest| rest.split_whitespace().next());
+    let missing = named.filter(|name| name.contains(':')).map_or_else(|| format!("ec2:{action}"), str::to_owned);
+    format!("allow `{}` to these credentials", missing.trim_end_matches(['.', ',']))
 }
 
 /// The codes are those of
@@ -87,6 +103,19 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_action_that_is_missing_is_named() {
+        let aws = "You are not authorized to perform this operation. User: arn:aws:iam::111122223333:user/ci is not \
+                   authorized to perform: ec2:CreateTags on resource: arn:aws:ec2:eu-west-1:111122223333:instance/* \
+                   because no identity-based policy allows the ec2:CreateTags action. \
+                   Encoded authorization failure message: AbCd";
+        assert_eq!(allow("RunInstances", aws), "allow `ec2:CreateTags` to these credentials");
+        assert!(without_encoded(aws).ends_with("action."));
+        let old = "You are not authorized to perform this operation.";
+        assert_eq!(allow("RunInstances", old), "allow `ec2:RunInstances` to these credentials");
+        assert_eq!(without_encoded(old), old);
+    }
 
     #[test]
     fn codes_become_kinds() {

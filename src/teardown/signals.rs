@@ -14,7 +14,7 @@ use signal_hook::{
     iterator::Signals,
     low_level::emulate_default_handler,
 };
-use std::{collections::HashMap, thread, time::Duration};
+use std::{collections::HashMap, fs, thread, time::Duration};
 
 /// nextest kills ten seconds after its SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -24,7 +24,7 @@ pub(crate) fn install() -> Result<(), Error> {
     static INSTALLED: OnceCell<()> = OnceCell::new();
     INSTALLED
         .get_or_try_init(|| {
-            let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+            let mut signals = Signals::new(heeded(&fs::read_to_string("/proc/self/status")?))?;
             thread::Builder::new().name("ec2-harness-signals".into()).spawn(move || {
                 for (count, signal) in signals.forever().enumerate() {
                     if count > 0 {
@@ -42,12 +42,21 @@ pub(crate) fn install() -> Result<(), Error> {
         .copied()
 }
 
+/// Those that this process doesn't ignore, by its `/proc/PID/status`.
+fn heeded(status: &str) -> Vec<i32> {
+    let ignored = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    let is_ignored = |signal: i32| ignored.unwrap_or_default() >> (signal - 1) & 1 == 1;
+    [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal)).collect()
+}
+
 fn end_everything() {
     let (machines, launching) = live::everything();
     if machines.is_empty() && launching.is_empty() {
         return;
     }
-    eprintln!("ec2-harness: ending {} machines; press again to leave them", machines.len() + launching.len());
+    let count = machines.len() + launching.len();
+    let machines_word = if count == 1 { "machine" } else { "machines" };
+    eprintln!("ec2-harness: ending {count} {machines_word}; press again to leave them to the watchdog");
     let ended = Task::start("end everything", OnDrop::Finish, async move {
         let ending = async {
             let first = Machine::end_all(machines).await;

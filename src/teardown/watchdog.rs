@@ -78,9 +78,10 @@ pub(crate) fn role_main() -> ! {
 fn watch() -> Result<(), Error> {
     let run = Run::observe()?;
     let Some(_only) = run.try_lock(&env::var("EC2_HARNESS_WATCHDOG_LOCK").unwrap_or_default())? else { return Ok(()) };
+    // Before the wait: who has started us may take its configuration file along.
+    let config = Config::load()?;
     wait_for_owner(run)?;
     let over = wait_for_members(run.directory())?;
-    let config = Config::load()?;
     if !config.target.is_there() {
         // A local EC2 that has ended took everything with it.
         return remove(run, over);

@@ -36,6 +36,19 @@ fn a_signal_ends_them_first() {
 }
 
 #[test]
+fn a_signal_that_is_ignored_stays_so() {
+    let mut nohup = Command::new("sh");
+    nohup.args(["-c", r#"trap '' HUP; exec "$0" "$@""#]);
+    let mut run = Run::start_under(nohup, "waits", |_| {});
+    run.value("endpoint");
+    run.signal(Signal::HUP);
+    // Had it been heeded, it would be what ends the process.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    run.signal(Signal::TERM);
+    assert_eq!(run.end().signal(), Some(Signal::TERM.as_raw()));
+}
+
+#[test]
 fn a_signal_ends_what_is_being_launched() {
     let ec2 = ec2();
     let mut run = Run::start("launches", |_| {});

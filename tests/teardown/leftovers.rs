@@ -85,9 +85,9 @@ fn processes_that_mount(path: &Path) -> Vec<String> {
     })
 }
 
-fn kill(process: &str) {
+fn send(process: &str, signal: Signal) {
     let process = rustix::process::Pid::from_raw(process.parse().unwrap()).unwrap();
-    rustix::process::kill_process(process, Signal::KILL).unwrap();
+    rustix::process::kill_process(process, signal).unwrap();
 }
 
 fn all_processes(is_meant: impl Fn(&Path) -> bool) -> Vec<String> {
@@ -142,7 +142,7 @@ fn a_run_whose_watchdog_was_killed_too_is_swept() {
         environment.contains(&run.id) && environment.contains("EC2_HARNESS_WATCHDOG_LOCK=")
     });
     assert_eq!(watchdogs.len(), 1);
-    kill(&watchdogs[0]);
+    send(&watchdogs[0], Signal::KILL);
     run.signal(Signal::KILL);
     run.end();
     assert!(world.sweep().contains(&instance));
@@ -154,12 +154,33 @@ fn a_killed_endpoint_takes_its_machines_with_it() {
     let world = World::new();
     let mut run = world.start("waits");
     let endpoint = run.value("endpoint");
-    kill(&endpoint);
+    send(&endpoint, Signal::KILL);
     assert!(!run.end().success());
     eventually("its machines have ended", || processes_that_mount(world.0.path()).is_empty());
     // The next one clears what it has left.
     let mut next = world.start("passes");
     assert_ne!(next.value("endpoint"), endpoint);
     assert!(next.end().success());
+    world.assert_is_empty();
+}
+
+#[test]
+fn a_second_signal_ends_the_process_at_once_and_leaves_the_rest_to_the_watchdog() {
+    let world = World::new();
+    let said = world.0.path().join("said");
+    let mut run = Run::start("waits", |command| {
+        world.enter(command);
+        command.stderr(fs::File::create(&said).unwrap());
+    });
+    let endpoint = run.value("endpoint");
+    let said = || fs::read_to_string(&said).unwrap();
+    // Nothing can be ended while the endpoint is at a stop.
+    send(&endpoint, Signal::STOP);
+    run.signal(Signal::INT);
+    eventually("it is told what a second one does", || said().contains("press again"));
+    run.signal(Signal::INT);
+    assert_eq!(run.end().signal(), Some(Signal::INT.as_raw()));
+    assert!(!said().contains("failed to end"), "it was waited for: {}", said());
+    send(&endpoint, Signal::CONT);
     world.assert_is_empty();
 }

@@ -26,8 +26,17 @@ pub fn clean(command: &mut Command) -> &mut Command {
 impl Run {
     /// Starts a child test.
     pub fn start(name: &str, customize: impl FnOnce(&mut Command)) -> Self {
+        Self::start_by(Command::new(env::current_exe().unwrap()), name, customize)
+    }
+
+    /// The same by a command that executes its arguments.
+    pub fn start_under(mut wrapper: Command, name: &str, customize: impl FnOnce(&mut Command)) -> Self {
+        wrapper.arg(env::current_exe().unwrap());
+        Self::start_by(wrapper, name, customize)
+    }
+
+    fn start_by(mut command: Command, name: &str, customize: impl FnOnce(&mut Command)) -> Self {
         let id = unique("run");
-        let mut command = Command::new(env::current_exe().unwrap());
         clean(&mut command)
             .args(["--exact", &format!("child::{name}"), "--ignored", "--nocapture"])
             .env("EC2_HARNESS_RUN_ID", &id)
