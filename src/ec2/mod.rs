@@ -17,7 +17,9 @@ mod launch;
 mod machine;
 mod per_run;
 mod poller;
+mod power;
 mod ready;
+mod run_instances;
 mod sweep;
 pub(crate) mod tags;
 

@@ -1,0 +1,132 @@
+//! A machine's power: reboot, stop, start, end, and waiting for the states in between.
+
+use super::{Machine, api_error, machine::Reached, poller::Seen, ready};
+use crate::{
+    error::{Error, ErrorKind},
+    task::{OnDrop, Operation},
+};
+use aws_sdk_ec2::types::{Instance as Description, InstanceStateName};
+use std::{panic::Location, sync::Arc};
+
+impl Machine {
+    /// Reboots it, and waits until SSH answers from the new boot.
+    ///
+    /// # Errors
+    ///
+    /// EC2 refuses, or it doesn't come back in time.
+    pub fn reboot(&self) -> Operation<()> {
+        let machine = self.clone();
+        self.operation("reboot an instance", OnDrop::Cancel, async move { machine.do_reboot().await })
+    }
+
+    /// Stops it, and waits until it is stopped. The disk stays, and so does what it costs; addresses that EC2 has lent go.
+    ///
+    /// # Errors
+    ///
+    /// EC2 refuses, or it doesn't stop in time.
+    pub fn stop(&self) -> Operation<()> {
+        let machine = self.clone();
+        self.operation("stop an instance", OnDrop::Cancel, async move {
+            let tried = format!("stop {machine}");
+            let call = machine.client().stop_instances().instance_ids(machine.id());
+            call.send().await.map_err(|e| api_error::failed("StopInstances", &tried, e))?;
+            machine.disconnect().await;
+            machine.await_state(|state| *state == InstanceStateName::Stopped, "stop").await.map(drop)
+        })
+    }
+
+    /// Starts it after a stop, and waits until it is ready.
+    ///
+    /// # Errors
+    ///
+    /// EC2 refuses, or it isn't ready in time.
+    pub fn start(&self) -> Operation<()> {
+        let machine = self.clone();
+        self.operation("start an instance", OnDrop::Cancel, async move {
+            let tried = format!("start {machine}");
+            let call = machine.client().start_instances().instance_ids(machine.id());
+            call.send().await.map_err(|e| api_error::failed("StartInstances", &tried, e))?;
+            ready::wait(&machine, Reached::Ready, machine.deadline(), None).await
+        })
+    }
+
+    /// Ends it; returns once EC2 has accepted that. Ending what has ended already is no error.
+    ///
+    /// # Errors
+    ///
+    /// EC2 refuses, or can't be reached.
+    #[track_caller]
+    pub fn terminate(&self) -> Operation<()> {
+        let (machine, at) = (self.clone(), Location::caller());
+        Operation::new("terminate an instance", OnDrop::Finish, async move {
+            machine.mark_ended(format!("by terminate() at {at}"));
+            Machine::end_all(vec![machine]).await
+        })
+    }
+
+    /// Waits until EC2 says that it is terminated.
+    ///
+    /// # Errors
+    ///
+    /// It isn't in time.
+    pub fn wait_terminated(&self) -> Operation<()> {
+        let machine = self.clone();
+        Operation::new("wait for an instance's end", OnDrop::Cancel, async move {
+            let ended = machine.await_state_of_any(|state| *state == InstanceStateName::Terminated, "terminate").await;
+            ended.map(drop)
+        })
+    }
+
+    async fn do_reboot(&self) -> Result<(), Error> {
+        let deadline = self.deadline();
+        let before = ready::boot_id(self).await?;
+        let tried = format!("reboot {self}");
+        let call = self.client().reboot_instances().instance_ids(self.id());
+        call.send().await.map_err(|e| api_error::failed("RebootInstances", &tried, e))?;
+        self.disconnect().await;
+        ready::wait_for_boot_after(self, &before, deadline).await
+    }
+
+    /// Waits for a state; an instance that has ended never gets there.
+    pub(crate) async fn await_state(
+        &self,
+        wanted: impl Fn(&InstanceStateName) -> bool,
+        verb: &str,
+    ) -> Result<Arc<Description>, Error> {
+        let described = self.await_state_of_any(|state| wanted(state) || ready::has_ended(state), verb).await?;
+        let state = ready::state(&described);
+        if wanted(&state) { Ok(described) } else { Err(ready::ended_early(self, &described)) }
+    }
+
+    async fn await_state_of_any(
+        &self,
+        wanted: impl Fn(&InstanceStateName) -> bool,
+        verb: &str,
+    ) -> Result<Arc<Description>, Error> {
+        let deadline = self.deadline();
+        let mut seen = self.0.ec2.connection.poller.watch(self.id(), self.0.ours)?;
+        let tried = format!("wait for {self} to {verb}");
+        let wait = async {
+            loop {
+                let now = seen.borrow_and_update().clone();
+                match now {
+                    Seen::Instance(described) => {
+                        self.set_described(described.clone());
+                        if wanted(&ready::state(&described)) {
+                            return Ok(described);
+                        }
+                    }
+                    Seen::Failed(text) => return Err(Error::new(ErrorKind::Unauthorized, &tried).because(text)),
+                    Seen::Unknown => {}
+                }
+                if seen.changed().await.is_err() {
+                    return Err(Error::new(ErrorKind::Internal, &tried).because("the poller has ended"));
+                }
+            }
+        };
+        tokio::time::timeout_at(deadline.into(), wait).await.unwrap_or_else(|_| {
+            let state = self.last_described().map_or("unknown".to_owned(), |it| ready::state(&it).to_string());
+            Err(Error::new(ErrorKind::TimedOut, &tried).because(format!("timed out; its state is {state}")))
+        })
+    }
+}

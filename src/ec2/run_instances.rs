@@ -1,0 +1,241 @@
+//! RunInstances: the one call that makes machines, and what it takes to get it through.
+
+use super::{Launch, api_error, connection::Connection, end::terminate, image::Image, per_run, tags};
+use crate::{
+    config::Config,
+    engine,
+    error::{Error, ErrorKind},
+    run,
+    teardown::live,
+};
+use aws_sdk_ec2::{
+    operation::run_instances::builders::RunInstancesFluentBuilder,
+    types::{
+        BlockDeviceMapping, EbsBlockDevice, Filter, HttpTokensState, InstanceMetadataOptionsRequest, ResourceType, Tag,
+    },
+};
+use base64::Engine as _;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::oneshot;
+
+/// How often RunInstances is tried again, with the same token, while something that we have just made isn't visible yet,
+/// and how long the whole may take.
+const VISIBLE_WITHIN: Duration = Duration::from_secs(60);
+
+/// The pause between two tries where a quota of the account is used up.
+const QUOTA_PAUSE: Duration = Duration::from_secs(15);
+
+/// One RunInstances, with what it takes to get it through.
+pub(super) struct Request<'a> {
+    pub(super) launch: &'a Launch,
+    pub(super) connection: &'a Arc<Connection>,
+    pub(super) config: &'a Config,
+    pub(super) image: &'a Image,
+    pub(super) instance_type: &'a str,
+    pub(super) key: &'a str,
+    pub(super) groups: Vec<String>,
+}
+
+impl Request<'_> {
+    /// Tries zone after zone while there is no capacity, and waits while a quota is used up.
+    pub(super) async fn send(&self, deadline: Instant) -> Result<aws_sdk_ec2::types::Instance, Error> {
+        let mut untried = None;
+        let mut subnet = self.launch.subnet.clone().or_else(|| self.config.subnet.clone());
+        let chosen = subnet.is_some();
+        loop {
+            let error = match self.send_to(subnet.as_deref()).await {
+                Ok(instance) => return Ok(instance),
+                Err(error) => error,
+            };
+            match error.kind() {
+                ErrorKind::Capacity if !chosen => {
+                    let untried = match &mut untried {
+                        Some(untried) => untried,
+                        none => none.insert(self.subnets_by_zone().await?),
+                    };
+                    subnet = Some(untried.pop().ok_or(error)?);
+                    tracing::info!(?subnet, "no capacity: trying another zone");
+                }
+                ErrorKind::Quota if Instant::now() + QUOTA_PAUSE < deadline => {
+                    tracing::info!("a quota is used up: waiting for others to end");
+                    tokio::time::sleep(QUOTA_PAUSE).await;
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+
+    /// One attempt, with a token of its own; repeated with the same token while our own key or group isn't visible.
+    async fn send_to(&self, subnet: Option<&str>) -> Result<aws_sdk_ec2::types::Instance, Error> {
+        let token = run::random_id()?;
+        let _launching = live::Launching::new(token.clone(), self.launch.ec2.clone());
+        let tried =
+            format!("launch {} as {} in {}", self.launch.image_name(), self.instance_type, self.connection.region);
+        let since = Instant::now();
+        let mut pause = Duration::from_millis(50);
+        loop {
+            match sent(self.connection, &tried, self.builder(subnet, &token)).await {
+                Ok(instance) => return Ok(instance),
+                Err(error) => {
+                    let ours = match error.code() {
+                        Some("InvalidKeyPair.NotFound") => self.launch.key.is_none() && self.config.key_name.is_none(),
+                        Some("InvalidGroup.NotFound") => {
+                            self.launch.security_groups.is_none() && self.config.security_groups.is_empty()
+                        }
+                        _ => false,
+                    };
+                    if !ours || since.elapsed() > VISIBLE_WITHIN {
+                        if ours {
+                            per_run::forget(self.connection).await;
+                        }
+                        return Err(error);
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(5));
+                }
+            }
+        }
+    }
+
+    fn builder(&self, subnet: Option<&str>, token: &str) -> RunInstancesFluentBuilder {
+        let launch = self.launch;
+        let mut builder = self
+            .connection
+            .client
+            .run_instances()
+            .image_id(&self.image.id)
+            .instance_type(self.instance_type.into())
+            .key_name(self.key)
+            .set_security_group_ids(Some(self.groups.clone()))
+            .set_subnet_id(subnet.map(str::to_owned))
+            .set_user_data(launch.user_data.as_ref().map(|text| base64::engine::general_purpose::STANDARD.encode(text)))
+            .metadata_options(InstanceMetadataOptionsRequest::builder().http_tokens(HttpTokensState::Required).build());
+        for customize in &launch.customize {
+            builder = customize(builder);
+        }
+        let tags = self.tags(&builder);
+        let mappings = self.mappings(builder.get_block_device_mappings().clone().unwrap_or_default());
+        let types = [ResourceType::Instance, ResourceType::Volume, ResourceType::NetworkInterface];
+        // Whoever hands in network interfaces says subnet and groups there; EC2 refuses both together.
+        if builder.get_network_interfaces().as_ref().is_some_and(|interfaces| !interfaces.is_empty()) {
+            builder = builder.set_security_group_ids(None).set_subnet_id(None);
+        }
+        builder
+            .client_token(token)
+            .min_count(1)
+            .max_count(1)
+            .set_tag_specifications(Some(tags::specifications(&types, &tags)))
+            .set_block_device_mappings((!mappings.is_empty()).then_some(mappings))
+    }
+
+    /// What the user's own request says, then the launch, then what teardown needs.
+    fn tags(&self, builder: &RunInstancesFluentBuilder) -> Vec<Tag> {
+        let own: Vec<(String, String)> = builder
+            .get_tag_specifications()
+            .iter()
+            .flatten()
+            .filter(|specification| specification.resource_type() == Some(&ResourceType::Instance))
+            .flat_map(|specification| specification.tags())
+            .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())))
+            .chain([("Name".to_owned(), self.launch.machine_name())])
+            .chain(self.launch.tags.iter().cloned())
+            .collect();
+        tags::tags(self.config, self.connection.run, &own, self.launch.ec2.scope.test_name(), self.config.lease)
+    }
+
+    /// The image's own mappings, and those of the request, such that every volume ends with the machine.
+    fn mappings(&self, requested: Vec<BlockDeviceMapping>) -> Vec<BlockDeviceMapping> {
+        let mut mappings = requested;
+        if let Some(image) = &self.image.described {
+            for mapping in image.block_device_mappings() {
+                let known = mappings.iter().any(|other| other.device_name() == mapping.device_name());
+                if !known && mapping.ebs().is_some() {
+                    // Of the image's own mapping only what must change: the rest EC2 knows, and some of it it refuses.
+                    let ebs = EbsBlockDevice::builder().build();
+                    mappings.push(
+                        BlockDeviceMapping::builder().set_device_name(mapping.device_name.clone()).ebs(ebs).build(),
+                    );
+                }
+            }
+        }
+        let root = self.image.described.as_ref().and_then(|image| image.root_device_name());
+        for mapping in &mut mappings {
+            if let Some(ebs) = &mut mapping.ebs {
+                ebs.delete_on_termination = Some(true);
+                if self.launch.root_gib.is_some() && mapping.device_name.as_deref() == root {
+                    ebs.volume_size = self.launch.root_gib;
+                }
+            }
+        }
+        mappings
+    }
+
+    async fn subnets_by_zone(&self) -> Result<Vec<String>, Error> {
+        let answer = self
+            .connection
+            .client
+            .describe_subnets()
+            .filters(Filter::builder().name("default-for-az").values("true").build())
+            .send()
+            .await
+            .map_err(|e| api_error::failed("DescribeSubnets", "find the default subnets", e))?;
+        Ok(answer.subnets.unwrap_or_default().into_iter().filter_map(|subnet| subnet.subnet_id).collect())
+    }
+}
+
+/// Sends a RunInstances that is never abandoned: should nobody wait for its answer any more, what it has made is ended.
+async fn sent(
+    connection: &Arc<Connection>,
+    tried: &str,
+    builder: RunInstancesFluentBuilder,
+) -> Result<aws_sdk_ec2::types::Instance, Error> {
+    let (answered, answer) = oneshot::channel();
+    let (connection, task_tried) = (connection.clone(), tried.to_owned());
+    // A task of its own, on the engine: it goes on when this future is dropped.
+    tokio::spawn(async move {
+        let result = match builder.send().await {
+            Ok(answer) => answer
+                .instances
+                .unwrap_or_default()
+                .into_iter()
+                .next()
+                .map(|instance| Unclaimed { connection, instance: Some(instance) })
+                .ok_or_else(|| Error::new(ErrorKind::Internal, task_tried).because("EC2 answered without an instance")),
+            Err(e) => Err(api_error::failed("RunInstances", task_tried, e)),
+        };
+        // Dropped here, or within the channel, it is ended.
+        let _ = answered.send(result);
+    });
+    let lost = || Error::new(ErrorKind::Internal, tried).because("the call was lost within ec2-harness");
+    answer.await.map_err(|_| lost())??.claim().ok_or_else(lost)
+}
+
+/// An instance that nobody has taken charge of yet.
+struct Unclaimed {
+    connection: Arc<Connection>,
+    instance: Option<aws_sdk_ec2::types::Instance>,
+}
+
+impl Unclaimed {
+    fn claim(mut self) -> Option<aws_sdk_ec2::types::Instance> {
+        self.instance.take()
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        let Some(id) = self.instance.take().and_then(|instance| instance.instance_id) else { return };
+        let connection = self.connection.clone();
+        let ending = engine::spawn(async move {
+            if let Err((_, error)) = terminate(&connection, vec![id], &|_| false).await {
+                tracing::error!("failed to {error}");
+            }
+        });
+        if let Err(error) = ending {
+            tracing::error!("failed to {error}");
+        }
+    }
+}
