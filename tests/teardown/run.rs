@@ -26,25 +26,24 @@ pub fn clean(command: &mut Command) -> &mut Command {
 impl Run {
     /// Starts a child test.
     pub fn start(name: &str, customize: impl FnOnce(&mut Command)) -> Self {
-        Self::start_by(Command::new(env::current_exe().unwrap()), name, customize)
+        // Who runs us in the background, or under nohup, ignores signals, and so would all that is started here.
+        let mut heedful = Command::new("env");
+        heedful.arg("--default-signal=HUP,INT,TERM");
+        Self::start_under(heedful, name, customize)
     }
 
     /// The same by a command that executes its arguments.
     pub fn start_under(mut wrapper: Command, name: &str, customize: impl FnOnce(&mut Command)) -> Self {
-        wrapper.arg(env::current_exe().unwrap());
-        Self::start_by(wrapper, name, customize)
-    }
-
-    fn start_by(mut command: Command, name: &str, customize: impl FnOnce(&mut Command)) -> Self {
         let id = unique("run");
-        clean(&mut command)
+        let command = wrapper.arg(env::current_exe().unwrap());
+        clean(command)
             .args(["--exact", &format!("child::{name}"), "--ignored", "--nocapture"])
             .env("EC2_HARNESS_RUN_ID", &id)
             .stdout(Stdio::piped())
             // Shown with the test that started it: what it says of its failure is the reason of this one's.
             .stderr(Stdio::inherit())
             .process_group(0);
-        customize(&mut command);
+        customize(command);
         let mut child = command.spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         Self { id, child, stdout }

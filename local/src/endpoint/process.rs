@@ -169,7 +169,7 @@ async fn serve(
     let idle = || activity.idle().unwrap_or_default();
     let lock = tokio::select! {
         () = told => None,
-        lock = unneeded(state, settings, busy, idle), if stay == Stay::WhileNeeded => lock,
+        lock = unneeded(state, settings, &clients, busy, idle), if stay == Stay::WhileNeeded => lock,
     };
     tracing::info!("ending");
     way_in.abort();
@@ -185,6 +185,7 @@ async fn serve(
 async fn unneeded(
     state: &StateDirectory,
     settings: &Settings,
+    clients: &Clients,
     busy: impl Fn() -> bool,
     idle: impl Fn() -> Duration,
 ) -> Option<File> {
@@ -197,6 +198,7 @@ async fn unneeded(
         // Whoever is just starting one has the lock, and will find this one; without the lock nobody can.
         if let Some(lock) = state.try_lock()
             && !busy()
+            && clients.close()
         {
             return Some(lock);
         }

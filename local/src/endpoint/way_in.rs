@@ -25,7 +25,8 @@ pub(super) async fn serve(listener: UnixListener, datacenter: Arc<Datacenter>, c
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let client = clients.enter();
+                // Whoever comes too late must not be greeted by an endpoint that is ending: it looks for the next.
+                let Some(client) = clients.enter() else { continue };
                 let (datacenter, greeting) = (datacenter.clone(), greeting.clone());
                 tokio::spawn(async move {
                     if let Err(e) = answer(stream, &datacenter, &greeting).await {
