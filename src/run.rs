@@ -69,7 +69,7 @@ impl Run {
     fn become_member(&self) -> io::Result<File> {
         loop {
             DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
-            match lock_file::lock(&self.directory.join("members"), Lock::Shared) {
+            match lock_file::lock(&self.directory.join(MEMBERS), Lock::Shared) {
                 // The last member removed the directory just now.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 member => return member,
@@ -121,35 +121,47 @@ pub(crate) fn runs_directory() -> Result<PathBuf, Error> {
 
 /// Waits until no process of a run is left, then keeps others from joining it as long as the file lives.
 pub(crate) fn wait_for_members(directory: &Path) -> io::Result<File> {
-    let file = open(&directory.join("members"))?;
+    let file = open(&directory.join(MEMBERS))?;
     file.lock()?;
     Ok(file)
 }
 
-/// The file that a run's watchdog holds locked while the process that owns the run, nextest, lives.
+/// The file that each process of a run holds locked, shared.
+const MEMBERS: &str = "members";
+
+/// The file that a run's watchdogs hold locked, shared, while the process that owns the run, nextest, lives.
 pub(crate) const OWNED: &str = "owned";
 
 /// Whether anybody belongs to a run: one of its processes, or the one that starts them, of which there may be none for a
 /// moment.
 pub(crate) fn is_living(directory: &Path) -> bool {
-    let owned = File::open(directory.join(OWNED)).is_ok_and(|file| file.try_lock_shared().is_err());
-    owned || try_over(directory).is_none()
+    is_locked(&directory.join(OWNED)) || is_locked(&directory.join(MEMBERS))
 }
 
-/// The same, if no process of the run is left now.
+/// Whether anybody has a file locked, in whatever way. For a moment we have it ourselves.
+fn is_locked(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| file.try_lock().is_err())
+}
+
+/// What shows that no process of the run is left now, and keeps others from joining as long as it lives.
 pub(crate) fn try_over(directory: &Path) -> Option<File> {
-    let file = open(&directory.join("members")).ok()?;
+    // Not made by looking: it may just be going.
+    let file = File::open(directory.join(MEMBERS)).ok()?;
     file.try_lock().is_ok().then_some(file)
 }
 
 /// Removes a run's directory; `over` shows that nobody is in it.
 pub(crate) fn remove(directory: &Path, over: File) -> io::Result<()> {
-    // First the file that shows it to be a run: whoever joins now starts it anew.
-    fs::remove_file(directory.join("members"))?;
-    fs::remove_dir_all(directory)?;
+    // First it is a run's no longer: whoever joins now starts it anew. No id begins with a dot.
+    let name = directory.file_name().unwrap_or_default().to_string_lossy();
+    let going = directory.with_file_name(format!("{GOING}{name}.{}", std::process::id()));
+    fs::rename(directory, &going)?;
     drop(over);
-    Ok(())
+    fs::remove_dir_all(going)
 }
+
+/// What the name of a directory begins with that is being removed.
+const GOING: &str = ".going-";
 
 /// The lock of a run's watchdog for one place.
 pub(crate) fn watchdog_lock(place: &str) -> String {
@@ -164,12 +176,12 @@ pub(crate) fn abandoned(place: &str) -> Result<Vec<(PathBuf, File)>, Error> {
         let mut watchdogs = files(directory).filter_map(|file| file.file_name().into_string().ok());
         watchdogs.all(|name| !name.starts_with("watchdog.") || name == watchdog_lock(place))
     };
-    let is_watched = |directory: &Path| {
-        File::open(directory.join(watchdog_lock(place))).is_ok_and(|file| file.try_lock_shared().is_err())
-    };
     Ok(files(&runs_directory()?)
+        .filter(|entry| !entry.file_name().to_string_lossy().starts_with(GOING))
         .map(|entry| entry.path())
-        .filter(|directory| was_here(directory) && !is_living(directory) && !is_watched(directory))
+        .filter(|directory| {
+            was_here(directory) && !is_living(directory) && !is_locked(&directory.join(watchdog_lock(place)))
+        })
         .filter_map(|directory| try_over(&directory).map(|over| (directory, over)))
         .collect())
 }

@@ -196,39 +196,38 @@ impl Sweep {
             Which::Run(id) => tagged(id),
             _ => Filter::builder().name("tag-key").values(tags::RUN).build(),
         };
-        let living = living_runs();
-        let takes = |tags: &[Tag]| self.takes(tags, &living);
-        let mut found = Swept::default();
-
-        for instance in self.ec2.not_ended(ours.clone()).await? {
-            let Some(id) = instance.instance_id() else { continue };
-            let wanted = match &self.which {
-                Which::Instance(wanted) => wanted == id,
-                _ => takes(instance.tags()),
-            };
-            if wanted {
-                found.instances.insert(id.to_owned());
-            }
+        let instances = self.ec2.not_ended(ours.clone()).await?;
+        if let Which::Instance(wanted) = &self.which {
+            let wanted = instances.iter().filter_map(Instance::instance_id).filter(|id| id == wanted);
+            return Ok(Swept { instances: wanted.map(str::to_owned).collect(), ..Swept::default() });
         }
-        if matches!(self.which, Which::Instance(_)) {
-            return Ok(found);
-        }
+        let mut groups = Vec::new();
         let mut pages = client.describe_security_groups().filters(ours.clone()).into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|e| api_error::failed("DescribeSecurityGroups", "find what was left", e))?;
-            let groups = page.security_groups().iter().filter(|group| takes(group.tags()));
-            found.security_groups.extend(groups.filter_map(|group| group.group_id.clone()));
+            groups.extend(page.security_groups.unwrap_or_default());
         }
         let keys = client.describe_key_pairs().filters(ours).send().await;
         let keys = keys.map_err(|e| api_error::failed("DescribeKeyPairs", "find what was left", e))?;
-        found
-            .key_pairs
-            .extend(keys.key_pairs().iter().filter(|key| takes(key.tags())).filter_map(|key| key.key_name.clone()));
-        Ok(found)
+
+        // Only now: a run that began since then has made nothing of what was found, and one that made it shows as living.
+        let mut spared = living_runs();
+        let (taken, left): (Vec<_>, Vec<_>) =
+            instances.iter().partition(|instance| self.takes(instance.tags(), &spared));
+        // A machine that is kept needs its key and its group.
+        let kept = left.iter().filter(|instance| tags::value(instance.tags(), tags::KEPT).is_some());
+        spared.extend(kept.filter_map(|instance| tags::value(instance.tags(), tags::RUN).map(str::to_owned)));
+        let groups = groups.iter().filter(|group| self.takes(group.tags(), &spared));
+        let keys = keys.key_pairs().iter().filter(|key| self.takes(key.tags(), &spared));
+        Ok(Swept {
+            instances: taken.into_iter().filter_map(|instance| instance.instance_id.clone()).collect(),
+            security_groups: groups.filter_map(|group| group.group_id.clone()).collect(),
+            key_pairs: keys.filter_map(|key| key.key_name.clone()).collect(),
+        })
     }
 
-    /// Whether something with these tags is to go.
-    fn takes(&self, tags: &[Tag], living: &BTreeSet<String>) -> bool {
+    /// Whether something with these tags is to go; what belongs to the spared runs stays until its lease has ended.
+    fn takes(&self, tags: &[Tag], spared: &BTreeSet<String>) -> bool {
         let mine = tags::value(tags, tags::OWNER) == Some(&tags::owner());
         match &self.which {
             Which::Run(_) => true,
@@ -239,7 +238,7 @@ impl Sweep {
                 let kept = tags::value(tags, tags::KEPT).is_some();
                 let expires = tags::value(tags, tags::EXPIRES_AT).and_then(|at| humantime::parse_rfc3339(at).ok());
                 let expired = expires.is_some_and(|at| at < SystemTime::now());
-                expired || (mine && !kept && !living.contains(run))
+                expired || (mine && !kept && !spared.contains(run))
             }
         }
     }

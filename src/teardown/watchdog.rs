@@ -8,6 +8,7 @@ use crate::{
     config::Config,
     ec2::Ec2,
     error::{Error, ErrorKind},
+    lock_file::{self, Lock},
     roles::Role,
     run::{self, Run},
 };
@@ -77,7 +78,7 @@ pub(crate) fn role_main() -> ! {
 
 fn watch() -> Result<(), Error> {
     let run = Run::observe()?;
-    let Some(_only) = run.try_lock(&env::var("EC2_HARNESS_WATCHDOG_LOCK").unwrap_or_default())? else { return Ok(()) };
+    let Some(_only) = only(run)? else { return Ok(()) };
     // Before the wait: who has started us may take its configuration file along.
     let config = Config::load()?;
     wait_for_owner(run)?;
@@ -104,6 +105,18 @@ fn watch() -> Result<(), Error> {
     remove(run, over)
 }
 
+/// The lock of the one watchdog; `None` if another has it. Whoever only looks has it for a moment.
+fn only(run: &Run) -> Result<Option<File>, Error> {
+    let name = env::var("EC2_HARNESS_WATCHDOG_LOCK").unwrap_or_default();
+    for _ in 0..20 {
+        if let Some(lock) = run.try_lock(&name)? {
+            return Ok(Some(lock));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(None)
+}
+
 fn remove(run: &Run, over: File) -> Result<(), Error> {
     run::remove(run.directory(), over)
         .map_err(|e| Error::new(ErrorKind::Internal, format!("remove {}", run.directory().display())).caused_by(e))
@@ -117,7 +130,8 @@ fn wait_for_members(directory: &Path) -> Result<File, Error> {
 /// Between two tests a run under nextest has no members; others see by a lock that it is not over.
 fn wait_for_owner(run: &Run) -> Result<(), Error> {
     let Some(owner) = env::var(OWNER).ok().and_then(|text| Pid::from_raw(text.parse().ok()?)) else { return Ok(()) };
-    let _owned = run.try_lock(run::OWNED)?;
+    let _owned = lock_file::lock(&run.directory().join(run::OWNED), Lock::Shared)
+        .map_err(|e| Error::new(ErrorKind::Internal, "hold the run for its owner").caused_by(e))?;
     // If it has ended already there is nothing to wait for.
     let Ok(owner) = pidfd_open(owner, PidfdFlags::empty()) else { return Ok(()) };
     while let Err(rustix::io::Errno::INTR) = poll(&mut [PollFd::new(&owner, PollFlags::IN)], None) {}

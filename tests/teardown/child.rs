@@ -73,3 +73,10 @@ fn exits() {
     announce(&vm);
     std::process::exit(7);
 }
+
+#[ec2_test]
+#[ignore = "run by another"]
+async fn keeps(vm: Instance) -> Result {
+    announce(&vm);
+    vm.keep().map(drop)
+}

@@ -10,6 +10,8 @@ use std::{
     os::unix::{fs::PermissionsExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
 };
 
 /// State directories of their own.
@@ -42,8 +44,12 @@ impl World {
     }
 
     fn sweep(&self) -> String {
+        self.sweep_with(&[])
+    }
+
+    fn sweep_with(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ec2-harness"));
-        self.enter(clean(&mut command).arg("sweep"));
+        self.enter(clean(&mut command).arg("sweep").args(arguments));
         let output = command.output().unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
@@ -146,6 +152,49 @@ fn a_run_whose_watchdog_was_killed_too_is_swept() {
     run.signal(Signal::KILL);
     run.end();
     assert!(world.sweep().contains(&instance));
+    world.assert_is_empty();
+}
+
+#[test]
+fn what_is_kept_is_swept_by_its_name_alone_and_its_key_with_it() {
+    let world = World::new();
+    let mut run = world.start("keeps");
+    let instance = run.value("id");
+    assert!(run.end().success());
+    assert!(world.sweep().contains("nothing is left"));
+    assert!(world.sweep_with(&["--instance", &instance]).contains(&instance));
+    assert!(world.sweep().contains("key"));
+    world.assert_is_empty();
+}
+
+#[test]
+fn a_sweep_takes_nothing_from_runs_that_begin_meanwhile() {
+    let world = World::new();
+    // So that there is an endpoint all the while.
+    let mut witness = world.start("waits");
+    let id = witness.value("id");
+    let done = AtomicBool::new(false);
+    let swept = thread::scope(|scope| {
+        let sweeping = scope.spawn(|| {
+            let mut swept = String::new();
+            while !done.load(Ordering::Relaxed) {
+                swept += &world.sweep();
+            }
+            swept
+        });
+        let runs = (0..12).map(|_| {
+            let mut run = world.start("passes");
+            let id = run.value("id");
+            (id, run.end().success())
+        });
+        let runs: Vec<_> = runs.collect();
+        done.store(true, Ordering::Relaxed);
+        assert!(runs.iter().all(|(_, passed)| *passed), "{runs:?}");
+        sweeping.join().unwrap()
+    });
+    assert!(!swept.contains(&id), "{swept}");
+    witness.signal(Signal::INT);
+    witness.end();
     world.assert_is_empty();
 }
 
