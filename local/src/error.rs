@@ -1,5 +1,7 @@
 //! EC2's errors: one table of codes, each with its HTTP status, its rule and where the rule is written down.
 //!
+//! An answer can bear no other code; and `tests/wire/codes.rs` has a request for each row that is answered with it.
+//!
 //! What this room isn't: the place where messages are worded. A message names the offending value, so it is made where
 //! the value is known.
 
@@ -14,10 +16,18 @@ pub struct ApiError {
     pub message: String,
 }
 
+/// How much a message says at most, in bytes: it may quote what was sent, and that may be a megabyte.
+const LONGEST: usize = 1000;
+
 impl ApiError {
-    /// An error of the given code.
+    /// An error of the given code. A message of more than 1,000 bytes is cut short, and ends in `…`.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        let mut message = message.into();
+        if message.len() > LONGEST {
+            message.truncate(message.floor_char_boundary(LONGEST));
+            message.push('…');
+        }
+        Self { code, message }
     }
 }
 
@@ -30,11 +40,8 @@ impl fmt::Display for ApiError {
 impl std::error::Error for ApiError {}
 
 macro_rules! codes {
-    ($($(#[doc = $rule:literal])+ $variant:ident = $name:literal, $status:literal;)+) => {
+    ($($(#[doc = $rule:literal])+ $variant:ident = $name:literal, $status:literal, $source:ident;)+) => {
         /// EC2's error codes, as far as this endpoint answers with them.
-        ///
-        /// Source, unless a row says otherwise:
-        /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html>.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Code { $($(#[doc = $rule])+ $variant,)+ }
@@ -52,162 +59,168 @@ macro_rules! codes {
             pub fn status(self) -> u16 {
                 match self { $(Code::$variant => $status,)+ }
             }
+
+            /// When it is answered, in words.
+            pub fn rule(self) -> &'static str {
+                match self { $(Code::$variant => concat!($($rule),+).trim_ascii(),)+ }
+            }
+
+            /// The page that the rule is taken from.
+            pub fn source(self) -> &'static str {
+                match self { $(Code::$variant => $source,)+ }
+            }
         }
     };
 }
 
+/// The list of all codes.
+const ERRORS: &str = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html";
+const FILTERS: &str = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html";
+const IDEMPOTENCY: &str = "https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html";
+const TAGS: &str = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html";
+const VPC_QUOTAS: &str = "https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html";
+/// What is wrong with a request before it is one of EC2's.
+const HTTP: &str = "https://www.rfc-editor.org/rfc/rfc9110.html";
+
 codes! {
     /// The request lacks a signature, or names no credentials.
-    MissingAuthenticationToken = "MissingAuthenticationToken", 403;
+    MissingAuthenticationToken = "MissingAuthenticationToken", 403, ERRORS;
     /// The access key or the signature is not the one of this endpoint.
-    AuthFailure = "AuthFailure", 401;
+    AuthFailure = "AuthFailure", 401, ERRORS;
     /// The signature does not match the request.
-    SignatureDoesNotMatch = "SignatureDoesNotMatch", 403;
+    SignatureDoesNotMatch = "SignatureDoesNotMatch", 403, ERRORS;
     /// The signature is older, or younger, than the time that is allowed.
-    RequestExpired = "RequestExpired", 400;
+    RequestExpired = "RequestExpired", 400, ERRORS;
     /// The action is not known, or not yet served here.
-    InvalidAction = "InvalidAction", 400;
+    InvalidAction = "InvalidAction", 400, ERRORS;
     /// The version of the API is not served here.
-    NoSuchVersion = "NoSuchVersion", 400;
+    NoSuchVersion = "NoSuchVersion", 400, ERRORS;
     /// A parameter that the action does not have.
-    UnknownParameter = "UnknownParameter", 400;
+    UnknownParameter = "UnknownParameter", 400, ERRORS;
     /// A parameter that the action needs is missing.
-    MissingParameter = "MissingParameter", 400;
+    MissingParameter = "MissingParameter", 400, ERRORS;
     /// The action is missing, or the body is no query string.
-    MissingAction = "MissingAction", 400;
+    MissingAction = "MissingAction", 400, ERRORS;
     /// The query string has a syntax error.
-    MalformedQueryString = "MalformedQueryString", 404;
+    MalformedQueryString = "MalformedQueryString", 404, ERRORS;
     /// A value that the parameter can't have, also an unknown filter.
-    InvalidParameterValue = "InvalidParameterValue", 400;
-    /// Parameters that contradict each other, such as a subnet and a group of another network.
-    InvalidParameter = "InvalidParameter", 400;
+    InvalidParameterValue = "InvalidParameterValue", 400, ERRORS;
     /// Parameters that can't be used together.
-    InvalidParameterCombination = "InvalidParameterCombination", 400;
+    InvalidParameterCombination = "InvalidParameterCombination", 400, ERRORS;
     /// The request would have succeeded, but DryRun was set.
-    DryRunOperation = "DryRunOperation", 412;
+    DryRunOperation = "DryRunOperation", 412, ERRORS;
     /// The request may not be made; here: by this Host, or by a web page.
-    UnauthorizedOperation = "UnauthorizedOperation", 403;
+    UnauthorizedOperation = "UnauthorizedOperation", 403, ERRORS;
     /// The HTTP method is neither POST nor GET.
-    MethodNotAllowed = "MethodNotAllowed", 405;
+    MethodNotAllowed = "MethodNotAllowed", 405, HTTP;
     /// The request is larger than this endpoint reads.
-    RequestEntityTooLarge = "RequestEntityTooLarge", 413;
+    RequestEntityTooLarge = "RequestEntityTooLarge", 413, HTTP;
     /// The request did not arrive as a whole, or not in time.
-    RequestTimeout = "RequestTimeout", 400;
+    RequestTimeout = "RequestTimeout", 400, HTTP;
     /// The volume type does not exist.
-    UnknownVolumeType = "UnknownVolumeType", 400;
+    UnknownVolumeType = "UnknownVolumeType", 400, ERRORS;
     /// The account or the endpoint does not offer what was asked; the message names it.
-    UnsupportedOperation = "UnsupportedOperation", 400;
+    UnsupportedOperation = "UnsupportedOperation", 400, ERRORS;
     /// The token for the next page is not one that this action gave out.
-    InvalidNextToken = "InvalidNextToken", 400;
+    InvalidNextToken = "InvalidNextToken", 400, ERRORS;
     /// More filter values than the 200 that one request may have.
-    FilterLimitExceeded = "FilterLimitExceeded", 400;
+    FilterLimitExceeded = "FilterLimitExceeded", 400, FILTERS;
     /// The same client token came with other parameters.
-    /// Source: <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html>.
-    IdempotentParameterMismatch = "IdempotentParameterMismatch", 400;
+    IdempotentParameterMismatch = "IdempotentParameterMismatch", 400, IDEMPOTENCY;
     /// The same client token came again after the instance was terminated.
-    IdempotentInstanceTerminated = "IdempotentInstanceTerminated", 400;
+    IdempotentInstanceTerminated = "IdempotentInstanceTerminated", 400, IDEMPOTENCY;
     /// The image id is not of the form `ami-` and 8 or 17 hexadecimal digits.
-    InvalidAmiIdMalformed = "InvalidAMIID.Malformed", 400;
+    InvalidAmiIdMalformed = "InvalidAMIID.Malformed", 400, ERRORS;
     /// The image does not exist in this region.
-    InvalidAmiIdNotFound = "InvalidAMIID.NotFound", 400;
-    /// The image is deregistered, or not yet available.
-    InvalidAmiIdUnavailable = "InvalidAMIID.Unavailable", 400;
-    /// An attribute that the image does not have.
-    InvalidAmiAttributeItemValue = "InvalidAMIAttributeItemValue", 400;
+    InvalidAmiIdNotFound = "InvalidAMIID.NotFound", 400, ERRORS;
     /// A user in Owners or ExecutableUsers that is neither an account number nor a known word.
-    InvalidUserIdMalformed = "InvalidUserID.Malformed", 400;
+    InvalidUserIdMalformed = "InvalidUserID.Malformed", 400, ERRORS;
     /// The instance id is not of the form `i-` and 8 or 17 hexadecimal digits.
-    InvalidInstanceIdMalformed = "InvalidInstanceID.Malformed", 400;
+    InvalidInstanceIdMalformed = "InvalidInstanceID.Malformed", 400, ERRORS;
     /// The instance does not exist, or is gone for more than an hour.
-    InvalidInstanceIdNotFound = "InvalidInstanceID.NotFound", 400;
+    InvalidInstanceIdNotFound = "InvalidInstanceID.NotFound", 400, ERRORS;
     /// The instance is in a state in which this can't be done.
-    IncorrectInstanceState = "IncorrectInstanceState", 400;
+    IncorrectInstanceState = "IncorrectInstanceState", 400, ERRORS;
     /// The instance type does not exist.
-    InvalidInstanceType = "InvalidInstanceType", 400;
+    InvalidInstanceType = "InvalidInstanceType", 400, ERRORS;
     /// The attribute can't be changed, or the instance is protected.
-    OperationNotPermitted = "OperationNotPermitted", 400;
+    OperationNotPermitted = "OperationNotPermitted", 400, ERRORS;
     /// A block device mapping that names no device, one device twice, or a size that the image does not fit in.
-    InvalidBlockDeviceMapping = "InvalidBlockDeviceMapping", 400;
+    InvalidBlockDeviceMapping = "InvalidBlockDeviceMapping", 400, ERRORS;
     /// More instances were asked for than the account may run.
-    InstanceLimitExceeded = "InstanceLimitExceeded", 400;
+    InstanceLimitExceeded = "InstanceLimitExceeded", 400, ERRORS;
     /// The key pair does not exist.
-    InvalidKeyPairNotFound = "InvalidKeyPair.NotFound", 400;
+    InvalidKeyPairNotFound = "InvalidKeyPair.NotFound", 400, ERRORS;
     /// A key pair of that name exists already.
-    InvalidKeyPairDuplicate = "InvalidKeyPair.Duplicate", 400;
+    InvalidKeyPairDuplicate = "InvalidKeyPair.Duplicate", 400, ERRORS;
     /// The public key is no OpenSSH, PEM or DER key that EC2 takes.
-    InvalidKeyFormat = "InvalidKey.Format", 400;
+    InvalidKeyFormat = "InvalidKey.Format", 400, ERRORS;
     /// The key pair's id is not of the form `key-` and 8 or 17 hexadecimal digits.
-    InvalidKeyPairMalformed = "InvalidKeyPair.Format", 400;
+    InvalidKeyPairMalformed = "InvalidKeyPair.Format", 400, ERRORS;
     /// The security group's id is not of the form `sg-` and 8 or 17 hexadecimal digits.
-    InvalidGroupIdMalformed = "InvalidGroupId.Malformed", 400;
+    InvalidGroupIdMalformed = "InvalidGroupId.Malformed", 400, ERRORS;
     /// The security group does not exist.
-    InvalidGroupNotFound = "InvalidGroup.NotFound", 400;
+    InvalidGroupNotFound = "InvalidGroup.NotFound", 400, ERRORS;
     /// A security group of that name exists already in the VPC.
-    InvalidGroupDuplicate = "InvalidGroup.Duplicate", 400;
+    InvalidGroupDuplicate = "InvalidGroup.Duplicate", 400, ERRORS;
     /// The name `default` is reserved.
-    InvalidGroupReserved = "InvalidGroup.Reserved", 400;
+    InvalidGroupReserved = "InvalidGroup.Reserved", 400, ERRORS;
     /// The default group can't be deleted.
-    CannotDelete = "CannotDelete", 400;
+    CannotDelete = "CannotDelete", 400, ERRORS;
     /// Something else still uses the resource.
-    DependencyViolation = "DependencyViolation", 400;
+    DependencyViolation = "DependencyViolation", 400, ERRORS;
     /// The rule exists already in the group.
-    InvalidPermissionDuplicate = "InvalidPermission.Duplicate", 400;
+    InvalidPermissionDuplicate = "InvalidPermission.Duplicate", 400, ERRORS;
     /// The rule does not exist in the group.
-    InvalidPermissionNotFound = "InvalidPermission.NotFound", 400;
+    InvalidPermissionNotFound = "InvalidPermission.NotFound", 400, ERRORS;
     /// A group may hold 60 rules in each direction.
-    /// Source: <https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html>.
-    RulesPerSecurityGroupLimitExceeded = "RulesPerSecurityGroupLimitExceeded", 400;
+    RulesPerSecurityGroupLimitExceeded = "RulesPerSecurityGroupLimitExceeded", 400, VPC_QUOTAS;
     /// A network interface may have 5 groups.
-    SecurityGroupsPerInterfaceLimitExceeded = "SecurityGroupsPerInterfaceLimitExceeded", 400;
+    SecurityGroupsPerInterfaceLimitExceeded = "SecurityGroupsPerInterfaceLimitExceeded", 400, VPC_QUOTAS;
     /// The rule's id is not of the form `sgr-` and 17 hexadecimal digits.
-    InvalidSecurityGroupRuleIdMalformed = "InvalidSecurityGroupRuleId.Malformed", 400;
+    InvalidSecurityGroupRuleIdMalformed = "InvalidSecurityGroupRuleId.Malformed", 400, ERRORS;
     /// The rule does not exist.
-    InvalidSecurityGroupRuleIdNotFound = "InvalidSecurityGroupRuleId.NotFound", 400;
+    InvalidSecurityGroupRuleIdNotFound = "InvalidSecurityGroupRuleId.NotFound", 400, ERRORS;
     /// The VPC's id is malformed.
-    InvalidVpcIdMalformed = "InvalidVpcId.Malformed", 400;
+    InvalidVpcIdMalformed = "InvalidVpcId.Malformed", 400, ERRORS;
     /// The VPC does not exist.
-    InvalidVpcIdNotFound = "InvalidVpcID.NotFound", 400;
+    InvalidVpcIdNotFound = "InvalidVpcID.NotFound", 400, ERRORS;
     /// The subnet's id is malformed.
-    InvalidSubnetIdMalformed = "InvalidSubnetID.Malformed", 400;
+    InvalidSubnetIdMalformed = "InvalidSubnetID.Malformed", 400, ERRORS;
     /// The subnet does not exist.
-    InvalidSubnetIdNotFound = "InvalidSubnetID.NotFound", 400;
+    InvalidSubnetIdNotFound = "InvalidSubnetID.NotFound", 400, ERRORS;
     /// The subnet has no free address.
-    InsufficientFreeAddressesInSubnet = "InsufficientFreeAddressesInSubnet", 400;
+    InsufficientFreeAddressesInSubnet = "InsufficientFreeAddressesInSubnet", 400, ERRORS;
     /// The address is used already.
-    InvalidIpAddressInUse = "InvalidIPAddress.InUse", 400;
+    InvalidIpAddressInUse = "InvalidIPAddress.InUse", 400, ERRORS;
     /// The network interface's id is malformed.
-    InvalidNetworkInterfaceIdMalformed = "InvalidNetworkInterfaceId.Malformed", 400;
+    InvalidNetworkInterfaceIdMalformed = "InvalidNetworkInterfaceId.Malformed", 400, ERRORS;
     /// The network interface does not exist.
-    InvalidNetworkInterfaceIdNotFound = "InvalidNetworkInterfaceID.NotFound", 400;
+    InvalidNetworkInterfaceIdNotFound = "InvalidNetworkInterfaceID.NotFound", 400, ERRORS;
     /// The volume's id is malformed.
-    InvalidVolumeIdMalformed = "InvalidVolumeID.Malformed", 400;
+    InvalidVolumeIdMalformed = "InvalidVolumeID.Malformed", 400, ERRORS;
     /// The volume does not exist.
-    InvalidVolumeNotFound = "InvalidVolume.NotFound", 400;
+    InvalidVolumeNotFound = "InvalidVolume.NotFound", 400, ERRORS;
     /// The volume is attached.
-    VolumeInUse = "VolumeInUse", 400;
+    VolumeInUse = "VolumeInUse", 400, ERRORS;
     /// The snapshot's id is malformed.
-    InvalidSnapshotIdMalformed = "InvalidSnapshotID.Malformed", 400;
+    InvalidSnapshotIdMalformed = "InvalidSnapshotID.Malformed", 400, ERRORS;
     /// The snapshot does not exist.
-    InvalidSnapshotNotFound = "InvalidSnapshot.NotFound", 400;
+    InvalidSnapshotNotFound = "InvalidSnapshot.NotFound", 400, ERRORS;
     /// The route table's id is malformed.
-    InvalidRouteTableIdMalformed = "InvalidRouteTableId.Malformed", 400;
+    InvalidRouteTableIdMalformed = "InvalidRouteTableId.Malformed", 400, ERRORS;
     /// The route table does not exist.
-    InvalidRouteTableIdNotFound = "InvalidRouteTableID.NotFound", 400;
+    InvalidRouteTableIdNotFound = "InvalidRouteTableID.NotFound", 400, ERRORS;
     /// The internet gateway's id is malformed.
-    InvalidInternetGatewayIdMalformed = "InvalidInternetGatewayId.Malformed", 400;
+    InvalidInternetGatewayIdMalformed = "InvalidInternetGatewayId.Malformed", 400, ERRORS;
     /// The internet gateway does not exist.
-    InvalidInternetGatewayIdNotFound = "InvalidInternetGatewayID.NotFound", 400;
+    InvalidInternetGatewayIdNotFound = "InvalidInternetGatewayID.NotFound", 400, ERRORS;
     /// An id that belongs to no kind of resource.
-    InvalidId = "InvalidID", 400;
+    InvalidId = "InvalidID", 400, ERRORS;
     /// A resource may have 50 tags.
-    /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions>.
-    TagLimitExceeded = "TagLimitExceeded", 400;
-    /// The reservation's id is malformed.
-    InvalidReservationIdMalformed = "InvalidReservationID.Malformed", 400;
+    TagLimitExceeded = "TagLimitExceeded", 400, TAGS;
     /// The reservation does not exist.
-    InvalidReservationIdNotFound = "InvalidReservationID.NotFound", 400;
+    InvalidReservationIdNotFound = "InvalidReservationID.NotFound", 400, ERRORS;
     /// Something broke on this side.
-    InternalError = "InternalError", 500;
-    /// The server is over its load.
-    RequestLimitExceeded = "RequestLimitExceeded", 503;
+    InternalError = "InternalError", 500, ERRORS;
 }

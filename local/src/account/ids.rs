@@ -101,7 +101,7 @@ ids! {
     ImageId = "ami", "image", InvalidAmiIdMalformed, InvalidAmiIdNotFound,
         "The image id '[{}]' does not exist", "The image ids '[{}]' do not exist";
     /// A reservation: what one RunInstances launched.
-    ReservationId = "r", "reservation", InvalidReservationIdMalformed, InvalidReservationIdNotFound,
+    ReservationId = "r", "reservation", InvalidParameterValue, InvalidReservationIdNotFound,
         "The reservation ID '{}' does not exist", "The reservation IDs '{}' do not exist";
     /// A key pair.
     KeyPairId = "key", "key-pair", InvalidKeyPairMalformed, InvalidKeyPairNotFound,

@@ -183,12 +183,7 @@ pub(super) fn describe_attribute(context: &mut Context<'_>, input: &Structure) -
         | "deregistrationProtection"
         | "imdsSupport" => answer,
         other => {
-            let message = format!("The attribute '{other}' is not one of an image");
-            return Err(if other.is_empty() {
-                invalid(message)
-            } else {
-                ApiError::new(Code::InvalidAmiAttributeItemValue, message)
-            });
+            return Err(invalid(format!("Value ({other}) for parameter attribute is invalid. Unknown attribute.")));
         }
     })
 }

@@ -110,6 +110,11 @@ impl Account {
         Self { settings, shared, regions }
     }
 
+    /// The actions that are served, by name.
+    pub fn actions() -> impl Iterator<Item = &'static str> {
+        action::ACTIONS.iter().map(|action| action.name)
+    }
+
     /// Answers one request; `input` and the answer are by the model's member names.
     ///
     /// With `DryRun` everything is done as it would be, on a copy that is thrown away.

@@ -16,6 +16,9 @@ use time::{OffsetDateTime, format_description::well_known::Iso8601};
 /// The most parts that a parameter's name may have. The model's deepest has eight.
 const MAX_DEPTH: usize = 16;
 
+/// The longest value in bytes. The longest that EC2 takes is user data: 16 KiB, in base64.
+const MAX_VALUE: usize = 64 * 1024;
+
 /// A request's query string as the model has it: the action's own name, and the input.
 ///
 /// # Errors
@@ -164,6 +167,9 @@ fn deepest(path: &str, node: &Node<'_>) -> String {
 }
 
 fn scalar(scalar: &Scalar, text: &str, path: &str) -> Result<Value, ApiError> {
+    if text.len() > MAX_VALUE {
+        return Err(invalid(text, path, &format!("It is longer than {MAX_VALUE} bytes.")));
+    }
     match scalar.kind {
         Kind::String => {
             if !text.chars().all(is_xml) {
@@ -227,6 +233,11 @@ fn out_of_bounds(text: &str, path: &str, side: &str, bound: i64) -> ApiError {
 fn not_in_enum(shape: &str, text: &str, path: &str) -> ApiError {
     let text = shown(text);
     match shape {
+        // DescribeInstanceTypes, whose types are a list.
+        "InstanceType" if path.contains('.') => {
+            let message = format!("The following supplied instance types do not exist: [{text}]");
+            ApiError::new(Code::InvalidInstanceType, message)
+        }
         "InstanceType" => {
             ApiError::new(Code::InvalidParameterValue, format!("Invalid value '{text}' for InstanceType."))
         }

@@ -160,7 +160,8 @@ fn bodies_and_heads_are_bounded() {
         format!("10000\r\n{}\r\n", "x".repeat(0x10000)).repeat(17)
     );
     assert_eq!(endpoint.raw(chunked.as_bytes()).element("Code"), "RequestEntityTooLarge");
-    let fitting = format!("{QUESTION}&RegionName.1={}", "x".repeat(1000 * 1024));
+    let names: String = (1..=20).map(|n| format!("&RegionName.{n}={}", "x".repeat(50 * 1024))).collect();
+    let fitting = format!("{QUESTION}{names}");
     assert_eq!(Signed::ec2(&fitting).send(&endpoint).status, 200);
     let long = Signed::ec2(QUESTION).header("x-amz-long", &"x".repeat(100_000)).send(&endpoint);
     assert_eq!(long.status, 431, "{long:?}");
@@ -199,7 +200,7 @@ fn what_has_begun_is_finished_for_a_client_that_hangs_up() {
     assert_eq!(endpoint.activity.idle(), None);
     drop(stream);
     eventually(|| endpoint.activity.requests() == 0);
-    assert_eq!(endpoint.stub.finished.load(Ordering::SeqCst), 1);
+    assert_eq!(endpoint.service.finished.load(Ordering::SeqCst), 1);
     assert!(endpoint.activity.idle().is_some());
 }
 

@@ -75,9 +75,9 @@ impl Service for Stub {
 }
 
 /// A running endpoint; it ends with the value.
-pub struct Endpoint {
+pub struct Endpoint<S = Stub> {
     pub address: SocketAddr,
-    pub stub: Arc<Stub>,
+    pub service: Arc<S>,
     pub activity: Activity,
     shutdown: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<std::io::Result<()>>>,
@@ -85,22 +85,30 @@ pub struct Endpoint {
 
 impl Endpoint {
     pub fn start() -> Self {
+        Self::with(Stub::default())
+    }
+}
+
+impl<S: Service> Endpoint<S> {
+    pub fn with(service: S) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, ended) = oneshot::channel::<()>();
-        let stub = Arc::new(Stub::default());
+        let service = Arc::new(service);
         let door = Door::new(Credentials::new(KEY, SECRET), ACCOUNT);
         let activity = door.activity();
-        let service = Arc::clone(&stub);
+        let served: Arc<dyn Service> = service.clone();
         let thread = std::thread::spawn(move || {
-            runtime.block_on(serve(listener, door, service, async {
+            runtime.block_on(serve(listener, door, served, async {
                 let _ = ended.await;
             }))
         });
-        Self { address, stub, activity, shutdown: Some(shutdown), thread: Some(thread) }
+        Self { address, service, activity, shutdown: Some(shutdown), thread: Some(thread) }
     }
+}
 
+impl<S> Endpoint<S> {
     /// Sends a signed POST with these parameters, and the version.
     pub fn call(&self, parameters: &str) -> Answer {
         Signed::ec2(&format!("{parameters}&Version=2016-11-15")).send(self)
@@ -127,7 +135,7 @@ impl Endpoint {
     }
 }
 
-impl Drop for Endpoint {
+impl<S> Drop for Endpoint<S> {
     fn drop(&mut self) {
         self.stop().unwrap();
     }
@@ -178,7 +186,7 @@ impl Signed {
         self
     }
 
-    pub fn send(self, endpoint: &Endpoint) -> Answer {
+    pub fn send<S>(self, endpoint: &Endpoint<S>) -> Answer {
         endpoint.raw(&self.bytes(endpoint.address, true))
     }
 

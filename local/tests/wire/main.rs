@@ -1,6 +1,11 @@
-//! The door, from outside: real HTTP, signed by hand, and boto3 where it is installed.
+//! The door, from outside: real HTTP, signed by hand, and boto3 where it is installed. Behind it stands a stub, or the
+//! account itself.
 
+mod account;
 mod boto3;
+mod codes;
 mod door;
 mod fixture;
+mod generated;
+mod samples;
 mod signed;

@@ -91,8 +91,8 @@ fn read(input: &Structure) -> Result<Change<'_>, ApiError> {
             _ => continue,
         });
     }
-    if let Some(attribute) = input.string("Attribute").filter(|_| input.get("Value").is_some()) {
-        changes.push(named(attribute, required(input, "Value")?)?);
+    if input.get("Attribute").is_some() || input.get("Value").is_some() {
+        changes.push(named(required(input, "Attribute")?, required(input, "Value")?)?);
     }
     match changes.len() {
         0 => Err(ApiError::new(Code::MissingParameter, "The request must name an attribute to modify")),

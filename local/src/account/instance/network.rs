@@ -153,7 +153,7 @@ fn subnet(region: &Region, wanted: Option<&str>, placement: Option<&Structure>) 
     }
 }
 
-/// The groups that a request names, or the default one; all must be of the subnet's VPC.
+/// The groups that a request names, or the default one.
 pub(super) fn groups(
     region: &Region,
     subnet: &SubnetId,
@@ -171,10 +171,6 @@ pub(super) fn groups(
     }
     groups.sort();
     groups.dedup();
-    if let Some(id) = groups.iter().find(|id| region.security_groups.get(id).is_some_and(|group| group.vpc != *vpc)) {
-        let message = format!("Security group {id} and subnet {subnet} belong to different networks.");
-        return Err(ApiError::new(Code::InvalidParameter, message));
-    }
     if groups.len() > GROUPS {
         let message = format!(
             "You have exceeded the maximum number of security groups allowed per network interface ({GROUPS})."

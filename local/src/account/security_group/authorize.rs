@@ -8,7 +8,7 @@ use crate::{
     account::{
         Context,
         ids::{SecurityGroupId, SecurityGroupRuleId},
-        request::{combination, required},
+        request::required,
         tags::TagSpecifications,
     },
     error::{ApiError, Code},
@@ -116,11 +116,7 @@ fn by_ids(
     group: &SecurityGroupId,
     direction: Direction,
 ) -> Result<Vec<SecurityGroupRuleId>, ApiError> {
-    if !input.list("IpPermissions").is_empty() {
-        return Err(combination(
-            "The parameter 'ipPermissions' may not be used in combination with 'securityGroupRuleIds'",
-        ));
-    }
+    permission::none(input, "securityGroupRuleIds")?;
     let ids = context.region.security_group_rules.parse_all(input.strings("SecurityGroupRuleIds"))?;
     match ids.iter().find(|id| !rules_of(context, group, direction).any(|(known, _)| known == *id)) {
         None => Ok(ids),
@@ -191,6 +187,9 @@ fn update_descriptions(
 ) -> Result<Structure, ApiError> {
     let group = named(context.region, input)?;
     let mut changes: Vec<(SecurityGroupRuleId, Option<String>)> = Vec::new();
+    if !input.list("SecurityGroupRuleDescriptions").is_empty() {
+        permission::none(input, "securityGroupRuleDescriptions")?;
+    }
     for change in input.structures("SecurityGroupRuleDescriptions") {
         let id = context.region.security_group_rules.parse(required(change, "SecurityGroupRuleId")?)?;
         if !rules_of(context, &group, direction).any(|(known, _)| *known == id) {

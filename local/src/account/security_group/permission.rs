@@ -9,7 +9,7 @@ use crate::{
         Context,
         ids::SecurityGroupId,
         region::Region,
-        request::{combination, invalid, missing, only, unsupported},
+        request::{combination, invalid, lower, missing, only, unsupported},
     },
     error::{ApiError, Code},
     wire::Structure,
@@ -18,6 +18,23 @@ use std::collections::BTreeMap;
 
 const DESCRIPTION: usize = 255;
 
+/// The members of the form of old, for one rule without a list.
+const FLAT: [&str; 6] =
+    ["IpProtocol", "FromPort", "ToPort", "CidrIp", "SourceSecurityGroupName", "SourceSecurityGroupOwnerId"];
+
+fn together(one: &str, other: &str) -> ApiError {
+    combination(format!("The parameter '{one}' may not be used in combination with '{other}'"))
+}
+
+/// Sees that a request that names its rules by `other` doesn't name rules in another way, too.
+pub(super) fn none(input: &Structure, other: &str) -> Result<(), ApiError> {
+    let permissions = (!input.list("IpPermissions").is_empty()).then_some("IpPermissions");
+    match permissions.or(FLAT.into_iter().find(|member| input.get(member).is_some())) {
+        None => Ok(()),
+        Some(member) => Err(together(&lower(member), other)),
+    }
+}
+
 /// Reads the rules that a request names, in either of its two forms.
 pub(super) fn read(
     context: &Context<'_>,
@@ -25,14 +42,10 @@ pub(super) fn read(
     group: &SecurityGroupId,
     direction: Direction,
 ) -> Result<Vec<Rule>, ApiError> {
-    let flat = ["IpProtocol", "FromPort", "ToPort", "CidrIp", "SourceSecurityGroupName", "SourceSecurityGroupOwnerId"];
-    let flat_used = flat.into_iter().find(|member| input.get(member).is_some());
+    let flat_used = FLAT.into_iter().find(|member| input.get(member).is_some());
     let mut permissions = input.structures("IpPermissions").peekable();
     if let (Some(_), Some(member)) = (permissions.peek(), flat_used) {
-        return Err(combination(format!(
-            "The parameter 'ipPermissions' may not be used in combination with '{}'",
-            crate::account::request::lower(member)
-        )));
+        return Err(together("ipPermissions", &lower(member)));
     }
     let mut rules = Vec::new();
     for permission in permissions {

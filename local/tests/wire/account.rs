@@ -1,0 +1,137 @@
+//! The account itself behind the door. Its machines do at once what they are told, and AWS takes no time.
+
+use crate::fixture::{ACCOUNT, Answer, Endpoint};
+use ec2_local::{
+    account::{Account, Effect, ImageSettings, Settings},
+    error::ApiError,
+    machine::Event,
+    wire::{self, Request, Service, Structure},
+};
+use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Mutex};
+use time::OffsetDateTime;
+
+/// The account as a service.
+pub struct Accounts(Mutex<Account>);
+
+impl Service for Accounts {
+    fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Structure, ApiError>> + Send + '_>> {
+        Box::pin(std::future::ready(self.answer(&request.region, request.action, &request.input)))
+    }
+}
+
+impl Accounts {
+    fn answer(&self, region: &str, action: &str, input: &Structure) -> Result<Structure, ApiError> {
+        let mut account = self.0.lock().unwrap();
+        let now = OffsetDateTime::now_utc();
+        let answer = account.call(now, region, action, input);
+        loop {
+            let effects = account.take_effects();
+            if effects.is_empty() {
+                break;
+            }
+            for effect in effects {
+                match effect {
+                    Effect::Start(start) => account.machine_event(now, &start.instance, Event::Started),
+                    Effect::PowerOff { instance } | Effect::Kill { instance } => {
+                        account.machine_event(now, &instance, Event::PoweredOff);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        account.advance(now);
+        answer
+    }
+}
+
+/// An account in which something has been made already, and what of it is named how in requests: `{instance}`.
+pub struct World {
+    pub endpoint: Endpoint<Accounts>,
+    names: BTreeMap<&'static str, String>,
+}
+
+/// The launch of `{instance}`.
+pub const LAUNCH: &str = "Action=RunInstances&ImageId={image}&InstanceType=t3.micro&MinCount=1&MaxCount=1\
+    &SecurityGroupId.1={group}&ClientToken=made";
+
+/// `ssh-ed25519 …` in base64.
+const PUBLIC_KEY: &str =
+    "c3NoLWVkMjU1MTkgQUFBQUMzTnphQzFsWkRJMU5URTVBQUFBSUlMeEpIeVQ3cU5udVc0Wk4vSG44TkNTeVZ1cXhyandxbXVZWG95eXlCazU%3D";
+
+impl World {
+    pub fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// An empty account of these settings.
+    pub fn bare(change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings::new([7; 32], ImageSettings::host("admin", "ID=debian\n"));
+        settings.account = ACCOUNT.to_owned();
+        settings.pace = 0.0;
+        change(&mut settings);
+        let endpoint = Endpoint::with(Accounts(Mutex::new(Account::new(settings))));
+        let mut world = Self { endpoint, names: BTreeMap::new() };
+        world.learn("image", "imageId", "Action=DescribeImages&Filter.1.Name=name&Filter.1.Value.1=blank");
+        world
+    }
+
+    /// An account of these settings with an instance, its group and volume, and a key pair.
+    pub fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let mut world = Self::bare(change);
+        world.learn("default", "groupId", "Action=DescribeSecurityGroups");
+        world.learn("vpc", "vpcId", "Action=DescribeVpcs");
+        world.learn("subnet", "subnetId", "Action=DescribeSubnets");
+        world.learn("group", "groupId", "Action=CreateSecurityGroup&GroupName=g&GroupDescription=of+the+tests");
+        world.learn(
+            "rule",
+            "securityGroupRuleId",
+            "Action=AuthorizeSecurityGroupIngress&GroupId={group}&IpProtocol=tcp&FromPort=22&ToPort=22&CidrIp=10.0.0.0/8",
+        );
+        world.learn("key", "keyPairId", &format!("Action=ImportKeyPair&KeyName=k&PublicKeyMaterial={PUBLIC_KEY}"));
+        world.learn("instance", "instanceId", LAUNCH);
+        world.learn("volume", "volumeId", "Action=DescribeVolumes");
+        world.learn("nic", "networkInterfaceId", "Action=DescribeNetworkInterfaces");
+        world.learn("address", "privateIpAddress", "Action=DescribeNetworkInterfaces");
+        world.names.insert("public-key", PUBLIC_KEY.to_owned());
+        world.spare();
+        world
+    }
+
+    /// Makes what nothing uses: a group, and a volume that has outlived its instance.
+    fn spare(&mut self) {
+        self.learn("spare-group", "groupId", "Action=CreateSecurityGroup&GroupName=spare&GroupDescription=unused");
+        let kept = "&BlockDeviceMapping.1.DeviceName=/dev/xvda&BlockDeviceMapping.1.Ebs.DeleteOnTermination=false";
+        let launch = format!("Action=RunInstances&ImageId={{image}}&InstanceType=t3.micro&MinCount=1&MaxCount=1{kept}");
+        self.learn("terminated", "instanceId", &launch);
+        assert_eq!(self.call("Action=TerminateInstances&InstanceId.1={terminated}").status, 200);
+        self.learn(
+            "spare-volume",
+            "volumeId",
+            "Action=DescribeVolumes&Filter.1.Name=status&Filter.1.Value.1=available",
+        );
+    }
+
+    /// Names what the first element of this name in an answer holds.
+    fn learn(&mut self, name: &'static str, element: &str, request: &str) {
+        let answer = self.call(request);
+        assert_eq!(answer.status, 200, "{request}: {answer:?}");
+        self.names.insert(name, answer.element(element).to_owned());
+    }
+
+    /// Sends a request, the names in it replaced.
+    pub fn call(&self, request: &str) -> Answer {
+        self.endpoint.call(&self.filled(request))
+    }
+
+    /// The same without the door: decoded, answered, encoded.
+    pub fn direct(&self, request: &str) -> Result<String, ApiError> {
+        let query = format!("{}&Version=2016-11-15", self.filled(request));
+        let (action, input) = wire::decode(query.trim_start_matches('&').as_bytes())?;
+        wire::encode(action, &self.endpoint.service.answer("us-east-1", action, &input)?, "the-id")
+    }
+
+    fn filled(&self, request: &str) -> String {
+        let names = self.names.iter();
+        names.fold(request.to_owned(), |request, (name, value)| request.replace(&format!("{{{name}}}"), value))
+    }
+}

@@ -1,0 +1,212 @@
+//! Every row of the table of error codes, provoked.
+
+use crate::{
+    account::{LAUNCH, World},
+    fixture::{Answer, Endpoint, Signed},
+};
+use ec2_local::error::Code;
+use std::{collections::BTreeSet, io::Write, net::Shutdown};
+
+/// Requests to the account: all are answered but the last one, which is refused with the code.
+const ASKED: &[(Code, &[&str])] = &[
+    (Code::CannotDelete, &["Action=DeleteSecurityGroup&GroupId={default}"]),
+    (Code::DependencyViolation, &["Action=DeleteSecurityGroup&GroupId={group}"]),
+    (Code::DryRunOperation, &["Action=TerminateInstances&InstanceId.1={instance}&DryRun=true"]),
+    (Code::IdempotentInstanceTerminated, &["Action=TerminateInstances&InstanceId.1={instance}", LAUNCH]),
+    (Code::IdempotentParameterMismatch, &["{launch}&ClientToken=made"]),
+    (
+        Code::IncorrectInstanceState,
+        &["Action=TerminateInstances&InstanceId.1={instance}", "Action=StartInstances&InstanceId.1={instance}"],
+    ),
+    (
+        Code::InsufficientFreeAddressesInSubnet,
+        &["Action=RunInstances&ImageId={image}&InstanceType=t3.micro&MinCount=5000&MaxCount=5000"],
+    ),
+    (Code::InvalidAction, &["Action=Fly"]),
+    (Code::InvalidAmiIdMalformed, &["Action=DescribeImages&ImageId.1=debian"]),
+    (Code::InvalidAmiIdNotFound, &["Action=DescribeImages&ImageId.1=ami-0123456789abcdef0"]),
+    (Code::InvalidBlockDeviceMapping, &["{launch}&BlockDeviceMapping.1.Ebs.VolumeSize=9"]),
+    (Code::InvalidGroupDuplicate, &["Action=CreateSecurityGroup&GroupName=g&GroupDescription=again"]),
+    (Code::InvalidGroupIdMalformed, &["Action=DescribeSecurityGroups&GroupId.1=g"]),
+    (Code::InvalidGroupNotFound, &["Action=DescribeSecurityGroups&GroupId.1=sg-0123456789abcdef0"]),
+    (Code::InvalidGroupReserved, &["Action=CreateSecurityGroup&GroupName=default&GroupDescription=mine"]),
+    (Code::InvalidId, &["Action=CreateTags&ResourceId.1=mine&Tag.1.Key=k"]),
+    (Code::InvalidInstanceIdMalformed, &["Action=DescribeInstances&InstanceId.1=mine"]),
+    (Code::InvalidInstanceIdNotFound, &["Action=DescribeInstances&InstanceId.1=i-0123456789abcdef0"]),
+    (Code::InvalidInstanceType, &["Action=DescribeInstanceTypes&InstanceType.1=t9.huge"]),
+    (Code::InvalidInternetGatewayIdMalformed, &["Action=DescribeInternetGateways&InternetGatewayId.1=mine"]),
+    (
+        Code::InvalidInternetGatewayIdNotFound,
+        &["Action=DescribeInternetGateways&InternetGatewayId.1=igw-0123456789abcdef0"],
+    ),
+    (Code::InvalidIpAddressInUse, &["{launch}&PrivateIpAddress={address}"]),
+    (Code::InvalidKeyFormat, &["Action=ImportKeyPair&KeyName=x&PublicKeyMaterial=aGVsbG8="]),
+    (Code::InvalidKeyPairDuplicate, &["Action=CreateKeyPair&KeyName=k"]),
+    (Code::InvalidKeyPairMalformed, &["Action=DescribeKeyPairs&KeyPairId.1=k"]),
+    (Code::InvalidKeyPairNotFound, &["{launch}&KeyName=lost"]),
+    (Code::InvalidNetworkInterfaceIdMalformed, &["Action=DescribeNetworkInterfaces&NetworkInterfaceId.1=mine"]),
+    (
+        Code::InvalidNetworkInterfaceIdNotFound,
+        &["Action=DescribeNetworkInterfaces&NetworkInterfaceId.1=eni-0123456789abcdef0"],
+    ),
+    (Code::InvalidNextToken, &["Action=DescribeInstances&NextToken=next"]),
+    (Code::InvalidParameterCombination, &["Action=DescribeInstances&InstanceId.1={instance}&MaxResults=5"]),
+    (Code::InvalidParameterValue, &["Action=DescribeVpcs&Filter.1.Name=colour&Filter.1.Value.1=red"]),
+    (
+        Code::InvalidPermissionDuplicate,
+        &[
+            "Action=AuthorizeSecurityGroupIngress&GroupId={group}&IpProtocol=tcp&FromPort=22&ToPort=22&CidrIp=10.0.0.0/8",
+        ],
+    ),
+    (
+        Code::InvalidPermissionNotFound,
+        &["Action=UpdateSecurityGroupRuleDescriptionsIngress&GroupId={group}&IpPermissions.1.IpProtocol=tcp\
+           &IpPermissions.1.FromPort=1&IpPermissions.1.ToPort=2&IpPermissions.1.IpRanges.1.CidrIp=10.0.0.0/8"],
+    ),
+    (Code::InvalidReservationIdNotFound, &["Action=CreateTags&ResourceId.1=r-0123456789abcdef0&Tag.1.Key=k"]),
+    (Code::InvalidRouteTableIdMalformed, &["Action=DescribeRouteTables&RouteTableId.1=mine"]),
+    (Code::InvalidRouteTableIdNotFound, &["Action=DescribeRouteTables&RouteTableId.1=rtb-0123456789abcdef0"]),
+    (Code::InvalidSecurityGroupRuleIdMalformed, &["Action=DescribeSecurityGroupRules&SecurityGroupRuleId.1=mine"]),
+    (
+        Code::InvalidSecurityGroupRuleIdNotFound,
+        &["Action=DescribeSecurityGroupRules&SecurityGroupRuleId.1=sgr-0123456789abcdef0"],
+    ),
+    (
+        Code::InvalidSnapshotIdMalformed,
+        &["{launch}&BlockDeviceMapping.1.DeviceName=/dev/sdf&BlockDeviceMapping.1.Ebs.SnapshotId=mine"],
+    ),
+    (
+        Code::InvalidSnapshotNotFound,
+        &[
+            "{launch}&BlockDeviceMapping.1.DeviceName=/dev/sdf&BlockDeviceMapping.1.Ebs.SnapshotId=snap-0123456789abcdef0",
+        ],
+    ),
+    (Code::InvalidSubnetIdMalformed, &["Action=DescribeSubnets&SubnetId.1=mine"]),
+    (Code::InvalidSubnetIdNotFound, &["Action=DescribeSubnets&SubnetId.1=subnet-0123456789abcdef0"]),
+    (Code::InvalidUserIdMalformed, &["Action=DescribeImages&Owner.1=me"]),
+    (Code::InvalidVolumeIdMalformed, &["Action=DescribeVolumes&VolumeId.1=mine"]),
+    (Code::InvalidVolumeNotFound, &["Action=DeleteVolume&VolumeId=vol-0123456789abcdef0"]),
+    (Code::InvalidVpcIdMalformed, &["Action=DescribeVpcs&VpcId.1=mine"]),
+    (Code::InvalidVpcIdNotFound, &["Action=DescribeVpcs&VpcId.1=vpc-0123456789abcdef0"]),
+    (Code::MalformedQueryString, &["Action=%zz"]),
+    (Code::MissingAction, &["InstanceId.1={instance}"]),
+    (Code::MissingParameter, &["Action=RebootInstances"]),
+    (
+        Code::OperationNotPermitted,
+        &[
+            "Action=ModifyInstanceAttribute&InstanceId={instance}&DisableApiTermination.Value=true",
+            "Action=TerminateInstances&InstanceId.1={instance}",
+        ],
+    ),
+    (Code::UnknownParameter, &["Action=DescribeVpcs&Colour=red"]),
+    (
+        Code::UnknownVolumeType,
+        &["{launch}&BlockDeviceMapping.1.DeviceName=/dev/xvda&BlockDeviceMapping.1.Ebs.VolumeType=gp9"],
+    ),
+    (Code::UnsupportedOperation, &["{launch}&KernelId=aki-12345678"]),
+    (Code::VolumeInUse, &["Action=DeleteVolume&VolumeId={volume}"]),
+];
+
+type Provoke = fn() -> Answer;
+
+/// What it takes more to provoke.
+const DONE: &[(Code, Provoke)] = &[
+    (Code::AuthFailure, || send(Signed { key: "AKIDOTHER".to_owned(), ..question() })),
+    (Code::FilterLimitExceeded, || {
+        let values: String = (1..=201).map(|n| format!("&Filter.1.Value.{n}=x")).collect();
+        World::new().call(&format!("Action=DescribeVpcs&Filter.1.Name=state{values}"))
+    }),
+    (Code::InstanceLimitExceeded, || {
+        World::new().call("Action=RunInstances&ImageId={image}&InstanceType=t3.micro&MinCount=20000&MaxCount=20000")
+    }),
+    // The stub panics on purpose.
+    (Code::InternalError, || Endpoint::start().call("Action=TerminateInstances&InstanceId.1=i-1")),
+    (Code::MethodNotAllowed, || send(Signed { method: "PUT", ..question() })),
+    (Code::MissingAuthenticationToken, || {
+        Endpoint::start().raw(b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+    }),
+    (Code::NoSuchVersion, || send(Signed::ec2("Action=DescribeRegions&Version=2009-04-04"))),
+    (Code::RequestEntityTooLarge, || {
+        Endpoint::start()
+            .raw(b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 9000000000\r\n\r\n")
+    }),
+    (Code::RequestExpired, || send(Signed { time: question().time - time::Duration::hours(1), ..question() })),
+    (Code::RequestTimeout, || {
+        let endpoint = Endpoint::start();
+        let mut stream = endpoint.connect();
+        stream.write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        Answer::read(stream)
+    }),
+    (Code::RulesPerSecurityGroupLimitExceeded, || {
+        let ranges: String =
+            (0..61).map(|n| format!("&IpPermissions.1.IpRanges.{}.CidrIp=10.{n}.0.0/16", n + 1)).collect();
+        World::new().call(&format!(
+            "Action=AuthorizeSecurityGroupEgress&GroupId={{group}}&IpPermissions.1.IpProtocol=tcp&IpPermissions.1.FromPort=1\
+             &IpPermissions.1.ToPort=2{ranges}"
+        ))
+    }),
+    (Code::SecurityGroupsPerInterfaceLimitExceeded, || {
+        let world = World::new();
+        let groups: String = (1..=6)
+            .map(|n| {
+                let made = world.call(&format!("Action=CreateSecurityGroup&GroupName=g{n}&GroupDescription=x"));
+                format!("&SecurityGroupId.{n}={}", made.element("groupId"))
+            })
+            .collect();
+        world.call(&format!("{PLAIN}{groups}"))
+    }),
+    (Code::SignatureDoesNotMatch, || send(Signed { secret: "guessed".to_owned(), ..question() })),
+    (Code::TagLimitExceeded, || {
+        let tags: String = (1..=51).map(|n| format!("&Tag.{n}.Key=k{n}")).collect();
+        World::new().call(&format!("Action=CreateTags&ResourceId.1={{instance}}{tags}"))
+    }),
+    (Code::UnauthorizedOperation, || send(question().header("host", "evil.example"))),
+];
+
+/// The least that a launch says.
+const PLAIN: &str = "Action=RunInstances&ImageId={image}&InstanceType=t3.micro&MinCount=1&MaxCount=1";
+
+fn question() -> Signed {
+    Signed::ec2("Action=DescribeRegions&Version=2016-11-15")
+}
+
+fn send(request: Signed) -> Answer {
+    request.send(&Endpoint::start())
+}
+
+fn ask(requests: &[&str]) -> Answer {
+    let world = World::new();
+    let Some((last, before)) = requests.split_last() else { panic!("no request") };
+    let call = |request: &str| world.call(&request.replace("{launch}", PLAIN));
+    for request in before {
+        let answer = call(request);
+        assert_eq!(answer.status, 200, "{request}: {answer:?}");
+    }
+    call(last)
+}
+
+#[test]
+fn every_code_is_answered_where_its_rule_is_broken() {
+    let provoked = ASKED.iter().map(|(code, requests)| (*code, ask(requests)));
+    let provoked = provoked.chain(DONE.iter().map(|(code, provoke)| (*code, provoke())));
+    let mut seen = BTreeSet::new();
+    for (code, answer) in provoked {
+        assert_eq!((answer.element("Code"), answer.status), (code.name(), code.status()), "{answer:?}");
+        assert!(!answer.element("Message").is_empty(), "{answer:?}");
+        assert!(seen.insert(code.name()), "{} has two cases", code.name());
+    }
+    let unprovoked: Vec<&str> = Code::ALL.iter().map(|code| code.name()).filter(|name| !seen.contains(name)).collect();
+    assert!(unprovoked.is_empty(), "nothing is answered with {unprovoked:?}");
+}
+
+#[test]
+fn every_row_says_when_and_where_it_is_written_down() {
+    let mut names = BTreeSet::new();
+    for code in Code::ALL {
+        assert!(names.insert(code.name()), "{} is there twice", code.name());
+        assert!((400..600).contains(&code.status()), "{code:?}");
+        assert!(code.rule().ends_with('.') && code.rule().len() > 20, "{code:?}: {}", code.rule());
+        assert!(code.source().starts_with("https://"), "{code:?}: {}", code.source());
+    }
+}

@@ -1,0 +1,248 @@
+//! Every action, and every parameter that the public model gives it: none takes what it shouldn't.
+//!
+//! Each is asked with DryRun, so that nothing changes: `DryRunOperation` says that the request would have been carried out.
+
+use crate::{account::World, samples::SAMPLES};
+use ec2_local::{account::Account, error::Code};
+use serde_json::Value;
+use std::{collections::BTreeSet, sync::LazyLock};
+
+static MODEL: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(include_str!("../../model/ec2-2016-11-15.json")).unwrap());
+
+/// A parameter that bears a value.
+struct Parameter {
+    name: String,
+    kind: &'static str,
+    /// Whether it is one of a few words.
+    is_enum: bool,
+}
+
+/// The parameters of an action; of each list one element, of each structure all members.
+fn parameters(action: &str) -> Vec<Parameter> {
+    let mut found = Vec::new();
+    collect(&MODEL["operations"][action]["input"], String::new(), &mut found);
+    found.retain(|parameter| parameter.name != "DryRun");
+    assert!(MODEL["operations"][action]["input"].is_string(), "the model has no {action}");
+    found
+}
+
+fn collect(shape: &'static Value, name: String, found: &mut Vec<Parameter>) {
+    let shape_name = shape.as_str().unwrap();
+    let shape = &MODEL["shapes"][shape_name];
+    if let Some(members) = shape["members"].as_object() {
+        for (member, target) in members {
+            let own = match (target["queryName"].as_str(), target["locationName"].as_str()) {
+                (Some(name), _) => name.to_owned(),
+                (None, location) => capital(location.unwrap_or(member)),
+            };
+            collect(&target["shape"], if name.is_empty() { own } else { format!("{name}.{own}") }, found);
+        }
+    } else if shape["list"].is_object() {
+        collect(&shape["list"]["shape"], format!("{name}.1"), found);
+    } else {
+        // What has no rules of its own is named by its type.
+        found.push(Parameter {
+            name,
+            kind: shape["type"].as_str().unwrap_or(shape_name),
+            is_enum: !shape["enum"].is_null(),
+        });
+    }
+}
+
+fn capital(name: &str) -> String {
+    let (first, rest) = name.split_at(1);
+    first.to_uppercase() + rest
+}
+
+impl Parameter {
+    /// Whether it is a string of any content.
+    fn is_text(&self) -> bool {
+        self.kind == "string" && !self.is_enum
+    }
+
+    /// What it can't be by its type.
+    fn wrong(&self) -> &'static [&'static str] {
+        match self.kind {
+            "integer" | "long" => &["", "x", "1.5", "0x10", "1e3", "99999999999999999999", " 1", "+1", "NaN"],
+            "float" | "double" => &["", "x", "NaN", "inf", "1e999"],
+            "boolean" => &["", "x", "yes", "0", "1"],
+            "timestamp" => &["", "x", "yesterday", "2026-13-01T00:00:00Z", "99999999999"],
+            "blob" => &["%25", "!", "a"],
+            "string" if self.is_enum => &["no-such", "", "\u{1f600}"],
+            "string" => &[],
+            other => panic!("there is no type {other}"),
+        }
+    }
+}
+
+/// The sample of an action, without a parameter and what hangs on it, as pairs.
+fn sample_without(action: &str, name: &str) -> Vec<(String, String)> {
+    let (_, sample) = SAMPLES.iter().find(|(sampled, _)| *sampled == action).unwrap();
+    let pairs = sample.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.filter(|(key, _)| *key != name).map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+/// Asks with DryRun, with one parameter in the place of the sample's own.
+fn ask(world: &World, action: &str, name: &str, value: &str) -> Code {
+    let mut pairs = sample_without(action, name.strip_suffix(".Bogus").unwrap_or(name));
+    pairs.push((name.to_owned(), encoded(value)));
+    pairs.push(("DryRun".to_owned(), "true".to_owned()));
+    let query: String = pairs.iter().map(|(key, value)| format!("&{key}={value}")).collect();
+    let error = world.direct(&format!("Action={action}{query}")).expect_err("a dry run");
+    assert!(!matches!(error.code.status(), 500..), "{action} {name}={value:?}: {error}");
+    assert!(error.message.len() < 2000, "{action} {name}: {} bytes of a message", error.message.len());
+    error.code
+}
+
+fn encoded(value: &str) -> String {
+    let byte =
+        |byte: u8| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    value.bytes().map(byte).collect()
+}
+
+/// Lets every parameter of every action be asked.
+fn each(mut check: impl FnMut(&World, &str, &Parameter)) {
+    let world = World::new();
+    for action in Account::actions() {
+        for parameter in parameters(action) {
+            check(&world, action, &parameter);
+        }
+    }
+}
+
+#[test]
+fn there_is_a_good_request_for_every_action() {
+    let world = World::new();
+    let sampled: BTreeSet<&str> = SAMPLES.iter().map(|(action, _)| *action).collect();
+    assert_eq!(sampled, Account::actions().collect());
+    for (action, sample) in SAMPLES {
+        let refused = world.direct(&format!("Action={action}&{sample}&DryRun=true")).unwrap_err();
+        assert_eq!(refused.code, Code::DryRunOperation, "{action}: {refused}");
+        // What a rehearsal would have done it has not done: the same request can be rehearsed again, and then be made.
+        let again = world.direct(&format!("Action={action}&{sample}&DryRun=true")).unwrap_err();
+        assert_eq!(again.code, Code::DryRunOperation, "{action}: {again}");
+        let fresh = World::new();
+        fresh.direct(&format!("Action={action}&{sample}")).unwrap_or_else(|error| panic!("{action}: {error}"));
+    }
+}
+
+#[test]
+fn bogus_members_are_unknown_parameters() {
+    each(|world, action, parameter| {
+        assert_eq!(ask(world, action, "Bogus", "x"), Code::UnknownParameter, "{action}");
+        let below = format!("{}.Bogus", parameter.name);
+        assert_eq!(ask(world, action, &below, "x"), Code::UnknownParameter, "{action} {below}");
+        for beside in parameter.name.match_indices('.').map(|(at, _)| format!("{}.Bogus", &parameter.name[..at])) {
+            assert_eq!(ask(world, action, &beside, "x"), Code::UnknownParameter, "{action} {beside}");
+        }
+    });
+}
+
+#[test]
+fn values_of_the_wrong_type_are_refused() {
+    each(|world, action, parameter| {
+        for value in parameter.wrong() {
+            let code = ask(world, action, &parameter.name, value);
+            assert_ne!(code, Code::DryRunOperation, "{action} {}={value:?}", parameter.name);
+        }
+    });
+}
+
+#[test]
+fn numbers_at_the_edges_are_refused() {
+    each(|world, action, parameter| {
+        if !matches!(parameter.kind, "integer" | "long") {
+            return;
+        }
+        for value in [i32::MIN.into(), i32::MAX.into(), i64::MIN, i64::MAX] {
+            // EC2 launches as many as there is room for, and all protocols have no ports.
+            let takes_it = parameter.name == "MaxCount" && value == i64::from(i32::MAX)
+                || action.ends_with("Egress") && parameter.name.ends_with("Port");
+            let taken = ask(world, action, &parameter.name, &value.to_string()) == Code::DryRunOperation;
+            assert!(!taken || takes_it, "{action} {}={value}", parameter.name);
+        }
+    });
+}
+
+#[test]
+fn pages_are_of_ec2s_sizes_and_tokens_good_for_their_own_action() {
+    let world = World::new();
+    let paged: Vec<&str> =
+        Account::actions().filter(|action| parameters(action).iter().any(|p| p.name == "NextToken")).collect();
+    assert!(paged.len() >= 14, "{paged:?}");
+    let token = world.direct("Action=DescribeInstanceTypes&MaxResults=5").unwrap();
+    let token = token.split_once("<nextToken>").and_then(|(_, rest)| rest.split_once('<')).unwrap().0;
+    for action in paged {
+        let least = if action == "DescribeImages" { 1 } else { 5 };
+        let most = if matches!(action, "DescribeInstanceTypes" | "DescribeRouteTables") { 100 } else { 1000 };
+        for (size, code) in [
+            (least - 1, Code::InvalidParameterValue),
+            (least, Code::DryRunOperation),
+            (most, Code::DryRunOperation),
+            (most + 1, Code::InvalidParameterValue),
+        ] {
+            let error = world.direct(&format!("Action={action}&MaxResults={size}&DryRun=true")).unwrap_err();
+            assert_eq!(error.code, code, "{action} MaxResults={size}: {error}");
+        }
+        let foreign = ask(&world, action, "NextToken", token);
+        let expected = if action == "DescribeInstanceTypes" { Code::DryRunOperation } else { Code::InvalidNextToken };
+        assert_eq!(foreign, expected, "{action}");
+    }
+}
+
+/// What EC2 takes text for, and so hostile text too, within bounds and character sets.
+const TEXT: [&str; 9] = [
+    "ClientToken",
+    "Description",
+    "GroupDescription",
+    "GroupName",
+    // `-1` is a protocol.
+    "IpProtocol",
+    "Key",
+    "KeyName",
+    "UserData",
+    "Value",
+];
+
+/// What may be long: data, and the name of what is to be gone, since what isn't there is gone.
+const LONG: [&str; 3] = ["DeleteKeyPair KeyName", "DeleteTags Tag.1.Value", "RunInstances UserData"];
+
+#[test]
+fn hostile_and_over_long_text_is_refused() {
+    let [long, longer] = ["x".repeat(300), "x".repeat(70_000)];
+    let hostile = [
+        "",
+        " ",
+        "\0",
+        "\u{1}",
+        "../../etc/passwd",
+        "<script>&amp;]]>",
+        "'; DROP TABLE instances; --",
+        "%s%n%00",
+        "$(reboot)",
+        "\u{202e}\u{1f600}",
+        "-1",
+        "a\r\nX-Header: x",
+        "*",
+        "\\",
+        long.as_str(),
+        longer.as_str(),
+    ];
+    let (mut taken, mut taken_long) = (BTreeSet::new(), BTreeSet::new());
+    each(|world, action, parameter| {
+        for value in hostile.iter().filter(|_| parameter.is_text()) {
+            if ask(world, action, &parameter.name, value) != Code::DryRunOperation {
+                continue;
+            }
+            let name = format!("{action} {}", parameter.name);
+            assert!(*value != longer && !value.contains(['\0', '\u{1}']), "{name}");
+            if *value == long {
+                taken_long.insert(name);
+            }
+            taken.insert(parameter.name.rsplit('.').next().unwrap().to_owned());
+        }
+    });
+    assert_eq!(taken.iter().map(String::as_str).collect::<Vec<_>>(), TEXT);
+    assert_eq!(taken_long.iter().map(String::as_str).collect::<Vec<_>>(), LONG);
+}

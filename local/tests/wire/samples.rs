@@ -1,0 +1,72 @@
+//! One good request for each action that the account serves; what stands in braces is of [`World`](crate::account::World).
+
+/// The action, and its parameters.
+pub const SAMPLES: &[(&str, &str)] = &[
+    (
+        "AuthorizeSecurityGroupEgress",
+        "GroupId={group}&IpPermissions.1.IpProtocol=tcp&IpPermissions.1.FromPort=1&IpPermissions.1.ToPort=2\
+         &IpPermissions.1.IpRanges.1.CidrIp=10.0.0.0/8",
+    ),
+    (
+        "AuthorizeSecurityGroupIngress",
+        "GroupId={group}&IpPermissions.1.IpProtocol=icmp&IpPermissions.1.FromPort=-1&IpPermissions.1.ToPort=-1\
+         &IpPermissions.1.Ipv6Ranges.1.CidrIpv6=2001:db8::/32&TagSpecification.1.ResourceType=security-group-rule\
+         &TagSpecification.1.Tag.1.Key=k",
+    ),
+    ("CreateKeyPair", "KeyName=fresh&KeyType=ed25519"),
+    ("CreateSecurityGroup", "GroupName=fresh&GroupDescription=of+the+tests"),
+    ("CreateTags", "ResourceId.1={instance}&Tag.1.Key=k&Tag.1.Value=v"),
+    ("DeleteKeyPair", "KeyName=k"),
+    ("DeleteSecurityGroup", "GroupId={spare-group}"),
+    ("DeleteTags", "ResourceId.1={instance}&Tag.1.Key=k"),
+    ("DeleteVolume", "VolumeId={spare-volume}"),
+    ("DescribeAccountAttributes", ""),
+    ("DescribeAvailabilityZones", ""),
+    ("DescribeImageAttribute", "ImageId={image}&Attribute=blockDeviceMapping"),
+    ("DescribeImages", ""),
+    ("DescribeInstanceAttribute", "InstanceId={instance}&Attribute=userData"),
+    ("DescribeInstanceStatus", "IncludeAllInstances=true"),
+    ("DescribeInstanceTypeOfferings", ""),
+    ("DescribeInstanceTypes", "InstanceType.1=t3.micro"),
+    ("DescribeInstances", ""),
+    ("DescribeInternetGateways", ""),
+    ("DescribeKeyPairs", "IncludePublicKey=true"),
+    ("DescribeNetworkInterfaces", ""),
+    ("DescribeRegions", ""),
+    ("DescribeRouteTables", ""),
+    ("DescribeSecurityGroupRules", ""),
+    ("DescribeSecurityGroups", ""),
+    ("DescribeSubnets", ""),
+    ("DescribeTags", ""),
+    ("DescribeVolumes", ""),
+    ("DescribeVpcAttribute", "VpcId={vpc}&Attribute=enableDnsSupport"),
+    ("DescribeVpcs", ""),
+    ("GetConsoleOutput", "InstanceId={instance}"),
+    ("ImportKeyPair", "KeyName=fresh&PublicKeyMaterial={public-key}"),
+    ("ModifyInstanceAttribute", "InstanceId={instance}&DisableApiStop.Value=true"),
+    ("ModifyInstanceMetadataOptions", "InstanceId={instance}&HttpTokens=required"),
+    ("RebootInstances", "InstanceId.1={instance}"),
+    (
+        "RevokeSecurityGroupEgress",
+        "GroupId={group}&IpPermissions.1.IpProtocol=-1&IpPermissions.1.IpRanges.1.CidrIp=0.0.0.0/0",
+    ),
+    ("RevokeSecurityGroupIngress", "GroupId={group}&SecurityGroupRuleId.1={rule}"),
+    (
+        "RunInstances",
+        "ImageId={image}&InstanceType=t3.micro&MinCount=1&MaxCount=2&KeyName=k&UserData=aGVsbG8%3D&ClientToken=sample\
+         &TagSpecification.1.ResourceType=instance&TagSpecification.1.Tag.1.Key=k",
+    ),
+    ("StartInstances", "InstanceId.1={instance}"),
+    ("StopInstances", "InstanceId.1={instance}"),
+    ("TerminateInstances", "InstanceId.1={instance}"),
+    (
+        "UpdateSecurityGroupRuleDescriptionsEgress",
+        "GroupId={group}&IpPermissions.1.IpProtocol=-1&IpPermissions.1.IpRanges.1.CidrIp=0.0.0.0/0\
+         &IpPermissions.1.IpRanges.1.Description=out",
+    ),
+    (
+        "UpdateSecurityGroupRuleDescriptionsIngress",
+        "GroupId={group}&SecurityGroupRuleDescription.1.SecurityGroupRuleId={rule}\
+         &SecurityGroupRuleDescription.1.Description=in",
+    ),
+];
