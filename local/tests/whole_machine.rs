@@ -93,6 +93,7 @@ impl Whole {
             hostname: "ip-172-31-0-5.ec2.internal".into(),
             login_user: "admin".into(),
             nics: vec![nic()],
+            memory_mib: 1024,
             boot_id: "11111111-1111-4111-8111-111111111111".into(),
         };
         let (sender, mut received) = unbounded_channel();

@@ -43,6 +43,8 @@ pub struct Start {
     pub login_user: String,
     /// The NICs, the primary one first.
     pub nics: Vec<Nic>,
+    /// The memory of the instance type in MiB.
+    pub memory_mib: u64,
     /// Fresh for every boot.
     pub boot_id: String,
 }
@@ -50,7 +52,7 @@ pub struct Start {
 impl Start {
     /// What the machine is made of, once it is known where its disk lies.
     pub fn specification(self, disk: PathBuf) -> Specification {
-        let Self { instance, hostname, login_user, nics, boot_id, .. } = self;
-        Specification { instance, disk, hostname, login_user, nics, boot_id }
+        let Self { instance, hostname, login_user, nics, memory_mib, boot_id, .. } = self;
+        Specification { instance, disk, hostname, login_user, nics, memory_mib, boot_id }
     }
 }

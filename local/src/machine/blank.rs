@@ -68,6 +68,7 @@ mod tests {
             hostname: "ip-172-31-0-5".into(),
             login_user: "admin".into(),
             nics: Vec::new(),
+            memory_mib: 512,
             boot_id: "1".into(),
         };
         let machine = Blank.start(specification, sender).unwrap();

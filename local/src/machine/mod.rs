@@ -24,6 +24,8 @@ pub struct Specification {
     pub login_user: String,
     /// The NICs, the primary one first.
     pub nics: Vec<Nic>,
+    /// The memory of its instance type in MiB: what it may take of the host follows from this.
+    pub memory_mib: u64,
     /// A fresh UUID for every boot: `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
 }

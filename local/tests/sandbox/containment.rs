@@ -1,7 +1,20 @@
-//! What a machine sees of its host, and who its users are.
+//! What a machine sees of its host, and what its root can do to it: nothing.
 
-use crate::fixture::{Disk, FIRST_BOOT, Running};
-use std::{fs, path::Path};
+use crate::{
+    canaries::{self, Canaries},
+    fixture::{Disk, FIRST_BOOT, Running, specification},
+};
+use std::{
+    fs,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::{
+            fs::MetadataExt,
+            net::{SocketAddr, UnixListener},
+        },
+    },
+    path::Path,
+};
 
 #[test]
 fn sees_nothing_of_the_host() {
@@ -20,13 +33,116 @@ fn sees_nothing_of_the_host() {
     for secret in ["sudoers", "passwd-", "shadow-", "machine-info", "hosts.allow", "npmrc", "pip.conf"] {
         assert!(!inside.lines().any(|name| name == secret), "{secret}");
     }
-    assert!(machine.run("mknod /root/disk b 254 0").contains("not permitted"));
-    let answer = machine.run("echo 1 >/proc/sys/kernel/panic");
-    assert!(!answer.contains("exit 0"), "{answer}");
-    let answer = machine.run("ls /proc/1/fd /proc/1/root/ 2>&1; cat /proc/1/environ");
-    assert!(answer.matches("denied").count() == 3, "{answer}");
-    let answer = machine.run(&format!("kill -0 {}", std::process::id()));
-    assert!(answer.contains("No such process"), "{answer}");
+    machine.end();
+    disk.remove();
+}
+
+#[test]
+fn finds_no_canary() {
+    let Some(canaries) = Canaries::found_or_planted() else { return };
+    let disk = Disk::new();
+    let machine = Running::booted(&disk.path(), FIRST_BOOT);
+    for path in canaries.paths() {
+        let answer = machine.run(&format!("ls -d '{}'", path.display()));
+        assert!(answer.contains("No such file"), "{answer}");
+    }
+    // Under any other name, or in another place.
+    let script = format!(
+        "exec 2>/dev/null; find / -path /proc -prune -o -name '*{name}*' -print; grep -rlF {name} /etc /root /home /var/lib /var/log /opt \
+         /run /srv /mnt /tmp; echo searched",
+        name = canaries::NAME
+    );
+    assert_eq!(machine.run(&script), "searched\nexit 0\n");
+    machine.end();
+    disk.remove();
+}
+
+/// What root tries inside, each as a line for the shell; where one succeeded, the host would be as it was.
+fn attempts() -> Vec<String> {
+    let mut attempts: Vec<String> = [
+        // Devices.
+        "mknod /root/disk b 254 0",
+        "mknod /root/memory c 1 1",
+        "mount -t devtmpfs none /mnt",
+        "ls /dev/kmsg /dev/mem /dev/net/tun /dev/kvm /dev/vsock",
+        // The host's kernel.
+        "umount /proc/sysrq-trigger; echo h >/proc/sysrq-trigger",
+        "umount /proc/kcore; head -c 1 /proc/kcore",
+        "modprobe dummy",
+        "date -s now",
+        "mount -t debugfs none /mnt",
+        "mount -t tracefs none /mnt",
+        "mount -o remount,rw /sys; echo 1 >/sys/power/pm_trace",
+        "mount -o remount,rw /sys; echo mem >/sys/power/state",
+        "mount -o remount,rw /sys; for file in /sys/kernel/mm/transparent_hugepage/enabled; do cat $file >$file; done",
+        "swapon /etc/passwd",
+        // This executable, which is the host's, in its process 1.
+        "cat /proc/1/environ",
+        "cat /proc/1/maps",
+        "ls /proc/1/fd/",
+        "ls /proc/1/root/",
+        "cat /proc/1/exe >/dev/null",
+        "echo 0 >/proc/1/oom_score_adj",
+        // Its limits.
+        "bash -c 'ulimit -Hu 1000000'",
+        "bash -c 'ulimit -Hd unlimited'",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    // What is there already, so that a success would do no harm.
+    for setting in ["kernel/core_pattern", "kernel/panic", "kernel/sysrq", "vm/overcommit_memory", "fs/file-max"] {
+        // Not every kernel has all of them.
+        if let Ok(value) = fs::read_to_string(Path::new("/proc/sys").join(setting)) {
+            let value = value.trim();
+            attempts.push(format!("mount -o remount,rw,bind /proc/sys; echo '{value}' >/proc/sys/{setting}"));
+        }
+    }
+    attempts.push(format!("kill -0 {}", std::process::id()));
+    attempts.push(format!("cat /proc/{}/environ", std::process::id()));
+    let [trace, module, log, bpf, perf, ring, kexec] = match cfg!(target_arch = "x86_64") {
+        true => [101, 175, 103, 321, 298, 425, 246],
+        false => [117, 105, 116, 280, 241, 425, 104],
+    };
+    for call in [
+        format!("{trace}, 16, 1, 0, 0"),
+        format!("{module}, 0, 0, \"\""),
+        format!("{log}, 3, $space, 65536"),
+        format!("{bpf}, 0, $space, 72"),
+        format!("{perf}, $space, 0, -1, -1, 0"),
+        format!("{ring}, 8, $space"),
+        format!("{kexec}, 0, 0, 0, 0"),
+    ] {
+        attempts.push(format!("perl -e '$space = \"\\0\" x 65536; exit(syscall({call}) < 0)'"));
+    }
+    attempts.push(format!("perl -e 'exit !socket(S, {}, 1, 0)'", libc::AF_VSOCK));
+    attempts
+}
+
+#[test]
+fn its_root_does_nothing_to_the_host() {
+    // A Unix socket without a path is found by all that share a network namespace.
+    let name = format!("ec2-local-test-{}", std::process::id());
+    let _listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    let connect = format!("use Socket; socket(S, 1, 1, 0); exit !connect(S, pack(\"Sxa*\", 1, \"{name}\"))");
+    let mut attempts = attempts();
+    attempts.push(format!("perl -e '{connect}'"));
+    let disk = Disk::new();
+    let machine = Running::booted(&disk.path(), FIRST_BOOT);
+    let script: String = attempts
+        .iter()
+        .enumerate()
+        .map(|(number, attempt)| format!("({attempt}) </dev/null >/dev/null && echo succeeded {number}\n"))
+        .collect();
+    let answer = machine.run(&format!("{script}echo tried; exit 0"));
+    assert!(answer.contains("tried"), "{answer}");
+    for line in answer.lines() {
+        if let Some(number) = line.strip_prefix("succeeded ") {
+            panic!("{}\n{answer}", attempts[number.parse::<usize>().unwrap()]);
+        }
+    }
+    // So that what was refused was not refused for being misspelt.
+    let works = machine.run("perl -e 'exit !(syscall(39) > 0 && socket(S, 1, 1, 0))'; mknod /root/pipe p; kill -0 1; bash -c 'ulimit -Su 100'");
+    assert!(works.ends_with("exit 0\n"), "{works}");
     machine.end();
     disk.remove();
 }
@@ -49,11 +165,51 @@ fn its_root_is_root_and_nobody_elses() {
     let expected = if root { "root\nroot\nexit 0\n" } else { "nobody\nroot\nexit 0\n" };
     assert_eq!(owner, expected);
     if root {
-        let on_host = std::os::unix::fs::MetadataExt::uid(&fs::metadata(machine.file("etc/passwd")).unwrap());
+        let on_host = fs::metadata(machine.file("etc/passwd")).unwrap().uid();
         assert!(on_host >= 0x7000_0000, "{on_host}");
     }
     let answer = machine.run("mount -t tmpfs none /mnt && touch /mnt/file; ip link set lo down 2>/dev/null; ls /mnt");
     assert!(answer.contains("file"), "{answer}");
     machine.end();
     disk.remove();
+}
+
+/// Starts processes until no more can be had, says how many there are, and ends them; the shell's own words start none.
+const FORK_BOMB: &str = "(while :; do sleep 1000 & done) 2>/dev/null
+    for user in 1000 1001 1002; do
+        [ $users = 1 ] || setpriv --reuid $user --clear-groups sh -c 'while :; do sleep 1000 & done' 2>/dev/null
+    done
+    set -- /proc/[0-9]*; echo $#
+    for process; do
+        read name <$process/comm && [ \"$name\" = sleep ] && kill -9 ${process#/proc/}
+    done 2>/dev/null; true";
+
+#[test]
+fn takes_no_more_than_its_share() {
+    let (disk, other) = (Disk::new(), Disk::new());
+    let mut small = specification(&disk.path(), FIRST_BOOT);
+    small.memory_mib = 64;
+    let machine = Running::until_ready(small);
+    let neighbour = Running::booted(&other.path(), FIRST_BOOT);
+
+    let root = rustix::process::geteuid().is_root();
+    // As root all users of a machine share one bound; else each has one, and all of them have the host's user's own.
+    let users = if root { "many" } else { "1" };
+    let bomb = machine.run(&format!("users={users}\n{FORK_BOMB}"));
+    let processes: u32 = bomb.lines().find_map(|line| line.parse().ok()).expect(&bomb);
+    assert!((100..=520).contains(&processes), "{bomb}");
+    assert_eq!(neighbour.run("echo $(echo alive)"), "alive\nexit 0\n");
+
+    let answer = machine.run("perl -e '$all = \"x\" x (300 << 20)'");
+    assert!(!answer.ends_with("exit 0\n"), "{answer}");
+    for directory in ["/tmp", "/run", "/dev/shm", "/dev"] {
+        let answer = machine.run(&format!("head -c 64M /dev/zero >{directory}/much; rm {directory}/much"));
+        assert!(answer.contains("No space left"), "{directory}: {answer}");
+    }
+    assert_eq!(machine.run("cat /proc/self/oom_score_adj"), "1000\nexit 0\n");
+    assert_eq!(neighbour.run("echo $(echo alive)"), "alive\nexit 0\n");
+    machine.end();
+    neighbour.end();
+    disk.remove();
+    other.remove();
 }

@@ -15,6 +15,8 @@ use std::{
 };
 use tokio::sync::mpsc::unbounded_channel;
 
+const SECRET: &str = "the secret of whoever started the endpoint";
+
 /// An endpoint of its own, with one machine.
 struct Endpoint {
     process: Child,
@@ -23,8 +25,12 @@ struct Endpoint {
 
 impl Endpoint {
     fn start(disk: &Disk) -> Self {
+        // Whoever starts an endpoint has secrets, and things open that a child inherits.
+        let open = fs::File::open("/etc/passwd").unwrap();
+        rustix::io::fcntl_setfd(&open, rustix::io::FdFlags::empty()).unwrap();
         let mut process = Command::new("/proc/self/exe")
             .env(sandbox::ROLE_VARIABLE, "test-endpoint")
+            .env("AWS_SECRET_ACCESS_KEY", SECRET)
             .env("DISK", disk.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -105,6 +111,24 @@ fn survives_neither_of_its_own() {
         }
         endpoint.kill(disk);
     }
+}
+
+#[test]
+fn inherits_nothing() {
+    let disk = Disk::new();
+    let endpoint = Endpoint::start(&disk);
+    if rustix::process::geteuid().is_root() {
+        for pid in &endpoint.machine {
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap();
+            assert!(!String::from_utf8_lossy(&environment).contains(SECRET), "{pid}");
+            let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+            let files: Vec<PathBuf> = open.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok()).collect();
+            assert!(!files.is_empty() && !files.contains(&"/etc/passwd".into()), "{pid}: {files:?}");
+        }
+    } else {
+        eprintln!("skipped: only root may know what processes of the machine have open");
+    }
+    endpoint.kill(disk);
 }
 
 #[test]

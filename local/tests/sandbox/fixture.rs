@@ -43,6 +43,7 @@ pub fn specification(disk: &Path, boot_id: &str) -> Specification {
             addresses: vec![[172, 31, 0, 5].into(), [172, 31, 0, 6].into()],
             subnet: ([172, 31, 0, 0].into(), 20),
         }],
+        memory_mib: 1024,
         boot_id: boot_id.into(),
     }
 }
@@ -62,7 +63,11 @@ impl Running {
     }
 
     pub fn booted(disk: &Path, boot_id: &str) -> Self {
-        let mut running = Self::start(specification(disk, boot_id));
+        Self::until_ready(specification(disk, boot_id))
+    }
+
+    pub fn until_ready(specification: Specification) -> Self {
+        let mut running = Self::start(specification);
         assert_eq!(running.next(), Some(Event::Started), "{}", running.console);
         running.until_console("ready");
         running

@@ -1,5 +1,6 @@
 //! All the other tests again, as ordinary users of the host.
 
+use crate::canaries::{self, Canaries};
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, chown},
@@ -31,7 +32,10 @@ fn as_user(delegated: bool) {
          exec setpriv --reuid 4242 --regid 4242 --clear-groups env TMPDIR={} {} --skip ordinary_user",
         file("passwd", &passwd), file("subuid", ids), file("subgid", ids), scratch.display(), executable.display(),
     );
-    let output = Command::new("unshare").args(["--mount", "sh", "-c", &script]).output().unwrap();
+    let canaries = Canaries::plant();
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", &script]).env(canaries::VARIABLE, canaries.variable());
+    let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0, "{said}");

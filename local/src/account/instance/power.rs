@@ -22,6 +22,7 @@ pub(super) fn on(context: &mut Context<'_>, id: &InstanceId) {
     instance.power = Power::Starting;
     let nics = instance.network_interfaces.clone();
     let (kind, image, login_user) = (instance.kind, instance.image_name.clone(), instance.login_user.clone());
+    let memory_mib = instance.instance_type.memory_mib();
     let region = &*context.region;
     let interfaces: Vec<_> = nics.iter().filter_map(|nic| Some((nic, region.network_interfaces.get(nic)?))).collect();
     let hostname = interfaces.first().map(|(_, interface)| address::private_dns_name(region.place, interface.address));
@@ -32,6 +33,7 @@ pub(super) fn on(context: &mut Context<'_>, id: &InstanceId) {
         hostname: hostname.unwrap_or_default(),
         login_user,
         nics: interfaces.iter().filter_map(|(nic, interface)| interface.nic(nic, region)).collect(),
+        memory_mib,
         boot_id,
     }));
 }

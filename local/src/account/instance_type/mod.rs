@@ -61,6 +61,10 @@ impl InstanceType {
         self.threads_per_core
     }
 
+    pub(super) fn memory_mib(&self) -> u64 {
+        self.mib.unsigned_abs()
+    }
+
     /// Whether it spends CPU credits.
     pub(super) fn burstable(&self) -> bool {
         self.name.starts_with('t')

@@ -2,8 +2,10 @@
 
 use super::{
     interfaces, kernel,
+    limits::Limits,
     protocol::{self, Boot, Go, Report},
     root::{self, Parts, told},
+    seccomp,
     system_files::Settings,
 };
 use crate::guest::{
@@ -63,10 +65,13 @@ pub fn run(boot: &Boot, keeper: OwnedFd, endpoint: &OwnedFd) -> io::Result<End> 
     let Some((_, files)) = trees.next() else { return Err(io::Error::other("boot: the keeper named no disk")) };
     let layers = trees.collect();
     become_root(go.users)?;
+    let limits = Limits::of(boot.memory_mib);
+    limits.hold()?;
     rustix::system::sethostname(boot.hostname.as_bytes()).map_err(told("set the host name", &boot.hostname))?;
 
     let settings = Settings { hostname: &boot.hostname, login_user: &boot.login_user, interfaces: &boot.interfaces };
-    let built = root::enter(Parts { files, layers, users: go.users, boot_id: &boot.boot_id, settings })?;
+    let built = root::enter(Parts { files, layers, users: go.users, limits, boot_id: &boot.boot_id, settings })?;
+    seccomp::forbid()?;
     drop_capabilities()?;
 
     let (read, console) = built.console;

@@ -8,6 +8,7 @@ use super::{
     boot,
     identity::Identity,
     kernel::{self, Side},
+    limits::Limits,
     protocol::{self, Boot, Command, Go, Report, Request},
     root::{self, told},
 };
@@ -15,9 +16,10 @@ use crate::guest::init::End;
 use rustix::{
     fs::{Mode, OFlags},
     process::{
-        Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, geteuid, pidfd_open, pidfd_send_signal,
+        Pid, PidfdFlags, Signal, Uid, WaitOptions, WaitStatus, geteuid, pidfd_open, pidfd_send_signal,
         set_parent_process_death_signal, setsid, waitpid,
     },
+    thread::{capabilities, set_capabilities, set_thread_res_uid},
 };
 use std::{
     fs, io, iter,
@@ -43,6 +45,8 @@ fn run() -> io::Result<()> {
     rustix::process::umask(Mode::from_raw_mode(0o022));
     rustix::process::chdir("/")?;
     let endpoint = take_stdin()?;
+    // Whoever has started the endpoint may have had anything open, and may wait for its end.
+    kernel::close_all_from(3, endpoint.as_fd())?;
     // SAFETY: this process has one thread, so nobody reads the environment meanwhile.
     unsafe { std::env::remove_var(super::ROLE_VARIABLE) };
     let outcome = match protocol::receive::<Request>(&endpoint)? {
@@ -67,7 +71,7 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
     let identity = Identity::choose(&files, boot.first_id);
     prepare(&files, &identity)?;
     let (connection, theirs) = protocol::connection()?;
-    let init = match kernel::clone_into_namespaces().map_err(why_no_namespaces)? {
+    let init = match fork(&identity, Limits::of(boot.memory_mib)).map_err(why_no_namespaces)? {
         Side::Child => {
             drop(connection);
             exit(init_main(boot, theirs, endpoint))
@@ -104,6 +108,28 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
     let (_, status) = waitpid(Some(init), WaitOptions::empty())?.ok_or(io::ErrorKind::NotFound)?;
     released?;
     Ok(if killed { Report::PoweredOff } else { meaning(status) })
+}
+
+/// Forks into the machine's namespaces.
+///
+/// The kernel counts the processes of a user namespace as those of its maker, too, and holds them to the maker's limit as
+/// it was then; root has none. So for root the machine's own first user is its maker.
+fn fork(identity: &Identity, limits: Limits) -> io::Result<Side> {
+    let Identity::Range(first) = identity else { return kernel::clone_into_namespaces() };
+    limits.hold()?;
+    let all = capabilities(None)?;
+    let user = Uid::from_raw(*first);
+    set_thread_res_uid(user, user, Uid::ROOT)?;
+    // The change has taken away the effective ones, and files must still be reached as root.
+    set_capabilities(None, all)?;
+    kernel::reach_files_as(Uid::ROOT);
+    let side = kernel::clone_into_namespaces();
+    if !matches!(side, Ok(Side::Child)) {
+        set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)?;
+        // It doesn't outlast a change of users.
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+    }
+    side
 }
 
 /// What init's end says, see reboot(2) for that of a pid namespace.
@@ -147,6 +173,10 @@ fn prepare(files: &Path, identity: &Identity) -> io::Result<()> {
 fn release(init: Pid, files: &Path, identity: Identity, connection: &OwnedFd) -> io::Result<()> {
     identity.apply(init)?;
     let mut notes = Vec::new();
+    // Where the host is short of memory the machine goes, and nothing else.
+    if let Err(error) = fs::write(format!("/proc/{}/oom_score_adj", init.as_raw_pid()), "1000") {
+        notes.push(format!("the host may end others before this machine when it is short of memory: {error}"));
+    }
     if identity == Identity::Single {
         notes.push("root is the only user: install newuidmap (package uidmap) and give the user a range in /etc/subuid for more".into());
     }

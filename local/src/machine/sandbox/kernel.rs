@@ -1,6 +1,6 @@
 //! System calls that no library wraps, each behind a safe function.
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Uid};
 use std::{
     ffi::CStr,
     io,
@@ -76,10 +76,25 @@ pub fn make_tap(device: &OwnedFd, name: &CStr) -> io::Result<()> {
     check(unsafe { libc::ioctl(device.as_raw_fd(), libc::TUNSETIFF, &raw mut request) }.into())
 }
 
+/// Reaches files as this user from now on, whoever the process is otherwise; it must be one of its three.
+pub fn reach_files_as(user: Uid) {
+    // SAFETY: a plain system call; it tells the user that was, and can't fail for one of the process's own.
+    unsafe { libc::setfsuid(user.as_raw()) };
+}
+
 /// Leaves the session keyring that was inherited for an empty one.
 pub fn join_new_keyring() -> io::Result<()> {
     // SAFETY: a null pointer asks for a keyring without a name.
     check(unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, 0usize) })
+}
+
+/// Has the kernel run a filter on every system call of this process and its descendants (seccomp(2)). It must have
+/// CAP_SYS_ADMIN in its user namespace, since a program that is set-uid shall go on being that.
+pub fn filter_system_calls(filter: &[libc::sock_filter]) -> io::Result<()> {
+    let length = filter.len().try_into().map_err(io::Error::other)?;
+    let program = libc::sock_fprog { len: length, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: the program and the instructions that it points to live through the call, which only reads them.
+    check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) })
 }
 
 /// Closes all descriptors from this number on but one: the process must not use any of them afterwards.

@@ -16,8 +16,10 @@ mod identity;
 mod interfaces;
 mod keeper;
 mod kernel;
+mod limits;
 mod protocol;
 mod root;
+mod seccomp;
 mod system_files;
 
 use super::{Event, Hypervisor, Machine, Specification};
@@ -137,6 +139,7 @@ fn describe(specification: &Specification, range: &Range, program: Option<Vec<St
         hostname: specification.hostname.clone(),
         login_user: specification.login_user.clone(),
         interfaces: specification.nics.iter().map(interface).collect(),
+        memory_mib: specification.memory_mib,
         boot_id: specification.boot_id.clone(),
         first_id: range.first(),
         program,

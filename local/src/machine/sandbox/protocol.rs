@@ -34,6 +34,7 @@ pub struct Boot {
     pub hostname: String,
     pub login_user: String,
     pub interfaces: Vec<Interface>,
+    pub memory_mib: u64,
     pub boot_id: String,
     /// The first of the host's user ids for this machine, where it may have a range of its own and its disk has none yet.
     pub first_id: u32,

@@ -3,7 +3,7 @@
 //! Everything here happens in the machine's own mount namespace. What is written goes below the disk's `root` and
 //! `layers`; all else is in memory and gone with the namespace.
 
-use super::{protocol::Users, system_files};
+use super::{limits::Limits, protocol::Users, system_files};
 use rustix::{
     fs::{AtFlags, CWD, FileType, Mode, OFlags, StatVfsMountFlags, chmodat},
     io::Errno,
@@ -94,6 +94,8 @@ pub struct Parts<'a> {
     pub layers: Vec<(PathBuf, OwnedFd)>,
     /// Whether there are users beside root.
     pub users: Users,
+    /// What the machine may take.
+    pub limits: Limits,
     /// What the kernel shall report as the boot's id.
     pub boot_id: &'a str,
     /// What the generated files are made from.
@@ -140,9 +142,9 @@ pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
         notes.extend(overlay(&source, inside)?);
     }
     let first_boot = system_files::generate(Path::new("root"), &parts.settings)?;
-    mount_memory()?;
+    mount_memory(parts.limits)?;
     mount_kernel_views(parts.boot_id, &mut notes)?;
-    mount_devices(parts.users)?;
+    mount_devices(parts.users, parts.limits)?;
     let console = make_console()?;
 
     fchdir(rustix::fs::open("root", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)?;
@@ -257,13 +259,18 @@ fn make_read_only(target: &Path, also: MountFlags) -> io::Result<()> {
         .map_err(told("make read-only", target.display()))
 }
 
-fn mount_memory() -> io::Result<()> {
-    for (target, options) in [("root/run", c"mode=0755"), ("root/tmp", c"mode=1777"), ("root/dev", c"mode=0755")] {
+fn mount_memory(limits: Limits) -> io::Result<()> {
+    for (target, mode) in [("root/run", 0o755), ("root/tmp", 0o1777), ("root/dev", 0o755)] {
         fs::create_dir_all(target).map_err(told("make", target))?;
-        mount("tmpfs", target, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options)
-            .map_err(told("mount", target))?;
+        mount_tmpfs(target, mode, limits)?;
     }
     fs::create_dir_all("root/run/lock").map_err(told("make", "/run/lock"))
+}
+
+fn mount_tmpfs(target: &str, mode: u32, limits: Limits) -> io::Result<()> {
+    let options = CString::new(format!("mode={mode:o},{}", limits.file_system()))?;
+    mount("tmpfs", target, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str())
+        .map_err(told("mount", target))
 }
 
 fn mount_kernel_views(boot_id: &str, notes: &mut Vec<String>) -> io::Result<()> {
@@ -299,7 +306,9 @@ fn mount_kernel_views(boot_id: &str, notes: &mut Vec<String>) -> io::Result<()> 
     for name in HIDDEN {
         hide(&Path::new("root/proc").join(name))?;
     }
-    hide(Path::new("root/sys/firmware"))?;
+    for name in ["firmware", "devices/virtual/powercap"] {
+        hide(&Path::new("root/sys").join(name))?;
+    }
 
     fs::write("boot-id", format!("{boot_id}\n")).map_err(told("write", "the boot id"))?;
     chmodat(CWD, "boot-id", Mode::from_raw_mode(0o444), AtFlags::empty())?;
@@ -320,7 +329,7 @@ fn hide(path: &Path) -> io::Result<()> {
     }
 }
 
-fn mount_devices(users: Users) -> io::Result<()> {
+fn mount_devices(users: Users, limits: Limits) -> io::Result<()> {
     for name in DEVICES {
         let (source, target) = (Path::new("/dev").join(name), Path::new("root/dev").join(name));
         if source.exists() {
@@ -346,8 +355,7 @@ fn mount_devices(users: Users) -> io::Result<()> {
     };
     mount("devpts", "root/dev/pts", "devpts", flags, options).map_err(told("mount", "/dev/pts"))?;
     fs::create_dir("root/dev/shm").map_err(told("make", "/dev/shm"))?;
-    mount("tmpfs", "root/dev/shm", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=1777")
-        .map_err(told("mount", "/dev/shm"))
+    mount_tmpfs("root/dev/shm", 0o1777, limits)
 }
 
 /// Makes `/dev/console`, a pipe with a name: whatever is written there reaches the console.

@@ -1,0 +1,68 @@
+//! What a machine may take of the host: it follows from the memory of its instance type.
+//!
+//! Only what every host can hold a process to: there need not be a cgroup that is ours. So a machine's processes are
+//! bounded in number and each in its memory, as are its file systems in memory, and the host ends the machine first when
+//! memory runs out. What all of them have together, and the disk, is not bounded.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::io;
+
+const MIB: u64 = 1 << 20;
+/// Linux gives threads an eighth of the memory for their stacks of 16 KiB (`set_max_threads` in the kernel's `fork.c`).
+const PER_THREAD: u64 = 8 * (16 << 10);
+/// A machine of any size can be worked with.
+const LEAST_THREADS: u64 = 512;
+/// As many as there are process ids on a usual machine (proc(5), `pid_max`).
+const MOST_THREADS: u64 = 32768;
+/// What is reserved counts, not what is used: a process with 100 threads has 800 MiB of stacks, and uses 1.
+const RESERVED_PER_USED: u64 = 4;
+
+/// What a machine may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    memory: u64,
+}
+
+impl Limits {
+    /// The limits of a machine with this memory.
+    pub fn of(memory_mib: u64) -> Self {
+        Self { memory: memory_mib.saturating_mul(MIB) }
+    }
+
+    /// Holds this process and its descendants to them, unless its own are lower: only the host's root can raise them.
+    pub fn hold(self) -> io::Result<()> {
+        for (resource, most) in [(Resource::Data, self.data()), (Resource::Nproc, self.threads())] {
+            let most = getrlimit(resource).maximum.map_or(most, |hard| hard.min(most));
+            setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
+        }
+        Ok(())
+    }
+
+    /// The size of a file system in memory, as options of its mount: half of the memory, which is Linux's default (tmpfs(5)).
+    pub fn file_system(self) -> String {
+        let bytes = self.memory / 2;
+        format!("size={bytes},nr_inodes={}", (bytes / 4096).max(1024))
+    }
+
+    fn threads(self) -> u64 {
+        (self.memory / PER_THREAD).clamp(LEAST_THREADS, MOST_THREADS)
+    }
+
+    fn data(self) -> u64 {
+        self.memory.saturating_mul(RESERVED_PER_USED)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn follow_from_the_memory() {
+        let small = Limits::of(512);
+        assert_eq!((small.threads(), small.data()), (4096, 2 << 30));
+        assert_eq!(small.file_system(), "size=268435456,nr_inodes=65536");
+        assert_eq!(Limits::of(0).threads(), LEAST_THREADS);
+        assert_eq!((Limits::of(u64::MAX).threads(), Limits::of(u64::MAX).data()), (MOST_THREADS, u64::MAX));
+    }
+}

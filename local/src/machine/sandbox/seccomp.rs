@@ -1,0 +1,103 @@
+//! System calls that no machine may make, since neither capabilities nor namespaces keep them off the host.
+//!
+//! | call | what it would reach |
+//! |---|---|
+//! | `syslog` | the host's kernel log, where `kernel.dmesg_restrict` is 0 |
+//! | `perf_event_open` | what the host's processors do, as `kernel.perf_event_paranoid` allows |
+//! | `bpf` | the host's kernel, where `kernel.unprivileged_bpf_disabled` is 0 |
+//! | `socket` of `AF_VSOCK` | the hypervisor below the host: no network namespace holds these |
+//! | `io_uring_setup` | all that a filter forbids can be had through a ring; as in container engines |
+//!
+//! The last one answers "no such call", so that programs do without it, as on older kernels.
+
+use super::{kernel, root::told};
+use libc::{
+    BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, EAFNOSUPPORT, ENOSYS, EPERM, SECCOMP_RET_ALLOW,
+    SECCOMP_RET_ERRNO, seccomp_data, sock_filter,
+};
+use std::{io, mem::offset_of};
+
+/// The numbers of the calls for one kind of programs (the kernel's `syscall.tbl` and `linux/audit.h`).
+struct Abi {
+    architecture: u32,
+    denied: [u32; 3],
+    socket: u32,
+    io_uring_setup: u32,
+    /// The old way to `socket` and others, whose arguments a filter can't see.
+    socketcall: Option<u32>,
+}
+
+#[cfg(target_arch = "x86_64")]
+const ABIS: &[Abi] = &[
+    Abi { architecture: 0xc000_003e, denied: [103, 298, 321], socket: 41, io_uring_setup: 425, socketcall: None },
+    Abi { architecture: 0x4000_0003, denied: [103, 336, 357], socket: 359, io_uring_setup: 425, socketcall: Some(102) },
+];
+#[cfg(target_arch = "aarch64")]
+const ABIS: &[Abi] = &[
+    Abi { architecture: 0xc000_00b7, denied: [116, 241, 280], socket: 198, io_uring_setup: 425, socketcall: None },
+    Abi { architecture: 0x4000_0028, denied: [103, 364, 386], socket: 281, io_uring_setup: 425, socketcall: Some(102) },
+];
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+compile_error!("the numbers of the system calls that machines may not make are known for x86_64 and aarch64 only");
+
+/// Calls of x86_64's 32-bit pointer ABI bear this bit; it would be a way around all numbers.
+const X32: u32 = 0x4000_0000;
+
+/// Forbids the calls, for this process and its descendants.
+pub fn forbid() -> io::Result<()> {
+    kernel::filter_system_calls(&program())
+        .map_err(told("forbid", "system calls that reach the host (the kernel needs CONFIG_SECCOMP_FILTER)"))
+}
+
+fn program() -> Vec<sock_filter> {
+    let mut program = Vec::new();
+    for abi in ABIS {
+        let rules = rules(abi);
+        program.push(load(offset_of!(seccomp_data, arch)));
+        program.push(jump(BPF_JEQ, abi.architecture, 0, rules.len()));
+        program.extend(rules);
+    }
+    // Another architecture than those that the kernel is known to run beside its own.
+    program.push(refuse(ENOSYS));
+    program
+}
+
+fn rules(abi: &Abi) -> Vec<sock_filter> {
+    let mut rules = vec![load(offset_of!(seccomp_data, nr))];
+    if cfg!(target_arch = "x86_64") {
+        rules.extend([jump(BPF_JGE, X32, 0, 1), refuse(ENOSYS)]);
+    }
+    for call in abi.denied {
+        rules.extend([jump(BPF_JEQ, call, 0, 1), refuse(EPERM)]);
+    }
+    for call in abi.socketcall.into_iter().chain([abi.io_uring_setup]) {
+        rules.extend([jump(BPF_JEQ, call, 0, 1), refuse(ENOSYS)]);
+    }
+    rules.extend([
+        jump(BPF_JEQ, abi.socket, 0, 3),
+        // The address family; the lower half of the argument, as the kernel takes it.
+        load(offset_of!(seccomp_data, args) + if cfg!(target_endian = "little") { 0 } else { 4 }),
+        jump(BPF_JEQ, libc::AF_VSOCK.cast_unsigned(), 0, 1),
+        refuse(EAFNOSUPPORT),
+        instruction(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    ]);
+    rules
+}
+
+fn load(offset: usize) -> sock_filter {
+    instruction(BPF_LD | BPF_W | BPF_ABS, u32::try_from(offset).unwrap_or(u32::MAX))
+}
+
+fn refuse(error: i32) -> sock_filter {
+    instruction(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error.cast_unsigned())
+}
+
+/// Skips as many instructions, as the comparison holds or doesn't.
+fn jump(comparison: u32, with: u32, holds: u8, fails: usize) -> sock_filter {
+    let fails = u8::try_from(fails).unwrap_or(u8::MAX);
+    sock_filter { jt: holds, jf: fails, ..instruction(BPF_JMP | comparison | BPF_K, with) }
+}
+
+fn instruction(code: u32, operand: u32) -> sock_filter {
+    sock_filter { code: code as u16, jt: 0, jf: 0, k: operand }
+}
