@@ -5,6 +5,7 @@ use crate::{
     engine,
     error::{Error, ErrorKind, Failure},
     task::{OnDrop, Task},
+    teardown::signals,
 };
 use std::{ops::Deref, time::Duration};
 
@@ -63,6 +64,9 @@ impl Drop for Instance {
     fn drop(&mut self) {
         if self.kept {
             return;
+        }
+        if !engine::is_current_thread() {
+            signals::give_way();
         }
         let Some(machine) = self.machine.scope().park(self.machine.clone()) else { return };
         machine.mark_ended("when its guard was dropped".into());

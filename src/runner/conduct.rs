@@ -16,6 +16,7 @@ use crate::{
     error::{Error, ErrorKind, Failure},
     scope::Scope,
     task::block_on,
+    teardown::signals,
 };
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::{
@@ -97,6 +98,7 @@ fn conduct(test: &Test, plan: &Plan, receive: Receive<'_>) {
         Ok(config) => attempt(test, config, &scope, clock, plan, receive),
         Err(error) => Ok(Ended::Failed(format!("failed to {error}"))),
     };
+    signals::give_way();
     let config = config.unwrap_or_default();
     let (ended, skip) = match attempted {
         Ok(ended) => (ended, None),

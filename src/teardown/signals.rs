@@ -14,10 +14,27 @@ use signal_hook::{
     iterator::Signals,
     low_level::emulate_default_handler,
 };
-use std::{collections::HashMap, fs, thread, time::Duration};
+use std::{
+    collections::HashMap,
+    fs,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
 /// nextest kills ten seconds after its SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Whether a signal is ending this process.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Doesn't return while a signal is ending the process: tests fail by what it ends, and a process that exits because its
+/// tests are through would do so before all is ended, and not by the signal.
+pub(crate) fn give_way() {
+    while ENDING.load(Ordering::SeqCst) {
+        thread::sleep(Duration::from_millis(50));
+    }
+}
 
 /// Starts the thread; once per process, before the first create call. Signals that are ignored, as under nohup, stay so.
 pub(crate) fn install() -> Result<(), Error> {
@@ -30,9 +47,11 @@ pub(crate) fn install() -> Result<(), Error> {
                     if count > 0 {
                         let _ = emulate_default_handler(signal);
                     }
+                    ENDING.store(true, Ordering::SeqCst);
                     thread::spawn(move || {
                         end_everything();
                         let _ = emulate_default_handler(signal);
+                        ENDING.store(false, Ordering::SeqCst);
                     });
                 }
             })?;
