@@ -78,6 +78,7 @@ const ERRORS: &str = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/err
 const FILTERS: &str = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html";
 const IDEMPOTENCY: &str = "https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html";
 const TAGS: &str = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html";
+const THROTTLING: &str = "https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html";
 const VPC_QUOTAS: &str = "https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html";
 /// What is wrong with a request before it is one of EC2's.
 const HTTP: &str = "https://www.rfc-editor.org/rfc/rfc9110.html";
@@ -149,6 +150,8 @@ codes! {
     InvalidBlockDeviceMapping = "InvalidBlockDeviceMapping", 400, ERRORS;
     /// More instances were asked for than the account may run.
     InstanceLimitExceeded = "InstanceLimitExceeded", 400, ERRORS;
+    /// More vCPUs were asked for than the account may run.
+    VcpuLimitExceeded = "VcpuLimitExceeded", 400, ERRORS;
     /// The key pair does not exist.
     InvalidKeyPairNotFound = "InvalidKeyPair.NotFound", 400, ERRORS;
     /// A key pair of that name exists already.
@@ -223,4 +226,10 @@ codes! {
     InvalidReservationIdNotFound = "InvalidReservationID.NotFound", 400, ERRORS;
     /// Something broke on this side.
     InternalError = "InternalError", 500, ERRORS;
+    /// AWS has no machine to spare, for now. Its status is 500, so clients try again by themselves.
+    InsufficientInstanceCapacity = "InsufficientInstanceCapacity", 500, ERRORS;
+    /// The account has asked for more than its token buckets hold.
+    RequestLimitExceeded = "RequestLimitExceeded", 503, THROTTLING;
+    /// The server is over its load.
+    Unavailable = "Unavailable", 503, ERRORS;
 }

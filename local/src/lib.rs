@@ -27,6 +27,7 @@
 //! |---|---|
 //! | [`error`] | the one table of EC2's error codes |
 //! | [`wire`] | the ec2Query codec, its table, signatures, the HTTP front door |
+//! | [`conditions`] | what AWS does to you: late ids, throttles, faults, by name and by request |
 //! | [`network`] | the switch, the metadata service, the way in |
 //! | [`guest`] | what runs inside a sandbox: init, SSH server, user data |
 //! | [`machine`] | what runs an instance: `sandbox` or `blank` |
@@ -36,6 +37,7 @@
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
 pub mod account;
+pub mod conditions;
 pub mod endpoint;
 pub mod error;
 pub mod guest;

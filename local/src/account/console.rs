@@ -1,6 +1,6 @@
-//! The console of an instance.
+//! The console of an instance: empty at first, as EC2's is, for as long as the conditions say.
 
-use super::{Context, request::required};
+use super::{Context, instance::later, request::required};
 use crate::{error::ApiError, wire::Structure};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use std::collections::VecDeque;
@@ -33,8 +33,13 @@ impl Console {
 
 pub(super) fn get_output(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
     let id = context.region.instances.parse(required(input, "InstanceId")?)?;
-    let console = &context.region.instances.require(&id)?.console;
-    let bytes: Vec<u8> = console.tail.iter().copied().collect();
+    let instance = context.region.instances.require(&id)?;
+    let console = &instance.console;
+    let profile = context.settings.conditions.profile();
+    let is_latest = input.boolean("Latest") == Some(true);
+    let posted = context.settings.paced(if is_latest { profile.latest_console } else { profile.console });
+    let tail = if context.now < later(instance.launched, posted) { &VecDeque::new() } else { &console.tail };
+    let bytes: Vec<u8> = tail.iter().copied().collect();
     Ok(Structure::new()
         .with("InstanceId", &id)
         .with("Timestamp", console.written.unwrap_or(context.now))

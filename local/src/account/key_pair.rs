@@ -184,7 +184,7 @@ const LISTING: Listing = Listing {
 pub(super) fn describe(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
     let region = &*context.region;
     let names: Vec<&str> = input.strings("KeyNames").collect();
-    if let Some(name) = names.iter().find(|name| region.key_pair_named(name).is_none()) {
+    if let Some(name) = names.iter().find(|name| region.find_key_pair(name).is_none()) {
         return Err(ApiError::new(Code::InvalidKeyPairNotFound, format!("The key pair '{name}' does not exist")));
     }
     let public = input.boolean("IncludePublicKey") == Some(true);

@@ -44,6 +44,7 @@ pub use effect::{Effect, Start};
 pub use settings::{Architecture, ImageSettings, Kind, Settings};
 
 use crate::{
+    conditions::{Conditions, Delivery, Fault, Gate, Question, Replicas, Verdict},
     error::{ApiError, Code},
     machine::Event,
     network::Metadata,
@@ -54,6 +55,7 @@ use region::Region;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
+    time::Duration,
 };
 use time::OffsetDateTime;
 
@@ -63,6 +65,9 @@ pub struct Account {
     settings: Settings,
     shared: Shared,
     regions: BTreeMap<&'static str, Region>,
+    gate: Gate,
+    replicas: Replicas,
+    delivery: Delivery,
 }
 
 /// What the regions of an account share.
@@ -80,6 +85,8 @@ struct Context<'a> {
     settings: &'a Settings,
     shared: &'a mut Shared,
     region: &'a mut Region,
+    /// What the conditions have in store for the request; nothing where there is none.
+    verdict: Verdict,
 }
 
 /// A machine that was looked up.
@@ -107,7 +114,8 @@ impl Account {
             .iter()
             .map(|place| (place.name, Region::new(place, &settings, &mut shared.source)))
             .collect();
-        Self { settings, shared, regions }
+        let (gate, replicas) = (Gate::new(settings.conditions_seed), Replicas::new(settings.conditions_seed));
+        Self { settings, shared, regions, gate, replicas, delivery: Delivery::default() }
     }
 
     /// The actions that are served, by name.
@@ -121,7 +129,8 @@ impl Account {
     ///
     /// # Errors
     /// EC2's own, in the cases in which EC2 answers with them; `UnsupportedOperation`, naming the parameter, for what EC2
-    /// could do and this account can't; `InvalidAction` for an action that it does not serve.
+    /// could do and this account can't; `InvalidAction` for an action that it does not serve; on top of these, what the
+    /// conditions and faults have in store.
     pub fn call(
         &mut self,
         now: OffsetDateTime,
@@ -130,17 +139,69 @@ impl Account {
         input: &Structure,
     ) -> Result<Structure, ApiError> {
         self.advance(now);
+        self.delivery = Delivery::default();
         let action = action::find(action)?;
-        let Self { settings, shared, regions } = self;
+        let Self { settings, shared, regions, gate, replicas, delivery } = self;
         let region = regions.get_mut(region).ok_or_else(|| place::unknown_region(region))?;
         action.check(input)?;
-        if input.boolean("DryRun") == Some(true) {
+        let profile = settings.conditions.profile();
+        let second = settings.paced(Duration::from_secs(1));
+        let question = Question { now, region: region.place.name, action: action.name, input, second };
+        let mut verdict = gate.admit(question, profile)?;
+        *delivery = verdict.delivery;
+        region.look(replicas.next(now, profile, settings.paced(profile.lag)));
+        let answer = if input.boolean("DryRun") == Some(true) {
+            // Whether there is capacity turns out only when it is taken.
+            verdict.shortage = None;
             let (shared, region) = (&mut shared.clone(), &mut region.clone());
-            (action.run)(&mut Context { now, settings, shared, region }, input)?;
-            let message = "Request would have succeeded, but DryRun flag is set.";
-            return Err(ApiError::new(Code::DryRunOperation, message));
+            (action.run)(&mut Context { now, settings, shared, region, verdict }, input).and_then(|_| {
+                let message = "Request would have succeeded, but DryRun flag is set.";
+                Err(ApiError::new(Code::DryRunOperation, message))
+            })
+        } else {
+            (action.run)(&mut Context { now, settings, shared, region, verdict }, input)
+        };
+        region.look(None);
+        region.note((!profile.lag.is_zero()).then_some(now));
+        answer
+    }
+
+    /// How the answer of the last call gets to the client; it says so once.
+    #[must_use = "an answer that is late or lost must not be given at once"]
+    pub fn take_delivery(&mut self) -> Delivery {
+        std::mem::take(&mut self.delivery)
+    }
+
+    /// The conditions.
+    pub fn conditions(&self) -> Conditions {
+        self.settings.conditions
+    }
+
+    /// Changes the conditions, for requests from now on.
+    pub fn set_conditions(&mut self, conditions: Conditions) {
+        self.settings.conditions = conditions;
+    }
+
+    /// The faults that were asked for, as far as they are still to come.
+    pub fn faults(&self) -> Vec<Fault> {
+        self.gate.faults().cloned().collect()
+    }
+
+    /// Asks for a fault.
+    ///
+    /// # Errors
+    /// `InvalidAction` where it is of an action that the account does not serve.
+    pub fn add_fault(&mut self, fault: Fault) -> Result<(), ApiError> {
+        if let Some(name) = fault.action() {
+            action::find(name)?;
         }
-        (action.run)(&mut Context { now, settings, shared, region }, input)
+        self.gate.add(fault);
+        Ok(())
+    }
+
+    /// Asks for no more faults; those of the conditions stay.
+    pub fn clear_faults(&mut self) {
+        self.gate.clear();
     }
 
     /// What must happen to the machines, in order, since this was last called.
@@ -152,9 +213,13 @@ impl Account {
     /// Something happened to an instance's machine. Events of instances that don't exist are ignored.
     pub fn machine_event(&mut self, now: OffsetDateTime, instance: &str, event: Event) {
         let Ok(id) = InstanceId::parse(instance) else { return };
-        let Self { settings, shared, regions } = self;
+        let Self { settings, shared, regions, .. } = self;
         if let Some(region) = regions.values_mut().find(|region| region.instances.contains(&id)) {
-            instance::power::machine_event(&mut Context { now, settings, shared, region }, &id, event);
+            instance::power::machine_event(
+                &mut Context { now, settings, shared, region, verdict: Verdict::default() },
+                &id,
+                event,
+            );
         }
         self.advance(now);
     }
@@ -166,11 +231,14 @@ impl Account {
 
     /// Lets time pass: instances become `running`, `stopped`, `terminated`, and vanish.
     pub fn advance(&mut self, now: OffsetDateTime) {
-        let Self { settings, shared, regions } = self;
+        let Self { settings, shared, regions, .. } = self;
         while shared.timers.first().is_some_and(|(at, ..)| *at <= now) {
             let Some((_, region, id)) = shared.timers.pop_first() else { break };
             if let Some(region) = regions.get_mut(region) {
-                instance::life::settle(&mut Context { now, settings, shared, region }, &id);
+                instance::life::settle(
+                    &mut Context { now, settings, shared, region, verdict: Verdict::default() },
+                    &id,
+                );
             }
         }
     }
@@ -179,6 +247,14 @@ impl Account {
     pub fn metadata(&self, nic: &str) -> Option<Metadata> {
         let nic = NetworkInterfaceId::parse(nic).ok()?;
         self.regions.values().find_map(|region| instance::metadata::of(&self.settings, region, &nic))
+    }
+
+    /// Whether the metadata service answers the machine that holds a NIC by now.
+    pub fn metadata_is_ready(&self, now: OffsetDateTime, nic: &str) -> bool {
+        let Ok(nic) = NetworkInterfaceId::parse(nic) else { return true };
+        let mut answers =
+            self.regions.values().filter_map(|region| instance::metadata::is_ready(&self.settings, region, &nic, now));
+        answers.next().unwrap_or(true)
     }
 
     /// Finds a machine by instance id, private or public address, or private or public DNS name. Terminated instances have

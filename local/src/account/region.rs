@@ -16,13 +16,14 @@ use super::{
     security_group::{Rule, SecurityGroup},
     settings::Settings,
     subnet::Subnet,
-    table::Table,
+    table::{Eventual, Table},
     tags::Tags,
     volume::Volume,
     vpc::{self, Vpc},
 };
-use crate::wire::Structure;
+use crate::{conditions::View, wire::Structure};
 use std::net::Ipv4Addr;
+use time::OffsetDateTime;
 
 /// What one region of the account holds.
 #[derive(Debug, Clone)]
@@ -65,7 +66,36 @@ impl Region {
         };
         image::install(&mut region, settings);
         vpc::make_default(&mut region, source);
+        region.note(None);
         region
+    }
+
+    /// All that isn't known everywhere at once.
+    fn eventual(&mut self) -> [&mut dyn Eventual; 12] {
+        [
+            &mut self.images,
+            &mut self.instances,
+            &mut self.key_pairs,
+            &mut self.security_groups,
+            &mut self.security_group_rules,
+            &mut self.vpcs,
+            &mut self.subnets,
+            &mut self.network_interfaces,
+            &mut self.volumes,
+            &mut self.route_tables,
+            &mut self.internet_gateways,
+            &mut self.tags,
+        ]
+    }
+
+    /// From now on, what a request names or lists is what a replica knows of it.
+    pub(super) fn look(&mut self, view: Option<View>) {
+        self.eventual().into_iter().for_each(|table| table.look(view));
+    }
+
+    /// What was made or tagged since the last time was so at this time; with none, it is known everywhere already.
+    pub(super) fn note(&mut self, made: Option<OffsetDateTime>) {
+        self.eventual().into_iter().for_each(|table| table.note(made));
     }
 
     /// The VPC where things go whose VPC isn't named.
@@ -78,9 +108,14 @@ impl Region {
         self.group_named(vpc, "default")
     }
 
-    /// The group of a name in a VPC.
+    /// The group of a name in a VPC, whether or not it is seen: names are unique at once.
     pub(super) fn group_named(&self, vpc: &VpcId, name: &str) -> Option<&SecurityGroupId> {
         self.security_groups.iter().find(|(_, group)| group.vpc == *vpc && group.name == name).map(|(id, _)| id)
+    }
+
+    /// The group of a name in a VPC, as the present request sees it.
+    pub(super) fn find_group(&self, vpc: &VpcId, name: &str) -> Option<&SecurityGroupId> {
+        self.group_named(vpc, name).filter(|id| self.security_groups.sees(id))
     }
 
     /// Whether an id is of an instance that shows its tags in its metadata.
@@ -105,8 +140,13 @@ impl Region {
         groups.iter().map(shown).collect()
     }
 
-    /// Key pairs by name.
+    /// Key pairs by name, whether or not they are seen: names are unique at once.
     pub(super) fn key_pair_named(&self, name: &str) -> Option<(&KeyPairId, &KeyPair)> {
         self.key_pairs.iter().find(|(_, key)| key.name == name)
+    }
+
+    /// Key pairs by name, as the present request sees them.
+    pub(super) fn find_key_pair(&self, name: &str) -> Option<(&KeyPairId, &KeyPair)> {
+        self.key_pair_named(name).filter(|(id, _)| self.key_pairs.sees(id))
     }
 }

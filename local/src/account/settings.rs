@@ -1,5 +1,6 @@
 //! What an account is made with.
 
+use crate::conditions::Conditions;
 use std::time::Duration;
 use time::OffsetDateTime;
 
@@ -117,6 +118,10 @@ pub struct Settings {
     /// Ids, addresses and the private keys of CreateKeyPair follow from it: take it from the system's random source, and
     /// keep it to yourself.
     pub seed: [u8; 32],
+    /// What AWS does to its customers on top of its rules; default calm.
+    pub conditions: Conditions,
+    /// What happens by chance follows from it, and from nothing else: unlike the other seed, it may be shown. Default: 1.
+    pub conditions_seed: u64,
     /// Scales the waiting times of AWS; default 0.01, a hundredth.
     pub pace: f64,
     /// How long a terminated instance stays visible; default 1 h, of the account's clock, whatever the pace.
@@ -131,6 +136,8 @@ impl Settings {
         Self {
             account: "000000000000".to_owned(),
             seed,
+            conditions: Conditions::default(),
+            conditions_seed: 1,
             pace: 0.01,
             terminated_visible: Duration::from_secs(3600),
             images: vec![host, ImageSettings::blank()],

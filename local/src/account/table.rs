@@ -1,8 +1,12 @@
 //! A table of one kind of resource, in the order of creation.
+//!
+//! What a request names or lists is looked up as the replica that answers it knows it; what the account itself looks up is
+//! always there.
 
 use super::ids::Id;
-use crate::error::ApiError;
+use crate::{conditions::View, error::ApiError};
 use std::collections::BTreeMap;
+use time::OffsetDateTime;
 
 /// Resources by id, and in the order of creation: that is the order in which they are described and paged.
 #[derive(Debug, Clone)]
@@ -10,11 +14,17 @@ pub(super) struct Table<I, R> {
     rows: BTreeMap<u64, (I, R)>,
     numbers: BTreeMap<I, u64>,
     next: u64,
+    /// When the rows were made that some replica may not know yet.
+    fresh: BTreeMap<u64, OffsetDateTime>,
+    /// Rows below this number were looked at for being fresh.
+    noted: u64,
+    /// What the replica knows that answers the present request.
+    view: Option<View>,
 }
 
 impl<I, R> Default for Table<I, R> {
     fn default() -> Self {
-        Self { rows: BTreeMap::new(), numbers: BTreeMap::new(), next: 1 }
+        Self { rows: BTreeMap::new(), numbers: BTreeMap::new(), next: 1, fresh: BTreeMap::new(), noted: 1, view: None }
     }
 }
 
@@ -35,6 +45,7 @@ impl<I: Id, R> Table<I, R> {
 
     pub(super) fn remove(&mut self, id: &I) -> Option<R> {
         let number = self.numbers.remove(id)?;
+        self.fresh.remove(&number);
         self.rows.remove(&number).map(|(_, resource)| resource)
     }
 
@@ -51,10 +62,23 @@ impl<I: Id, R> Table<I, R> {
         self.rows.values().map(|(id, resource)| (id, resource))
     }
 
-    /// Rows with their numbers, from the one after the given number on.
+    /// Whether the replica that answers the present request knows of an id.
+    pub(super) fn sees(&self, id: &I) -> bool {
+        self.number(id).is_some_and(|number| self.sees_row(number, id))
+    }
+
+    fn sees_row(&self, number: u64, id: &I) -> bool {
+        match (&self.view, self.fresh.get(&number)) {
+            (Some(view), Some(since)) => view.knows(id.as_ref(), *since),
+            _ => true,
+        }
+    }
+
+    /// Rows with their numbers, from the one after the given number on, as far as they are seen.
     pub(super) fn after(&self, number: u64) -> impl Iterator<Item = (u64, &I, &R)> {
         self.rows
             .range((std::ops::Bound::Excluded(number), std::ops::Bound::Unbounded))
+            .filter(|(number, (id, _))| self.sees_row(**number, id))
             .map(|(number, (id, resource))| (*number, id, resource))
     }
 
@@ -68,17 +92,17 @@ impl<I: Id, R> Table<I, R> {
         self.numbers.get(id).copied()
     }
 
-    /// Reads ids; each must be well-formed and exist. One error names all that don't.
+    /// Reads ids; each must be well-formed, exist, and be seen. One error names all that don't.
     pub(super) fn parse_all<'a>(&self, ids: impl IntoIterator<Item = &'a str>) -> Result<Vec<I>, ApiError> {
         let ids = ids.into_iter().map(I::parse).collect::<Result<Vec<_>, _>>()?;
-        let missing: Vec<&str> = ids.iter().filter(|id| !self.contains(id)).map(AsRef::as_ref).collect();
+        let missing: Vec<&str> = ids.iter().filter(|id| !self.sees(id)).map(AsRef::as_ref).collect();
         if missing.is_empty() { Ok(ids) } else { Err(ApiError::new(I::NOT_FOUND, I::not_found(&missing))) }
     }
 
-    /// Reads an id; it must be well-formed and exist.
+    /// Reads an id; it must be well-formed, exist, and be seen.
     pub(super) fn parse(&self, id: &str) -> Result<I, ApiError> {
         let id = I::parse(id)?;
-        if self.contains(&id) { Ok(id) } else { Err(missing(&id)) }
+        if self.sees(&id) { Ok(id) } else { Err(missing(&id)) }
     }
 
     /// The resource of an id.
@@ -94,4 +118,29 @@ impl<I: Id, R> Table<I, R> {
 
 fn missing<I: Id>(id: &I) -> ApiError {
     ApiError::new(I::NOT_FOUND, I::not_found(&[id.as_ref()]))
+}
+
+/// What isn't known everywhere at once.
+pub(super) trait Eventual {
+    /// From now on, look-ups answer what a replica knows; with none, all that there is.
+    fn look(&mut self, view: Option<View>);
+
+    /// What was made since the last time was made at this time; with none, it is known everywhere already.
+    fn note(&mut self, made: Option<OffsetDateTime>);
+}
+
+impl<I: Id, R> Eventual for Table<I, R> {
+    fn look(&mut self, view: Option<View>) {
+        if let Some(view) = &view {
+            self.fresh.retain(|_, since| !view.is_settled(*since));
+        }
+        self.view = view;
+    }
+
+    fn note(&mut self, made: Option<OffsetDateTime>) {
+        let since = std::mem::replace(&mut self.noted, self.next);
+        if let Some(made) = made {
+            self.fresh.extend(self.rows.range(since..).map(|(number, _)| (*number, made)));
+        }
+    }
 }

@@ -8,19 +8,28 @@ use super::{
     ids,
     pagination::{self, Page},
     request::{invalid, missing, required_list},
+    table::Eventual,
 };
 use crate::{
+    conditions::View,
     error::{ApiError, Code},
     wire::{Structure, Value},
 };
 use std::collections::BTreeMap;
+use time::OffsetDateTime;
 
 /// The tags of one resource.
 pub(super) type TagSet = BTreeMap<String, String>;
 
 /// The tags of all resources of a region, by the resource's id.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Tags(BTreeMap<String, TagSet>);
+pub(super) struct Tags {
+    tags: BTreeMap<String, TagSet>,
+    /// What the tags were before they were changed, and when, where some replica may not know of it yet.
+    before: BTreeMap<String, (Option<OffsetDateTime>, TagSet)>,
+    /// What the replica knows that answers the present request.
+    view: Option<View>,
+}
 
 const LIMIT: usize = 50;
 const KEY_LENGTH: usize = 128;
@@ -28,23 +37,60 @@ const VALUE_LENGTH: usize = 256;
 
 impl Tags {
     pub(super) fn get(&self, id: impl AsRef<str>) -> Option<&TagSet> {
-        self.0.get(id.as_ref())
+        match (&self.view, self.before.get(id.as_ref())) {
+            (Some(view), Some((Some(since), before))) if !view.knows(&format!("tags of {}", id.as_ref()), *since) => {
+                Some(before)
+            }
+            _ => self.tags.get(id.as_ref()),
+        }
+    }
+
+    /// The tags of each resource.
+    fn iter(&self) -> impl Iterator<Item = (&str, &TagSet)> {
+        self.tags.keys().filter_map(|id| Some((id.as_str(), self.get(id)?)))
+    }
+
+    /// Changes the tags of a resource that was made before.
+    fn change(&mut self, id: &str, change: impl FnOnce(&mut TagSet)) {
+        let tags = self.tags.entry(id.to_owned()).or_default();
+        // Who hasn't heard of the last change yet hasn't of this one.
+        self.before.entry(id.to_owned()).or_insert_with(|| (None, tags.clone()));
+        change(tags);
     }
 
     pub(super) fn set(&mut self, id: impl AsRef<str>, tags: TagSet) {
         if !tags.is_empty() {
-            self.0.insert(id.as_ref().to_owned(), tags);
+            self.tags.insert(id.as_ref().to_owned(), tags);
         }
     }
 
     /// Forgets the tags of a resource that is gone.
     pub(super) fn forget(&mut self, id: impl AsRef<str>) {
-        self.0.remove(id.as_ref());
+        self.tags.remove(id.as_ref());
+        self.before.remove(id.as_ref());
     }
 
     /// The member `Tags` of what Describe shows.
     pub(super) fn shown(&self, id: impl AsRef<str>) -> Value {
-        shown(self.0.get(id.as_ref()))
+        shown(self.get(id))
+    }
+}
+
+impl Eventual for Tags {
+    fn look(&mut self, view: Option<View>) {
+        if let Some(view) = &view {
+            self.before.retain(|_, (since, _)| since.is_none_or(|since| !view.is_settled(since)));
+        }
+        self.view = view;
+    }
+
+    fn note(&mut self, made: Option<OffsetDateTime>) {
+        match made {
+            None => self.before.clear(),
+            Some(made) => self.before.values_mut().for_each(|(since, _)| {
+                since.get_or_insert(made);
+            }),
+        }
     }
 }
 
@@ -144,10 +190,10 @@ pub(super) fn check_metadata_keys<'a>(keys: impl IntoIterator<Item = &'a String>
     }
 }
 
-/// Whether a resource exists that may have tags.
+/// Whether a resource exists, and is seen, that may have tags.
 fn exists(region: &Region, id: &str) -> bool {
     fn has<I: ids::Id, R>(table: &super::table::Table<I, R>, id: &str) -> bool {
-        I::parse(id).is_ok_and(|id| table.contains(&id))
+        I::parse(id).is_ok_and(|id| table.sees(&id))
     }
     has(&region.instances, id)
         || has(&region.images, id)
@@ -177,7 +223,7 @@ pub(super) fn create(context: &mut Context<'_>, input: &Structure) -> Result<Str
     }
     let resources = resources(context.region, input)?;
     for id in &resources {
-        let present = context.region.tags.get(id);
+        let present = context.region.tags.tags.get(*id);
         let fresh = tags.keys().filter(|key| !present.is_some_and(|present| present.contains_key(*key))).count();
         check_count(present.map_or(0, BTreeMap::len) + fresh)?;
         if context.region.shows_tags_in_metadata(id) {
@@ -185,7 +231,7 @@ pub(super) fn create(context: &mut Context<'_>, input: &Structure) -> Result<Str
         }
     }
     for id in resources {
-        context.region.tags.0.entry(id.to_owned()).or_default().extend(tags.clone());
+        context.region.tags.change(id, |present| present.extend(tags.clone()));
     }
     Ok(Structure::new())
 }
@@ -196,20 +242,17 @@ pub(super) fn delete(context: &mut Context<'_>, input: &Structure) -> Result<Str
         check_key(tag.string("Key").unwrap_or_default())?;
     }
     for id in resources(context.region, input)? {
-        if input.list("Tags").is_empty() {
-            context.region.tags.forget(id);
-            continue;
-        }
-        let Some(tags) = context.region.tags.0.get_mut(id) else { continue };
-        for tag in input.structures("Tags") {
-            let key = tag.string("Key").unwrap_or_default();
-            if tag.string("Value").is_none_or(|value| tags.get(key).is_some_and(|present| present == value)) {
-                tags.remove(key);
+        context.region.tags.change(id, |tags| {
+            if input.list("Tags").is_empty() {
+                tags.clear();
             }
-        }
-        if tags.is_empty() {
-            context.region.tags.forget(id);
-        }
+            for tag in input.structures("Tags") {
+                let key = tag.string("Key").unwrap_or_default();
+                if tag.string("Value").is_none_or(|value| tags.get(key).is_some_and(|present| present == value)) {
+                    tags.remove(key);
+                }
+            }
+        });
     }
     Ok(Structure::new())
 }
@@ -220,12 +263,14 @@ pub(super) fn describe(context: &mut Context<'_>, input: &Structure) -> Result<S
     let page = Page::read(input, "DescribeTags", &(5..=1000))?;
     let mut shown = Vec::new();
     let mut next = None;
-    let all = context.region.tags.0.iter().flat_map(|(id, tags)| tags.iter().map(move |(key, value)| (id, key, value)));
+    let region = &*context.region;
+    let tagged = region.tags.iter().filter(|(id, _)| exists(region, id));
+    let all = tagged.flat_map(|(id, tags)| tags.iter().map(move |(key, value)| (id, key, value)));
     for (number, (id, key, value)) in (1..).zip(all).skip(usize::try_from(page.after).unwrap_or(usize::MAX)) {
         let row = Structure::new()
             .with("Key", key.as_str())
             .with("Value", value.as_str())
-            .with("ResourceId", id.as_str())
+            .with("ResourceId", id)
             .with("ResourceType", ids::resource_type(id).unwrap_or_default());
         let own = TagSet::from([(key.clone(), value.clone())]);
         if !filters.pass_tags(Some(&own)) || !filters.pass(&row, &Structure::new()) {

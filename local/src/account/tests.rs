@@ -1,5 +1,6 @@
 //! Through the front door: everything by [`Account::call`], with a clock that is moved by hand.
 
+mod conditions;
 mod describe;
 mod hostile;
 mod key_pairs;

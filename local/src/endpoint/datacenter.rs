@@ -49,6 +49,11 @@ impl MetadataSource for Source {
     fn metadata(&self, nic: &str) -> Option<Metadata> {
         self.0.get()?.upgrade()?.account().metadata(nic)
     }
+
+    fn is_ready(&self, nic: &str) -> bool {
+        let datacenter = self.0.get().and_then(std::sync::Weak::upgrade);
+        datacenter.is_none_or(|datacenter| datacenter.account().metadata_is_ready(OffsetDateTime::now_utc(), nic))
+    }
 }
 
 impl Datacenter {

@@ -84,6 +84,11 @@ pub struct Metadata {
 pub trait MetadataSource: Send + Sync + 'static {
     /// The metadata of the instance that holds the NIC, as of now.
     fn metadata(&self, nic: &str) -> Option<Metadata>;
+
+    /// Whether the service answers the instance of a NIC by now; until then it says that it is unavailable. Default: it does.
+    fn is_ready(&self, _nic: &str) -> bool {
+        true
+    }
 }
 
 /// The network from which machines see connections from the host come: TEST-NET-3 (RFC 5737), and its prefix length.

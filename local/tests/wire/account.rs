@@ -123,6 +123,12 @@ impl World {
         self.endpoint.call(&self.filled(request))
     }
 
+    /// Sends a request that meets a fault.
+    pub fn faulty(&self, fault: &str, request: &str) -> Answer {
+        self.endpoint.service.0.lock().unwrap().add_fault(fault.parse().unwrap()).unwrap();
+        self.call(request)
+    }
+
     /// The same without the door: decoded, answered, encoded.
     pub fn direct(&self, request: &str) -> Result<String, ApiError> {
         let query = format!("{}&Version=2016-11-15", self.filled(request));

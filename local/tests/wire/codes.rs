@@ -119,6 +119,7 @@ const DONE: &[(Code, Provoke)] = &[
     (Code::InstanceLimitExceeded, || {
         World::new().call("Action=RunInstances&ImageId={image}&InstanceType=t3.micro&MinCount=20000&MaxCount=20000")
     }),
+    (Code::InsufficientInstanceCapacity, || World::new().faulty("RunInstances capacity", PLAIN)),
     // The stub panics on purpose.
     (Code::InternalError, || Endpoint::start().call("Action=TerminateInstances&InstanceId.1=i-1")),
     (Code::MethodNotAllowed, || send(Signed { method: "PUT", ..question() })),
@@ -131,6 +132,7 @@ const DONE: &[(Code, Provoke)] = &[
             .raw(b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 9000000000\r\n\r\n")
     }),
     (Code::RequestExpired, || send(Signed { time: question().time - time::Duration::hours(1), ..question() })),
+    (Code::RequestLimitExceeded, || World::new().faulty("* throttle", "Action=DescribeVpcs")),
     (Code::RequestTimeout, || {
         let endpoint = Endpoint::start();
         let mut stream = endpoint.connect();
@@ -162,6 +164,8 @@ const DONE: &[(Code, Provoke)] = &[
         World::new().call(&format!("Action=CreateTags&ResourceId.1={{instance}}{tags}"))
     }),
     (Code::UnauthorizedOperation, || send(question().header("host", "evil.example"))),
+    (Code::Unavailable, || World::new().faulty("DescribeVpcs unavailable", "Action=DescribeVpcs")),
+    (Code::VcpuLimitExceeded, || World::new().faulty("RunInstances quota", PLAIN)),
 ];
 
 /// The least that a launch says.

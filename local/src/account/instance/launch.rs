@@ -2,7 +2,7 @@
 
 use super::{
     LaunchKey, Options, ShutdownBehavior, block_device, block_device::Mapping, metadata_options::MetadataOptions,
-    network, user_data,
+    network, shortage, user_data,
 };
 use crate::{
     account::{
@@ -95,7 +95,7 @@ impl Launch {
             return Err(ApiError::new(Code::InsufficientFreeAddressesInSubnet, message));
         }
         check_placement(input)?;
-        Ok(Self {
+        let launch = Self {
             count,
             instance_type,
             key: key(context, input)?,
@@ -106,7 +106,10 @@ impl Launch {
             options: options(input, instance_type)?,
             metadata_options,
             tags,
-        })
+        };
+        let zone = region.subnets.require(&launch.place.subnet)?.zone;
+        shortage::check(context, instance_type, zone)?;
+        Ok(launch)
     }
 }
 
@@ -148,7 +151,7 @@ fn key(context: &Context<'_>, input: &Structure) -> Result<Option<LaunchKey>, Ap
     let Some(name) = input.string("KeyName") else { return Ok(None) };
     let (_, key) = context
         .region
-        .key_pair_named(name)
+        .find_key_pair(name)
         .ok_or_else(|| ApiError::new(Code::InvalidKeyPairNotFound, format!("The key pair '{name}' does not exist")))?;
     Ok(Some(LaunchKey { name: name.to_owned(), openssh: key.openssh.clone() }))
 }

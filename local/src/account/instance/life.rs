@@ -37,12 +37,12 @@ impl Context<'_> {
     pub(super) fn pending_until(&mut self) -> OffsetDateTime {
         let spread = PENDING_SPREAD.as_millis() as u64;
         let more = Duration::from_millis(self.shared.source.number() % (spread + 1));
-        self.in_paced(PENDING + more)
+        later(self.in_paced(PENDING + more), self.verdict.stuck)
     }
 }
 
 /// A later time; the same one if the calendar ends before.
-pub(super) fn later(time: OffsetDateTime, by: Duration) -> OffsetDateTime {
+pub(in crate::account) fn later(time: OffsetDateTime, by: Duration) -> OffsetDateTime {
     time::Duration::try_from(by).ok().and_then(|by| time.checked_add(by)).unwrap_or(time)
 }
 
@@ -98,9 +98,9 @@ pub(super) enum End {
 pub(super) fn leave(context: &mut Context<'_>, id: &InstanceId, end: End, reason: StateReason, transition: String) {
     let (state, time) = match end {
         End::Stop => (State::Stopping, STOPPING),
-        End::Terminate => (State::ShuttingDown, SHUTTING_DOWN),
+        End::Terminate => (State::ShuttingDown, SHUTTING_DOWN + context.settings.conditions.profile().shutting_down),
     };
-    let settles = context.in_paced(time);
+    let settles = later(context.in_paced(time), context.verdict.stuck);
     let Some(instance) = context.region.instances.get_mut(id) else { return };
     instance.state = state;
     instance.settles = settles;
@@ -155,6 +155,7 @@ pub(super) fn start(context: &mut Context<'_>, id: &InstanceId) {
     instance.launched = now;
     instance.transition_reason.clear();
     instance.state_reason = None;
+    instance.powered_on = None;
     instance.console.clear();
     context.wake(id, settles);
     power::on(context, id);

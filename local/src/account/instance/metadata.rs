@@ -2,7 +2,7 @@
 //!
 //! Source of the categories: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-metadata.html>.
 
-use super::{Instance, State};
+use super::{Instance, State, later};
 use crate::{
     account::{
         address::{mac_text, private_dns_name, public_dns_name},
@@ -15,6 +15,7 @@ use crate::{
     },
     network::Metadata,
 };
+use time::OffsetDateTime;
 
 /// The metadata of the instance that holds a NIC.
 pub(in crate::account) fn of(settings: &Settings, region: &Region, nic: &NetworkInterfaceId) -> Option<Metadata> {
@@ -27,6 +28,19 @@ pub(in crate::account) fn of(settings: &Settings, region: &Region, nic: &Network
         tree: Tree::default().instance(settings, region, id, instance).0,
         user_data: instance.user_data.clone(),
     })
+}
+
+/// Whether the metadata service answers the instance that holds a NIC by now: in some conditions it is silent for a while
+/// after the start, so that the instance's key comes after its sshd.
+pub(in crate::account) fn is_ready(
+    settings: &Settings,
+    region: &Region,
+    nic: &NetworkInterfaceId,
+    now: OffsetDateTime,
+) -> Option<bool> {
+    let instance = region.instances.get(region.network_interfaces.get(nic)?.instance()?)?;
+    let silence = settings.paced(settings.conditions.profile().metadata);
+    Some(silence.is_zero() || instance.powered_on.is_some_and(|since| now >= later(since, silence)))
 }
 
 /// Paths below `/latest/` and their contents.

@@ -10,6 +10,7 @@ pub(super) mod metadata_options;
 mod network;
 pub(super) mod power;
 pub(super) mod run;
+mod shortage;
 pub(super) mod status;
 mod user_data;
 
@@ -22,6 +23,7 @@ use super::{
 };
 use crate::wire::Structure;
 pub(super) use launch::PARAMETERS;
+pub(super) use life::later;
 use metadata_options::MetadataOptions;
 use time::OffsetDateTime;
 
@@ -51,6 +53,8 @@ pub(super) struct Instance {
     pub(super) settles: OffsetDateTime,
     pub(super) transition_reason: String,
     pub(super) state_reason: Option<StateReason>,
+    /// When its machine got power for the first time since the last start.
+    pub(super) powered_on: Option<OffsetDateTime>,
     pub(super) running_since: Option<OffsetDateTime>,
     /// Whether it was ever `running`.
     pub(super) was_running: bool,

@@ -163,7 +163,7 @@ pub(super) fn groups(
     let vpc = &region.subnets.require(subnet)?.vpc;
     let mut groups = region.security_groups.parse_all(ids.iter().copied())?;
     for name in names {
-        let id = region.group_named(vpc, name).ok_or_else(|| {
+        let id = region.find_group(vpc, name).ok_or_else(|| {
             let message = format!("The security group '{name}' does not exist in default VPC '{vpc}'");
             ApiError::new(Code::InvalidGroupNotFound, message)
         })?;

@@ -79,6 +79,7 @@ pub(in crate::account) fn machine_event(context: &mut Context<'_>, id: &Instance
     match event {
         Event::Started if power == Power::Starting => {
             instance.power = Power::On;
+            instance.powered_on.get_or_insert(now);
             life::settle(context, id);
         }
         Event::Rebooting => went_off(context, id, true),

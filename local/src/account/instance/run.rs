@@ -4,7 +4,7 @@ use super::{
     Instance, Power, State, StateReason, describe,
     launch::Launch,
     life::{self, End},
-    power,
+    power, shortage,
 };
 use crate::{
     account::{
@@ -99,6 +99,7 @@ fn make(
         settles,
         transition_reason: String::new(),
         state_reason: Some(StateReason { code: "pending", message: "pending".to_owned() }),
+        powered_on: None,
         running_since: None,
         was_running: false,
         power: Power::Off,
@@ -156,6 +157,10 @@ pub(in crate::account) fn start(context: &mut Context<'_>, input: &Structure) ->
     let startable = |id: &&InstanceId| matches!(state(context, id), State::Pending | State::Running | State::Stopped);
     if let Some(id) = ids.iter().find(|id| !startable(id)) {
         return Err(incorrect_state(id, "started"));
+    }
+    for id in ids.iter().filter(|id| state(context, id) == State::Stopped) {
+        let instance = context.region.instances.require(id)?;
+        shortage::check(context, instance.instance_type, instance.zone)?;
     }
     Ok(change(context, &ids, "StartingInstances", |context, id| {
         if state(context, id) == State::Stopped {

@@ -139,7 +139,7 @@ fn named(region: &Region, input: &Structure) -> Result<SecurityGroupId, ApiError
 fn by_name(region: &Region, name: &str) -> Result<SecurityGroupId, ApiError> {
     region
         .default_vpc()
-        .and_then(|vpc| region.group_named(vpc, name))
+        .and_then(|vpc| region.find_group(vpc, name))
         .cloned()
         .ok_or_else(|| ApiError::new(Code::InvalidGroupNotFound, format!("The security group '{name}' does not exist")))
 }

@@ -48,9 +48,12 @@ impl Server {
         let (source, tokens) = (Arc::clone(&self.source), Arc::clone(&self.tokens));
         async move {
             let service = service_fn(|request: Request<Incoming>| {
-                let metadata = source.metadata(&nic).unwrap_or_default();
-                let answer =
-                    answer(request.method(), request.uri().path(), request.headers(), &metadata, &nic, &tokens);
+                let answer = if source.is_ready(&nic) {
+                    let metadata = source.metadata(&nic).unwrap_or_default();
+                    answer(request.method(), request.uri().path(), request.headers(), &metadata, &nic, &tokens)
+                } else {
+                    failure(StatusCode::SERVICE_UNAVAILABLE)
+                };
                 async { Ok::<_, Infallible>(answer) }
             });
             let connection = http1::Builder::new()
