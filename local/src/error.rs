@@ -77,6 +77,7 @@ macro_rules! codes {
 const ERRORS: &str = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html";
 const FILTERS: &str = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html";
 const IDEMPOTENCY: &str = "https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html";
+const QUOTAS: &str = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-resource-limits.html";
 const TAGS: &str = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html";
 const THROTTLING: &str = "https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html";
 const VPC_QUOTAS: &str = "https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html";
@@ -149,9 +150,19 @@ codes! {
     /// A block device mapping that names no device, one device twice, or a size that the image does not fit in.
     InvalidBlockDeviceMapping = "InvalidBlockDeviceMapping", 400, ERRORS;
     /// More instances were asked for than the account may run.
-    InstanceLimitExceeded = "InstanceLimitExceeded", 400, ERRORS;
+    InstanceLimitExceeded = "InstanceLimitExceeded", 400, QUOTAS;
     /// More vCPUs were asked for than the account may run.
-    VcpuLimitExceeded = "VcpuLimitExceeded", 400, ERRORS;
+    VcpuLimitExceeded = "VcpuLimitExceeded", 400, QUOTAS;
+    /// The zone has no room for that many instances of the type. Its status is 500, so clients try again by themselves.
+    InsufficientInstanceCapacity = "InsufficientInstanceCapacity", 500, ERRORS;
+    /// The account may have no more key pairs.
+    KeyPairLimitExceeded = "KeyPairLimitExceeded", 400, ERRORS;
+    /// The account may have no more security groups.
+    SecurityGroupLimitExceeded = "SecurityGroupLimitExceeded", 400, VPC_QUOTAS;
+    /// No VPC or subnet was named, or a security group was named by its name, and the account has no default VPC.
+    VpcIdNotSpecified = "VPCIdNotSpecified", 400, ERRORS;
+    /// The account has a default VPC already.
+    DefaultVpcAlreadyExists = "DefaultVpcAlreadyExists", 400, ERRORS;
     /// The key pair does not exist.
     InvalidKeyPairNotFound = "InvalidKeyPair.NotFound", 400, ERRORS;
     /// A key pair of that name exists already.
@@ -226,8 +237,6 @@ codes! {
     InvalidReservationIdNotFound = "InvalidReservationID.NotFound", 400, ERRORS;
     /// Something broke on this side.
     InternalError = "InternalError", 500, ERRORS;
-    /// AWS has no machine to spare, for now. Its status is 500, so clients try again by themselves.
-    InsufficientInstanceCapacity = "InsufficientInstanceCapacity", 500, ERRORS;
     /// The account has asked for more than its token buckets hold.
     RequestLimitExceeded = "RequestLimitExceeded", 503, THROTTLING;
     /// The server is over its load.

@@ -2,8 +2,11 @@
 
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
-use clap::{Parser, Subcommand};
-use ec2_local::endpoint::{self, Settings, Stay};
+use clap::{Args, Parser, Subcommand};
+use ec2_local::{
+    account::Capacity,
+    endpoint::{self, Settings, Stay},
+};
 use std::{io, process::ExitCode};
 
 /// A local EC2 with real machines behind it.
@@ -17,17 +20,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Serve until Ctrl-C, and then end all machines
-    Serve {
-        /// The port on 127.0.0.1; 0 for any that is free
-        #[arg(long, default_value_t = 0)]
-        port: u16,
-        /// The factor on all times that AWS takes: 1 for rehearsals
-        #[arg(long, default_value_t = 0.01)]
-        pace: f64,
-        /// The seed of everything that is drawn at random
-        #[arg(long)]
-        seed: Option<u64>,
-    },
+    Serve(Serve),
     /// Print what an AWS client needs in its environment: eval "$(ec2-local env)"
     Env,
     /// Connect standard input and output to a machine's port, for ssh's ProxyCommand:
@@ -41,10 +34,62 @@ enum Command {
     },
 }
 
+#[derive(Args)]
+struct Serve {
+    /// The port on 127.0.0.1; 0 for any that is free
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+    /// The factor on all times that AWS takes: 1 for rehearsals
+    #[arg(long, default_value_t = 0.01)]
+    pace: f64,
+    /// The seed of everything that is drawn at random
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Regions have no default VPC, as those of accounts whose owner has deleted it
+    #[arg(long)]
+    no_default_vpc: bool,
+    /// What a zone has room for, for example us-east-1a/t3.micro=3; * is any zone or any type; can be repeated
+    #[arg(long, value_name = "ZONE/TYPE=COUNT")]
+    capacity: Vec<Capacity>,
+    /// How many instances a region may run [default: 10000]
+    #[arg(long, value_name = "COUNT")]
+    instance_quota: Option<u64>,
+    /// How many vCPUs a region may run [default: any number]
+    #[arg(long, value_name = "COUNT")]
+    vcpu_quota: Option<u64>,
+    /// How many key pairs a region may have [default: 5000]
+    #[arg(long, value_name = "COUNT")]
+    key_pair_quota: Option<u64>,
+    /// How many security groups a region may have [default: 2500]
+    #[arg(long, value_name = "COUNT")]
+    security_group_quota: Option<u64>,
+    /// How many rules a security group may have in each direction [default: 60]
+    #[arg(long, value_name = "COUNT")]
+    rule_quota: Option<u64>,
+}
+
+impl Serve {
+    fn settings(self) -> Settings {
+        let mut settings = Settings::default();
+        settings.port = self.port;
+        settings.pace = self.pace;
+        settings.seed = self.seed.unwrap_or(settings.seed);
+        settings.default_vpc = !self.no_default_vpc;
+        settings.capacity = self.capacity;
+        let quotas = &mut settings.quotas;
+        quotas.instances = self.instance_quota.unwrap_or(quotas.instances);
+        quotas.vcpus = self.vcpu_quota;
+        quotas.key_pairs = self.key_pair_quota.unwrap_or(quotas.key_pairs);
+        quotas.security_groups = self.security_group_quota.unwrap_or(quotas.security_groups);
+        quotas.rules_per_security_group = self.rule_quota.unwrap_or(quotas.rules_per_security_group);
+        settings
+    }
+}
+
 fn main() -> ExitCode {
     ec2_local::roles::run_named();
     let result = match Arguments::parse().command {
-        Command::Serve { port, pace, seed } => serve(port, pace, seed),
+        Command::Serve(asked) => serve(asked),
         Command::Env => env(),
         Command::Connect { machine, port } => {
             endpoint::connect_standard_streams(&machine, port).map_err(|e| e.to_string())
@@ -59,18 +104,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(port: u16, pace: f64, seed: Option<u64>) -> Result<(), String> {
-    if !(pace.is_finite() && pace >= 0.0) {
-        return Err(format!("serve: the pace {pace} is no number from 0 upwards"));
+fn serve(asked: Serve) -> Result<(), String> {
+    let settings = asked.settings();
+    if !(settings.pace.is_finite() && settings.pace >= 0.0) {
+        return Err(format!("serve: the pace {} is no number from 0 upwards", settings.pace));
     }
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
         .with_writer(io::stderr)
         .init();
-    let mut settings = Settings::default();
-    settings.port = port;
-    settings.pace = pace;
-    settings.seed = seed.unwrap_or(settings.seed);
     endpoint::run(&settings, Stay::UntilTold, |url| {
         println!("serving EC2 on {url}");
         println!("in another shell:  eval \"$(ec2-local env)\"");

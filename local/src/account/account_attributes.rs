@@ -8,7 +8,7 @@ pub(super) fn describe(context: &mut Context<'_>, input: &Structure) -> Result<S
     let attributes = [
         ("supported-platforms", "VPC".to_owned()),
         ("default-vpc", default_vpc),
-        ("max-instances", "10000".to_owned()),
+        ("max-instances", context.settings.quotas.instances.to_string()),
         ("vpc-max-security-groups-per-interface", "5".to_owned()),
         ("max-elastic-ips", "5".to_owned()),
         ("vpc-max-elastic-ips", "5".to_owned()),

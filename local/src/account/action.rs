@@ -43,6 +43,7 @@ const PERMISSIONS: &[&str] = &[
 pub(super) const ACTIONS: &[Action] = &[
     action("AuthorizeSecurityGroupEgress", security_group::authorize_egress, PERMISSIONS),
     action("AuthorizeSecurityGroupIngress", security_group::authorize_ingress, PERMISSIONS),
+    action("CreateDefaultVpc", vpc::create_default, &[]),
     action("CreateKeyPair", key_pair::create, &["KeyName", "KeyType", "KeyFormat", "TagSpecifications"]),
     action("CreateSecurityGroup", security_group::create, &["Description", "GroupName", "VpcId", "TagSpecifications"]),
     action("CreateTags", tags::create, &["Resources", "Tags"]),

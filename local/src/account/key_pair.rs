@@ -4,6 +4,7 @@ use super::{
     Context,
     describe::Listing,
     ids::{Id, KeyPairId, Source},
+    quota,
     request::{invalid, one_of, required, unsupported},
     tags::TagSpecifications,
 };
@@ -55,6 +56,9 @@ fn check_name(context: &Context<'_>, input: &Structure) -> Result<String, ApiErr
     if context.region.key_pair_named(name).is_some() {
         return Err(ApiError::new(Code::InvalidKeyPairDuplicate, format!("The keypair '{name}' already exists.")));
     }
+    let message = "The maximum number of key pairs has been reached.";
+    let quota = context.settings.quotas.key_pairs;
+    quota::one_more(context.region.key_pairs.len(), quota, Code::KeyPairLimitExceeded, message)?;
     Ok(name.to_owned())
 }
 

@@ -12,6 +12,7 @@
 mod account_attributes;
 mod action;
 mod address;
+mod capacity;
 mod console;
 mod describe;
 mod effect;
@@ -26,6 +27,7 @@ mod key_pair;
 mod network_interface;
 mod pagination;
 mod place;
+mod quota;
 mod region;
 mod request;
 mod route_table;
@@ -40,7 +42,9 @@ mod vpc;
 #[cfg(test)]
 mod tests;
 
+pub use capacity::Capacity;
 pub use effect::{Effect, Start};
+pub use quota::Quotas;
 pub use settings::{Architecture, ImageSettings, Kind, Settings};
 
 use crate::{
@@ -102,7 +106,8 @@ pub struct Found {
 }
 
 impl Account {
-    /// An account whose regions have what a new account has: a default VPC each, and the images of the settings.
+    /// An account whose regions have what a new account has: a default VPC each, unless the settings say that there is
+    /// none, and the images of the settings.
     pub fn new(settings: Settings) -> Self {
         let mut shared = Shared {
             source: Source::new(settings.seed),
@@ -284,10 +289,6 @@ impl Account {
 
     /// How many instances have a machine, or are on their way to have one: all but the stopped and the terminated.
     pub fn live_instances(&self) -> usize {
-        self.regions
-            .values()
-            .flat_map(|region| region.instances.iter())
-            .filter(|(_, instance)| instance.state.is_live())
-            .count()
+        self.regions.values().flat_map(Region::live_instances).count()
     }
 }

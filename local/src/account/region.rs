@@ -21,7 +21,11 @@ use super::{
     volume::Volume,
     vpc::{self, Vpc},
 };
-use crate::{conditions::View, wire::Structure};
+use crate::{
+    conditions::View,
+    error::{ApiError, Code},
+    wire::Structure,
+};
 use std::net::Ipv4Addr;
 use time::OffsetDateTime;
 
@@ -65,7 +69,9 @@ impl Region {
             tokens: Tokens::default(),
         };
         image::install(&mut region, settings);
-        vpc::make_default(&mut region, source);
+        if settings.default_vpc {
+            vpc::make_default(&mut region, source);
+        }
         region.note(None);
         region
     }
@@ -98,7 +104,18 @@ impl Region {
         self.eventual().into_iter().for_each(|table| table.note(made));
     }
 
+    /// The instances that have a machine, or are on their way to have one: all but the stopped and the terminated.
+    pub(super) fn live_instances(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.iter().map(|(_, instance)| instance).filter(|instance| instance.state.is_live())
+    }
+
     /// The VPC where things go whose VPC isn't named.
+    pub(super) fn require_default_vpc(&self) -> Result<&VpcId, ApiError> {
+        let message = "No default VPC for this user. GroupName is only supported for EC2-Classic and default VPC.";
+        self.default_vpc().ok_or_else(|| ApiError::new(Code::VpcIdNotSpecified, message))
+    }
+
+    /// The same, if there is one.
     pub(super) fn default_vpc(&self) -> Option<&VpcId> {
         self.vpcs.iter().find(|(_, vpc)| vpc.is_default).map(|(id, _)| id)
     }

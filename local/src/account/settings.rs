@@ -1,5 +1,6 @@
 //! What an account is made with.
 
+use super::{Capacity, Quotas};
 use crate::conditions::Conditions;
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -128,6 +129,13 @@ pub struct Settings {
     pub terminated_visible: Duration,
     /// The images of every region.
     pub images: Vec<ImageSettings>,
+    /// Whether each region has a default VPC from the start; default true. Accounts older than 2013, and those whose owner
+    /// has deleted it, have none.
+    pub default_vpc: bool,
+    /// How much each region may hold.
+    pub quotas: Quotas,
+    /// What the zones have room for; default: for everything.
+    pub capacity: Vec<Capacity>,
 }
 
 impl Settings {
@@ -141,6 +149,9 @@ impl Settings {
             pace: 0.01,
             terminated_visible: Duration::from_secs(3600),
             images: vec![host, ImageSettings::blank()],
+            default_vpc: true,
+            quotas: Quotas::default(),
+            capacity: Vec::new(),
         }
     }
 

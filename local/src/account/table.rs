@@ -58,6 +58,10 @@ impl<I: Id, R> Table<I, R> {
         self.numbers.contains_key(id)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (&I, &R)> {
         self.rows.values().map(|(id, resource)| (id, resource))
     }

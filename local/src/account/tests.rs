@@ -7,6 +7,7 @@ mod key_pairs;
 mod launch;
 mod lives;
 mod metadata;
+mod quotas;
 mod security_groups;
 mod tags;
 

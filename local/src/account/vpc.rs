@@ -10,9 +10,13 @@ use super::{
     request::{invalid, required},
     route_table::RouteTable,
     security_group,
+    settings::Settings,
     subnet::Subnet,
 };
-use crate::{error::ApiError, wire::Structure};
+use crate::{
+    error::{ApiError, Code},
+    wire::Structure,
+};
 use std::net::Ipv4Addr;
 
 /// A VPC.
@@ -25,7 +29,7 @@ pub(super) struct Vpc {
 
 /// Makes what a new account finds in each region: a VPC, a subnet in each zone, a way to the internet, a group.
 /// Source: <https://docs.aws.amazon.com/vpc/latest/userguide/default-vpc-components.html>.
-pub(super) fn make_default(region: &mut Region, source: &mut Source) {
+pub(super) fn make_default(region: &mut Region, source: &mut Source) -> VpcId {
     let id: VpcId = source.id();
     let cidr = Cidr::new(Ipv4Addr::new(172, 31, 0, 0), 16);
     region.vpcs.insert(id.clone(), Vpc { cidr, association: source.id(), is_default: true });
@@ -36,7 +40,8 @@ pub(super) fn make_default(region: &mut Region, source: &mut Source) {
     let gateway = source.id();
     region.route_tables.insert(source.id(), RouteTable::main(id.clone(), &gateway, source.id()));
     region.internet_gateways.insert(gateway, InternetGateway { vpc: Some(id.clone()) });
-    security_group::make_default(region, source, id);
+    security_group::make_default(region, source, id.clone());
+    id
 }
 
 const LISTING: Listing = Listing {
@@ -65,23 +70,36 @@ const LISTING: Listing = Listing {
 
 pub(super) fn describe(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
     let region = &*context.region;
-    LISTING.answer("Vpcs", input, &region.vpcs, &region.tags, |id, vpc| {
-        let cidr = vpc.cidr.to_string();
-        let association = Structure::new()
-            .with("AssociationId", &vpc.association)
-            .with("CidrBlock", cidr.as_str())
-            .with("CidrBlockState", Structure::new().with("State", "associated"));
-        Structure::new()
-            .with("VpcId", id)
-            .with("OwnerId", context.settings.account.as_str())
-            .with("State", "available")
-            .with("CidrBlock", cidr)
-            .with("CidrBlockAssociationSet", vec![association])
-            .with("DhcpOptionsId", &region.dhcp_options)
-            .with("InstanceTenancy", "default")
-            .with("IsDefault", vpc.is_default)
-            .with("Tags", region.tags.shown(id))
-    })
+    LISTING.answer("Vpcs", input, &region.vpcs, &region.tags, |id, vpc| shown(context.settings, region, id, vpc))
+}
+
+fn shown(settings: &Settings, region: &Region, id: &VpcId, vpc: &Vpc) -> Structure {
+    let cidr = vpc.cidr.to_string();
+    let association = Structure::new()
+        .with("AssociationId", &vpc.association)
+        .with("CidrBlock", cidr.as_str())
+        .with("CidrBlockState", Structure::new().with("State", "associated"));
+    Structure::new()
+        .with("VpcId", id)
+        .with("OwnerId", settings.account.as_str())
+        .with("State", "available")
+        .with("CidrBlock", cidr)
+        .with("CidrBlockAssociationSet", vec![association])
+        .with("DhcpOptionsId", &region.dhcp_options)
+        .with("InstanceTenancy", "default")
+        .with("IsDefault", vpc.is_default)
+        .with("Tags", region.tags.shown(id))
+}
+
+/// For accounts that have none.
+pub(super) fn create_default(context: &mut Context<'_>, _: &Structure) -> Result<Structure, ApiError> {
+    if context.region.default_vpc().is_some() {
+        let message = "A Default VPC already exists for this account in this region.";
+        return Err(ApiError::new(Code::DefaultVpcAlreadyExists, message));
+    }
+    let id = make_default(context.region, &mut context.shared.source);
+    let vpc = context.region.vpcs.require(&id)?;
+    Ok(Structure::new().with("Vpc", shown(context.settings, context.region, &id, vpc)))
 }
 
 pub(super) fn describe_attribute(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {

@@ -21,6 +21,7 @@ pub use process::{Stay, run};
 pub use state::{Credentials, StateDirectory};
 pub use streams::connect_standard_streams;
 
+use crate::account::{Capacity, Quotas};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -39,11 +40,25 @@ pub struct Settings {
     pub pace: f64,
     /// The seed of everything that is drawn at random. Default: drawn at random itself.
     pub seed: u64,
+    /// Whether each region has a default VPC from the start. Default: true.
+    pub default_vpc: bool,
+    /// How much each region may hold.
+    pub quotas: Quotas,
+    /// What the zones have room for. Default: for everything.
+    pub capacity: Vec<Capacity>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { linger: Duration::from_secs(10), port: 0, pace: 0.01, seed: getrandom::u64().unwrap_or(1) }
+        Self {
+            linger: Duration::from_secs(10),
+            port: 0,
+            pace: 0.01,
+            seed: getrandom::u64().unwrap_or(1),
+            default_vpc: true,
+            quotas: Quotas::default(),
+            capacity: Vec::new(),
+        }
     }
 }
 

@@ -216,6 +216,9 @@ fn account_settings(settings: &Settings) -> account::Settings {
     let mut made = account::Settings::new(seed, host);
     made.account = ACCOUNT.to_owned();
     made.pace = settings.pace;
+    made.default_vpc = settings.default_vpc;
+    made.quotas = settings.quotas.clone();
+    made.capacity = settings.capacity.clone();
     made
 }
 

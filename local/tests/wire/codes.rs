@@ -4,12 +4,16 @@ use crate::{
     account::{LAUNCH, World},
     fixture::{Answer, Endpoint, Signed},
 };
-use ec2_local::error::Code;
+use ec2_local::{
+    account::{Capacity, Settings},
+    error::Code,
+};
 use std::{collections::BTreeSet, io::Write, net::Shutdown};
 
 /// Requests to the account: all are answered but the last one, which is refused with the code.
 const ASKED: &[(Code, &[&str])] = &[
     (Code::CannotDelete, &["Action=DeleteSecurityGroup&GroupId={default}"]),
+    (Code::DefaultVpcAlreadyExists, &["Action=CreateDefaultVpc"]),
     (Code::DependencyViolation, &["Action=DeleteSecurityGroup&GroupId={group}"]),
     (Code::DryRunOperation, &["Action=TerminateInstances&InstanceId.1={instance}&DryRun=true"]),
     (Code::IdempotentInstanceTerminated, &["Action=TerminateInstances&InstanceId.1={instance}", LAUNCH]),
@@ -109,6 +113,11 @@ const ASKED: &[(Code, &[&str])] = &[
 
 type Provoke = fn() -> Answer;
 
+/// What an empty account of these settings answers.
+fn bare(change: impl FnOnce(&mut Settings), request: &str) -> Answer {
+    World::bare(change).call(request)
+}
+
 /// What it takes more to provoke.
 const DONE: &[(Code, Provoke)] = &[
     (Code::AuthFailure, || send(Signed { key: "AKIDOTHER".to_owned(), ..question() })),
@@ -116,10 +125,21 @@ const DONE: &[(Code, Provoke)] = &[
         let values: String = (1..=201).map(|n| format!("&Filter.1.Value.{n}=x")).collect();
         World::new().call(&format!("Action=DescribeVpcs&Filter.1.Name=state{values}"))
     }),
-    (Code::InstanceLimitExceeded, || {
-        World::new().call("Action=RunInstances&ImageId={image}&InstanceType=t3.micro&MinCount=20000&MaxCount=20000")
+    (Code::InstanceLimitExceeded, || bare(|settings| settings.quotas.instances = 0, PLAIN)),
+    (Code::InsufficientInstanceCapacity, || {
+        bare(|settings| settings.capacity.extend("*/t3.micro=0".parse::<Capacity>()), PLAIN)
     }),
-    (Code::InsufficientInstanceCapacity, || World::new().faulty("RunInstances capacity", PLAIN)),
+    (Code::KeyPairLimitExceeded, || {
+        bare(|settings| settings.quotas.key_pairs = 0, "Action=CreateKeyPair&KeyName=k&KeyType=ed25519")
+    }),
+    (Code::SecurityGroupLimitExceeded, || {
+        bare(
+            |settings| settings.quotas.security_groups = 1,
+            "Action=CreateSecurityGroup&GroupName=g&GroupDescription=beside+the+default+one",
+        )
+    }),
+    (Code::VcpuLimitExceeded, || bare(|settings| settings.quotas.vcpus = Some(1), PLAIN)),
+    (Code::VpcIdNotSpecified, || bare(|settings| settings.default_vpc = false, PLAIN)),
     // The stub panics on purpose.
     (Code::InternalError, || Endpoint::start().call("Action=TerminateInstances&InstanceId.1=i-1")),
     (Code::MethodNotAllowed, || send(Signed { method: "PUT", ..question() })),
@@ -165,7 +185,6 @@ const DONE: &[(Code, Provoke)] = &[
     }),
     (Code::UnauthorizedOperation, || send(question().header("host", "evil.example"))),
     (Code::Unavailable, || World::new().faulty("DescribeVpcs unavailable", "Action=DescribeVpcs")),
-    (Code::VcpuLimitExceeded, || World::new().faulty("RunInstances quota", PLAIN)),
 ];
 
 /// The least that a launch says.

@@ -111,19 +111,23 @@ fn each(mut check: impl FnMut(&World, &str, &Parameter)) {
     }
 }
 
+/// An account in which an action can be done.
+fn world_for(action: &str) -> World {
+    if action == "CreateDefaultVpc" { World::bare(|settings| settings.default_vpc = false) } else { World::new() }
+}
+
 #[test]
 fn there_is_a_good_request_for_every_action() {
-    let world = World::new();
     let sampled: BTreeSet<&str> = SAMPLES.iter().map(|(action, _)| *action).collect();
     assert_eq!(sampled, Account::actions().collect());
     for (action, sample) in SAMPLES {
+        let world = world_for(action);
         let refused = world.direct(&format!("Action={action}&{sample}&DryRun=true")).unwrap_err();
         assert_eq!(refused.code, Code::DryRunOperation, "{action}: {refused}");
         // What a rehearsal would have done it has not done: the same request can be rehearsed again, and then be made.
         let again = world.direct(&format!("Action={action}&{sample}&DryRun=true")).unwrap_err();
         assert_eq!(again.code, Code::DryRunOperation, "{action}: {again}");
-        let fresh = World::new();
-        fresh.direct(&format!("Action={action}&{sample}")).unwrap_or_else(|error| panic!("{action}: {error}"));
+        world.direct(&format!("Action={action}&{sample}")).unwrap_or_else(|error| panic!("{action}: {error}"));
     }
 }
 

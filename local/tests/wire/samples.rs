@@ -13,6 +13,7 @@ pub const SAMPLES: &[(&str, &str)] = &[
          &IpPermissions.1.Ipv6Ranges.1.CidrIpv6=2001:db8::/32&TagSpecification.1.ResourceType=security-group-rule\
          &TagSpecification.1.Tag.1.Key=k",
     ),
+    ("CreateDefaultVpc", ""),
     ("CreateKeyPair", "KeyName=fresh&KeyType=ed25519"),
     ("CreateSecurityGroup", "GroupName=fresh&GroupDescription=of+the+tests"),
     ("CreateTags", "ResourceId.1={instance}&Tag.1.Key=k&Tag.1.Value=v"),

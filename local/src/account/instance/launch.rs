@@ -6,10 +6,11 @@ use super::{
 };
 use crate::{
     account::{
-        Context,
+        Context, capacity,
         ids::ImageId,
         image::Image,
         instance_type::{self, InstanceType},
+        quota,
         request::{combination, invalid, one_of, only, required, unsupported},
         tags::{TagSpecifications, check_metadata_keys},
     },
@@ -20,7 +21,7 @@ use crate::{
 /// What a RunInstances request asks for.
 #[derive(Debug)]
 pub(super) struct Launch {
-    pub(super) count: i64,
+    pub(super) count: u64,
     pub(super) image: ImageId,
     pub(super) instance_type: &'static InstanceType,
     pub(super) key: Option<LaunchKey>,
@@ -65,9 +66,6 @@ pub(in crate::account) const PARAMETERS: &[&str] = &[
 /// The default of EC2, for want of InstanceType.
 const DEFAULT_TYPE: &str = "m1.small";
 
-/// How many instances one call may ask for; EC2 has no such bound, but vCPU quotas that come to about as much.
-const MOST: i64 = 10_000;
-
 impl Launch {
     pub(super) fn read(context: &Context<'_>, input: &Structure) -> Result<Self, ApiError> {
         let region = &*context.region;
@@ -84,16 +82,16 @@ impl Launch {
         if metadata_options.tags {
             check_metadata_keys(tags.of("instance").keys())?;
         }
-        let place = network::read(region, input, most)?;
-        let free = region.subnets.require(&place.subnet)?.free();
-        let count = most.min(i64::try_from(free).unwrap_or(i64::MAX));
-        if count < least {
-            let message = format!(
-                "There are not enough free addresses in subnet '{}' to satisfy the requested number of instances.",
-                place.subnet
-            );
-            return Err(ApiError::new(Code::InsufficientFreeAddressesInSubnet, message));
-        }
+        let has_room = |zone| capacity::left(context, &[], instance_type, zone) >= least;
+        let place = network::read(region, input, most, has_room)?;
+        let zone = region.subnets.require(&place.subnet)?.zone;
+        let bounds = [
+            quota::instances(context, &[], least),
+            quota::vcpus(context, &[], instance_type),
+            capacity::room(context, &[], instance_type, zone),
+            network::room(region, &place.subnet)?,
+        ];
+        let count = bounds.into_iter().try_fold(most, |count, room| room.admit(least, count))?;
         check_placement(input)?;
         let launch = Self {
             count,
@@ -113,7 +111,7 @@ impl Launch {
     }
 }
 
-fn counts(input: &Structure) -> Result<(i64, i64), ApiError> {
+fn counts(input: &Structure) -> Result<(u64, u64), ApiError> {
     let count = |member| input.integer(member).ok_or_else(|| crate::account::request::missing(member));
     let (least, most) = (count("MinCount")?, count("MaxCount")?);
     if least < 1 {
@@ -124,13 +122,7 @@ fn counts(input: &Structure) -> Result<(i64, i64), ApiError> {
             "Value ({most}) for parameter maxCount is invalid. It must not be smaller than minCount ({least})."
         )));
     }
-    if least > MOST {
-        let message = format!(
-            "You have requested more instances ({least}) than your current instance limit of {MOST} allows for one request."
-        );
-        return Err(ApiError::new(Code::InstanceLimitExceeded, message));
-    }
-    Ok((least, most.min(MOST)))
+    Ok((least.unsigned_abs(), most.unsigned_abs()))
 }
 
 fn check_architecture(instance_type: &InstanceType, image: &Image) -> Result<(), ApiError> {

@@ -6,8 +6,11 @@ use crate::{
         address::draw_mac,
         ids::{InstanceId, NetworkInterfaceId, SecurityGroupId, SubnetId},
         network_interface::{Attachment, NetworkInterface},
+        place::Zone,
+        quota::Room,
         region::Region,
         request::{combination, invalid, missing, only, unsupported},
+        subnet::Subnet,
     },
     error::{ApiError, Code},
     wire::Structure,
@@ -29,12 +32,17 @@ pub(super) struct Place {
 /// Source: <https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html>.
 const GROUPS: usize = 5;
 
-/// Reads where a launch of up to `count` instances goes.
-pub(super) fn read(region: &Region, input: &Structure, count: i64) -> Result<Place, ApiError> {
+/// Reads where a launch of up to `count` instances goes: where nothing is said, to a zone that has room.
+pub(super) fn read(
+    region: &Region,
+    input: &Structure,
+    count: u64,
+    has_room: impl Fn(Zone) -> bool,
+) -> Result<Place, ApiError> {
     let interface = read_interface(input)?;
     // With an interface, what it says stands in the place of what the request says.
     let holder = interface.unwrap_or(input);
-    let subnet = subnet(region, holder.string("SubnetId"), input.structure("Placement"))?;
+    let subnet = subnet(region, holder.string("SubnetId"), input.structure("Placement"), has_room)?;
     let contents = region.subnets.require(&subnet)?;
     let ids: Vec<&str> = holder.strings(if interface.is_some() { "Groups" } else { "SecurityGroupIds" }).collect();
     let names: Vec<&str> = input.strings("SecurityGroups").collect();
@@ -119,7 +127,21 @@ fn read_interface(input: &Structure) -> Result<Option<&Structure>, ApiError> {
     Ok(Some(first))
 }
 
-fn subnet(region: &Region, wanted: Option<&str>, placement: Option<&Structure>) -> Result<SubnetId, ApiError> {
+/// What the addresses of a subnet leave.
+pub(super) fn room(region: &Region, subnet: &SubnetId) -> Result<Room, ApiError> {
+    let count = region.subnets.require(subnet)?.free();
+    let message = format!(
+        "There are not enough free addresses in subnet '{subnet}' to satisfy the requested number of instances."
+    );
+    Ok(Room { count, refusal: ApiError::new(Code::InsufficientFreeAddressesInSubnet, message) })
+}
+
+fn subnet(
+    region: &Region,
+    wanted: Option<&str>,
+    placement: Option<&Structure>,
+    has_room: impl Fn(Zone) -> bool,
+) -> Result<SubnetId, ApiError> {
     let zone = placement.and_then(|placement| placement.string("AvailabilityZone"));
     let zone_id = placement.and_then(|placement| placement.string("AvailabilityZoneId"));
     if let Some(zone) = zone.filter(|zone| !region.place.zones().any(|known| known.name() == **zone)) {
@@ -128,7 +150,10 @@ fn subnet(region: &Region, wanted: Option<&str>, placement: Option<&Structure>) 
     if let Some(id) = zone_id.filter(|id| !region.place.zones().any(|known| known.id() == **id)) {
         return Err(invalid(format!("Invalid availability zone-id: [{id}]")));
     }
-    let fits = |subnet: &crate::account::subnet::Subnet| {
+    if zone.is_some() && zone_id.is_some() {
+        return Err(combination("The parameters availabilityZone and availabilityZoneId cannot be used together"));
+    }
+    let fits = |subnet: &Subnet| {
         zone.is_none_or(|zone| subnet.zone.name() == zone) && zone_id.is_none_or(|id| subnet.zone.id() == id)
     };
     match wanted {
@@ -139,17 +164,16 @@ fn subnet(region: &Region, wanted: Option<&str>, placement: Option<&Structure>) 
             }
             Ok(id)
         }
-        None => region
-            .subnets
-            .iter()
-            .find(|(_, subnet)| subnet.default_for_zone && fits(subnet))
-            .map(|(id, _)| id.clone())
-            .ok_or_else(|| {
-                ApiError::new(
-                    Code::MissingParameter,
-                    "No subnet was named, and there is no default subnet in the availability zone",
-                )
-            }),
+        None => {
+            let vpc = region.require_default_vpc()?;
+            let default = |(_, subnet): &(&SubnetId, &Subnet)| subnet.vpc == *vpc && subnet.default_for_zone;
+            let defaults: Vec<_> = region.subnets.iter().filter(default).filter(|(_, subnet)| fits(subnet)).collect();
+            let roomy = defaults.iter().find(|(_, subnet)| has_room(subnet.zone)).or(defaults.first());
+            roomy.map(|(id, _)| (*id).clone()).ok_or_else(|| {
+                let message = format!("No subnets found for the default VPC '{vpc}'. Please specify a subnet.");
+                ApiError::new(Code::MissingParameter, message)
+            })
+        }
     }
 }
 

@@ -8,9 +8,10 @@ use super::{
 };
 use crate::{
     account::{
-        Context,
+        Context, capacity,
         console::Console,
         ids::{InstanceId, ReservationId},
+        quota,
         request::required_list,
     },
     error::{ApiError, Code},
@@ -30,7 +31,8 @@ pub(in crate::account) fn run(context: &mut Context<'_>, input: &Structure) -> R
     let launch = Launch::read(context, input)?;
     let reservation: ReservationId = context.shared.source.id();
     let mut made = Vec::new();
-    for index in 0..launch.count {
+    let count = usize::try_from(launch.count).unwrap_or(usize::MAX);
+    for index in (0..).take(count) {
         made.push(make(context, &launch, &reservation, index, token.clone())?);
     }
     context.region.tokens.remember(ACTION, token, input, reservation.as_ref(), made.len());
@@ -162,11 +164,25 @@ pub(in crate::account) fn start(context: &mut Context<'_>, input: &Structure) ->
         let instance = context.region.instances.require(id)?;
         shortage::check(context, instance.instance_type, instance.zone)?;
     }
+    check_room(context, &ids)?;
     Ok(change(context, &ids, "StartingInstances", |context, id| {
         if state(context, id) == State::Stopped {
             life::start(context, id);
         }
     }))
+}
+
+/// Sees that there is room for all that are started together.
+fn check_room(context: &Context<'_>, ids: &[InstanceId]) -> Result<(), ApiError> {
+    let stopped = ids.iter().filter_map(|id| context.region.instances.get(id)).filter(|i| i.state == State::Stopped);
+    let stopped: Vec<&Instance> = stopped.collect();
+    for (before, instance) in stopped.iter().enumerate() {
+        let (ahead, instance_type) = (&stopped[..before], instance.instance_type);
+        quota::instances(context, ahead, 1).admit(1, 1)?;
+        quota::vcpus(context, ahead, instance_type).admit(1, 1)?;
+        capacity::room(context, ahead, instance_type, instance.zone).admit(1, 1)?;
+    }
+    Ok(())
 }
 
 pub(in crate::account) fn stop(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {

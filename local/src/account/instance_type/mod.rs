@@ -53,6 +53,10 @@ fn find(name: &str) -> Option<&'static InstanceType> {
 }
 
 impl InstanceType {
+    pub(super) fn vcpus(&self) -> u64 {
+        self.vcpus.unsigned_abs()
+    }
+
     pub(super) fn cores(&self) -> i64 {
         (self.vcpus / self.threads_per_core).max(1)
     }

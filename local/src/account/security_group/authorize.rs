@@ -15,10 +15,6 @@ use crate::{
     wire::Structure,
 };
 
-/// How many rules a group may have in each direction.
-/// Source: <https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html>.
-const LIMIT: usize = 60;
-
 pub(in crate::account) fn authorize_ingress(
     context: &mut Context<'_>,
     input: &Structure,
@@ -62,8 +58,8 @@ fn authorize(context: &mut Context<'_>, input: &Structure, direction: Direction)
         let message = format!("the specified rule \"{}\" already exists", rule.named());
         return Err(ApiError::new(Code::InvalidPermissionDuplicate, message));
     }
-    if present.len() + rules.len() > LIMIT {
-        let message = format!("The maximum number of rules per security group has been reached ({LIMIT}).");
+    if (present.len() + rules.len()) as u64 > context.settings.quotas.rules_per_security_group {
+        let message = "The maximum number of rules per security group has been reached.";
         return Err(ApiError::new(Code::RulesPerSecurityGroupLimitExceeded, message));
     }
     let mut shown = Vec::new();

@@ -16,6 +16,7 @@ use super::{
     Context,
     address::Cidr,
     ids::{SecurityGroupId, SecurityGroupRuleId, Source, VpcId},
+    quota,
     region::Region,
     request::{combination, invalid, missing, required},
     tags::{TagSet, TagSpecifications},
@@ -105,13 +106,16 @@ pub(super) fn create(context: &mut Context<'_>, input: &Structure) -> Result<Str
     let region = &mut *context.region;
     let vpc = match input.string("VpcId") {
         Some(id) => region.vpcs.parse(id)?,
-        None => region.default_vpc().cloned().ok_or_else(|| missing("VpcId"))?,
+        None => region.require_default_vpc()?.clone(),
     };
     let tags = TagSpecifications::read(input, &["security-group"])?.of("security-group");
     if region.group_named(&vpc, name).is_some() {
         let message = format!("The security group '{name}' already exists for VPC '{vpc}'");
         return Err(ApiError::new(Code::InvalidGroupDuplicate, message));
     }
+    let message = format!("The maximum number of security groups for VPC '{vpc}' has been reached.");
+    let quota = context.settings.quotas.security_groups;
+    quota::one_more(region.security_groups.len(), quota, Code::SecurityGroupLimitExceeded, message)?;
     let id = make(region, &mut context.shared.source, name, description, vpc);
     region.tags.set(&id, tags);
     Ok(Structure::new()
@@ -138,8 +142,7 @@ fn named(region: &Region, input: &Structure) -> Result<SecurityGroupId, ApiError
 
 fn by_name(region: &Region, name: &str) -> Result<SecurityGroupId, ApiError> {
     region
-        .default_vpc()
-        .and_then(|vpc| region.find_group(vpc, name))
+        .find_group(region.require_default_vpc()?, name)
         .cloned()
         .ok_or_else(|| ApiError::new(Code::InvalidGroupNotFound, format!("The security group '{name}' does not exist")))
 }

@@ -1,0 +1,80 @@
+//! Quotas: how much of a kind each region of the account may hold.
+
+use super::{Context, instance::Instance, instance_type::InstanceType};
+use crate::error::{ApiError, Code};
+use serde::{Deserialize, Serialize};
+
+/// How much each region of the account may hold.
+///
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-resource-limits.html>, and
+/// <https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html>.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Quotas {
+    /// Instances that are neither stopped nor terminated; default 10,000.
+    pub instances: u64,
+    /// vCPUs of such instances; default none. New accounts of AWS have as few as 5.
+    pub vcpus: Option<u64>,
+    /// Key pairs; default 5,000.
+    pub key_pairs: u64,
+    /// Security groups; default 2,500.
+    pub security_groups: u64,
+    /// Rules of a security group, in each direction; default 60.
+    pub rules_per_security_group: u64,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self { instances: 10_000, vcpus: None, key_pairs: 5_000, security_groups: 2_500, rules_per_security_group: 60 }
+    }
+}
+
+/// How many more there may be of something, and what is said if that isn't enough.
+#[derive(Debug)]
+pub(super) struct Room {
+    pub(super) count: u64,
+    pub(super) refusal: ApiError,
+}
+
+impl Room {
+    /// How many of those that are wanted there is room for; at least the least, or the refusal.
+    pub(super) fn admit(self, least: u64, most: u64) -> Result<u64, ApiError> {
+        if self.count < least { Err(self.refusal) } else { Ok(most.min(self.count)) }
+    }
+}
+
+/// The instances that count: those that are live, and those that the same request starts ahead of the next one.
+pub(super) fn counted<'a>(context: &'a Context<'_>, ahead: &'a [&Instance]) -> impl Iterator<Item = &'a Instance> {
+    context.region.live_instances().chain(ahead.iter().copied())
+}
+
+/// What the quota of instances leaves. `wanted` is for the message.
+pub(super) fn instances(context: &Context<'_>, ahead: &[&Instance], wanted: u64) -> Room {
+    let quota = context.settings.quotas.instances;
+    let live = counted(context, ahead).count() as u64;
+    let message = format!(
+        "You have requested more instances ({}) than your current instance limit of {quota} allows for the specified \
+         instance type. Please visit http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit.",
+        live.saturating_add(wanted)
+    );
+    Room { count: quota.saturating_sub(live), refusal: ApiError::new(Code::InstanceLimitExceeded, message) }
+}
+
+/// What the quota of vCPUs leaves of instances of a type.
+pub(super) fn vcpus(context: &Context<'_>, ahead: &[&Instance], instance_type: &InstanceType) -> Room {
+    let quota = context.settings.quotas.vcpus.unwrap_or(u64::MAX);
+    let used: u64 = counted(context, ahead).map(|instance| instance.instance_type.vcpus()).sum();
+    let message = format!(
+        "You have requested more vCPU capacity than your current vCPU limit of {quota} allows for the instance bucket that \
+         the specified instance type belongs to. Please visit http://aws.amazon.com/contact-us/ec2-request to request an \
+         adjustment to this limit."
+    );
+    let count = quota.saturating_sub(used) / instance_type.vcpus().max(1);
+    Room { count, refusal: ApiError::new(Code::VcpuLimitExceeded, message) }
+}
+
+/// Sees that there may be one more of what there is so many of.
+pub(super) fn one_more(count: usize, quota: u64, code: Code, message: impl Into<String>) -> Result<(), ApiError> {
+    if (count as u64) < quota { Ok(()) } else { Err(ApiError::new(code, message)) }
+}
