@@ -5,7 +5,7 @@ use ec2_local::{
         Event, Hypervisor, Machine, Specification,
         sandbox::{self, Sandbox, remove_disk},
     },
-    network::{Metadata, MetadataSource, Nic, Switch},
+    network::{Attributes, Change, Direction, Metadata, MetadataSource, Nic, OUTSIDE, Peer, Rule, Switch, Traffic},
 };
 use std::{
     io,
@@ -74,6 +74,14 @@ impl Whole {
             user_data: Some(user_data.as_bytes().to_vec()),
         };
         let switch = Switch::start(Arc::new(Fixed(metadata))).unwrap();
+        let ssh = Rule {
+            direction: Direction::Ingress,
+            traffic: Traffic::Tcp(22..=22),
+            peer: Peer::Network(OUTSIDE.0, OUTSIDE.1),
+        };
+        switch.heed(Change::SecurityGroup { id: "sg-1".to_owned(), rules: Some(vec![ssh]) });
+        let attributes = Attributes { groups: vec!["sg-1".to_owned()], ..Attributes::default() };
+        switch.heed(Change::NetworkInterface { id: nic().id, attributes: Some(attributes) });
         let address = way_in(switch.clone());
         let mut whole = Self { directory, switch, running: None, events: Arc::default(), address };
         whole.start();

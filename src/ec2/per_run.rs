@@ -18,7 +18,7 @@ use crate::{
 };
 use aws_sdk_ec2::{
     primitives::Blob,
-    types::{Filter, IpPermission, IpRange, Ipv6Range, ResourceType},
+    types::{Filter, IpPermission, IpRange, Ipv6Range, ResourceType, UserIdGroupPair},
 };
 use ipnet::IpNet;
 use std::{
@@ -192,7 +192,7 @@ async fn create_group(connection: &Connection, config: &Config) -> Result<String
         .client
         .create_security_group()
         .group_name(&name)
-        .description("SSH from where ec2-harness runs")
+        .description("SSH from where ec2-harness runs, all between its members")
         .vpc_id(&vpc)
         .set_tag_specifications(Some(tags::specifications(&[ResourceType::SecurityGroup], &tags)))
         .customize()
@@ -206,7 +206,7 @@ async fn create_group(connection: &Connection, config: &Config) -> Result<String
             error => return Err(error),
         },
     };
-    let permission = IpPermission::builder()
+    let ssh = IpPermission::builder()
         .ip_protocol("tcp")
         .from_port(22)
         .to_port(22)
@@ -223,14 +223,20 @@ async fn create_group(connection: &Connection, config: &Config) -> Result<String
                 .collect(),
         ))
         .build();
-    let tried = format!("open SSH in {id}");
+    // Tests of several machines are about what they say to each other.
+    let members = IpPermission::builder()
+        .ip_protocol("-1")
+        .user_id_group_pairs(UserIdGroupPair::builder().group_id(&id).build())
+        .build();
+    let tried = format!("open SSH in {id}, and all between its members");
     // The group may not be visible at once.
     super::until_visible(|| async {
         match connection
             .client
             .authorize_security_group_ingress()
             .group_id(&id)
-            .ip_permissions(permission.clone())
+            .ip_permissions(ssh.clone())
+            .ip_permissions(members.clone())
             .send()
             .await
         {

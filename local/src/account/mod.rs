@@ -34,6 +34,7 @@ mod route_table;
 mod security_group;
 mod settings;
 mod subnet;
+mod switch;
 mod table;
 mod tags;
 mod volume;
@@ -81,6 +82,7 @@ struct Shared {
     public_addresses: BTreeMap<Ipv4Addr, (&'static str, NetworkInterfaceId)>,
     timers: BTreeSet<(OffsetDateTime, &'static str, InstanceId)>,
     effects: Vec<Effect>,
+    changed: switch::Changed,
 }
 
 /// What an action works on.
@@ -114,13 +116,16 @@ impl Account {
             public_addresses: BTreeMap::new(),
             timers: BTreeSet::new(),
             effects: Vec::new(),
+            changed: switch::Changed::default(),
         };
         let regions = place::REGIONS
             .iter()
             .map(|place| (place.name, Region::new(place, &settings, &mut shared.source)))
             .collect();
         let (gate, replicas) = (Gate::new(settings.conditions_seed), Replicas::new(settings.conditions_seed));
-        Self { settings, shared, regions, gate, replicas, delivery: Delivery::default() }
+        let mut account = Self { settings, shared, regions, gate, replicas, delivery: Delivery::default() };
+        account.tell_all();
+        account
     }
 
     /// The actions that are served, by name.

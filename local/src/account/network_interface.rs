@@ -123,6 +123,7 @@ pub(super) fn release_public_address(context: &mut Context<'_>, id: &NetworkInte
         && let Some(address) = interface.public_address.take()
     {
         context.shared.public_addresses.remove(&address);
+        context.interface_changed(id);
     }
 }
 
@@ -135,6 +136,7 @@ pub(super) fn delete(context: &mut Context<'_>, id: &NetworkInterfaceId) {
         subnet.holders.remove(&interface.address);
     }
     context.region.tags.forget(id);
+    context.interface_changed(id);
 }
 
 const LISTING: Listing = Listing {

@@ -9,6 +9,7 @@ mod lives;
 mod metadata;
 mod quotas;
 mod security_groups;
+mod switch;
 mod tags;
 
 use super::*;

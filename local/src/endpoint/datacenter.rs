@@ -75,6 +75,8 @@ impl Datacenter {
             changed: Notify::new(),
         });
         let _ = source.0.set(Arc::downgrade(&this));
+        // A new account has groups, and nothing to be done.
+        drop(this.follow(&mut this.account()));
         tokio::spawn(this.clone().carry_events(received));
         tokio::spawn(this.clone().keep_time());
         Ok(this)
@@ -134,7 +136,7 @@ impl Datacenter {
             let effects = {
                 let mut account = self.account();
                 account.machine_event(OffsetDateTime::now_utc(), &instance, event);
-                account.take_effects()
+                self.follow(&mut account)
             };
             self.carry_out(effects);
         }
@@ -155,12 +157,20 @@ impl Datacenter {
                     let effects = {
                         let mut account = self.account();
                         account.advance(OffsetDateTime::now_utc());
-                        account.take_effects()
+                        self.follow(&mut account)
                     };
                     self.carry_out(effects);
                 }
             }
         }
+    }
+
+    /// Tells the switch what has changed, while nobody can change it again, and says what is to be done.
+    fn follow(&self, account: &mut Account) -> Vec<Effect> {
+        for change in account.take_changes() {
+            self.switch.heed(change);
+        }
+        account.take_effects()
     }
 
     fn carry_out(&self, effects: Vec<Effect>) {
@@ -230,7 +240,7 @@ impl Service for Datacenter {
         let (answer, effects) = {
             let mut account = self.account();
             let answer = account.call(OffsetDateTime::now_utc(), &request.region, request.action, &request.input);
-            (answer, account.take_effects())
+            (answer, self.follow(&mut account))
         };
         self.carry_out(effects);
         Box::pin(std::future::ready(answer))

@@ -4,9 +4,12 @@
 
 use super::{
     Nic,
+    filter::{Direction, Filter},
     flow::Readiness,
+    link::Link,
     opening::Outcome,
-    port::{Port, Received},
+    policy::{Attributes, Change, Policy},
+    port::{ETHERNET, Port, Received},
     router::{self, METADATA, Neighbours, Verdict},
     services::{Request, Services},
     stack::Stack,
@@ -40,6 +43,8 @@ pub(super) enum Command {
     Open { id: u64, nic: String, port: u16, outcome: Outcome },
     /// Join a connection to a stream.
     Join { id: u64, host: OwnedFd },
+    /// Heed what has changed in the account.
+    Heed(Change),
     /// Forget a connection that isn't joined.
     Abandon { id: u64 },
     /// Send a frame that a service made.
@@ -66,9 +71,9 @@ const FRAMES: usize = 64;
 
 /// A NIC that is plugged in.
 struct Plugged {
-    nic: Nic,
-    port: Port,
+    link: Link,
     stack: Stack,
+    attributes: Attributes,
     /// Frames may wait in the port.
     readable: bool,
     due: Option<Instant>,
@@ -85,6 +90,7 @@ pub(super) struct Engine {
     plugged: HashMap<u64, Plugged>,
     nics: HashMap<String, u64>,
     vpcs: HashMap<String, Neighbours>,
+    policy: Policy,
     /// Whose a flow is.
     owners: HashMap<u64, u64>,
     /// Who has to be looked after in this turn.
@@ -112,6 +118,7 @@ impl Engine {
             plugged: HashMap::new(),
             nics: HashMap::new(),
             vpcs: HashMap::new(),
+            policy: Policy::default(),
             owners: HashMap::new(),
             touched: BTreeSet::new(),
             // Larger than any frame, so that none is cut.
@@ -173,7 +180,7 @@ impl Engine {
         if owner == id {
             plugged.readable |= readable;
             if writable {
-                plugged.port.flush();
+                plugged.link.port.flush();
             }
         } else {
             plugged.stack.notice(id, Readiness { readable, writable, hung_up: broken }, now);
@@ -197,6 +204,11 @@ impl Engine {
                 Command::Detach { id } => self.detach(id),
                 Command::Open { id, nic, port, outcome } => self.open(id, &nic, port, outcome, now),
                 Command::Join { id, host } => self.join(id, host),
+                Command::Heed(change) => {
+                    for nic in self.policy.take(change) {
+                        self.configure(&nic);
+                    }
+                }
                 Command::Abandon { id } => {
                     if let Some((owner, plugged)) = self.owner(id) {
                         plugged.stack.abandon(id);
@@ -205,7 +217,7 @@ impl Engine {
                 }
                 Command::Send { port, frame } => {
                     if let Some(plugged) = self.plugged.get_mut(&port) {
-                        plugged.port.send(&frame);
+                        plugged.link.port.send(&frame);
                     }
                 }
                 Command::Stop => return false,
@@ -223,19 +235,30 @@ impl Engine {
         let neighbours = self.vpcs.entry(nic.vpc.clone()).or_default();
         neighbours.extend(nic.addresses.iter().map(|address| (*address, (id, nic.mac))));
         self.nics.insert(nic.id.clone(), id);
-        self.plugged.insert(id, Plugged { nic, port, stack, readable: true, due: None });
+        let name = nic.id.clone();
+        let link = Link { nic, port, filter: Filter::default() };
+        self.plugged.insert(id, Plugged { link, stack, attributes: Attributes::default(), readable: true, due: None });
+        self.configure(&name);
         self.touched.insert(id);
         Ok(())
+    }
+
+    /// Lets what the account has told of a NIC hold, if that is plugged in.
+    fn configure(&mut self, nic: &str) {
+        let Some(plugged) = self.nics.get(nic).and_then(|id| self.plugged.get_mut(id)) else { return };
+        let (attributes, rules) = self.policy.of(nic);
+        plugged.link.filter.set(attributes.groups.clone(), rules);
+        plugged.attributes = attributes;
     }
 
     fn detach(&mut self, id: u64) {
         let Some(plugged) = self.plugged.remove(&id) else { return };
         self.owners.retain(|_, owner| *owner != id);
-        self.nics.remove(&plugged.nic.id);
-        if let Some(neighbours) = self.vpcs.get_mut(&plugged.nic.vpc) {
+        self.nics.remove(&plugged.link.nic.id);
+        if let Some(neighbours) = self.vpcs.get_mut(&plugged.link.nic.vpc) {
             neighbours.retain(|_, (owner, _)| *owner != id);
             if neighbours.is_empty() {
-                self.vpcs.remove(&plugged.nic.vpc);
+                self.vpcs.remove(&plugged.link.nic.vpc);
             }
         }
     }
@@ -243,10 +266,10 @@ impl Engine {
     fn open(&mut self, id: u64, nic: &str, port: u16, outcome: Outcome, now: Instant) {
         let found = self.nics.get(nic).and_then(|owner| Some((*owner, self.plugged.get_mut(owner)?)));
         let Some((owner, plugged)) = found else { return outcome.tell(Err(io::ErrorKind::NotConnected)) };
-        let Some(address) = plugged.nic.addresses.first() else {
+        let Some(address) = plugged.link.nic.addresses.first() else {
             return outcome.tell(Err(io::ErrorKind::NotConnected));
         };
-        plugged.stack.open(id, SocketAddrV4::new(*address, port), outcome, &mut plugged.port, now);
+        plugged.stack.open(id, SocketAddrV4::new(*address, port), outcome, &mut plugged.link, now);
         self.owners.insert(id, owner);
         self.touched.insert(owner);
     }
@@ -278,7 +301,7 @@ impl Engine {
         let alive = self.receive(id, &mut plugged);
         let mut ended = Vec::new();
         let now = self.now();
-        plugged.due = plugged.stack.drive(&mut plugged.port, now, &mut ended);
+        plugged.due = plugged.stack.drive(&mut plugged.link, now, &mut ended);
         if plugged.readable {
             plugged.due = Some(now);
         }
@@ -300,7 +323,7 @@ impl Engine {
             if !plugged.readable {
                 break;
             }
-            match plugged.port.receive(&mut buffer) {
+            match plugged.link.port.receive(&mut buffer) {
                 Received::Frame(length) => self.dispatch(id, plugged, &mut buffer[..length], now),
                 Received::Nothing => plugged.readable = false,
                 Received::Gone => {
@@ -315,28 +338,37 @@ impl Engine {
 
     /// Does with a frame what the router says.
     fn dispatch(&mut self, id: u64, plugged: &mut Plugged, frame: &mut [u8], now: Instant) {
-        let Some(neighbours) = self.vpcs.get(&plugged.nic.vpc) else { return };
-        match router::route(frame, &plugged.nic, neighbours) {
+        let Some(neighbours) = self.vpcs.get(&plugged.link.nic.vpc) else { return };
+        match router::route(frame, &plugged.link.nic, plugged.attributes.source_dest_check, neighbours) {
             Verdict::Drop => {}
-            Verdict::Reply(reply) => plugged.port.send(&reply),
+            Verdict::Reply(reply) => plugged.link.port.send(&reply),
             Verdict::Forward(to) => {
-                if let Some(neighbour) = self.plugged.get_mut(&to) {
-                    neighbour.port.send(frame);
+                let Some(neighbour) = self.plugged.get_mut(&to) else { return };
+                let (packet, from, to) = (&frame[ETHERNET..], &mut plugged.link.filter, &mut neighbour.link.filter);
+                if from.admits(Direction::Egress, packet, to.groups(), now)
+                    && to.admits(Direction::Ingress, packet, from.groups(), now)
+                {
+                    neighbour.link.port.send(frame);
                 }
             }
-            Verdict::Tcp(packet) => {
+            Verdict::Outside(packet) => {
+                if plugged.link.filter.admits(Direction::Egress, packet, &[], now) {
+                    plugged.stack.receive(packet, &mut plugged.link, now);
+                }
+            }
+            Verdict::Service(packet) => {
                 if let Some((from, to)) = router::opening(packet)
                     && to == SocketAddrV4::new(METADATA, 80)
                     && plugged.stack.admits(from, to)
                     && let Err(error) = self.serve_metadata(id, plugged, to)
                 {
-                    tracing::warn!(%error, nic = plugged.nic.id, "failed to serve the metadata; the machine is refused");
+                    tracing::warn!(%error, nic = plugged.link.nic.id, "failed to serve the metadata; the machine is refused");
                 }
-                plugged.stack.receive(packet, &mut plugged.port, now);
+                plugged.stack.receive(packet, &mut plugged.link, now);
             }
             Verdict::Unwanted { from, to } => plugged.stack.refuse(from, to),
             Verdict::Query { from, to, question } => {
-                let (nic, mac) = (plugged.nic.id.clone(), plugged.nic.mac);
+                let (nic, mac) = (plugged.link.nic.id.clone(), plugged.link.nic.mac);
                 // When too much is asked at once a question is lost, and asked again.
                 let _ = self.services.try_send(Request::Query {
                     port: id,
@@ -357,7 +389,7 @@ impl Engine {
         let flow = self.ids.fetch_add(1, Ordering::Relaxed);
         let host = Watched::new(&self.epoll, ours.into(), flow)?;
         self.services
-            .try_send(Request::Metadata { nic: plugged.nic.id.clone(), stream: theirs })
+            .try_send(Request::Metadata { nic: plugged.link.nic.id.clone(), stream: theirs })
             .map_err(|_| io::Error::other("too many requests at once"))?;
         plugged.stack.serve(flow, to, host);
         self.owners.insert(flow, id);

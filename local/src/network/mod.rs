@@ -8,6 +8,9 @@
 //! | `port` | frames in and out of a descriptor |
 //! | `router` | what becomes of a frame: pure, without I/O |
 //! | `frame` | the frames that the switch itself makes: ARP, ICMP, UDP |
+//! | `filter` | what a NIC's security groups let in and out: pure, too |
+//! | `policy` | what the account has told of groups and interfaces |
+//! | `link` | a NIC that is plugged in: its port, behind its filter |
 //! | `stack` | the TCP of one NIC towards everything that is no machine |
 //! | `flow` | one TCP connection of a machine, joined to a stream of the host |
 //! | `services` | the thread that answers machines: names and metadata, which may take a while |
@@ -18,22 +21,28 @@
 //! | `metadata` | the metadata service, version 1 and 2 |
 //!
 //! A machine that is reached from the host sees the connection come from 203.0.113.0/24 (TEST-NET-3, RFC 5737), as if
-//! from the internet.
+//! from the internet. To its security groups the host is both that network and 127.0.0.1: a rule for either lets it in.
 //!
 //! What this room isn't: a holder of state. Which NIC has which address, and what its metadata is, it is told.
 
 mod dns;
 mod engine;
+mod filter;
 mod flow;
 mod frame;
+mod link;
 mod metadata;
 mod opening;
+mod policy;
 mod port;
 mod router;
 mod services;
 mod stack;
 mod watched;
 mod wire;
+
+pub use filter::{Direction, Peer, Rule, Traffic};
+pub use policy::{Attributes, Change};
 
 use engine::{Command, Engine};
 use opening::Outcome;
@@ -127,6 +136,11 @@ impl Switch {
         Attached { shared: Arc::clone(&self.shared), id }
     }
 
+    /// Tells what has changed in the account. What has not been told of a NIC is none of its groups: nothing passes.
+    pub fn heed(&self, change: Change) {
+        self.shared.send(Command::Heed(change));
+    }
+
     /// Connects to a TCP port of a machine, from outside: returns once the machine has accepted; from then on what is
     /// written to the other end of `host` is sent to the machine, and the other way round, half-closes too.
     ///
@@ -142,7 +156,7 @@ impl Switch {
     /// Dropping the future gives the attempt up.
     ///
     /// # Errors
-    /// `ConnectionRefused` if nothing listens on the port, `TimedOut` if the machine doesn't answer for
+    /// `PermissionDenied` if the NIC's security groups don't let the host in, `ConnectionRefused` if nothing listens on the port, `TimedOut` if the machine doesn't answer for
     /// [`CONNECT_DEADLINE`] (it is tried again every few milliseconds at first, so a booting machine is reached soon),
     /// `NotConnected` if no such NIC is plugged in, or it is unplugged meanwhile.
     pub async fn open(&self, nic: &str, port: u16) -> io::Result<Connection> {
@@ -165,6 +179,11 @@ fn describe(kind: io::ErrorKind, nic: &str, port: u16) -> String {
         io::ErrorKind::ConnectionRefused => "nothing listens there, or no longer".to_owned(),
         io::ErrorKind::TimedOut => format!("no answer for {} s; is the machine up?", CONNECT_DEADLINE.as_secs()),
         io::ErrorKind::NotConnected => "it is not plugged in; is the machine running?".to_owned(),
+        io::ErrorKind::PermissionDenied => format!(
+            "no security group of it lets that in; authorize TCP port {port} from {}/{} or from 127.0.0.1/32, as whom the \
+             host comes",
+            OUTSIDE.0, OUTSIDE.1
+        ),
         other => other.to_string(),
     };
     format!("connect to port {port} of {nic}: {reason}")

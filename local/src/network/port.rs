@@ -67,12 +67,12 @@ impl Port {
         }
     }
 
-    /// Sends a frame of `length` bytes after its Ethernet header, which `fill` writes.
+    /// Sends a frame of `length` bytes after its Ethernet header, which `fill` writes, and says whether it may go.
     pub(super) fn send_with<R>(
         &mut self,
         header: &[u8; ETHERNET],
         length: usize,
-        fill: impl FnOnce(&mut [u8]) -> R,
+        fill: impl FnOnce(&mut [u8]) -> (R, bool),
     ) -> R {
         let mut scratch = std::mem::take(&mut self.scratch);
         let end = ETHERNET + length;
@@ -80,8 +80,10 @@ impl Port {
             scratch = vec![0; end].into_boxed_slice();
         }
         scratch[..ETHERNET].copy_from_slice(header);
-        let result = fill(&mut scratch[ETHERNET..end]);
-        self.send(&scratch[..end]);
+        let (result, admitted) = fill(&mut scratch[ETHERNET..end]);
+        if admitted {
+            self.send(&scratch[..end]);
+        }
         self.scratch = scratch;
         result
     }

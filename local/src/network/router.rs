@@ -36,8 +36,10 @@ pub(super) enum Verdict<'a> {
     Reply(Vec<u8>),
     /// It is another machine's: this port's. The frame has been made ready.
     Forward(u64),
-    /// It is a TCP packet for the NIC's own stack.
-    Tcp(&'a [u8]),
+    /// It is a TCP packet to one of the switch's own services, for the NIC's own stack.
+    Service(&'a [u8]),
+    /// It is a TCP packet to somewhere outside of the VPC, for the NIC's own stack.
+    Outside(&'a [u8]),
     /// The machine's own firewall says that a connection from outside is not wanted.
     Unwanted {
         /// Where it came from.
@@ -56,15 +58,16 @@ pub(super) enum Verdict<'a> {
     },
 }
 
-/// Decides on a frame that came in through a NIC's port.
-pub(super) fn route<'a>(frame: &'a mut [u8], nic: &Nic, neighbours: &Neighbours) -> Verdict<'a> {
+/// Decides on a frame that came in through a NIC's port. With `check` it must come from one of the NIC's own addresses;
+/// from its own MAC address it must come anyway.
+pub(super) fn route<'a>(frame: &'a mut [u8], nic: &Nic, check: bool, neighbours: &Neighbours) -> Verdict<'a> {
     let Some((ethernet, payload)) = frame.split_first_chunk::<ETHERNET>() else { return Verdict::Drop };
     if ethernet[6..12] != nic.mac {
         return Verdict::Drop;
     }
     match EtherType(u16::from_be_bytes([ethernet[12], ethernet[13]])) {
         EtherType::ARP => arp(payload, nic, neighbours).map_or(Verdict::Drop, Verdict::Reply),
-        EtherType::IPV4 => ipv4(frame, nic, neighbours).unwrap_or(Verdict::Drop),
+        EtherType::IPV4 => ipv4(frame, nic, check, neighbours).unwrap_or(Verdict::Drop),
         _ => Verdict::Drop,
     }
 }
@@ -88,7 +91,8 @@ fn is_name_server(address: Ipv4Addr, nic: &Nic) -> bool {
         })
 }
 
-fn is_own(address: Ipv4Addr, nic: &Nic) -> bool {
+/// Whether an address is the switch's own: the router's, the name server's or the metadata service's.
+pub(super) fn is_own(address: Ipv4Addr, nic: &Nic) -> bool {
     address == METADATA || address == router(nic) || is_name_server(address, nic)
 }
 
@@ -113,7 +117,7 @@ fn arp(payload: &[u8], nic: &Nic, neighbours: &Neighbours) -> Option<Vec<u8>> {
     frame::arp_reply(owner, wanted, nic.mac, asker)
 }
 
-fn ipv4<'a>(frame: &'a mut [u8], nic: &Nic, neighbours: &Neighbours) -> Option<Verdict<'a>> {
+fn ipv4<'a>(frame: &'a mut [u8], nic: &Nic, check: bool, neighbours: &Neighbours) -> Option<Verdict<'a>> {
     let (ethernet, packet) = frame.split_first_chunk_mut::<ETHERNET>()?;
     let header = Ipv4HeaderSlice::from_slice(packet).ok()?;
     let (source, destination) = (header.source_addr(), header.destination_addr());
@@ -121,7 +125,7 @@ fn ipv4<'a>(frame: &'a mut [u8], nic: &Nic, neighbours: &Neighbours) -> Option<V
     if total < length
         || total > packet.len()
         || header.header_checksum() != header.to_header().calc_header_checksum()
-        || !nic.addresses.contains(&source)
+        || (check && !nic.addresses.contains(&source))
     {
         return None;
     }
@@ -155,7 +159,8 @@ fn ipv4<'a>(frame: &'a mut [u8], nic: &Nic, neighbours: &Neighbours) -> Option<V
     let own = || is_own(destination, nic);
     let unreachable = |why| frame::unreachable(nic.mac, router(nic), source, why, packet).map(Verdict::Reply);
     match header.protocol() {
-        IpNumber::TCP if !in_subnet(destination, nic) || own() => Some(Verdict::Tcp(packet)),
+        IpNumber::TCP if own() => Some(Verdict::Service(packet)),
+        IpNumber::TCP if !in_subnet(destination, nic) => Some(Verdict::Outside(packet)),
         IpNumber::ICMP => {
             let message = Icmpv4Slice::from_slice(payload).ok()?;
             match message.icmp_type() {

@@ -6,6 +6,7 @@
 use super::{
     flow::{Flow, Readiness},
     frame,
+    link::Link,
     opening::{Opening, Outcome},
     port::{ETHERNET, Port},
     watched::Watched,
@@ -70,11 +71,15 @@ impl Stack {
     }
 
     /// Asks the machine for a connection, from an address outside.
-    pub(super) fn open(&mut self, id: u64, to: SocketAddrV4, outcome: Outcome, port: &mut Port, now: Instant) {
+    pub(super) fn open(&mut self, id: u64, to: SocketAddrV4, outcome: Outcome, link: &mut Link, now: Instant) {
         let Some(from) = self.free_source() else {
             outcome.tell(Err(io::ErrorKind::AddrInUse));
             return;
         };
+        if !link.filter.lets_in(from, to) {
+            outcome.tell(Err(io::ErrorKind::PermissionDenied));
+            return;
+        }
         let mut socket = new_socket();
         if socket.connect(self.interface.context(), IpEndpoint::from(to), IpEndpoint::from(from)).is_err() {
             // It is port 0, where nothing can listen.
@@ -83,7 +88,7 @@ impl Stack {
         }
         self.flows.insert(id, Flow::new(self.sockets.add(socket)));
         let mut opening = Opening::new(from, outcome, now);
-        let mut wire = Wire { port, header: &self.header, packet: None, opening: Some(&mut opening) };
+        let mut wire = Wire { link, header: &self.header, packet: None, opening: Some(&mut opening) };
         while self.interface.poll_egress(now, &mut wire, &mut self.sockets) != PollResult::None {}
         self.openings.insert(id, opening);
     }
@@ -150,14 +155,14 @@ impl Stack {
     }
 
     /// Takes a TCP packet from the machine.
-    pub(super) fn receive(&mut self, packet: &[u8], port: &mut Port, now: Instant) {
-        let mut wire = Wire { port, header: &self.header, packet: Some(packet), opening: None };
+    pub(super) fn receive(&mut self, packet: &[u8], link: &mut Link, now: Instant) {
+        let mut wire = Wire { link, header: &self.header, packet: Some(packet), opening: None };
         self.interface.poll_ingress_single(now, &mut wire, &mut self.sockets);
     }
 
     /// Moves all that can be moved, and says when to come again if nothing happens before. The ids of flows that ended
     /// are added to `ended`.
-    pub(super) fn drive(&mut self, port: &mut Port, now: Instant, ended: &mut Vec<u64>) -> Option<Instant> {
+    pub(super) fn drive(&mut self, link: &mut Link, now: Instant, ended: &mut Vec<u64>) -> Option<Instant> {
         let mut busy = true;
         for _ in 0..TURNS {
             busy = false;
@@ -166,7 +171,7 @@ impl Stack {
                 busy |= flow.give_to_host(socket);
                 busy |= flow.take_from_host(socket);
             }
-            let mut wire = Wire { port: &mut *port, header: &self.header, packet: None, opening: None };
+            let mut wire = Wire { link: &mut *link, header: &self.header, packet: None, opening: None };
             while self.interface.poll_egress(now, &mut wire, &mut self.sockets) != PollResult::None {
                 busy = true;
             }
@@ -174,12 +179,12 @@ impl Stack {
                 break;
             }
         }
-        let mut again = self.settle(port, now);
+        let mut again = self.settle(&mut link.port, now);
         self.sweep(now, &mut again, ended);
         if busy {
             return Some(now);
         }
-        if port.has_room() {
+        if link.port.has_room() {
             // A moment at least: if a socket believes that it can act at once, and can't, that must not become a loop.
             let soon = now + Duration::from_millis(1);
             let next = self.interface.poll_at(now, &self.sockets).map(|next| next.max(soon));

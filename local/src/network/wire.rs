@@ -1,8 +1,9 @@
 //! What a stack takes for its network device: one packet in, frames out to the NIC's port.
 
 use super::{
+    link::{self, Link},
     opening::Opening,
-    port::{ETHERNET, MTU, Port},
+    port::{ETHERNET, MTU},
     router,
 };
 use smoltcp::{
@@ -13,7 +14,7 @@ use smoltcp::{
 /// The network device of a stack, for the time of one call.
 pub(super) struct Wire<'a> {
     /// Where frames go.
-    pub(super) port: &'a mut Port,
+    pub(super) link: &'a mut Link,
     /// What stands before each packet.
     pub(super) header: &'a [u8; ETHERNET],
     /// The packet that came in.
@@ -33,21 +34,23 @@ impl RxToken for Packet<'_> {
 
 /// Room for a packet.
 pub(super) struct Room<'a> {
-    port: &'a mut Port,
+    link: &'a mut Link,
+    now: Instant,
     header: &'a [u8; ETHERNET],
     opening: Option<&'a mut Opening>,
 }
 
 impl TxToken for Room<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, fill: F) -> R {
-        self.port.send_with(self.header, length, |packet| {
+        let Link { nic, port, filter } = self.link;
+        port.send_with(self.header, length, |packet| {
             let result = fill(packet);
             if let Some(opening) = self.opening
                 && router::opening(packet).is_some_and(|(from, _)| from == opening.from)
             {
                 opening.syn = [self.header.as_slice(), packet].concat();
             }
-            result
+            (result, link::lets_in(nic, filter, packet, self.now))
         })
     }
 }
@@ -62,15 +65,15 @@ impl Device for Wire<'_> {
     where
         Self: 'b;
 
-    fn receive(&mut self, _: Instant) -> Option<(Packet<'_>, Room<'_>)> {
+    fn receive(&mut self, now: Instant) -> Option<(Packet<'_>, Room<'_>)> {
         let packet = self.packet.take()?;
-        let room = Room { port: self.port, header: self.header, opening: None };
+        let room = Room { link: self.link, now, header: self.header, opening: None };
         Some((Packet(packet), room))
     }
 
-    fn transmit(&mut self, _: Instant) -> Option<Room<'_>> {
+    fn transmit(&mut self, now: Instant) -> Option<Room<'_>> {
         let opening = self.opening.as_deref_mut();
-        self.port.has_room().then_some(Room { port: self.port, header: self.header, opening })
+        self.link.port.has_room().then_some(Room { link: self.link, now, header: self.header, opening })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {

@@ -95,7 +95,7 @@ fn a_machine_that_doesnt_take_its_frames_holds_up_nobody_else() {
     let (machine, _attached) = lab.machine(&nics[0]);
     let deaf = Machine::powered_off(&nics[1]);
     let mut deaf = deaf;
-    let _deaf = lab.switch.attach(nics[1].clone(), deaf.take_tap());
+    let _deaf = lab.attach(&nics[1], &mut deaf);
     let socket = machine.udp();
     for _ in 0..5000 {
         let _ = socket.send_to(&[0; 1400], (deaf.address, 9));

@@ -1,7 +1,9 @@
 //! What every test here needs: a switch, machines on it, and the way in.
 
 use crate::machine::Machine;
-use ec2_local::network::{Attached, Metadata, MetadataSource, Nic, Switch};
+use ec2_local::network::{
+    Attached, Attributes, Change, Direction, Metadata, MetadataSource, Nic, Peer, Rule, Switch, Traffic,
+};
 use std::{
     collections::HashMap,
     io,
@@ -31,6 +33,9 @@ impl MetadataSource for Account {
     }
 }
 
+/// The group that lets everything through.
+pub const OPEN: &str = "sg-open";
+
 /// A switch, and what it asks.
 pub struct Lab {
     pub switch: Switch,
@@ -40,14 +45,46 @@ pub struct Lab {
 impl Lab {
     pub fn new() -> Self {
         let account = Arc::new(Account::default());
-        Self { switch: Switch::start(account.clone()).unwrap(), account }
+        let lab = Self { switch: Switch::start(account.clone()).unwrap(), account };
+        lab.set_rules(
+            OPEN,
+            vec![rule(Direction::Ingress, Traffic::All, anyone()), rule(Direction::Egress, Traffic::All, anyone())],
+        );
+        lab
     }
 
-    /// A machine that is up and plugged in.
+    /// A machine that is up and plugged in, of a group that lets everything through.
     pub fn machine(&self, nic: &Nic) -> (Machine, Attached) {
+        self.machine_of(&[OPEN], nic)
+    }
+
+    /// A machine that is up and plugged in, of these groups.
+    pub fn machine_of(&self, groups: &[&str], nic: &Nic) -> (Machine, Attached) {
         let mut machine = Machine::start(nic);
-        let attached = self.switch.attach(nic.clone(), machine.take_tap());
+        let attached = self.attach_to(groups, nic, &mut machine);
         (machine, attached)
+    }
+
+    /// Plugs a machine in, of a group that lets everything through.
+    pub fn attach(&self, nic: &Nic, machine: &mut Machine) -> Attached {
+        self.attach_to(&[OPEN], nic, machine)
+    }
+
+    fn attach_to(&self, groups: &[&str], nic: &Nic, machine: &mut Machine) -> Attached {
+        self.set_attributes(nic, |attributes| attributes.groups = groups.iter().map(ToString::to_string).collect());
+        self.switch.attach(nic.clone(), machine.take_tap())
+    }
+
+    /// Gives a security group its rules.
+    pub fn set_rules(&self, group: &str, rules: Vec<Rule>) {
+        self.switch.heed(Change::SecurityGroup { id: group.to_owned(), rules: Some(rules) });
+    }
+
+    /// Gives a NIC its attributes.
+    pub fn set_attributes(&self, nic: &Nic, change: impl FnOnce(&mut Attributes)) {
+        let mut attributes = Attributes { source_dest_check: true, ..Attributes::default() };
+        change(&mut attributes);
+        self.switch.heed(Change::NetworkInterface { id: nic.id.clone(), attributes: Some(attributes) });
     }
 
     /// Connects to a machine from outside.
@@ -55,6 +92,16 @@ impl Lab {
         let (ours, theirs) = UnixStream::pair()?;
         wait(self.switch.connect(&nic.id, port, theirs)).map(|()| ours)
     }
+}
+
+/// A rule of a security group.
+pub fn rule(direction: Direction, traffic: Traffic, peer: Peer) -> Rule {
+    Rule { direction, traffic, peer }
+}
+
+/// 0.0.0.0/0.
+pub fn anyone() -> Peer {
+    Peer::Network(Ipv4Addr::UNSPECIFIED, 0)
 }
 
 /// Waits until something holds that is about to.

@@ -8,6 +8,7 @@ use ec2_local::network::Nic;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
+use rustix::{io::Errno, net::sockopt::Timeout};
 use std::{
     io::{IoSlice, IoSliceMut},
     mem::MaybeUninit,
@@ -17,6 +18,7 @@ use std::{
         unix::{net::UnixStream, process::CommandExt},
     },
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 const ROLE: &str = "NETWORK_TEST_MACHINE";
@@ -102,6 +104,18 @@ impl Machine {
         let socket = self.socket(STREAM);
         rustix::net::connect(&socket, &to.into())?;
         Ok(TcpStream::from(socket))
+    }
+
+    /// Connects from the machine, for so long at most: `TimedOut` then.
+    pub fn connect_within(&self, patience: Duration, to: SocketAddrV4) -> std::io::Result<TcpStream> {
+        let socket = self.socket(STREAM);
+        // Linux takes the send timeout for that of a connect, too.
+        rustix::net::sockopt::set_socket_timeout(&socket, Timeout::Send, Some(patience))?;
+        match rustix::net::connect(&socket, &to) {
+            Ok(()) => Ok(TcpStream::from(socket)),
+            Err(Errno::INPROGRESS) => Err(std::io::ErrorKind::TimedOut.into()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A UDP socket of the machine.

@@ -8,6 +8,7 @@ mod machine;
 mod metadata;
 mod neighbours;
 mod reaching;
+mod security_groups;
 mod thrift;
 
 /// No test: the process that holds a machine's namespace, which the tests start.

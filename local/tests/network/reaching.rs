@@ -48,7 +48,7 @@ fn a_machine_that_never_comes_up_times_out() {
     let lab = Lab::new();
     let nic = nic("vpc-1", [10, 0, 0, 5]);
     let mut machine = Machine::powered_off(&nic);
-    let _attached = lab.switch.attach(nic.clone(), machine.take_tap());
+    let _attached = lab.attach(&nic, &mut machine);
     let error = lab.reach(&nic, 22).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
 }
@@ -58,7 +58,7 @@ fn a_booting_machine_is_reached_as_soon_as_it_is_up() {
     let lab = Lab::new();
     let nic = nic("vpc-1", [10, 0, 0, 5]);
     let mut machine = Machine::powered_off(&nic);
-    let _attached = lab.switch.attach(nic.clone(), machine.take_tap());
+    let _attached = lab.attach(&nic, &mut machine);
     let (switch, id) = (lab.switch.clone(), nic.id.clone());
     let (_ours, theirs) = UnixStream::pair().unwrap();
     let connecting = thread::spawn(move || wait(switch.connect(&id, 22, theirs)));
@@ -190,7 +190,7 @@ fn unplugging_ends_what_is_open_and_what_is_being_opened() {
     assert_eq!(lab.reach(&nic, 80).unwrap_err().kind(), ErrorKind::NotConnected);
 
     let mut machine = Machine::powered_off(&nic);
-    let attached = lab.switch.attach(nic.clone(), machine.take_tap());
+    let attached = lab.attach(&nic, &mut machine);
     let (switch, id) = (lab.switch.clone(), nic.id.clone());
     let opening = thread::spawn(move || wait(switch.open(&id, 22)).map(drop).unwrap_err().kind());
     thread::sleep(Duration::from_millis(50));

@@ -72,6 +72,15 @@ def make_key():
     assert refusal(ec2.create_key_pair, KeyName="client") == "InvalidKeyPair.Duplicate"
 
 
+def open_ssh(id, user):
+    """As whom the host comes: 127.0.0.1, or its network among the documentation's examples."""
+    shut = log_in(id, user, ["true"])
+    assert shut.returncode == 255 and "no security group of it lets that in" in shut.stderr, shut
+    ranges = [{"CidrIp": "127.0.0.1/32"}]
+    ssh = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": ranges}
+    ec2.authorize_security_group_ingress(GroupName="default", IpPermissions=[ssh])
+
+
 def launch(image):
     tags = [{"Key": "Name", "Value": "client"}, {"Key": "odd: <é> & \"日本\"", "Value": " = + %\t"}]
     reservation = ec2.run_instances(
@@ -150,6 +159,7 @@ def log_in(id, user, command, program="ssh", key="key", **options):
 
 def reach_it(image, id):
     user = {tag["Key"]: tag["Value"] for tag in image["Tags"]}["login-user"]
+    open_ssh(id, user)
     done = log_in(id, user, ["cloud-init status --wait >/dev/null; cat /etc/by-user-data; echo $SSH_CONNECTION; exit 3"])
     assert done.returncode == 3 and done.stdout.startswith("written\n"), done
     assert instance(id)["PrivateIpAddress"] in done.stdout, done

@@ -3,7 +3,7 @@
 use crate::fixture::{Disk, FIRST_BOOT, PATIENCE, SECOND_BOOT, specification};
 use ec2_local::{
     machine::{Event, Hypervisor, Machine, sandbox::Sandbox},
-    network::{Metadata, MetadataSource, Switch},
+    network::{Attributes, Change, Direction, Metadata, MetadataSource, OUTSIDE, Peer, Rule, Switch, Traffic},
 };
 use russh::keys::{
     PrivateKey,
@@ -47,6 +47,14 @@ impl Account {
         let pair = KeypairData::from(Ed25519Keypair::from_seed(&[7; 32]));
         let key = PrivateKey::new(pair, "test").unwrap();
         let switch = Switch::start(Arc::new(PublicKey(key.public_key().to_openssh().unwrap()))).unwrap();
+        let ssh = Rule {
+            direction: Direction::Ingress,
+            traffic: Traffic::Tcp(22..=22),
+            peer: Peer::Network(OUTSIDE.0, OUTSIDE.1),
+        };
+        switch.heed(Change::SecurityGroup { id: "sg-1".to_owned(), rules: Some(vec![ssh]) });
+        let attributes = Attributes { groups: vec!["sg-1".to_owned()], ..Attributes::default() };
+        switch.heed(Change::NetworkInterface { id: "eni-1".to_owned(), attributes: Some(attributes) });
         Self { key, switch }
     }
 

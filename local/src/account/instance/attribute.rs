@@ -138,8 +138,9 @@ pub(in crate::account) fn modify(context: &mut Context<'_>, input: &Structure) -
         Change::Volumes(mappings) => set_volumes(context, &id, &mappings)?,
         Change::SourceDestCheck(check) => {
             let primary = context.region.instances.require(&id)?.primary().cloned();
-            if let Some(interface) = primary.and_then(|nic| context.region.network_interfaces.get_mut(&nic)) {
-                interface.source_dest_check = check;
+            if let Some(nic) = primary {
+                context.region.network_interfaces.require_mut(&nic)?.source_dest_check = check;
+                context.interface_changed(&nic);
             }
         }
         change => set(context.region.instances.require_mut(&id)?, &id, change)?,
@@ -194,6 +195,7 @@ fn set_groups(context: &mut Context<'_>, id: &InstanceId, groups: &[&str]) -> Re
     let subnet = context.region.network_interfaces.require(&nic)?.subnet.clone();
     let groups = super::network::groups(context.region, &subnet, groups, &[])?;
     context.region.network_interfaces.require_mut(&nic)?.groups = groups;
+    context.interface_changed(&nic);
     Ok(())
 }
 

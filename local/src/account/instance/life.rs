@@ -83,6 +83,7 @@ fn give_public_address(context: &mut Context<'_>, nic: &NetworkInterfaceId) {
         interface.public_address = address::draw_public(&mut context.shared.source, &context.shared.public_addresses);
         if let Some(address) = interface.public_address {
             context.shared.public_addresses.insert(address, (context.region.place.name, nic.clone()));
+            context.interface_changed(nic);
         }
     }
 }

@@ -259,6 +259,7 @@ impl Place {
             }),
         };
         context.region.network_interfaces.insert(id.clone(), interface);
+        context.interface_changed(&id);
         Ok(id)
     }
 }

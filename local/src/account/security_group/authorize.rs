@@ -69,6 +69,7 @@ fn authorize(context: &mut Context<'_>, input: &Structure, direction: Direction)
         let id = add_rule(context.region, &mut context.shared.source, rule, tags.clone());
         shown.push(described.shown(&id, context.settings, Some(&vpc)).with("Tags", context.region.tags.shown(&id)));
     }
+    context.group_changed(&group);
     Ok(Structure::new().with("Return", true).with("SecurityGroupRules", shown))
 }
 
@@ -99,6 +100,7 @@ fn revoke(context: &mut Context<'_>, input: &Structure, direction: Direction) ->
     for id in &found {
         remove_rule(context.region, id);
     }
+    context.group_changed(&group);
     let unknown = permission::shown(unknown.iter(), context.region, &context.settings.account);
     Ok(Structure::new()
         .with("Return", true)

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     error::{ApiError, Code},
+    network,
     wire::Structure,
 };
 use rule::{Direction, Peer, Ports};
@@ -77,6 +78,13 @@ fn remove_rule(region: &mut Region, id: &SecurityGroupRuleId) {
     region.tags.forget(id);
 }
 
+/// The rules of a group, as the switch knows them; `None` if there is no such group. There is no IPv6 between machines.
+pub(super) fn rules(region: &Region, id: &SecurityGroupId) -> Option<Vec<network::Rule>> {
+    let group = region.security_groups.get(id)?;
+    let rules = group.rules.iter().filter_map(|id| region.security_group_rules.get(id));
+    Some(rules.filter_map(Rule::for_switch).collect())
+}
+
 /// Source of the rules: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html>.
 fn check_text(parameter: &str, text: &str) -> Result<(), ApiError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || " ._-:/()#,@[]+=&;{}!$*".contains(c);
@@ -118,6 +126,8 @@ pub(super) fn create(context: &mut Context<'_>, input: &Structure) -> Result<Str
     quota::one_more(region.security_groups.len(), quota, Code::SecurityGroupLimitExceeded, message)?;
     let id = make(region, &mut context.shared.source, name, description, vpc);
     region.tags.set(&id, tags);
+    context.group_changed(&id);
+    let region = &*context.region;
     Ok(Structure::new()
         .with("GroupId", &id)
         .with("SecurityGroupArn", arn(context.settings, region, "security-group", id.as_ref()))
@@ -166,5 +176,6 @@ pub(super) fn delete(context: &mut Context<'_>, input: &Structure) -> Result<Str
     }
     region.security_groups.remove(&id);
     region.tags.forget(&id);
+    context.group_changed(&id);
     Ok(Structure::new().with("Return", true).with("GroupId", &id))
 }

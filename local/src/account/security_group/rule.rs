@@ -8,6 +8,7 @@ use crate::{
         settings::Settings,
     },
     error::ApiError,
+    network,
     wire::Structure,
 };
 use std::{fmt, net::Ipv6Addr};
@@ -86,6 +87,19 @@ impl Ports {
         Ok(Self { protocol, range: Some(range) })
     }
 
+    /// As the switch knows it.
+    fn traffic(&self) -> Option<network::Traffic> {
+        let port = |number| u16::try_from(number).ok();
+        Some(match (self.protocol.as_str(), self.range) {
+            ("-1", _) => network::Traffic::All,
+            ("tcp", Some((from, to))) => network::Traffic::Tcp(port(from)?..=port(to)?),
+            ("udp", Some((from, to))) => network::Traffic::Udp(port(from)?..=port(to)?),
+            // -1 stands for all of them.
+            ("icmp", Some((kind, code))) => network::Traffic::Icmp(u8::try_from(kind).ok(), u8::try_from(code).ok()),
+            (number, _) => network::Traffic::Protocol(number.parse().ok()?),
+        })
+    }
+
     /// Sets the members that say so.
     pub(super) fn show(&self, structure: Structure) -> Structure {
         structure
@@ -160,6 +174,20 @@ impl fmt::Display for Peer {
 impl Rule {
     pub(super) fn new(group: SecurityGroupId, direction: Direction, ports: Ports, peer: Peer) -> Self {
         Self { group, direction, ports, peer, description: None }
+    }
+
+    /// As the switch knows it; `None` for IPv6, which it doesn't carry.
+    pub(super) fn for_switch(&self) -> Option<network::Rule> {
+        let direction = match self.direction {
+            Direction::Ingress => network::Direction::Ingress,
+            Direction::Egress => network::Direction::Egress,
+        };
+        let peer = match &self.peer {
+            Peer::V4(cidr) => network::Peer::Network(cidr.address, cidr.prefix),
+            Peer::V6(..) => return None,
+            Peer::Group(id) => network::Peer::Group(id.to_string()),
+        };
+        Some(network::Rule { direction, traffic: self.ports.traffic()?, peer })
     }
 
     /// Whether both say the same; a description says nothing.

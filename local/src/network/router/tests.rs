@@ -21,7 +21,7 @@ fn neighbours() -> Neighbours {
 }
 
 fn decide(frame: &mut [u8]) -> Verdict<'_> {
-    route(frame, &nic(), &neighbours())
+    route(frame, &nic(), true, &neighbours())
 }
 
 fn arp_request(sender: ([u8; 6], [u8; 4]), wanted: [u8; 4]) -> Vec<u8> {
@@ -186,7 +186,7 @@ proptest! {
         frame[6..12].copy_from_slice(&nic().mac);
         header.write(&mut frame).unwrap();
         frame.extend(payload);
-        if let Verdict::Tcp(packet) = decide(&mut frame) {
+        if let Verdict::Outside(packet) = decide(&mut frame) {
             let _ = opening(packet);
         }
     }

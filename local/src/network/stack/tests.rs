@@ -1,5 +1,5 @@
 use super::*;
-use crate::network::router;
+use crate::network::{Direction, Nic, Peer, Rule, Traffic, filter::Filter, port::Port, router};
 use etherparse::{IpNumber, Ipv4Header, Ipv4HeaderSlice, PacketBuilder, TcpHeaderSlice};
 use proptest::prelude::*;
 use rustix::event::epoll;
@@ -17,10 +17,26 @@ const SERVICE: SocketAddrV4 = SocketAddrV4::new(router::METADATA, 80);
 /// A stack whose machine is this test.
 struct Cable {
     stack: Stack,
-    port: Port,
+    link: Link,
     machine: UnixDatagram,
     epoll: Arc<std::os::fd::OwnedFd>,
     now: Instant,
+}
+
+/// A NIC whose groups let everything through.
+fn open_link(port: Port) -> Link {
+    let anyone = Peer::Network(Ipv4Addr::UNSPECIFIED, 0);
+    let rule = |direction| Rule { direction, traffic: Traffic::All, peer: anyone.clone() };
+    let mut filter = Filter::default();
+    filter.set(Vec::new(), vec![rule(Direction::Ingress), rule(Direction::Egress)]);
+    let nic = Nic {
+        id: "eni-1".to_owned(),
+        vpc: "vpc-1".to_owned(),
+        mac: [2; 6],
+        addresses: vec![*MACHINE.ip()],
+        subnet: (Ipv4Addr::new(10, 0, 0, 0), 24),
+    };
+    Link { nic, port, filter }
 }
 
 impl Cable {
@@ -30,12 +46,12 @@ impl Cable {
         machine.set_nonblocking(true).unwrap();
         let port = Port::new(Watched::new(&epoll, device.into(), 1).unwrap());
         let now = Instant::from_millis(1);
-        Self { stack: Stack::new([2; 6], now).unwrap(), port, machine, epoll, now }
+        Self { stack: Stack::new([2; 6], now).unwrap(), link: open_link(port), machine, epoll, now }
     }
 
     fn open(&mut self, id: u64) -> oneshot::Receiver<Result<(), io::ErrorKind>> {
         let (done, outcome) = oneshot::channel();
-        self.stack.open(id, MACHINE, Outcome(done), &mut self.port, self.now);
+        self.stack.open(id, MACHINE, Outcome(done), &mut self.link, self.now);
         outcome
     }
 
@@ -50,7 +66,7 @@ impl Cable {
     fn drive(&mut self, millis: u64) -> (Vec<u64>, Option<Instant>) {
         self.now += Duration::from_millis(millis);
         let mut ended = Vec::new();
-        let again = self.stack.drive(&mut self.port, self.now, &mut ended);
+        let again = self.stack.drive(&mut self.link, self.now, &mut ended);
         (ended, again)
     }
 
@@ -62,7 +78,7 @@ impl Cable {
     }
 
     fn say(&mut self, packet: &[u8]) {
-        self.stack.receive(packet, &mut self.port, self.now);
+        self.stack.receive(packet, &mut self.link, self.now);
     }
 }
 

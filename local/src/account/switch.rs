@@ -1,0 +1,71 @@
+//! What the switch must know of the account: the rules of security groups, and what interfaces may do.
+//!
+//! Whoever changes a group or an interface takes note of it; what it has become is told when it is asked for, so that
+//! many changes in one call are one.
+
+use super::{
+    Account, Context,
+    ids::{NetworkInterfaceId, SecurityGroupId},
+    network_interface::NetworkInterface,
+    region::Region,
+    security_group,
+};
+use crate::network::{Attributes, Change};
+use std::collections::BTreeSet;
+
+/// What has changed since it was last told.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Changed {
+    groups: BTreeSet<(&'static str, SecurityGroupId)>,
+    interfaces: BTreeSet<(&'static str, NetworkInterfaceId)>,
+}
+
+impl Context<'_> {
+    /// Takes note that a group has come, gone, or has other rules.
+    pub(super) fn group_changed(&mut self, id: &SecurityGroupId) {
+        self.shared.changed.groups.insert((self.region.place.name, id.clone()));
+    }
+
+    /// Takes note that an interface has come, gone, or has other attributes.
+    pub(super) fn interface_changed(&mut self, id: &NetworkInterfaceId) {
+        self.shared.changed.interfaces.insert((self.region.place.name, id.clone()));
+    }
+}
+
+impl Account {
+    /// What the switch must be told, since this was last called; before any machine is started.
+    #[must_use = "what the switch isn't told doesn't hold"]
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        let Changed { groups, interfaces } = std::mem::take(&mut self.shared.changed);
+        let groups = groups.into_iter().filter_map(|(region, id)| {
+            let rules = security_group::rules(self.regions.get(region)?, &id);
+            Some(Change::SecurityGroup { id: id.to_string(), rules })
+        });
+        let interfaces = interfaces.into_iter().filter_map(|(region, id)| {
+            let region = self.regions.get(region)?;
+            let attributes = region.network_interfaces.get(&id).map(|interface| attributes(interface, region));
+            Some(Change::NetworkInterface { id: id.to_string(), attributes })
+        });
+        groups.chain(interfaces).collect()
+    }
+
+    /// Takes note of all that there is.
+    pub(super) fn tell_all(&mut self) {
+        for (name, region) in &self.regions {
+            let groups = region.security_groups.iter().map(|(id, _)| (*name, id.clone()));
+            self.shared.changed.groups.extend(groups);
+        }
+    }
+}
+
+fn attributes(interface: &NetworkInterface, region: &Region) -> Attributes {
+    // The main table of the VPC is every subnet's.
+    let routed = region.route_tables.iter().any(|(_, table)| table.vpc == interface.vpc && table.gateway.is_some());
+    Attributes {
+        groups: interface.groups.iter().map(ToString::to_string).collect(),
+        source_dest_check: interface.source_dest_check,
+        public_address: interface.public_address,
+        // The guest may use it before EC2 shows it.
+        internet: routed && interface.associate_public,
+    }
+}

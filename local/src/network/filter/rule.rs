@@ -1,0 +1,103 @@
+//! A rule, and what it admits.
+
+use super::packet::{Content, Packet};
+use std::{net::Ipv4Addr, ops::RangeInclusive};
+
+/// A rule of a security group. Rules only admit; what none of them admits is dropped.
+/// <https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html>
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Which way.
+    pub direction: Direction,
+    /// What.
+    pub traffic: Traffic,
+    /// From whom, or to whom.
+    pub peer: Peer,
+}
+
+/// Which way a packet goes, as the machine sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// To the machine.
+    Ingress,
+    /// From the machine.
+    Egress,
+}
+
+impl Direction {
+    /// The other one.
+    pub(super) fn reverse(self) -> Self {
+        match self {
+            Self::Ingress => Self::Egress,
+            Self::Egress => Self::Ingress,
+        }
+    }
+}
+
+/// What a rule admits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Traffic {
+    /// All protocols.
+    All,
+    /// TCP to these ports.
+    Tcp(RangeInclusive<u16>),
+    /// UDP to these ports.
+    Udp(RangeInclusive<u16>),
+    /// ICMP of a type and a code; `None` for all of them.
+    Icmp(Option<u8>, Option<u8>),
+    /// Another protocol, by its IP number.
+    Protocol(u8),
+}
+
+/// Who is at the other end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Peer {
+    /// An address and a prefix length.
+    Network(Ipv4Addr, u8),
+    /// Every NIC of a security group.
+    Group(String),
+}
+
+impl Traffic {
+    /// Whether a packet is of this traffic.
+    pub(super) fn covers(&self, packet: &Packet) -> bool {
+        match (self, packet.content) {
+            (Self::All, _) => true,
+            (Self::Tcp(ports), Content::Tcp { to, .. }) | (Self::Udp(ports), Content::Udp { to, .. }) => {
+                ports.contains(&to)
+            }
+            (Self::Icmp(kind, code), Content::Icmp { kind: of, code: with, .. }) => {
+                kind.is_none_or(|kind| kind == of) && code.is_none_or(|code| code == with)
+            }
+            (Self::Protocol(number), content) => *number == content.protocol(),
+            _ => false,
+        }
+    }
+
+    /// Whether it covers whatever may answer the packet.
+    pub(super) fn covers_every_port_of(&self, packet: &Packet) -> bool {
+        match (self, packet.content) {
+            (Self::All, _) => true,
+            (Self::Tcp(ports), Content::Tcp { .. }) | (Self::Udp(ports), Content::Udp { .. }) => {
+                *ports == (0..=u16::MAX)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Peer {
+    /// Whether somebody of this address and these groups is meant.
+    pub(super) fn is(&self, address: Ipv4Addr, groups: &[String]) -> bool {
+        match self {
+            Self::Network(network, prefix) => is_within(address, *network, *prefix),
+            Self::Group(id) => groups.contains(id),
+        }
+    }
+}
+
+/// Whether an address is of a network.
+pub(super) fn is_within(address: Ipv4Addr, network: Ipv4Addr, prefix: u8) -> bool {
+    let mask = u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0);
+    (address.to_bits() ^ network.to_bits()) & mask == 0
+}

@@ -1,0 +1,75 @@
+//! What the account has told of security groups and network interfaces; it holds until it tells otherwise.
+
+use super::filter::Rule;
+use std::{collections::HashMap, net::Ipv4Addr};
+
+/// What has changed in the account, and the switch must know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// The rules of a security group; `None` if it is gone.
+    SecurityGroup {
+        /// `sg-…`.
+        id: String,
+        /// All of its rules, in both directions.
+        rules: Option<Vec<Rule>>,
+    },
+    /// The attributes of a network interface, whether it is plugged in or not; `None` if it is gone.
+    NetworkInterface {
+        /// `eni-…`.
+        id: String,
+        /// All of its attributes.
+        attributes: Option<Attributes>,
+    },
+}
+
+/// What of a network interface may change while it is plugged in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// The security groups, `sg-…`. Without any, nothing passes.
+    pub groups: Vec<String>,
+    /// `SourceDestCheck`: what it sends must come from its own addresses.
+    pub source_dest_check: bool,
+    /// The public address, while it has one.
+    pub public_address: Option<Ipv4Addr>,
+    /// Whether it reaches the internet: its subnet has a route to an internet gateway, and it a public address.
+    pub internet: bool,
+}
+
+/// What the account has told.
+#[derive(Default)]
+pub(super) struct Policy {
+    groups: HashMap<String, Vec<Rule>>,
+    interfaces: HashMap<String, Attributes>,
+}
+
+impl Policy {
+    /// Takes note of a change; says which interfaces it concerns.
+    pub(super) fn take(&mut self, change: Change) -> Vec<String> {
+        match change {
+            Change::SecurityGroup { id, rules } => {
+                let members = self.interfaces.iter().filter(|(_, attributes)| attributes.groups.contains(&id));
+                let members = members.map(|(nic, _)| nic.clone()).collect();
+                match rules {
+                    Some(rules) => drop(self.groups.insert(id, rules)),
+                    None => drop(self.groups.remove(&id)),
+                }
+                members
+            }
+            Change::NetworkInterface { id, attributes } => {
+                match attributes {
+                    Some(attributes) => drop(self.interfaces.insert(id.clone(), attributes)),
+                    None => drop(self.interfaces.remove(&id)),
+                }
+                vec![id]
+            }
+        }
+    }
+
+    /// The attributes of an interface, and all rules of its groups. One that nobody has told of has none.
+    pub(super) fn of(&self, nic: &str) -> (Attributes, Vec<Rule>) {
+        let attributes = self.interfaces.get(nic).cloned().unwrap_or_default();
+        let rules = attributes.groups.iter().filter_map(|id| self.groups.get(id)).flatten().cloned().collect();
+        (attributes, rules)
+    }
+}
