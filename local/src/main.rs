@@ -2,6 +2,8 @@
 
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
+mod check;
+
 use clap::{Args, Parser, Subcommand};
 use ec2_local::{
     account::Capacity,
@@ -21,6 +23,8 @@ struct Arguments {
 enum Command {
     /// Serve until Ctrl-C, and then end all machines
     Serve(Serve),
+    /// Boot a machine, and tell what it has for this user on this host, or which setting forbids it
+    Check,
     /// Print what an AWS client needs in its environment: eval "$(ec2-local env)"
     Env,
     /// Connect standard input and output to a machine's port, for ssh's ProxyCommand:
@@ -90,6 +94,7 @@ fn main() -> ExitCode {
     ec2_local::roles::run_named();
     let result = match Arguments::parse().command {
         Command::Serve(asked) => serve(asked),
+        Command::Check => check::run().map(|report| print!("{report}")),
         Command::Env => env(),
         Command::Connect { machine, port } => {
             endpoint::connect_standard_streams(&machine, port).map_err(|e| e.to_string())

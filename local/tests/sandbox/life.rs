@@ -2,7 +2,7 @@
 
 use crate::fixture::{Disk, FIRST_BOOT, PATIENCE, Running, SECOND_BOOT, mounts_of, specification};
 use ec2_local::machine::{Event, Machine};
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 #[test]
 fn boots_as_a_machine_of_its_own() {
@@ -138,6 +138,33 @@ fn packages_are_known() {
     let machine = Running::booted(&disk.path(), FIRST_BOOT);
     let answer = machine.run(query);
     assert!(answer.contains(package) && answer.ends_with("exit 0\n"), "{answer}");
+    machine.end();
+    disk.remove();
+}
+
+#[test]
+fn packages_can_be_installed() {
+    if !rustix::process::geteuid().is_root() || !Path::new("/usr/bin/dpkg-deb").exists() {
+        return eprintln!("skipped: packages can be installed where root runs a host that has dpkg");
+    }
+    let disk = Disk::new();
+    let machine = Running::booted(&disk.path(), FIRST_BOOT);
+    // The package replaces a file of the host's in place; by its hands, since dpkg shall have something to run.
+    let script = "set -e; exec 2>&1; cd /root; mkdir -p tiny/DEBIAN tiny/usr/share/tiny; echo content >tiny/usr/share/tiny/file
+        printf 'Package: tiny\\nVersion: 1\\nArchitecture: all\\nMaintainer: Nobody <nobody@example.com>\\n' >tiny/DEBIAN/control
+        printf 'Description: nothing\\n' >>tiny/DEBIAN/control
+        printf '#!/bin/sh\\nset -e\\nuseradd --system --home-dir /var/lib/tiny --create-home tiny\\nchmod 0700 /usr/bin/env\\n' \
+            >tiny/DEBIAN/postinst
+        chmod 0755 tiny/DEBIAN/postinst; dpkg-deb --build tiny tiny.deb >/dev/null
+        dpkg -i tiny.deb; dpkg-query -W -f '${Status}\\n' tiny; cat /usr/share/tiny/file; stat -c %U:%a /usr/bin/env /var/lib/tiny
+        chmod 0755 /usr/bin/env; userdel tiny; dpkg -r tiny; test ! -e /usr/share/tiny/file
+        apt-get install --yes ./tiny.deb; dpkg-query -W -f '${Status} again\\n' tiny";
+    let answer = machine.run(script);
+    for line in ["install ok installed\n", "content\n", "root:700\n", "tiny:7", "install ok installed again\nexit 0\n"]
+    {
+        assert!(answer.contains(line), "{line:?}: {answer}");
+    }
+    assert_eq!(fs::metadata("/usr/bin/env").unwrap().permissions().mode() & 0o777, 0o755);
     machine.end();
     disk.remove();
 }

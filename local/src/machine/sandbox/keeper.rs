@@ -5,7 +5,7 @@
 //! does: by a signal on the parent's death, and by the end of the connection where that signal is missed.
 
 use super::{
-    boot,
+    advice, boot,
     identity::Identity,
     kernel::{self, Side},
     limits::Limits,
@@ -55,7 +55,7 @@ fn run() -> io::Result<()> {
         // The endpoint died in between.
         None => return Ok(()),
     };
-    let report = outcome.unwrap_or_else(|error| Report::Failed(error.to_string()));
+    let report = outcome.unwrap_or_else(|error| Report::Failed(advice::on_refusal(error).to_string()));
     protocol::send(&endpoint, &report, &[])
 }
 
@@ -71,7 +71,7 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
     let identity = Identity::choose(&files, boot.first_id);
     prepare(&files, &identity)?;
     let (connection, theirs) = protocol::connection()?;
-    let init = match fork(&identity, Limits::of(boot.memory_mib)).map_err(why_no_namespaces)? {
+    let init = match fork(&identity, Limits::of(boot.memory_mib)).map_err(|error| advice::on_namespaces(&error))? {
         Side::Child => {
             drop(connection);
             exit(init_main(boot, theirs, endpoint))
@@ -151,7 +151,7 @@ fn init_main(boot: &Boot, keeper: OwnedFd, endpoint: &OwnedFd) -> i32 {
         Ok(End::Reboot) => REBOOT,
         Err(error) => {
             // If the endpoint is gone as well, there is nobody left to be told.
-            let _ = protocol::send(endpoint, &Report::Failed(error.to_string()), &[]);
+            let _ = protocol::send(endpoint, &Report::Failed(advice::on_refusal(error).to_string()), &[]);
             1
         }
     }
@@ -208,23 +208,11 @@ fn trees(init: Pid, paths: &[PathBuf], identity: &Identity, notes: &mut Vec<Stri
     Ok(trees)
 }
 
-fn why_no_namespaces(error: io::Error) -> io::Error {
-    let setting = |path: &str| fs::read_to_string(path).ok().map(|value| value.trim().to_owned());
-    let advice = if setting("/proc/sys/kernel/unprivileged_userns_clone").as_deref() == Some("0") {
-        "set kernel.unprivileged_userns_clone=1 (sysctl)"
-    } else if setting("/proc/sys/user/max_user_namespaces").as_deref() == Some("0") {
-        "raise user.max_user_namespaces (sysctl)"
-    } else {
-        "a container's seccomp profile may forbid it (`--security-opt seccomp=unconfined`)"
-    };
-    io::Error::new(error.kind(), format!("make user, mount and other namespaces: {error}; {advice}"))
-}
-
 /// Removes a disk from within a user namespace like the one in which it was written.
 fn remove(disk: &Path) -> io::Result<()> {
     let identity = Identity::choose(&disk.join(FILES), 0);
     let (connection, theirs) = protocol::connection()?;
-    let child = match kernel::clone_into_namespaces().map_err(why_no_namespaces)? {
+    let child = match kernel::clone_into_namespaces().map_err(|error| advice::on_namespaces(&error))? {
         Side::Child => {
             drop(connection);
             let go = protocol::receive::<Go>(&theirs).ok().flatten();

@@ -11,6 +11,7 @@
 //!
 //! What this isn't: a kernel, a boot loader or a service manager of its own, nor an imitation of one.
 
+mod advice;
 mod boot;
 mod identity;
 mod interfaces;

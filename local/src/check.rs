@@ -1,0 +1,108 @@
+//! `ec2-local check`: boots a machine, and says what it has for this user on this host.
+//!
+//! What this isn't: the endpoint. The machine is on no network, and its instance is in no account.
+
+use ec2_local::{
+    endpoint::StateDirectory,
+    machine::{
+        Event, Hypervisor, Specification,
+        sandbox::{Sandbox, remove_disk},
+    },
+    network::Nic,
+};
+use std::{
+    fmt::Write as _,
+    fs,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+/// Tells the facts, in words of the shell alone: there may be nothing else.
+const FACTS: &str = "users=0; while read -r inside outside count; do users=$((users + count)); done </proc/self/uid_map
+    echo \"users: $users\"
+    if [ -O /bin/sh ]; then owner=root; else owner=nobody; fi
+    echo \"the host's files belong to: $owner\"
+    if : >/usr/ec2-local-check; then layer=writable; else layer=read-only; fi 2>/dev/null
+    echo \"the host's directories are: $layer\"
+    echo told; while :; do read -r line || exec sleep 1000; done";
+
+/// Boots it; its facts, a line each, and its notes.
+pub fn run() -> Result<String, String> {
+    let state = StateDirectory::of_user().map_err(|e| e.to_string())?;
+    let disk = Disk::make(state.path())?;
+    let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
+    // Held, since a machine without its network ends no sooner.
+    let sandbox = Sandbox::with_plug(|_, frames| Box::new(frames)).program(["/bin/sh", "-c", FACTS]);
+    let machine = sandbox.start(specification(&disk.0), sender).map_err(|e| e.to_string())?;
+    let mut console = Vec::new();
+    let mut outcome = Err("boot a machine: nothing was heard of it".to_owned());
+    while let Some((_, event)) = events.blocking_recv() {
+        match event {
+            Event::Console(text) => {
+                console.extend(text);
+                if String::from_utf8_lossy(&console).lines().any(|line| line.trim() == "told") {
+                    machine.kill();
+                }
+            }
+            Event::Started => {}
+            Event::PoweredOff => outcome = Ok(report(&String::from_utf8_lossy(&console))),
+            Event::Failed(why) => outcome = Err(format!("boot a machine: {why}")),
+            other => outcome = Err(format!("boot a machine: it ended by itself ({other:?})")),
+        }
+    }
+    outcome
+}
+
+fn report(console: &str) -> String {
+    let user = rustix::process::geteuid().as_raw();
+    let mut report = format!("a machine boots here for user {user}\n");
+    for line in console.lines().map(str::trim).take_while(|line| *line != "told") {
+        let _ = match line.strip_prefix("init: ") {
+            Some(note) => writeln!(report, "note: {note}"),
+            None => writeln!(report, "{line}"),
+        };
+    }
+    report
+}
+
+fn specification(disk: &Path) -> Specification {
+    let address = [172, 31, 0, 5].into();
+    let nic = Nic {
+        id: "eni-check".into(),
+        vpc: "vpc-check".into(),
+        mac: [0x02, 0, 0, 0, 0, 5],
+        addresses: vec![address],
+        subnet: ([172, 31, 0, 0].into(), 20),
+    };
+    Specification {
+        instance: "i-check".into(),
+        disk: disk.into(),
+        hostname: "check".into(),
+        login_user: "root".into(),
+        nics: vec![nic],
+        memory_mib: 512,
+        boot_id: "00000000-0000-4000-8000-000000000000".into(),
+    }
+}
+
+/// The machine's disk, which goes when this is dropped.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn make(directory: &Path) -> Result<Self, String> {
+        let path = directory.join(format!("check-{}", std::process::id()));
+        let made = fs::DirBuilder::new().mode(0o700).create(&path);
+        made.map(|()| Self(path.clone())).map_err(|e| format!("make {}: {e}", path.display()))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        if let Err(error) = remove_disk(&self.0) {
+            // Where no machine can be made, nobody but ourselves has written to it.
+            if fs::remove_dir_all(&self.0).is_err() {
+                eprintln!("ec2-local: failed to remove {}: {error}", self.0.display());
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Which setting of the host's to change where it forbids what a machine is made of.
+
+use std::{fs, io};
+
+/// Says what to do where the namespaces themselves can't be made.
+pub fn on_namespaces(error: &io::Error) -> io::Error {
+    let advice = for_namespaces(error.raw_os_error(), setting);
+    io::Error::new(error.kind(), format!("make user, mount and other namespaces: {error}; {advice}"))
+}
+
+/// Adds what to do where the namespaces could be made, but nothing can be done in them: that is how Ubuntu forbids them to
+/// ordinary users.
+pub fn on_refusal(error: io::Error) -> io::Error {
+    let restricted = setting(APPARMOR).is_some_and(|value| value != "0");
+    if restricted && error.kind() == io::ErrorKind::PermissionDenied {
+        return io::Error::new(error.kind(), format!("{error}; {}", allow_by_apparmor()));
+    }
+    error
+}
+
+const APPARMOR: &str = "kernel/apparmor_restrict_unprivileged_userns";
+
+fn allow_by_apparmor() -> String {
+    "set kernel.apparmor_restrict_unprivileged_userns=0 (sysctl), or give this program an AppArmor profile that allows `userns`"
+        .to_owned()
+}
+
+fn for_namespaces(error: Option<i32>, setting: impl Fn(&str) -> Option<String>) -> String {
+    let is = |path: &str, value: &str| setting(path).as_deref() == Some(value);
+    // What user_namespaces(7) has for a number that is used up.
+    if error == Some(libc::ENOSPC) || is("user/max_user_namespaces", "0") {
+        return "raise user.max_user_namespaces (sysctl), and the other user.max_*_namespaces".to_owned();
+    }
+    if is("kernel/unprivileged_userns_clone", "0") {
+        return "set kernel.unprivileged_userns_clone=1 (sysctl)".to_owned();
+    }
+    if is(APPARMOR, "1") {
+        return allow_by_apparmor();
+    }
+    "a container's seccomp profile may forbid it (`--security-opt seccomp=unconfined`)".to_owned()
+}
+
+fn setting(path: &str) -> Option<String> {
+    fs::read_to_string(format!("/proc/sys/{path}")).ok().map(|value| value.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_the_setting() {
+        let with = |error, name: &'static str, value: &'static str| {
+            for_namespaces(Some(error), move |path| (path == name).then(|| value.to_owned()))
+        };
+        for (advice, setting) in [
+            (with(libc::ENOSPC, "", ""), "user.max_user_namespaces"),
+            (with(libc::EPERM, "user/max_user_namespaces", "0"), "user.max_user_namespaces"),
+            (with(libc::EPERM, "kernel/unprivileged_userns_clone", "0"), "kernel.unprivileged_userns_clone=1"),
+            (with(libc::EPERM, APPARMOR, "1"), "kernel.apparmor_restrict_unprivileged_userns=0"),
+            (with(libc::EPERM, APPARMOR, "0"), "seccomp=unconfined"),
+            (with(libc::EPERM, "user/max_user_namespaces", "15000"), "seccomp=unconfined"),
+        ] {
+            assert!(advice.contains(setting), "{advice}");
+        }
+    }
+}
