@@ -327,15 +327,13 @@ processes() { # name…
 # is lost if it is ended, and the system bounds what it may write; a block is 512 bytes, or 1,024 in bash.
 keep_start() {
 	exec 3<&0
-	reader=
-	trap 'kill $reader; exit' TERM
+	on_term_kill_last
 	(
 		ulimit -c 0
 		ulimit -f $((stream_limit / 512 + 2))
 		exec cat <&3
 	) &
-	reader=$!
-	wait "$reader"
+	wait "$!"
 	exec cat <&3 >/dev/null
 }
 
@@ -384,12 +382,17 @@ limited() { # seconds, command…
 	guard
 }
 
+# In a subshell: when that is told to end, it takes along what it has started last. `$!` is known as soon as there is
+# something to end, a variable that it is copied to is not; until then it is still that of the shell around it.
+on_term_kill_last() {
+	around=$!
+	trap '[ "$!" = "$around" ] || kill "$!"; exit' TERM
+}
+
 watch() { # seconds, process or -group, mark
-	sleeper=
-	trap 'kill $sleeper; exit' TERM
+	on_term_kill_last
 	sleep "$1" &
-	sleeper=$!
-	wait "$sleeper"
+	wait "$!"
 	trap '' TERM
 	echo >"$3"
 	kill -s TERM -- "$2"
@@ -398,11 +401,9 @@ watch() { # seconds, process or -group, mark
 }
 
 watch_streams() { # process…
-	sleeper=
-	trap 'kill $sleeper; exit' TERM
+	on_term_kill_last
 	sleep 1 &
-	sleeper=$!
-	wait "$sleeper"
+	wait "$!"
 	kill "$@"
 }
 
