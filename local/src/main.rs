@@ -7,9 +7,14 @@ mod check;
 use clap::{Args, Parser, Subcommand};
 use ec2_local::{
     account::Capacity,
-    endpoint::{self, Settings, Stay},
+    conditions::{Conditions, Fault, FaultError},
+    endpoint::{self, Client, EndpointError, Settings, Status, Stay},
 };
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
 
 /// A local EC2 with real machines behind it.
 #[derive(Parser)]
@@ -27,6 +32,27 @@ enum Command {
     Check,
     /// Print what an AWS client needs in its environment: eval "$(ec2-local env)"
     Env,
+    /// Show what AWS does to you, and the faults that are still to come; or change it
+    Conditions {
+        /// calm, typical or hostile: for all clients from now on
+        name: Option<Conditions>,
+    },
+    /// Ask for a fault of the coming requests:
+    /// ec2-local fault RunInstances capacity next 3
+    Fault {
+        /// The action, or *; throttle, capacity, quota, internal, unavailable, lost, late=SECONDS or stuck=SECONDS; `next N`,
+        /// `every N` or `chance P`
+        #[arg(required_unless_present = "clear")]
+        fault: Vec<String>,
+        /// Take back those that were asked for
+        #[arg(long)]
+        clear: bool,
+    },
+    /// Put the account's clock forward; machines don't notice
+    Advance {
+        /// By how many seconds
+        seconds: f64,
+    },
     /// Connect standard input and output to a machine's port, for ssh's ProxyCommand:
     /// ssh -o ProxyCommand='ec2-local connect %h %p' ec2-user@i-…
     Connect {
@@ -46,6 +72,9 @@ struct Serve {
     /// The factor on all times that AWS takes: 1 for rehearsals
     #[arg(long, default_value_t = 0.01)]
     pace: f64,
+    /// What AWS does to you on top of EC2's rules: calm, typical or hostile
+    #[arg(long, default_value_t)]
+    conditions: Conditions,
     /// The seed of everything that is drawn at random
     #[arg(long)]
     seed: Option<u64>,
@@ -77,6 +106,7 @@ impl Serve {
         let mut settings = Settings::default();
         settings.port = self.port;
         settings.pace = self.pace;
+        settings.conditions = self.conditions;
         settings.seed = self.seed.unwrap_or(settings.seed);
         settings.default_vpc = !self.no_default_vpc;
         settings.capacity = self.capacity;
@@ -96,6 +126,12 @@ fn main() -> ExitCode {
         Command::Serve(asked) => serve(asked),
         Command::Check => check::run().map(|report| print!("{report}")),
         Command::Env => env(),
+        Command::Conditions { name } => control(|client| match name {
+            Some(name) => client.set_conditions(name),
+            None => client.status(),
+        }),
+        Command::Fault { fault, clear } => ask_for_fault(&fault.join(" "), clear),
+        Command::Advance { seconds } => advance(seconds),
         Command::Connect { machine, port } => {
             endpoint::connect_standard_streams(&machine, port).map_err(|e| e.to_string())
         }
@@ -119,10 +155,42 @@ fn serve(asked: Serve) -> Result<(), String> {
         .with_writer(io::stderr)
         .init();
     endpoint::run(&settings, Stay::UntilTold, |url| {
-        println!("serving EC2 on {url}");
-        println!("in another shell:  eval \"$(ec2-local env)\"");
+        let Settings { conditions, seed, .. } = &settings;
+        let hint = "in another shell:  eval \"$(ec2-local env)\"";
+        // Whoever read the first line may have gone; that ends nothing.
+        let _ = writeln!(io::stdout(), "serving EC2 on {url}\nconditions: {conditions}, seed {seed}\n{hint}");
     })
     .map_err(|e| e.to_string())
+}
+
+/// Asks the running endpoint, and prints what it is like then.
+fn control(ask: impl FnOnce(&Client) -> Result<Status, EndpointError>) -> Result<(), String> {
+    let client = endpoint::connect().map_err(|e| e.to_string())?;
+    let status = ask(&client).map_err(|e| e.to_string())?;
+    println!("conditions: {}, seed {}", status.conditions, client.seed());
+    if !status.advanced.is_zero() {
+        println!("clock: {} s ahead", status.advanced.as_secs_f64());
+    }
+    for fault in &status.faults {
+        println!("fault: {fault}");
+    }
+    Ok(())
+}
+
+fn ask_for_fault(text: &str, clear: bool) -> Result<(), String> {
+    if clear {
+        control(Client::clear_faults)?;
+    }
+    if text.is_empty() {
+        return Ok(());
+    }
+    let fault: Fault = text.parse().map_err(|e: FaultError| e.to_string())?;
+    control(|client| client.add_fault(fault))
+}
+
+fn advance(seconds: f64) -> Result<(), String> {
+    let time = Duration::try_from_secs_f64(seconds).map_err(|e| format!("advance the clock by {seconds} s: {e}"))?;
+    control(|client| client.advance(time))
 }
 
 fn env() -> Result<(), String> {
@@ -140,5 +208,8 @@ fn env() -> Result<(), String> {
     }
     // Left over from an AWS session, it would be signed along and refused.
     println!("unset AWS_SESSION_TOKEN AWS_PROFILE");
+    // The last line: a shell to which it all is one line must not take the rest for a part of it.
+    let status = client.status().map_err(|e| e.to_string())?;
+    println!("# conditions: {}, seed {}", status.conditions, client.seed());
     Ok(())
 }

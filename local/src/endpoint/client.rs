@@ -43,6 +43,11 @@ impl Client {
         self.greeting.pid
     }
 
+    /// The seed of what its conditions draw at random: say it where a test fails.
+    pub fn seed(&self) -> u64 {
+        self.greeting.seed
+    }
+
     /// What signs requests to it.
     pub fn credentials(&self) -> &Credentials {
         &self.credentials

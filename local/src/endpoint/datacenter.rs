@@ -1,8 +1,13 @@
 //! Account, machines and network, wired together: calls go in, effects are carried out, events come back.
 
-use super::{EndpointError, StateDirectory};
+use super::{
+    EndpointError, StateDirectory,
+    clock::Clock,
+    control::{Control, Status},
+};
 use crate::{
     account::{Account, Effect, Kind, Start},
+    conditions::Delivery,
     error::ApiError,
     machine::{
         Event, Hypervisor, Machine,
@@ -10,7 +15,7 @@ use crate::{
         sandbox::{Sandbox, remove_disk},
     },
     network::{CONNECT_DEADLINE, Connection, Metadata, MetadataSource, Switch},
-    wire::{Request, Service, Structure},
+    wire::{Failure, Request, Service, Structure},
 };
 use std::{
     collections::HashMap,
@@ -20,7 +25,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
-use time::OffsetDateTime;
 use tokio::sync::{Notify, mpsc};
 
 /// How soon a machine that has just got power is tried again.
@@ -32,6 +36,7 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 /// Everything behind the door.
 pub(super) struct Datacenter {
     account: Mutex<Account>,
+    clock: Clock,
     machines: Mutex<HashMap<String, Box<dyn Machine>>>,
     switch: Switch,
     sandbox: Sandbox,
@@ -52,7 +57,7 @@ impl MetadataSource for Source {
 
     fn is_ready(&self, nic: &str) -> bool {
         let datacenter = self.0.get().and_then(std::sync::Weak::upgrade);
-        datacenter.is_none_or(|datacenter| datacenter.account().metadata_is_ready(OffsetDateTime::now_utc(), nic))
+        datacenter.is_none_or(|datacenter| datacenter.account().metadata_is_ready(datacenter.clock.now(), nic))
     }
 }
 
@@ -67,6 +72,7 @@ impl Datacenter {
         let (events, received) = mpsc::unbounded_channel();
         let this = Arc::new(Self {
             account: Mutex::new(account),
+            clock: Clock::default(),
             machines: Mutex::default(),
             switch,
             sandbox,
@@ -89,6 +95,25 @@ impl Datacenter {
 
     fn machines(&self) -> MutexGuard<'_, HashMap<String, Box<dyn Machine>>> {
         self.machines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the account is like, and changes of it by request.
+    pub(super) fn control(&self, control: Control) -> Result<Status, ApiError> {
+        let mut account = self.account();
+        match control {
+            Control::Status => {}
+            Control::Conditions(conditions) => account.set_conditions(conditions),
+            Control::Fault(fault) => account.add_fault(fault)?,
+            Control::ClearFaults => account.clear_faults(),
+            Control::Advance(time) => {
+                self.clock.advance(time);
+                // Whoever keeps the time sleeps until a time that may have come.
+                self.changed.notify_one();
+            }
+        }
+        let conditions = account.conditions();
+        let faults = account.faults().iter().map(ToString::to_string).collect();
+        Ok(Status { conditions, faults, advanced: self.clock.advanced() })
     }
 
     /// How many instances are neither terminated nor on their way there, with or without power.
@@ -135,7 +160,7 @@ impl Datacenter {
             }
             let effects = {
                 let mut account = self.account();
-                account.machine_event(OffsetDateTime::now_utc(), &instance, event);
+                account.machine_event(self.clock.now(), &instance, event);
                 self.follow(&mut account)
             };
             self.carry_out(effects);
@@ -149,14 +174,14 @@ impl Datacenter {
             match due {
                 None => changed.await,
                 Some(due) => {
-                    let wait = (due - OffsetDateTime::now_utc()).try_into().unwrap_or_default();
+                    let wait = (due - self.clock.now()).try_into().unwrap_or_default();
                     tokio::select! {
                         () = changed => continue,
                         () = tokio::time::sleep(wait) => {}
                     }
                     let effects = {
                         let mut account = self.account();
-                        account.advance(OffsetDateTime::now_utc());
+                        account.advance(self.clock.now());
                         self.follow(&mut account)
                     };
                     self.carry_out(effects);
@@ -236,13 +261,20 @@ impl Datacenter {
 }
 
 impl Service for Datacenter {
-    fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Structure, ApiError>> + Send + '_>> {
-        let (answer, effects) = {
+    fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Structure, Failure>> + Send + '_>> {
+        let (answer, delivery, effects) = {
             let mut account = self.account();
-            let answer = account.call(OffsetDateTime::now_utc(), &request.region, request.action, &request.input);
-            (answer, self.follow(&mut account))
+            let answer = account.call(self.clock.now(), &request.region, request.action, &request.input);
+            (answer, account.take_delivery(), self.follow(&mut account))
         };
         self.carry_out(effects);
-        Box::pin(std::future::ready(answer))
+        Box::pin(async move {
+            match delivery {
+                Delivery::Late(time) => tokio::time::sleep(time).await,
+                Delivery::Lost => return Err(Failure::Lost),
+                _ => {}
+            }
+            Ok(answer?)
+        })
     }
 }

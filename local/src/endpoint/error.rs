@@ -33,6 +33,13 @@ pub enum EndpointError {
     },
     /// No endpoint runs, and none was to be started.
     NotRunning,
+    /// The endpoint refused a control request, or didn't answer it.
+    Control {
+        /// What it was asked.
+        asked: String,
+        /// Why not.
+        reason: String,
+    },
     /// A machine's port can't be reached.
     Connect {
         /// The machine, as it was asked for.
@@ -63,6 +70,7 @@ impl fmt::Display for EndpointError {
             Self::Start { reason, log } => {
                 write!(f, "start the local EC2: {reason}; its log is {}", log.display())
             }
+            Self::Control { asked, reason } => write!(f, "ask the local EC2 for `{asked}`: {reason}"),
             // The switch's own words say what was tried.
             Self::Connect { reason, .. } if reason.starts_with("connect to ") => f.write_str(reason),
             Self::Connect { machine, port, reason } => write!(f, "connect to port {port} of {machine}: {reason}"),

@@ -6,6 +6,8 @@
 //! What this room isn't: a place for EC2's rules or for a machine's insides. It only carries messages between them.
 
 mod client;
+mod clock;
+mod control;
 mod datacenter;
 mod error;
 mod idle;
@@ -15,13 +17,17 @@ mod streams;
 mod way_in;
 
 pub use client::{Client, connect, ensure};
+pub use control::Status;
 pub use error::EndpointError;
 pub(crate) use process::role_main;
 pub use process::{Stay, run};
 pub use state::{Credentials, StateDirectory};
 pub use streams::connect_standard_streams;
 
-use crate::account::{Capacity, Quotas};
+use crate::{
+    account::{Capacity, Quotas},
+    conditions::Conditions,
+};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -38,7 +44,10 @@ pub struct Settings {
     pub port: u16,
     /// The factor on all times that AWS takes. Default: 0.01.
     pub pace: f64,
-    /// The seed of everything that is drawn at random. Default: drawn at random itself.
+    /// What AWS does to you on top of EC2's rules. Default: calm.
+    pub conditions: Conditions,
+    /// The seed of what the conditions draw at random, and of ids. Default: drawn at random itself. It may be shown: keys
+    /// follow from the endpoint's secret, too.
     pub seed: u64,
     /// Whether each region has a default VPC from the start. Default: true.
     pub default_vpc: bool,
@@ -54,6 +63,7 @@ impl Default for Settings {
             linger: Duration::from_secs(10),
             port: 0,
             pace: 0.01,
+            conditions: Conditions::default(),
             seed: getrandom::u64().unwrap_or(1),
             default_vpc: true,
             quotas: Quotas::default(),
@@ -71,4 +81,6 @@ pub(crate) struct Greeting {
     url: String,
     /// The account's number.
     account: String,
+    /// The seed of what its conditions draw at random.
+    seed: u64,
 }

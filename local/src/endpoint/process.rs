@@ -4,7 +4,7 @@ use super::{
     BUILD, EndpointError, Greeting, Settings,
     datacenter::Datacenter,
     idle::{Clients, idle_for},
-    state::{StateDirectory, failed, make_directory},
+    state::{Credentials, StateDirectory, failed, make_directory},
     way_in,
 };
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     machine::sandbox::remove_disk,
     wire::{self, Door},
 };
+use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
@@ -137,7 +138,7 @@ async fn serve(
         log: state.log(),
     };
     let credentials = state.credentials()?;
-    let account = Account::new(account_settings(settings));
+    let account = Account::new(account_settings(settings, &credentials));
     let datacenter = Datacenter::open(account, state.clone())?;
     let door = Door::new(wire::Credentials::new(credentials.access_key, credentials.secret_key), ACCOUNT);
     let activity = door.activity();
@@ -148,7 +149,8 @@ async fn serve(
     let socket = state.way_in()?;
     let way_in_listener =
         UnixListener::bind(socket.as_ref() as &std::path::Path).map_err(failed("listen on", socket.as_ref()))?;
-    let greeting = Greeting { pid: std::process::id(), url: url.clone(), account: ACCOUNT.to_owned() };
+    let greeting =
+        Greeting { pid: std::process::id(), url: url.clone(), account: ACCOUNT.to_owned(), seed: settings.seed };
     let way_in = tokio::spawn(way_in::serve(way_in_listener, datacenter.clone(), clients.clone(), greeting));
     let (close, closed) = oneshot::channel::<()>();
     let serving = tokio::spawn(wire::serve(listener, door, datacenter.clone(), async {
@@ -158,7 +160,8 @@ async fn serve(
     for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
         signals.push(signal(kind).map_err(|e| wrong("can't watch for signals", &e))?);
     }
-    tracing::info!(url, build = BUILD, pid = std::process::id(), "ready");
+    let (conditions, seed) = (settings.conditions.name(), settings.seed);
+    tracing::info!(url, build = BUILD, pid = std::process::id(), conditions, seed, "ready");
     ready(&url);
 
     let told = async {
@@ -208,12 +211,14 @@ async fn unneeded(
 /// The number of the local account; AWS gives out no such number.
 const ACCOUNT: &str = "000000000000";
 
-fn account_settings(settings: &Settings) -> account::Settings {
+fn account_settings(settings: &Settings, credentials: &Credentials) -> account::Settings {
     let os_release = ["/etc/os-release", "/usr/lib/os-release"].iter().find_map(|path| fs::read_to_string(path).ok());
     let host = ImageSettings::host(LOGIN_USER, &os_release.unwrap_or_default());
-    let mut seed = [0; 32];
-    seed[..8].copy_from_slice(&settings.seed.to_le_bytes());
-    let mut made = account::Settings::new(seed, host);
+    // Keys follow from the account's seed, so it must not follow from what is shown alone.
+    let seed = Sha256::new().chain_update(&credentials.secret_key).chain_update(settings.seed.to_be_bytes()).finalize();
+    let mut made = account::Settings::new(seed.into(), host);
+    made.conditions = settings.conditions;
+    made.conditions_seed = settings.seed;
     made.account = ACCOUNT.to_owned();
     made.pace = settings.pace;
     made.default_vpc = settings.default_vpc;

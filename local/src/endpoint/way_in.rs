@@ -3,9 +3,10 @@
 //! A connection says one line and is answered with one:
 //!
 //! - `hello` → `ok {…}`: a client; the endpoint stays as long as the connection is open.
+//! - `status`, `conditions NAME`, `fault ACTION KIND WHEN`, `faults clear`, `advance SECONDS` → `ok {…}`, or `error TEXT`.
 //! - `connect MACHINE PORT` → `ok`, or `error TEXT`; after `ok` the connection is the machine's.
 
-use super::{Greeting, datacenter::Datacenter, idle::Clients};
+use super::{Greeting, control::Control, datacenter::Datacenter, idle::Clients};
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -50,6 +51,15 @@ async fn answer(mut stream: UnixStream, datacenter: &Datacenter, greeting: &Gree
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "a connection by another user"));
     }
     let line = time::timeout(PATIENCE, read_line(&mut stream)).await??;
+    if let Some(control) = Control::read(&line) {
+        return match control.and_then(|control| datacenter.control(control).map_err(|e| e.to_string())) {
+            Ok(status) => {
+                let status = serde_json::to_string(&status).map_err(io::Error::other)?;
+                stream.write_all(format!("ok {status}\n").as_bytes()).await
+            }
+            Err(reason) => refuse(stream, &reason).await,
+        };
+    }
     match *line.split(' ').collect::<Vec<_>>() {
         ["hello"] => {
             let greeting = serde_json::to_string(greeting).map_err(io::Error::other)?;
@@ -62,7 +72,10 @@ async fn answer(mut stream: UnixStream, datacenter: &Datacenter, greeting: &Gree
             Ok(port) => tunnel(stream, datacenter, machine, port).await,
             Err(_) => refuse(stream, &format!("`{port}` is no TCP port")).await,
         },
-        _ => refuse(stream, &format!("`{line}` is neither `hello` nor `connect MACHINE PORT`")).await,
+        _ => {
+            refuse(stream, &format!("`{line}` is neither `hello` nor `connect MACHINE PORT` nor a control request"))
+                .await
+        }
     }
 }
 

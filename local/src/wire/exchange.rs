@@ -1,7 +1,7 @@
 //! One request's way through the door: looked at, read, verified, decoded, answered.
 
 use super::{
-    Request, Service,
+    Failure, Request, Service,
     activity::{Activity, Busy},
     decode::decode_parameters,
     encode::{self, encode},
@@ -46,8 +46,13 @@ impl Door {
     }
 }
 
-/// An answer's document, or the error that is answered instead.
-type Answer = Result<String, ApiError>;
+/// An answer's document, or what comes instead.
+type Answer = Result<String, Failure>;
+
+/// The answer is not to arrive: the connection breaks without one.
+#[derive(Debug, thiserror::Error)]
+#[error("answer the request: its answer is lost on purpose")]
+pub(super) struct Lost;
 
 /// Answers one request. `admitted` is called once it has proved to be signed with the key.
 pub(super) async fn exchange(
@@ -55,11 +60,16 @@ pub(super) async fn exchange(
     service: Arc<dyn Service>,
     request: hyper::Request<Incoming>,
     admitted: impl FnOnce(),
-) -> Response<Full<Bytes>> {
+) -> Result<Response<Full<Bytes>>, Lost> {
     let request_id = uuid::Uuid::new_v4().to_string();
     let (parts, body) = request.into_parts();
     let answer = answer(&door, service, &parts, body, admitted, &request_id).await;
-    respond(answer, is_for_sts(&parts.headers), &request_id)
+    let answer = match answer {
+        Ok(document) => Ok(document),
+        Err(Failure::Error(error)) => Err(error),
+        Err(Failure::Lost) => return Err(Lost),
+    };
+    Ok(respond(answer, is_for_sts(&parts.headers), &request_id))
 }
 
 async fn answer(
@@ -79,7 +89,7 @@ async fn answer(
     let busy = door.activity.request();
     let parameters = [in_url, query::parse(&body)?].concat();
     match authorization.service {
-        SignedService::Sts => sts::answer(&parameters, &door.account_id, request_id),
+        SignedService::Sts => Ok(sts::answer(&parameters, &door.account_id, request_id)?),
         SignedService::Ec2 => call(service, busy, &parameters, authorization.region, request_id).await,
     }
 }
@@ -151,11 +161,11 @@ async fn call(
         output
     });
     match task.await {
-        Ok(output) => encode(action, &output?, request_id),
+        Ok(output) => Ok(encode(action, &output?, request_id)?),
         Err(error) => {
             let message =
                 format!("An internal error has occurred: {action} broke off ({error}); see the endpoint's log");
-            Err(ApiError::new(Code::InternalError, message))
+            Err(ApiError::new(Code::InternalError, message).into())
         }
     }
 }
@@ -166,7 +176,7 @@ fn is_for_sts(headers: &HeaderMap) -> bool {
     value.is_some_and(|value| value.contains("/sts/aws4_request"))
 }
 
-fn respond(answer: Answer, for_sts: bool, request_id: &str) -> Response<Full<Bytes>> {
+fn respond(answer: Result<String, ApiError>, for_sts: bool, request_id: &str) -> Response<Full<Bytes>> {
     let (status, document) = match answer {
         Ok(document) => (StatusCode::OK, document),
         Err(error) => {

@@ -55,7 +55,22 @@ pub struct Request {
 /// What stands behind the door: the account, in the end.
 pub trait Service: Send + Sync + 'static {
     /// Answers one request, by the model's member names of the output.
-    fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Structure, ApiError>> + Send + '_>>;
+    fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Structure, Failure>> + Send + '_>>;
+}
+
+/// What a request gets in place of an output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// EC2's error.
+    Error(ApiError),
+    /// Nothing: the connection breaks.
+    Lost,
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self::Error(error)
+    }
 }
 
 /// For the account's tests: whether the model has an answer.

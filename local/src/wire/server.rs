@@ -8,7 +8,6 @@ use super::{
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{
-    convert::Infallible,
     future::Future,
     io,
     pin::pin,
@@ -123,8 +122,7 @@ impl House {
             let admitted = move || {
                 admission.get_or_init(|| activity.connection());
             };
-            let answer = exchange(Arc::clone(&self.door), Arc::clone(&self.service), request, admitted);
-            async { Ok::<_, Infallible>(answer.await) }
+            exchange(Arc::clone(&self.door), Arc::clone(&self.service), request, admitted)
         });
         let mut connection = pin!(
             http1::Builder::new()

@@ -5,7 +5,7 @@ use ec2_local::{
     account::{Account, Effect, ImageSettings, Settings},
     error::ApiError,
     machine::Event,
-    wire::{self, Request, Service, Structure},
+    wire::{self, Failure, Request, Service, Structure},
 };
 use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Mutex};
 use time::OffsetDateTime;
@@ -14,8 +14,9 @@ use time::OffsetDateTime;
 pub struct Accounts(Mutex<Account>);
 
 impl Service for Accounts {
-    fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Structure, ApiError>> + Send + '_>> {
-        Box::pin(std::future::ready(self.answer(&request.region, request.action, &request.input)))
+    fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Structure, Failure>> + Send + '_>> {
+        let answer = self.answer(&request.region, request.action, &request.input);
+        Box::pin(std::future::ready(answer.map_err(Failure::from)))
     }
 }
 

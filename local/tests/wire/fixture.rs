@@ -2,7 +2,7 @@
 
 use ec2_local::{
     error::{ApiError, Code},
-    wire::{Activity, Credentials, Door, Request, Service, Structure, Value, serve},
+    wire::{Activity, Credentials, Door, Failure, Request, Service, Structure, Value, serve},
 };
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
@@ -31,7 +31,7 @@ pub struct Stub {
 }
 
 impl Service for Stub {
-    fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Structure, ApiError>> + Send + '_>> {
+    fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Structure, Failure>> + Send + '_>> {
         Box::pin(async move {
             match request.action {
                 "DescribeRegions" => {
@@ -67,7 +67,8 @@ impl Service for Stub {
                 "DescribeVpcs" => Ok(Structure::new().with("NoSuchMember", 1)),
                 "DeleteKeyPair" => Ok(Structure::new()),
                 other => {
-                    Err(ApiError::new(Code::InvalidAction, format!("The action {other} is not served by the stub")))
+                    Err(ApiError::new(Code::InvalidAction, format!("The action {other} is not served by the stub"))
+                        .into())
                 }
             }
         })

@@ -4,6 +4,7 @@
 mod account;
 mod boto3;
 mod codes;
+mod conditions;
 mod door;
 mod fixture;
 mod generated;

@@ -1,0 +1,156 @@
+//! Control requests: what a running endpoint can be asked beside EC2's API, by the way in, which only its user may enter.
+//!
+//! One line asks, and is answered with the [`Status`] that came of it.
+
+use super::{Client, EndpointError};
+use crate::conditions::{Conditions, Fault, FaultError, UnknownConditions};
+use serde::{Deserialize, Serialize};
+use std::{
+    fmt,
+    io::{self, BufRead, BufReader, Read, Write},
+    os::unix::net::UnixStream,
+    time::Duration,
+};
+
+/// The longest answer that is read.
+const ANSWER_MAX: u64 = 1024 * 1024;
+
+/// What a running endpoint is like.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Status {
+    /// What AWS does to you.
+    pub conditions: Conditions,
+    /// The faults that are still to come, each as its line of text.
+    pub faults: Vec<String>,
+    /// What the account's clock was put forward by.
+    pub advanced: Duration,
+}
+
+/// What an endpoint can be asked.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Control {
+    Status,
+    Conditions(Conditions),
+    Fault(Fault),
+    ClearFaults,
+    Advance(Duration),
+}
+
+impl Control {
+    /// Reads a line: `status`, `conditions NAME`, `fault ACTION KIND WHEN`, `faults clear` or `advance SECONDS`. None where it
+    /// is no control request.
+    pub(super) fn read(line: &str) -> Option<Result<Self, String>> {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        Some(match (word, rest) {
+            ("status", "") => Ok(Self::Status),
+            ("faults", "clear") => Ok(Self::ClearFaults),
+            ("conditions", name) => name.parse().map(Self::Conditions).map_err(|e: UnknownConditions| e.to_string()),
+            ("fault", text) => text.parse().map(Self::Fault).map_err(|e: FaultError| e.to_string()),
+            ("advance", seconds) => {
+                let time = seconds.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                time.map(Self::Advance)
+                    .ok_or_else(|| format!("advance the clock by `{seconds}`: it is no number of seconds"))
+            }
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status => f.write_str("status"),
+            Self::Conditions(conditions) => write!(f, "conditions {conditions}"),
+            Self::Fault(fault) => write!(f, "fault {fault}"),
+            Self::ClearFaults => f.write_str("faults clear"),
+            Self::Advance(time) => write!(f, "advance {}", time.as_secs_f64()),
+        }
+    }
+}
+
+/// What a running endpoint can be asked beside EC2's API.
+impl Client {
+    /// What the endpoint is like now.
+    ///
+    /// # Errors
+    ///
+    /// [`EndpointError::Control`]: it doesn't answer.
+    pub fn status(&self) -> Result<Status, EndpointError> {
+        self.control(&Control::Status)
+    }
+
+    /// Changes what AWS does to you, for all clients, from now on.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub fn set_conditions(&self, conditions: Conditions) -> Result<Status, EndpointError> {
+        self.control(&Control::Conditions(conditions))
+    }
+
+    /// Asks for a fault, on top of the conditions; of all clients' requests.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status); or the endpoint doesn't serve the action.
+    pub fn add_fault(&self, fault: Fault) -> Result<Status, EndpointError> {
+        self.control(&Control::Fault(fault))
+    }
+
+    /// Takes back all faults that were asked for and are still to come.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub fn clear_faults(&self) -> Result<Status, EndpointError> {
+        self.control(&Control::ClearFaults)
+    }
+
+    /// Puts the account's clock forward. Machines don't notice, so it makes the most sense with blank ones: an hour later
+    /// what was terminated is gone.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub fn advance(&self, time: Duration) -> Result<Status, EndpointError> {
+        self.control(&Control::Advance(time))
+    }
+
+    fn control(&self, control: &Control) -> Result<Status, EndpointError> {
+        let failed = |reason: String| EndpointError::Control { asked: control.to_string(), reason };
+        let ask = || -> io::Result<String> {
+            let mut stream = UnixStream::connect(self.way_in())?;
+            writeln!(stream, "{control}")?;
+            let mut line = String::new();
+            BufReader::new(stream).take(ANSWER_MAX).read_line(&mut line)?;
+            Ok(line)
+        };
+        let line = ask().map_err(|e| failed(e.to_string()))?;
+        match line.trim_end().split_once(' ') {
+            Some(("ok", status)) => serde_json::from_str(status).map_err(|e| failed(e.to_string())),
+            Some(("error", reason)) => Err(failed(reason.to_owned())),
+            _ => Err(failed("it hung up".to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_the_same_both_ways() {
+        for line in
+            ["status", "conditions hostile", "fault RunInstances capacity next 3", "faults clear", "advance 3600.5"]
+        {
+            assert_eq!(Control::read(line).unwrap().unwrap().to_string(), line);
+        }
+        for line in ["conditions windy", "fault RunInstances", "advance -1", "advance soon"] {
+            assert!(Control::read(line).unwrap().is_err(), "{line}");
+        }
+        for line in ["hello", "connect i-1 22", "faults", ""] {
+            assert!(Control::read(line).is_none(), "{line}");
+        }
+    }
+}

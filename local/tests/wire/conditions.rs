@@ -1,0 +1,215 @@
+//! What AWS does to its customers, as a client meets it: `ec2-local serve` with conditions, asked by signed requests, and by
+//! control requests in between.
+
+use crate::fixture::{Answer, Signed};
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::{SocketAddr, TcpStream},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ec2-local");
+
+/// The seed of these tests, which each failure prints.
+const SEED: &str = "20261122";
+
+/// A served endpoint with a state directory of its own; both end with the value.
+struct Served {
+    state: tempfile::TempDir,
+    process: Child,
+    address: SocketAddr,
+    key: String,
+    secret: String,
+}
+
+impl Served {
+    fn start(conditions: &str) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let directory = state.path().join("state");
+        let mut process = Command::new(PROGRAM)
+            .args(["serve", "--conditions", conditions, "--seed", SEED, "--pace", "0.01"])
+            .env("EC2_LOCAL_STATE_DIR", &directory)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let url = lines.next().unwrap();
+        assert_eq!(lines.next().unwrap(), format!("conditions: {conditions}, seed {SEED}"));
+        let address = url.strip_prefix("serving EC2 on http://").unwrap().parse().unwrap();
+        let secret = std::fs::read_to_string(directory.join("secret")).unwrap();
+        let secret: serde_json::Value = serde_json::from_str(&secret).unwrap();
+        let text = |name: &str| secret[name].as_str().unwrap().to_owned();
+        Self { state, process, address, key: text("access_key"), secret: text("secret_key") }
+    }
+
+    fn call(&self, parameters: &str) -> Answer {
+        let body = format!("{parameters}&Version=2016-11-15");
+        let signed = Signed { key: self.key.clone(), secret: self.secret.clone(), ..Signed::ec2(&body) };
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.write_all(&signed.bytes(self.address, true)).unwrap();
+        Answer::read(stream)
+    }
+
+    /// The text of an element of an answer that must be a good one.
+    #[track_caller]
+    fn ok(&self, parameters: &str, element: &str) -> String {
+        let answer = self.call(parameters);
+        assert_eq!(answer.status, 200, "seed {SEED}: {parameters}: {answer:?}");
+        answer.element(element).to_owned()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Output {
+        let state = self.state.path().join("state");
+        Command::new(PROGRAM).args(arguments).env("EC2_LOCAL_STATE_DIR", state).output().unwrap()
+    }
+
+    /// What `ec2-local` prints, which must succeed.
+    #[track_caller]
+    fn control(&self, arguments: &[&str]) -> String {
+        let Output { status, stdout, stderr } = self.command(arguments);
+        assert!(status.success(), "seed {SEED}: {arguments:?}: {}", String::from_utf8_lossy(&stderr));
+        String::from_utf8(stdout).unwrap()
+    }
+
+    fn blank(&self) -> String {
+        self.ok("Action=DescribeImages&Filter.1.Name=name&Filter.1.Value.1=blank", "imageId")
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let process = rustix::process::Pid::from_child(&self.process);
+        let _ = rustix::process::kill_process(process, rustix::process::Signal::INT);
+        let _ = self.process.wait();
+    }
+}
+
+fn launch(image: &str, token: &str) -> String {
+    format!("Action=RunInstances&ImageId={image}&InstanceType=t3.micro&MinCount=1&MaxCount=1&ClientToken={token}")
+}
+
+#[test]
+fn a_fault_is_asked_for_while_it_runs() {
+    let served = Served::start("calm");
+    let image = served.blank();
+    let said = served.control(&["fault", "RunInstances", "capacity", "next", "2"]);
+    assert!(said.ends_with("fault: RunInstances capacity next 2\n"), "{said}");
+    for _ in 0..2 {
+        let answer = served.call(&launch(&image, "t"));
+        assert_eq!((answer.status, answer.element("Code")), (500, "InsufficientInstanceCapacity"));
+    }
+    served.ok(&launch(&image, "t"), "instanceId");
+    served.control(&["fault", "DescribeVpcs", "throttle", "every", "1"]);
+    let answer = served.call("Action=DescribeVpcs");
+    assert_eq!((answer.status, answer.element("Code")), (503, "RequestLimitExceeded"));
+    let said = served.control(&["fault", "--clear"]);
+    assert_eq!(said, format!("conditions: calm, seed {SEED}\n"));
+    assert_eq!(served.call("Action=DescribeVpcs").status, 200);
+
+    let refused = served.command(&["fault", "RunInstance", "lost"]);
+    let reason = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && reason.contains("The action RunInstance is not served"), "{reason}");
+}
+
+#[test]
+fn an_answer_is_lost_with_its_connection_and_what_was_asked_for_is_done() {
+    let served = Served::start("calm");
+    let image = served.blank();
+    served.control(&["fault", "RunInstances", "lost"]);
+    let lost = served.call(&launch(&image, "t"));
+    assert_eq!((lost.status, lost.head.as_str()), (0, ""));
+    let made = served.ok("Action=DescribeInstances", "instanceId");
+    assert_eq!(served.ok(&launch(&image, "t"), "instanceId"), made, "the token finds it");
+}
+
+#[test]
+fn a_late_answer_is_an_answer() {
+    let served = Served::start("calm");
+    served.control(&["fault", "DescribeVpcs", "late=50"]);
+    let asked = Instant::now();
+    served.ok("Action=DescribeVpcs", "vpcId");
+    assert!(asked.elapsed() >= Duration::from_millis(500), "50 s at a hundredth of AWS's pace");
+}
+
+#[test]
+fn an_hour_passes_at_once_for_blank_machines() {
+    let served = Served::start("calm");
+    let image = served.blank();
+    served.control(&["fault", "TerminateInstances", "stuck"]);
+    let id = served.ok(&launch(&image, "t"), "instanceId");
+    served.control(&["advance", "60"]);
+    wait_for(&served, &id, "running");
+    served.ok(&format!("Action=TerminateInstances&InstanceId.1={id}"), "instanceId");
+    // An hour of AWS's is 36 s at the pace.
+    served.control(&["advance", "30"]);
+    wait_for(&served, &id, "shutting-down");
+    served.control(&["advance", "10"]);
+    wait_for(&served, &id, "terminated");
+    let said = served.control(&["advance", "3601"]);
+    assert!(said.contains("\nclock: 3701 s ahead\n"), "{said}");
+    let answer = served.call(&format!("Action=DescribeInstances&InstanceId.1={id}"));
+    assert_eq!(answer.element("Code"), "InvalidInstanceID.NotFound");
+}
+
+#[track_caller]
+fn wait_for(served: &Served, id: &str, state: &str) {
+    let since = Instant::now();
+    loop {
+        let answer = served.call(&format!("Action=DescribeInstances&InstanceId.1={id}"));
+        let states = answer.body.split("<instanceState>").nth(1).unwrap_or_else(|| panic!("{answer:?}"));
+        if states.contains(&format!("<name>{state}</name>")) {
+            return;
+        }
+        assert!(since.elapsed() < Duration::from_secs(30), "never {state}: {answer:?}");
+    }
+}
+
+#[test]
+fn conditions_are_chosen_by_name_and_changed_while_it_runs() {
+    let served = Served::start("typical");
+    let environment = served.control(&["env"]);
+    assert!(environment.ends_with(&format!("# conditions: typical, seed {SEED}\n")), "{environment}");
+    assert_eq!(served.control(&["conditions", "calm"]), format!("conditions: calm, seed {SEED}\n"));
+    assert_eq!(served.control(&["conditions"]), format!("conditions: calm, seed {SEED}\n"));
+    assert!(!served.command(&["conditions", "windy"]).status.success());
+}
+
+/// What a careful client does: the same launch, with the same token, until it is answered.
+#[test]
+fn a_careful_client_gets_one_machine_in_hostile_conditions_and_ends_it() {
+    let served = Served::start("hostile");
+    let mut seen = std::collections::BTreeSet::new();
+    let mut insist = |request: &str, accepted: &dyn Fn(&Answer) -> bool| -> Answer {
+        let since = Instant::now();
+        loop {
+            let answer = served.call(request);
+            match answer.status {
+                200 if accepted(&answer) => return answer,
+                200 => {}
+                0 => _ = seen.insert("lost".to_owned()),
+                _ => _ = seen.insert(answer.element("Code").to_owned()),
+            }
+            assert!(since.elapsed() < Duration::from_secs(60), "hostile, seed {SEED}: {request}: {answer:?}");
+        }
+    };
+    let any = |_: &Answer| true;
+    let image =
+        insist("Action=DescribeImages&Filter.1.Name=name&Filter.1.Value.1=blank", &any).element("imageId").to_owned();
+    let mut ids = Vec::new();
+    for token in 0..10 {
+        let request = launch(&image, &format!("token-{token}"));
+        let id = insist(&request, &any).element("instanceId").to_owned();
+        assert_eq!(insist(&request, &any).element("instanceId"), id, "hostile, seed {SEED}");
+        ids.push(id);
+    }
+    for id in &ids {
+        insist(&format!("Action=TerminateInstances&InstanceId.1={id}"), &any);
+    }
+    for id in &ids {
+        let describe = format!("Action=DescribeInstances&Filter.1.Name=instance-id&Filter.1.Value.1={id}");
+        insist(&describe, &|answer| answer.body.contains("<name>terminated</name>"));
+    }
+    assert!(seen.len() > 2, "hostile, seed {SEED}: only {seen:?} ever happened");
+}
