@@ -13,7 +13,8 @@ use russh::keys::{
     },
 };
 use std::{
-    io::Read,
+    io::{Read, Write},
+    net::{Ipv4Addr, TcpListener, TcpStream},
     os::unix::net::UnixStream,
     path::Path,
     sync::Arc,
@@ -38,7 +39,7 @@ struct Account {
 }
 
 struct Running {
-    _machine: Box<dyn Machine>,
+    machine: Box<dyn Machine>,
     events: UnboundedReceiver<(String, Event)>,
 }
 
@@ -61,7 +62,7 @@ impl Account {
     fn start(&self, disk: &Path, boot_id: &str) -> Running {
         let (sender, events) = unbounded_channel();
         let machine = Sandbox::new(self.switch.clone()).start(specification(disk, boot_id), sender).unwrap();
-        Running { _machine: machine, events }
+        Running { machine, events }
     }
 
     /// Logs in, as soon as the machine lets us.
@@ -132,5 +133,35 @@ fn is_logged_in_to_and_ended_from_within() {
         assert_eq!(end, Some(expected), "{console}");
     }
     assert_eq!(keys[0], keys[1]);
+    disk.remove();
+}
+
+#[test]
+fn reaches_no_port_of_the_host() {
+    let disk = Disk::new();
+    let account = Account::new();
+    let machine = account.start(&disk.path(), FIRST_BOOT);
+    let session = account.log_in();
+    // As the endpoint's door and sshd's are; who reached it would be greeted.
+    let host = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = host.local_addr().unwrap().port();
+    thread::spawn(move || host.incoming().for_each(|client| client.unwrap().write_all(b"reached\n").unwrap()));
+    let ask = |address: &str, port: u16| {
+        exec(&session, &format!("timeout 2 bash -c 'exec 3<>/dev/tcp/{address}/{port} && head -n 1 <&3' 2>/dev/null"))
+    };
+    // The machine's own, its router, its resolver, the metadata service, others of its network and of the host's.
+    for address in ["127.0.0.1", "127.0.0.2", "172.31.0.1", "172.31.0.2", "169.254.169.254", "169.254.0.1", "0.0.0.0"] {
+        assert_eq!(ask(address, port), "", "{address}");
+    }
+    // What stands at the metadata service's address is this machine's own.
+    let token = "printf \"PUT /latest/api/token HTTP/1.1\\r\\nHost: x\\r\\nX-aws-ec2-metadata-token-ttl-seconds: 60\\r\\nConnection: close\\r\\n\\r\\n\" >&3; head -n 1 <&3";
+    let answer = exec(&session, &format!("timeout 5 bash -c 'exec 3<>/dev/tcp/169.254.169.254/80; {token}'"));
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    // So that silence above was the machine's, not the listener's.
+    let mut reached = String::new();
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap().read_to_string(&mut reached).unwrap();
+    assert_eq!(reached, "reached\n");
+    machine.machine.kill();
+    machine.end();
     disk.remove();
 }
