@@ -1,5 +1,7 @@
-//! boto3 and OpenSSH, unmodified, against `ec2-local serve`; skipped, and said so, where they are not installed.
+//! boto3, the AWS CLI and OpenSSH, unmodified, against `ec2-local serve`; skipped, and said so, where they are not
+//! installed.
 
+use ec2_local::account::Account;
 use std::{
     env, fs,
     io::{BufRead, BufReader},
@@ -14,9 +16,9 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_ec2-local");
 struct Serving(Child);
 
 impl Serving {
-    fn start(state: &Path) -> Self {
+    fn start(state: &Path, options: &[&str]) -> Self {
         let mut serving = Command::new(PROGRAM);
-        serving.args(["serve", "--port", "0"]).env("EC2_LOCAL_STATE_DIR", state).stdout(Stdio::piped());
+        serving.args(["serve", "--port", "0"]).args(options).env("EC2_LOCAL_STATE_DIR", state).stdout(Stdio::piped());
         let mut child = serving.spawn().unwrap();
         let said = BufReader::new(child.stdout.as_mut().unwrap()).lines().next().unwrap().unwrap();
         assert!(said.starts_with("serving EC2 on http://127.0.0.1:"), "{said}");
@@ -44,27 +46,24 @@ fn is_there(program: &str, arguments: &[&str]) -> bool {
     found.is_ok_and(|status| status.success())
 }
 
-#[test]
-fn boto3_and_openssh_are_served() {
-    if !is_there("python3", &["-c", "import boto3"]) || !is_there("ssh", &["-V"]) {
-        assert!(env::var_os("EC2_HARNESS_NO_SKIP").is_none(), "python3 with boto3, or ssh, is not installed");
-        eprintln!("skipped: python3 with boto3, or ssh, is not installed");
-        return;
-    }
+/// Runs a script against an endpoint of its own, as the documentation says: `eval "$(ec2-local env)"`.
+fn run(script: &str, arguments: &[&str], options: &[&str]) {
     let directory = tempfile::tempdir().unwrap();
     let state = directory.path().join("state");
     let work = directory.path().join("work");
     fs::create_dir(&work).unwrap();
     fs::set_permissions(&work, fs::Permissions::from_mode(0o700)).unwrap();
 
-    let serving = Serving::start(&state);
-    // As its documentation says it: eval "$(ec2-local env)".
-    let script = "set -e; eval \"$(\"$1\" env)\"; exec python3 \"$2\" \"$1\"";
-    let client = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/client.py");
+    let serving = Serving::start(&state, options);
+    let shell = "set -e; program=$1; shift; eval \"$(\"$program\" env)\"; exec python3 \"$@\"";
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(script);
     let output = Command::new("sh")
-        .args(["-c", script, "sh", PROGRAM, client])
+        .args(["-c", shell, "sh", PROGRAM])
+        .arg(script)
+        .args(arguments)
         .env("EC2_LOCAL_STATE_DIR", &state)
         .env("AWS_SESSION_TOKEN", "left over from an AWS session")
+        .env("PYTHONDONTWRITEBYTECODE", "1")
         .current_dir(&work)
         .stdin(Stdio::null())
         .output()
@@ -78,4 +77,41 @@ fn boto3_and_openssh_are_served() {
     assert!(left.is_empty(), "{left:?}");
     let runs: Vec<_> = fs::read_dir(state.join("run")).into_iter().flatten().collect();
     assert!(runs.is_empty(), "{runs:?}");
+}
+
+/// Whether all programs are there; where one isn't, it is said, or must not be.
+fn are_there(programs: &[(&str, &[&str])]) -> bool {
+    let missing: Vec<_> = programs.iter().filter(|(program, arguments)| !is_there(program, arguments)).collect();
+    assert!(missing.is_empty() || env::var_os("EC2_HARNESS_NO_SKIP").is_none(), "not installed: {missing:?}");
+    if !missing.is_empty() {
+        eprintln!("skipped: not installed: {missing:?}");
+    }
+    missing.is_empty()
+}
+
+#[test]
+fn boto3_and_openssh_are_served() {
+    if are_there(&[("python3", &["-c", "import boto3"]), ("ssh", &["-V"])]) {
+        run("client.py", &[PROGRAM], &[]);
+    }
+}
+
+/// Every action by a client; it makes the default VPC, too.
+fn every_action(client: &'static str) {
+    let arguments: Vec<&str> = std::iter::once(client).chain(Account::actions()).collect();
+    run("every_action.py", &arguments, &["--no-default-vpc"]);
+}
+
+#[test]
+fn boto3_is_served_every_action() {
+    if are_there(&[("python3", &["-c", "import boto3"])]) {
+        every_action("boto3");
+    }
+}
+
+#[test]
+fn the_aws_cli_is_served_every_action() {
+    if are_there(&[("python3", &["-c", "import awscli"])]) {
+        every_action("cli");
+    }
 }

@@ -1,0 +1,226 @@
+"""The lives of some instances and of all around them, through every action that the endpoint serves.
+
+`life` is for any client: `local/model/check_account.py` has one that compares every answer. As a program it is for boto3 and
+for the AWS CLI, unmodified, at the endpoint that the environment names:
+
+    ec2-local serve --no-default-vpc
+    eval "$(ec2-local env)"
+    python3 every_action.py boto3|cli Action…
+
+with the actions that there are; none may be left out.
+"""
+
+import contextlib
+import io
+import json
+import subprocess
+import sys
+import time
+
+KEY = b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIILxJHyT7qNnuW4ZN/Hn8NCSyVuqxrjwqmuYXoyyyBk5"
+ODD = [{"Key": "odd: <&> \"'", "Value": " \té日\r\n]]>"}, {"Key": "empty", "Value": ""}]
+
+
+def tagged(kind):
+    return [{"ResourceType": kind, "Tags": ODD}]
+
+
+def make(call):
+    """Makes one of each kind of resource, of each shape that it has."""
+    assert call("DescribeVpcs")["Vpcs"] == [] and call("CreateDefaultVpc")["Vpc"]["IsDefault"]
+    call("CreateKeyPair", KeyName="made", KeyType="ed25519", TagSpecifications=tagged("key-pair"))
+    call("ImportKeyPair", KeyName="imported", PublicKeyMaterial=KEY, TagSpecifications=tagged("key-pair"))
+    group = call("CreateSecurityGroup", GroupName="g", Description="a & b", TagSpecifications=tagged("security-group"))
+    group = group["GroupId"]
+    permissions = [
+        {
+            "IpProtocol": "tcp", "FromPort": 22, "ToPort": 22,
+            "IpRanges": [{"CidrIp": "10.0.0.0/8", "Description": "a & b"}, {"CidrIp": "192.0.2.1/32"}],
+            "Ipv6Ranges": [{"CidrIpv6": "2001:db8::/32"}],
+            "UserIdGroupPairs": [{"GroupId": group}],
+        },
+        {"IpProtocol": "icmp", "FromPort": -1, "ToPort": -1, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]},
+    ]
+    made = call(
+        "AuthorizeSecurityGroupIngress",
+        GroupId=group, IpPermissions=permissions, TagSpecifications=tagged("security-group-rule"),
+    )
+    assert len(made["SecurityGroupRules"]) == 5, made
+    call("AuthorizeSecurityGroupEgress", GroupId=group, IpPermissions=permissions)
+    image = call("DescribeImages", Filters=[{"Name": "name", "Values": ["blank"]}])["Images"][0]["ImageId"]
+    launched = call(
+        "RunInstances",
+        ImageId=image, InstanceType="t3.micro", MinCount=1, MaxCount=2, KeyName="made", ClientToken="<token>",
+        UserData="aGVsbG8=", SecurityGroupIds=[group], Monitoring={"Enabled": True},
+        BlockDeviceMappings=[
+            {"DeviceName": "/dev/xvda", "Ebs": {"VolumeType": "io2", "Iops": 500, "VolumeSize": 20, "DeleteOnTermination": False}},
+            {"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1}},
+        ],
+        TagSpecifications=tagged("instance") + tagged("volume") + tagged("network-interface"),
+    )
+    assert launched["Instances"][0]["State"]["Name"] == "pending", launched
+    return image, group, [instance["InstanceId"] for instance in launched["Instances"]]
+
+
+def look(call, instances):
+    """Describes all there is, whole and page by page."""
+    for name in [
+        "DescribeAccountAttributes", "DescribeAvailabilityZones", "DescribeImages", "DescribeInstanceStatus",
+        "DescribeInstanceTypeOfferings", "DescribeInstanceTypes", "DescribeInstances", "DescribeInternetGateways",
+        "DescribeNetworkInterfaces", "DescribeRegions", "DescribeRouteTables", "DescribeSecurityGroupRules",
+        "DescribeSecurityGroups", "DescribeSubnets", "DescribeTags", "DescribeVolumes", "DescribeVpcs",
+    ]:
+        listed = [value for value in call(name).values() if isinstance(value, list)]
+        assert listed and all(listed), (name, listed)
+    assert len(call("DescribeKeyPairs", IncludePublicKey=True)["KeyPairs"]) == 2
+    for name in ["DescribeInstanceTypes", "DescribeSecurityGroupRules", "DescribeTags"]:
+        pages, token = [], {}
+        while token is not None:
+            page = call(name, MaxResults=5, **token)
+            token = {"NextToken": page["NextToken"]} if page.get("NextToken") else None
+            pages.append(page)
+        assert len(pages) > 1, name
+    vpc = call("DescribeVpcs")["Vpcs"][0]["VpcId"]
+    for attribute in ["enableDnsSupport", "enableDnsHostnames", "enableNetworkAddressUsageMetrics"]:
+        call("DescribeVpcAttribute", VpcId=vpc, Attribute=attribute)
+    assert call("GetConsoleOutput", InstanceId=instances[0])["InstanceId"] == instances[0]
+
+
+def look_at_attributes(call, image, instance, names):
+    """`names` tells the attributes that the service's model has."""
+    for attribute in names("InstanceAttributeName"):
+        call("DescribeInstanceAttribute", Attribute=attribute, InstanceId=instance)
+    for attribute in names("ImageAttributeName"):
+        call("DescribeImageAttribute", Attribute=attribute, ImageId=image)
+
+
+def change(call, wait, group, instances):
+    rule = call("DescribeSecurityGroupRules", Filters=[{"Name": "group-id", "Values": [group]}])["SecurityGroupRules"]
+    incoming = next(found["SecurityGroupRuleId"] for found in rule if not found["IsEgress"])
+    outgoing = next(found["SecurityGroupRuleId"] for found in rule if found["IsEgress"])
+    for direction, id in [("Ingress", incoming), ("Egress", outgoing)]:
+        described = [{"SecurityGroupRuleId": id, "Description": direction}]
+        call(f"UpdateSecurityGroupRuleDescriptions{direction}", GroupId=group, SecurityGroupRuleDescriptions=described)
+        call(f"RevokeSecurityGroup{direction}", GroupId=group, SecurityGroupRuleIds=[id])
+    # In the default VPC what isn't there is told about, and is no error.
+    unknown = [{"IpProtocol": "udp", "FromPort": 1, "ToPort": 2, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}]
+    answer = call("RevokeSecurityGroupIngress", GroupId=group, IpPermissions=unknown)
+    assert len(answer["UnknownIpPermissions"]) == 1, answer
+    call("CreateTags", Resources=instances, Tags=[{"Key": "more", "Value": "<x/>"}])
+    call("DeleteTags", Resources=instances, Tags=[{"Key": "empty"}])
+    call("ModifyInstanceAttribute", InstanceId=instances[0], DisableApiStop={"Value": False})
+    call("ModifyInstanceMetadataOptions", InstanceId=instances[0], HttpTokens="required", HttpPutResponseHopLimit=2)
+    call("RebootInstances", InstanceIds=instances)
+    for name, state in [("StopInstances", "stopped"), ("StartInstances", "running"), ("TerminateInstances", "terminated")]:
+        changes = [value for value in call(name, InstanceIds=instances).values() if isinstance(value, list)]
+        assert len(changes[0]) == len(instances), changes
+        wait(f"instance_{state}", instances)
+        found = call("DescribeInstanceStatus", IncludeAllInstances=True)["InstanceStatuses"]
+        assert {status["InstanceState"]["Name"] for status in found} == {state}, found
+
+
+def end(call, group):
+    left = call("DescribeVolumes")["Volumes"]
+    assert [volume["State"] for volume in left] == ["available"] * 2, "those of the root were to stay"
+    for volume in left:
+        call("DeleteVolume", VolumeId=volume["VolumeId"])
+    call("DeleteSecurityGroup", GroupId=group)
+    call("DeleteKeyPair", KeyName="made")
+    assert call("DeleteKeyPair", KeyName="made")["Return"] is True
+    for name in ["DescribeVolumes", "DescribeNetworkInterfaces"]:
+        assert not next(iter(call(name).values())), name
+
+
+def life(call, wait, names):
+    """Calls every action; `wait` waits as a waiter of that name does, `names` tells an enum of the model."""
+    image, group, instances = make(call)
+    wait("instance_running", instances)
+    look(call, instances)
+    look_at_attributes(call, image, instances[0], names)
+    change(call, wait, group, instances)
+    end(call, group)
+
+
+def with_boto3(actions):
+    import boto3
+    ec2 = boto3.client("ec2")
+    called = set()
+    ec2.meta.events.register("before-call.ec2", lambda model, **_: called.add(model.name))
+    methods = {action: method for method, action in ec2.meta.method_to_api_mapping.items()}
+
+    def call(name, **parameters):
+        return getattr(ec2, methods[name])(**parameters)
+
+    def wait(name, ids):
+        """As it is, but for the delay: it would be 15 s."""
+        ec2.get_waiter(name).wait(InstanceIds=ids, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
+        if name == "instance_running":
+            in_time = {"WaiterConfig": {"Delay": 1, "MaxAttempts": 120}}
+            for waiter in ["instance_exists", "instance_status_ok", "system_status_ok"]:
+                ec2.get_waiter(waiter).wait(InstanceIds=ids, **in_time)
+            for waiter in [
+                "image_available", "image_exists", "key_pair_exists", "security_group_exists", "subnet_available",
+                "volume_in_use", "vpc_available", "vpc_exists",
+            ]:
+                ec2.get_waiter(waiter).wait(**in_time)
+            page_through()
+
+    def page_through():
+        paged = [action for action in actions if ec2.can_paginate(methods[action])]
+        assert len(paged) >= 14, paged
+        for action in paged:
+            pages = list(ec2.get_paginator(methods[action]).paginate(PaginationConfig={"PageSize": 5}))
+            whole = call(action)
+            listed = next(name for name, value in whole.items() if isinstance(value, list))
+            assert sum(len(page[listed]) for page in pages) == len(whole[listed]) > 0, action
+
+    life(call, wait, lambda shape: ec2.meta.service_model.shape_for(shape).enum)
+    return called
+
+
+def with_cli(actions):
+    import awscli.clidriver
+    import botocore.session
+    from botocore import xform_name
+
+    shared = awscli.clidriver.create_clidriver()
+    service = botocore.session.get_session().get_service_model("ec2")
+    called = set()
+
+    def call(name, **parameters):
+        text = lambda value: value.decode()
+        arguments = ["ec2", xform_name(name, "-"), "--cli-input-json", json.dumps(parameters, default=text)]
+        # It would turn all pages by itself.
+        arguments += ["--no-paginate"] if "MaxResults" in parameters else []
+        # The program itself, but for its start: that would take a second each time.
+        with contextlib.redirect_stdout(io.StringIO()) as output:
+            # What it adds to one command's arguments it later looks for in those of others.
+            driver = awscli.clidriver.create_clidriver() if name.startswith("Modify") else shared
+            status = driver.main([*arguments, "--output", "json"])
+        assert status == 0, (arguments, status)
+        called.add(name)
+        return json.loads(output.getvalue() or "{}")
+
+    def wait(name, ids):
+        """As a process of its own; it would look every 15 s, so what it waits for must have come about."""
+        state = name.removeprefix("instance_")
+        for _ in range(600):
+            found = call("DescribeInstanceStatus", IncludeAllInstances=True)["InstanceStatuses"]
+            if {status["InstanceState"]["Name"] for status in found} == {state}:
+                break
+            time.sleep(0.1)
+        program = [sys.executable, "-m", "awscli", "ec2", "wait", name.replace("_", "-"), "--instance-ids", *ids]
+        subprocess.run(program, check=True, timeout=120)
+
+    life(call, wait, lambda shape: service.shape_for(shape).enum)
+    return called
+
+
+def main(client, *actions):
+    called = {"boto3": with_boto3, "cli": with_cli}[client](actions)
+    missed = set(actions) - called
+    assert actions and not missed, f"{client} has not called {sorted(missed)}"
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
