@@ -1,6 +1,6 @@
 //! How a key's value is read, from TOML or from a string of the environment.
 
-use super::{HostKeys, ImageAlias, Keep, Pace, Progress, Reach};
+use super::{HostKeys, ImageAlias, Keep, LocalConditions, Pace, Progress, Reach};
 use crate::target::Target;
 use ipnet::IpNet;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
@@ -62,15 +62,23 @@ impl FromValue for bool {
     }
 }
 
-impl FromValue for u32 {
-    fn from_value(value: &Value) -> Result<Self, String> {
-        let wrong = |found: String| format!("expected a whole number from 0 to {}, found `{found}`", u32::MAX);
-        match value {
-            Value::Toml(toml::Value::Integer(number)) => u32::try_from(*number).map_err(|_| wrong(number.to_string())),
-            other => other.text()?.parse().map_err(|_| wrong(other.text().unwrap_or_default().to_owned())),
+macro_rules! whole_numbers {
+    ($($type:ident)*) => {$(
+        impl FromValue for $type {
+            fn from_value(value: &Value) -> Result<Self, String> {
+                let wrong = |found: String| format!("expected a whole number from 0 to {}, found `{found}`", $type::MAX);
+                match value {
+                    Value::Toml(toml::Value::Integer(number)) => {
+                        $type::try_from(*number).map_err(|_| wrong(number.to_string()))
+                    }
+                    other => other.text()?.parse().map_err(|_| wrong(other.text().unwrap_or_default().to_owned())),
+                }
+            }
         }
-    }
+    )*};
 }
+
+whole_numbers! { u32 u64 }
 
 impl FromValue for Pace {
     fn from_value(value: &Value) -> Result<Self, String> {
@@ -220,5 +228,6 @@ macro_rules! words {
 words! {
     Keep { "no" = No, "failed" = Failed, "always" = Always }
     HostKeys { "first-use" = FirstUse, "console" = Console }
+    LocalConditions { "calm" = Calm, "typical" = Typical, "hostile" = Hostile }
     Progress { "auto" = Auto, "plain" = Plain, "off" = Off }
 }

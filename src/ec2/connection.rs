@@ -128,11 +128,21 @@ async fn open_local(_: &Config) -> Result<Connection, Error> {
 
 #[cfg(feature = "local")]
 async fn open_local(config: &Config) -> Result<Connection, Error> {
-    use ec2_local::endpoint::{Settings, ensure};
+    use crate::config::LocalConditions;
+    use ec2_local::{
+        conditions::Conditions,
+        endpoint::{Settings, ensure},
+    };
 
     let mut settings = Settings::default();
     settings.linger = config.local_linger;
     settings.pace = config.local_pace.factor();
+    settings.conditions = match config.local_conditions {
+        LocalConditions::Calm => Conditions::Calm,
+        LocalConditions::Typical => Conditions::Typical,
+        LocalConditions::Hostile => Conditions::Hostile,
+    };
+    settings.seed = config.local_seed.unwrap_or(settings.seed);
     // Starting a process and waiting for it blocks, which the engine must not.
     let local = tokio::task::spawn_blocking(move || ensure(&settings))
         .await

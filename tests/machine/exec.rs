@@ -8,8 +8,11 @@ async fn sudo_is_for_the_whole_line(vm: Instance) -> Result {
     let output =
         vm.exec("id -u && id -un | cat && cd /root && echo mine >/etc/of-root && cat /etc/of-root").sudo().await?;
     assert_eq!(output.stdout, "0\nroot\nmine\n");
-    assert_eq!(vm.exec("id -un").await?.stdout.trim(), vm.user().unwrap());
-    assert!(vm.exec("echo yours >/etc/of-root").await.is_err());
+    // Where the host gives a machine a single user id, its login user is root, too.
+    if vm.exec("id -u").await?.stdout.trim() != "0" {
+        assert_eq!(vm.exec("id -un").await?.stdout.trim(), vm.user().unwrap());
+        assert!(vm.exec("echo yours >/etc/of-root").await.is_err());
+    }
     Ok(())
 }
 
