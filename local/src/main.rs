@@ -53,6 +53,8 @@ enum Command {
         /// By how many seconds
         seconds: f64,
     },
+    /// Print what OpenSSH needs to reach machines by id, name or public address: ec2-local ssh-config >>~/.ssh/config
+    SshConfig,
     /// Connect standard input and output to a machine's port, for ssh's ProxyCommand:
     /// ssh -o ProxyCommand='ec2-local connect %h %p' ec2-user@i-…
     Connect {
@@ -132,6 +134,7 @@ fn main() -> ExitCode {
         }),
         Command::Fault { fault, clear } => ask_for_fault(&fault.join(" "), clear),
         Command::Advance { seconds } => advance(seconds),
+        Command::SshConfig => ssh_config(),
         Command::Connect { machine, port } => {
             endpoint::connect_standard_streams(&machine, port).map_err(|e| e.to_string())
         }
@@ -191,6 +194,13 @@ fn ask_for_fault(text: &str, clear: bool) -> Result<(), String> {
 fn advance(seconds: f64) -> Result<(), String> {
     let time = Duration::try_from_secs_f64(seconds).map_err(|e| format!("advance the clock by {seconds} s: {e}"))?;
     control(|client| client.advance(time))
+}
+
+fn ssh_config() -> Result<(), String> {
+    let program = std::env::current_exe().map_err(|e| format!("find this program: {e}"))?;
+    let state = std::env::var_os("EC2_LOCAL_STATE_DIR").map(std::path::PathBuf::from);
+    print!("{}", endpoint::ssh_config(&program, state.as_deref(), endpoint::LOGIN_USER));
+    Ok(())
 }
 
 fn env() -> Result<(), String> {

@@ -4,7 +4,7 @@
 //! many changes in one call are one.
 
 use super::{
-    Account, Context,
+    Account, Context, Kind,
     ids::{NetworkInterfaceId, SecurityGroupId},
     network_interface::NetworkInterface,
     region::Region,
@@ -59,13 +59,11 @@ impl Account {
 }
 
 fn attributes(interface: &NetworkInterface, region: &Region) -> Attributes {
-    // The main table of the VPC is every subnet's.
-    let routed = region.route_tables.iter().any(|(_, table)| table.vpc == interface.vpc && table.gateway.is_some());
+    let instance = interface.instance().and_then(|id| region.instances.get(id));
+    let has_machine = instance.is_some_and(|instance| instance.kind != Kind::Blank);
     Attributes {
         groups: interface.groups.iter().map(ToString::to_string).collect(),
         source_dest_check: interface.source_dest_check,
-        public_address: interface.public_address,
-        // The guest may use it before EC2 shows it.
-        internet: routed && interface.associate_public,
+        public_address: interface.public_address.filter(|_| has_machine),
     }
 }

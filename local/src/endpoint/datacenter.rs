@@ -4,6 +4,7 @@ use super::{
     EndpointError, StateDirectory,
     clock::Clock,
     control::{Control, Status},
+    public_addresses::PublicAddresses,
 };
 use crate::{
     account::{Account, Effect, Kind, Start},
@@ -39,6 +40,7 @@ pub(super) struct Datacenter {
     clock: Clock,
     machines: Mutex<HashMap<String, Box<dyn Machine>>>,
     switch: Switch,
+    public_addresses: PublicAddresses,
     sandbox: Sandbox,
     state: StateDirectory,
     events: mpsc::UnboundedSender<(String, Event)>,
@@ -75,6 +77,7 @@ impl Datacenter {
             clock: Clock::default(),
             machines: Mutex::default(),
             switch,
+            public_addresses: PublicAddresses::default(),
             sandbox,
             state,
             events,
@@ -193,6 +196,7 @@ impl Datacenter {
     /// Tells the switch what has changed, while nobody can change it again, and says what is to be done.
     fn follow(&self, account: &mut Account) -> Vec<Effect> {
         for change in account.take_changes() {
+            self.public_addresses.follow(&change, &self.switch);
             self.switch.heed(change);
         }
         account.take_effects()

@@ -12,6 +12,8 @@ mod datacenter;
 mod error;
 mod idle;
 mod process;
+mod public_addresses;
+mod ssh_config;
 mod state;
 mod streams;
 mod way_in;
@@ -20,7 +22,8 @@ pub use client::{Client, connect, ensure};
 pub use control::Status;
 pub use error::EndpointError;
 pub(crate) use process::role_main;
-pub use process::{Stay, run};
+pub use process::{LOGIN_USER, Stay, run};
+pub use ssh_config::ssh_config;
 pub use state::{Credentials, StateDirectory};
 pub use streams::connect_standard_streams;
 

@@ -27,7 +27,7 @@ use tokio::{
 };
 
 /// The user that logs in on the `host` image, as on Amazon's own.
-const LOGIN_USER: &str = "ec2-user";
+pub const LOGIN_USER: &str = "ec2-user";
 
 /// Until when an endpoint stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -198,8 +198,8 @@ pub struct Connection {
 
 impl Connection {
     /// From now on what is written to the other end of `host` is sent to the machine, and the other way round,
-    /// half-closes too.
-    pub fn join(self, host: UnixStream) {
+    /// half-closes too. `host` is a stream socket.
+    pub fn join(self, host: impl Into<OwnedFd>) {
         self.shared.send(Command::Join { id: self.id, host: host.into() });
     }
 }

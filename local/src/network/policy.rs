@@ -30,10 +30,8 @@ pub struct Attributes {
     pub groups: Vec<String>,
     /// `SourceDestCheck`: what it sends must come from its own addresses.
     pub source_dest_check: bool,
-    /// The public address, while it has one.
+    /// The public address, while it has one, and a machine behind it.
     pub public_address: Option<Ipv4Addr>,
-    /// Whether it reaches the internet: its subnet has a route to an internet gateway, and it a public address.
-    pub internet: bool,
 }
 
 /// What the account has told.

@@ -76,6 +76,11 @@ def open_ssh(id, user):
     """As whom the host comes: 127.0.0.1, or its network among the documentation's examples."""
     shut = log_in(id, user, ["true"])
     assert shut.returncode == 255 and "no security group of it lets that in" in shut.stderr, shut
+    if os.geteuid() == 0:
+        shut = subprocess.run(
+            ["ssh", "-F", "none", "-o", "BatchMode=yes", "-o", "UserKnownHostsFile=/dev/null",
+             "-o", "StrictHostKeyChecking=no", instance(id)["PublicIpAddress"]], capture_output=True, text=True)
+        assert shut.returncode == 255 and "reset" in shut.stderr, shut
     ranges = [{"CidrIp": "127.0.0.1/32"}]
     ssh = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": ranges}
     ec2.authorize_security_group_ingress(GroupName="default", IpPermissions=[ssh])
@@ -157,12 +162,30 @@ def log_in(id, user, command, program="ssh", key="key", **options):
     )
 
 
+def by_public_address(id, user):
+    """By what `ec2-local ssh-config` prints; as root also without it, as on EC2."""
+    with open("ssh_config", "w") as file:
+        subprocess.run([PROGRAM, "ssh-config"], stdout=file, check=True)
+    options = ["-i", "key", "-o", "BatchMode=yes", "-o", "UserKnownHostsFile=/dev/null", "-o", "StrictHostKeyChecking=no"]
+    ssh = lambda config, name: subprocess.run(
+        ["ssh", "-F", config, *options, name, "hostname"], capture_output=True, text=True, timeout=60)
+    address, name = instance(id)["PublicIpAddress"], instance(id)["PrivateDnsName"]
+    for way in [id, address, name, instance(id)["PublicDnsName"]]:
+        reached = ssh("ssh_config", way)
+        assert reached.returncode == 0 and reached.stdout.strip() == name, (way, reached)
+    if os.geteuid() == 0:
+        reached = ssh("none", f"{user}@{address}")
+        assert reached.returncode == 0 and reached.stdout.strip() == name, reached
+
+
 def reach_it(image, id):
     user = {tag["Key"]: tag["Value"] for tag in image["Tags"]}["login-user"]
     open_ssh(id, user)
     done = log_in(id, user, ["cloud-init status --wait >/dev/null; cat /etc/by-user-data; echo $SSH_CONNECTION; exit 3"])
     assert done.returncode == 3 and done.stdout.startswith("written\n"), done
     assert instance(id)["PrivateIpAddress"] in done.stdout, done
+
+    by_public_address(id, user)
 
     piped = log_in(id, user, ["tr a-z A-Z"], input="through a pipe")
     assert (piped.returncode, piped.stdout) == (0, "THROUGH A PIPE"), piped
@@ -196,6 +219,8 @@ def stop_and_start(id, user):
     assert stopping["PreviousState"]["Name"] == "running", stopping
     wait("instance_stopped", id)
     stopped = instance(id)
+    refused = subprocess.run(["ssh", "-F", "none", "-o", "BatchMode=yes", before["PublicIpAddress"]], capture_output=True)
+    assert refused.returncode == 255 and b"Connection refused" in refused.stderr, refused
     assert "PublicIpAddress" not in stopped and stopped["PrivateIpAddress"] == before["PrivateIpAddress"], stopped
     assert refusal(ec2.reboot_instances, InstanceIds=[id]) == "IncorrectInstanceState"
 

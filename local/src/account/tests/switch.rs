@@ -84,7 +84,7 @@ fn interfaces_are_told_with_what_changes() {
     let id = world.run();
     known.take(&mut world);
     let (_, before) = known.interfaces.first_key_value().unwrap();
-    assert!(before.source_dest_check && before.internet && before.public_address.is_none(), "{before:?}");
+    assert!(before.source_dest_check && before.public_address.is_none(), "{before:?}");
     world.settle();
     known.take(&mut world);
     assert!(known.interfaces.values().all(|attributes| attributes.public_address.is_some()));

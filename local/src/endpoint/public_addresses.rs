@@ -1,0 +1,94 @@
+//! Port 22 of the machines' public addresses, on the host: as on EC2, `ssh` needs nothing but the address.
+//!
+//! The addresses are of 127.0.0.0/8, which need no set-up; but only root may bind such a port. Where that is refused
+//! nobody listens, and `ec2-local ssh-config` says how to get there all the same.
+
+use crate::network::{Change, Switch};
+use rustix::net::sockopt;
+use std::{
+    collections::HashMap,
+    io,
+    net::Ipv4Addr,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+    time,
+};
+
+/// The port of the SSH server.
+const SSH: u16 = 22;
+
+/// The public addresses at which somebody listens, by network interface.
+#[derive(Default)]
+pub(super) struct PublicAddresses(Mutex<HashMap<String, Listening>>);
+
+/// A public address; nobody listens there any more once this is dropped.
+struct Listening {
+    address: Ipv4Addr,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl PublicAddresses {
+    /// Listens where an interface has got an address, and no longer where it has lost it; within a tokio runtime.
+    pub(super) fn follow(&self, change: &Change, switch: &Switch) {
+        let Change::NetworkInterface { id, attributes } = change else { return };
+        let address = attributes.as_ref().and_then(|attributes| attributes.public_address);
+        let mut listening = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if listening.get(id).map(|listening| listening.address) == address {
+            return;
+        }
+        listening.remove(id);
+        let Some(address) = address else { return };
+        match listen(address) {
+            Ok(listener) => {
+                let task = tokio::spawn(serve(listener, switch.clone(), id.clone()));
+                listening.insert(id.clone(), Listening { address, task });
+            }
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(e) => tracing::warn!("failed to listen on {address}:{SSH} for {id}: {e}"),
+        }
+    }
+}
+
+fn listen(address: Ipv4Addr) -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::bind((address, SSH))?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+async fn serve(listener: TcpListener, switch: Switch, nic: String) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => drop(tokio::spawn(join(stream, switch.clone(), nic.clone()))),
+            Err(e) => {
+                // Out of descriptors, most likely; others may be closed meanwhile.
+                tracing::warn!("port {SSH} of {nic} can't accept: {e}");
+                time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// Joins a connection to the machine's; one that the machine or its security groups don't want is reset.
+async fn join(stream: TcpStream, switch: Switch, nic: String) {
+    let joined = match switch.open(&nic, SSH).await {
+        Ok(connection) => stream.set_nodelay(true).and_then(|()| stream.into_std()).map(|host| connection.join(host)),
+        Err(e) => {
+            // What the kernel has accepted already can't be refused any more.
+            let _ = sockopt::set_socket_linger(&stream, Some(Duration::ZERO));
+            Err(e)
+        }
+    };
+    if let Err(e) = joined {
+        tracing::debug!("failed to {e}");
+    }
+}
