@@ -4,7 +4,7 @@ use crate::fixture::{Machine, USER};
 use ssh2::{OpenFlags, OpenType, PtyModeOpcode, PtyModes, RenameFlags, Session};
 use std::{
     fs,
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     os::unix::fs::PermissionsExt,
     path::Path,
@@ -97,13 +97,19 @@ fn a_stalled_channel_stalls_no_other() {
     let session = connect(&machine);
     // One that is sent more than it reads, and one that sends more than is read.
     let mut deaf = session.channel_session().unwrap();
-    deaf.exec("sleep 1000").unwrap();
+    deaf.exec("echo $$; exec sleep 1000").unwrap();
+    let mut process = String::new();
+    BufReader::new(&mut deaf).read_line(&mut process).unwrap();
     let mut loud = session.channel_session().unwrap();
     loud.exec("cat /dev/zero").unwrap();
     deaf.write_all(&vec![0; 5_000_000]).unwrap();
     let mut other = session.channel_session().unwrap();
     other.exec("echo heard").unwrap();
     assert_eq!(finish(&mut other), "heard\n");
+    // Whoever has no terminal isn't told that nobody listens any more.
+    let mut end = session.channel_session().unwrap();
+    end.exec(&format!("kill {}", process.trim_end())).unwrap();
+    finish(&mut end);
     deaf.close().unwrap();
     loud.close().unwrap();
 }
