@@ -42,6 +42,7 @@ struct State {
     parked: Vec<Machine>,
     complaints: Vec<String>,
     failed_launches: usize,
+    local_seed: Option<u64>,
 }
 
 impl Scope {
@@ -124,6 +125,16 @@ impl Scope {
     /// `#[should_panic]` means.
     pub(crate) fn note_failed_launch(&self) {
         self.state().failed_launches += 1;
+    }
+
+    /// Notes what the local EC2's chance follows from, for the report.
+    pub(crate) fn note_local_seed(&self, seed: Option<u64>) {
+        self.state().local_seed = seed;
+    }
+
+    /// What the local EC2's chance follows from, if this test is at one.
+    pub(crate) fn local_seed(&self) -> Option<u64> {
+        self.state().local_seed
     }
 
     /// How many launches have failed.

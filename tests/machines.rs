@@ -160,8 +160,13 @@ fn assert_ended(text: &str) {
 fn an_error_is_reported_with_its_evidence() {
     let (passed, text) = run("error", &[]);
     assert!(!passed, "{text}");
-    for expected in ["Error: test `red::error` failed: failed to", "to-stdout", "to-stderr", "the console's last lines"]
-    {
+    for expected in [
+        "Error: test `red::error` failed: failed to",
+        "to-stdout",
+        "to-stderr",
+        "local EC2 of seed",
+        "the console's last lines",
+    ] {
         assert!(text.contains(expected), "{expected} is missing: {text}");
     }
     assert_ended(&text);

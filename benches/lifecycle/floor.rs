@@ -2,8 +2,9 @@
 
 use aws_sdk_ec2::{
     Client,
+    error::{ProvideErrorMetadata, SdkError},
     primitives::Blob,
-    types::{InstanceStateName, InstanceType},
+    types::{InstanceStateName, InstanceType, IpPermission, IpRange},
 };
 use ec2_harness::prelude::*;
 use ssh2::Session;
@@ -28,6 +29,26 @@ pub enum Ready {
     CloudInitDone,
 }
 
+/// What is fresh may not be seen yet.
+async fn visible<T, E: ProvideErrorMetadata, F: Future<Output = Result<T, SdkError<E>>>>(
+    call: impl Fn() -> F,
+) -> Result<T, SdkError<E>> {
+    until_not(".NotFound", call).await
+}
+
+/// Calls again while EC2 answers with such a code.
+async fn until_not<T, E: ProvideErrorMetadata, F: Future<Output = Result<T, SdkError<E>>>>(
+    code: &str,
+    call: impl Fn() -> F,
+) -> Result<T, SdkError<E>> {
+    loop {
+        match call().await {
+            Err(error) if error.code().is_some_and(|found| found.ends_with(code)) => tokio::time::sleep(POLL).await,
+            other => return other,
+        }
+    }
+}
+
 fn exec(session: &Session, line: &str) -> Result {
     let mut channel = session.channel_session()?;
     channel.exec(line)?;
@@ -43,13 +64,14 @@ pub struct Floor {
     client: Client,
     image: String,
     key_name: String,
+    group: String,
     key: tempfile::NamedTempFile,
     way_in: PathBuf,
     _local: ec2_local::endpoint::Client,
 }
 
 impl Floor {
-    /// Finds the image and makes a key.
+    /// Finds the image, and makes a key and a group that lets SSH in.
     pub fn prepare(ec2: &Ec2) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let local = ec2_local::endpoint::connect()?;
@@ -77,7 +99,17 @@ impl Floor {
         let public = private.public_key().to_openssh()?;
         let key_name = format!("bench-{}-{:?}", std::process::id(), Instant::now());
         runtime.block_on(client.import_key_pair().key_name(&key_name).public_key_material(Blob::new(public)).send())?;
-        Ok(Self { runtime, client, image, key_name, key, way_in: local.way_in(), _local: local })
+        let group = client.create_security_group().group_name(&key_name).description("SSH from this host");
+        let group = runtime.block_on(group.send())?.group_id.expect("its id");
+        let ssh = IpPermission::builder()
+            .ip_protocol("tcp")
+            .from_port(22)
+            .to_port(22)
+            .ip_ranges(IpRange::builder().cidr_ip("127.0.0.1/32").build())
+            .build();
+        let opened = client.authorize_security_group_ingress().group_id(&group).ip_permissions(ssh);
+        runtime.block_on(visible(|| opened.clone().send()))?;
+        Ok(Self { runtime, client, image, key_name, group, key, way_in: local.way_in(), _local: local })
     }
 
     /// Launch, first exec, terminate.
@@ -85,7 +117,8 @@ impl Floor {
         let since = Instant::now();
         let id = self.run()?;
         loop {
-            let described = self.runtime.block_on(self.client.describe_instances().instance_ids(&id).send())?;
+            let described = self.client.describe_instances().instance_ids(&id);
+            let described = self.runtime.block_on(visible(|| described.clone().send()))?;
             let state = described
                 .reservations()
                 .first()
@@ -134,20 +167,23 @@ impl Floor {
     /// Takes back what was prepared.
     pub fn clean_up(&self) -> Result {
         self.runtime.block_on(self.client.delete_key_pair().key_name(&self.key_name).send())?;
+        // Machines that are shutting down still hold it.
+        let delete = self.client.delete_security_group().group_id(&self.group);
+        self.runtime.block_on(until_not("DependencyViolation", || delete.clone().send()))?;
         Ok(())
     }
 
     fn run(&self) -> Result<String> {
-        let launched = self.runtime.block_on(
-            self.client
-                .run_instances()
-                .image_id(&self.image)
-                .instance_type(InstanceType::T3Micro)
-                .key_name(&self.key_name)
-                .min_count(1)
-                .max_count(1)
-                .send(),
-        )?;
+        let run = self
+            .client
+            .run_instances()
+            .image_id(&self.image)
+            .instance_type(InstanceType::T3Micro)
+            .key_name(&self.key_name)
+            .security_group_ids(&self.group)
+            .min_count(1)
+            .max_count(1);
+        let launched = self.runtime.block_on(visible(|| run.clone().send()))?;
         Ok(launched.instances().first().and_then(|instance| instance.instance_id()).expect("an instance").to_owned())
     }
 

@@ -70,6 +70,15 @@ impl Ec2 {
         &self.connection.region
     }
 
+    /// What the local EC2's chance follows from; `None` at other targets.
+    pub(crate) fn local_seed(&self) -> Option<u64> {
+        #[cfg(feature = "local")]
+        let seed = self.connection.local.as_ref().map(ec2_local::endpoint::Client::seed);
+        #[cfg(not(feature = "local"))]
+        let seed = None;
+        seed
+    }
+
     /// Where the calls go.
     pub fn target(&self) -> &Target {
         &self.connection.target

@@ -124,7 +124,7 @@ fn conduct(test: &Test, plan: &Plan, receive: Receive<'_>) {
         notice(&format!("test `{}`: {how}", test.name));
     }
 
-    let report = report(test, &causes, &ending.evidence);
+    let report = report(test, &causes, scope.local_seed(), &ending.evidence);
     let (result, text) = match (&skip, causes.is_empty()) {
         (_, false) => (record::Result::Failed, report.as_str()),
         (Some(reason), true) => (record::Result::Skipped, reason.as_str()),
@@ -154,6 +154,7 @@ fn attempt(
     let (_counting, over) = Clock::start(scope, config.timeout)?;
     let context = if plan.connects {
         let ec2 = Ec2::connect().config(config.clone()).scope(scope.clone()).wait()?;
+        scope.note_local_seed(ec2.local_seed());
         Some(TestContext { name: test.name.clone(), ec2, started, clock })
     } else {
         None
@@ -246,7 +247,7 @@ fn causes(test: &Test, scope: &Scope, ended: &Ended) -> Vec<String> {
     causes
 }
 
-fn report(test: &Test, causes: &[String], evidence: &str) -> String {
+fn report(test: &Test, causes: &[String], local_seed: Option<u64>, evidence: &str) -> String {
     let mut report = String::new();
     // Writing to a string can't fail. The first word is the one by which nextest finds the cause.
     for (n, cause) in causes.iter().enumerate() {
@@ -254,6 +255,10 @@ fn report(test: &Test, causes: &[String], evidence: &str) -> String {
             0 => writeln!(report, "Error: test `{}` failed: {}\n  test at {}", test.name, cause.trim_end(), test.at),
             _ => writeln!(report, "also: {}", cause.trim_end()),
         };
+    }
+    if let Some(seed) = local_seed {
+        let _ =
+            writeln!(report, "  at the local EC2 of seed {seed}; EC2_HARNESS_LOCAL_SEED={seed} draws the same again");
     }
     report.push_str(evidence);
     report

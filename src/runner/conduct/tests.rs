@@ -103,12 +103,13 @@ fn the_first_cause_comes_first() {
         panic!("boom");
     });
     assert_eq!(causes, ["panicked: boom", "an assert at x.rs:3 never ran"]);
-    let report = report(&test(), &causes, "--- vm (i-1): failed units ---\nssh.service\n");
+    let report = report(&test(), &causes, Some(42), "--- vm (i-1): failed units ---\nssh.service\n");
     let lines = report.lines().collect::<Vec<_>>();
     assert_eq!(lines[0], "Error: test `t` failed: panicked: boom");
     assert!(lines[1].starts_with("  test at src/runner/conduct/tests.rs:"), "{report}");
     assert_eq!(lines[2], "also: an assert at x.rs:3 never ran");
-    assert_eq!(lines[4], "ssh.service");
+    assert!(lines[3].contains("EC2_HARNESS_LOCAL_SEED=42"), "{report}");
+    assert_eq!(lines[5], "ssh.service");
 }
 
 #[test]
