@@ -25,6 +25,9 @@ use tokio::sync::oneshot;
 /// and how long the whole may take.
 const VISIBLE_WITHIN: Duration = Duration::from_secs(60);
 
+/// The same for what somebody else has made: it may be as fresh, or be misspelt.
+const OTHERS_VISIBLE_WITHIN: Duration = Duration::from_secs(5);
+
 /// The pause between two tries where a quota of the account is used up.
 const QUOTA_PAUSE: Duration = Duration::from_secs(15);
 
@@ -68,7 +71,7 @@ impl Request<'_> {
         }
     }
 
-    /// One attempt, with a token of its own; repeated with the same token while our own key or group isn't visible.
+    /// One attempt, with a token of its own; repeated with the same token while its key, group or subnet isn't visible.
     async fn send_to(&self, subnet: Option<&str>) -> Result<aws_sdk_ec2::types::Instance, Error> {
         let token = run::random_id()?;
         let _launching = live::Launching::new(token.clone(), self.launch.ec2.clone());
@@ -85,9 +88,11 @@ impl Request<'_> {
                         Some("InvalidGroup.NotFound") => {
                             self.launch.security_groups.is_none() && self.config.security_groups.is_empty()
                         }
-                        _ => false,
+                        Some("InvalidSubnetID.NotFound") => false,
+                        _ => return Err(error),
                     };
-                    if !ours || since.elapsed() > VISIBLE_WITHIN {
+                    let patience = if ours { VISIBLE_WITHIN } else { OTHERS_VISIBLE_WITHIN };
+                    if since.elapsed() > patience {
                         if ours {
                             per_run::forget(self.connection).await;
                         }

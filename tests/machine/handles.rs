@@ -50,7 +50,9 @@ fn a_kept_machine_outlives_its_guard() {
     let kept = ec2.launch("host").wait().unwrap().keep().unwrap();
     assert_eq!(state(&ec2, kept.id()), "running");
     kept.exec("true").wait().unwrap();
-    assert!(instances(&ec2, "tag-key", "ec2-harness:kept").iter().any(|it| it.instance_id() == Some(kept.id())));
+    eventually("it bears the tag", || {
+        instances(&ec2, "tag-key", "ec2-harness:kept").iter().any(|it| it.instance_id() == Some(kept.id()))
+    });
     kept.terminate().wait().unwrap();
     assert!(has_ended(&ec2, kept.id()));
 }
