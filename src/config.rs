@@ -57,7 +57,7 @@ pub enum Reach {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HostKeys {
-    /// Pinned on first use, and verified as soon as the console shows the machine's own.
+    /// Pinned on first use, and verified whenever the console is read and shows the machine's own.
     #[default]
     FirstUse,
     /// A machine is ready only once the console has shown its keys and they are the ones that answered.
