@@ -69,9 +69,9 @@ pub enum HostKeys {
 #[non_exhaustive]
 pub enum LocalConditions {
     /// Nothing: what was made is seen at once, nothing is throttled, nothing fails.
-    #[default]
     Calm,
     /// An ordinary day: what is fresh is seen late, and requests are throttled as AWS documents it.
+    #[default]
     Typical,
     /// Much more of that, and requests that fail, are lost or late, and machines that get stuck, at random.
     Hostile,
@@ -205,8 +205,8 @@ keys! {
     /// The factor on all times that AWS takes, at the local EC2: `1` for rehearsals. It holds for an endpoint that this
     /// process starts, not for one that is running already. Default: `0.01`, a hundredth.
     local_pace: Pace = Pace::default();
-    /// `calm`, `typical` or `hostile`, at the local EC2; it holds as `local_pace` does. Default: `calm`.
-    local_conditions: LocalConditions = LocalConditions::Calm;
+    /// `calm`, `typical` or `hostile`, at the local EC2; it holds as `local_pace` does. Default: `typical`.
+    local_conditions: LocalConditions = LocalConditions::Typical;
     /// What the local EC2's chance follows from; it holds as `local_pace` does. Default: drawn at random, and named in its
     /// log.
     local_seed: Option<u64> = None;

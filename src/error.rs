@@ -26,6 +26,8 @@ pub enum ErrorKind {
     Quota,
     /// EC2 throttled the call for longer than we were willing to wait.
     Throttled,
+    /// EC2 said, for longer than we were willing to wait, that something of its own broke.
+    Unavailable,
     /// EC2 refused the call for another reason; the text has its code and message.
     Api,
     /// The machine did not come up.
@@ -137,6 +139,12 @@ impl Error {
     /// Which kind of error this is.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
+    }
+
+    /// Whether a call that failed so may succeed a little later, as it is.
+    pub(crate) fn is_transient(&self) -> bool {
+        use ErrorKind::{Connection, Throttled, TimedOut, Unavailable};
+        matches!(self.kind(), Throttled | Unavailable | Connection | TimedOut)
     }
 
     /// Notes EC2's own code.

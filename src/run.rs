@@ -10,9 +10,11 @@ use crate::{
 };
 use once_cell::sync::OnceCell;
 use std::{
+    collections::BTreeSet,
     env,
-    fs::{self, DirBuilder, File},
-    io,
+    ffi::OsStr,
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Write},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::Duration,
@@ -87,6 +89,17 @@ impl Run {
         &self.directory
     }
 
+    /// Notes that a machine of the run is kept: its tag says so to everybody, but may be seen late.
+    pub(crate) fn note_kept(&self, instance: &str) -> Result<(), Error> {
+        let path = self.directory.join(KEPT);
+        let noted = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all(format!("{instance}\n").as_bytes()));
+        noted.map_err(|e| Error::new(ErrorKind::Internal, format!("write {}", path.display())).caused_by(e))
+    }
+
     /// Locks a file of the run, so that one process at a time makes what all of them use.
     pub(crate) fn lock(&self, name: &str) -> Result<File, Error> {
         let path = self.directory.join(name);
@@ -124,6 +137,19 @@ pub(crate) fn wait_for_members(directory: &Path) -> io::Result<File> {
     let file = open(&directory.join(MEMBERS))?;
     file.lock()?;
     Ok(file)
+}
+
+/// The file that names the machines of a run that are kept.
+const KEPT: &str = "kept";
+
+/// The machines of a run of this user on this host that are kept, as far as it was noted here.
+pub(crate) fn kept(run: &str) -> Result<BTreeSet<String>, Error> {
+    // Tags are anybody's to write.
+    if Path::new(run).file_name() != Some(OsStr::new(run)) {
+        return Ok(BTreeSet::new());
+    }
+    let noted = fs::read_to_string(runs_directory()?.join(run).join(KEPT)).unwrap_or_default();
+    Ok(noted.lines().map(str::to_owned).collect())
 }
 
 /// The file that each process of a run holds locked, shared.

@@ -29,6 +29,7 @@ where
         ErrorKind::Capacity => made.advise("try another instance type, or another region"),
         ErrorKind::Quota => made.advise("end what is not needed (`ec2-harness sweep`), or ask AWS for a higher quota"),
         ErrorKind::Throttled => made.advise("run fewer tests at once"),
+        ErrorKind::Unavailable => made.advise("try again later; https://health.aws.amazon.com says whether AWS knows of it"),
         _ => made,
     }
 }
@@ -69,6 +70,9 @@ fn kind_of(code: &str) -> ErrorKind {
         | "SpotMaxPriceTooLow"
         | "Unsupported" => ErrorKind::Capacity,
         "RequestLimitExceeded" | "Throttling" | "ThrottlingException" | "EC2ThrottledException" => ErrorKind::Throttled,
+        "InternalError" | "InternalFailure" | "RequestTimeout" | "ServiceUnavailable" | "Unavailable" => {
+            ErrorKind::Unavailable
+        }
         _ if code.ends_with("LimitExceeded") || code == "MaxSpotInstanceCountExceeded" => ErrorKind::Quota,
         _ if code.ends_with(".NotFound") || code == "InvalidAMIID.Unavailable" => ErrorKind::NotFound,
         _ => ErrorKind::Api,
@@ -126,6 +130,7 @@ mod tests {
             ("InstanceLimitExceeded", ErrorKind::Quota),
             ("InvalidKeyPair.NotFound", ErrorKind::NotFound),
             ("InsufficientInstanceCapacity", ErrorKind::Capacity),
+            ("InternalError", ErrorKind::Unavailable),
             ("InvalidParameterValue", ErrorKind::Api),
         ] {
             assert_eq!(kind_of(code), kind, "{code}");

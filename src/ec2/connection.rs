@@ -16,8 +16,11 @@ use std::{
 };
 use tokio::sync::Mutex;
 
-/// How often the SDK tries a call that may safely be repeated.
-const ATTEMPTS: u32 = 5;
+/// How often the SDK tries a call that may safely be repeated: half a minute or so, since whoever waits has a deadline.
+const ATTEMPTS: u32 = 8;
+
+/// The pause after its first try, at most; it doubles. The SDK's default.
+const BACKOFF: Duration = Duration::from_secs(1);
 
 /// One target in one region.
 #[derive(Debug)]
@@ -143,6 +146,7 @@ async fn open_local(config: &Config) -> Result<Connection, Error> {
         LocalConditions::Hostile => Conditions::Hostile,
     };
     settings.seed = config.local_seed.unwrap_or(settings.seed);
+    let backoff = BACKOFF.mul_f64(settings.pace.min(1.0)).max(Duration::from_millis(10));
     // Starting a process and waiting for it blocks, which the engine must not.
     let local = tokio::task::spawn_blocking(move || ensure(&settings))
         .await
@@ -158,7 +162,8 @@ async fn open_local(config: &Config) -> Result<Connection, Error> {
         .region(Region::new(region.clone()))
         .endpoint_url(local.url())
         .credentials_provider(Credentials::new(&secret.access_key, &secret.secret_key, None, None, "ec2-local"))
-        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+        // Whatever makes it fail passes as much faster as all goes faster there.
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(backoff))
         .timeout_config(timeouts())
         .build();
     let account = Some(local.account().to_owned());

@@ -1,15 +1,16 @@
 //! Ending machines.
 
-use super::{Ec2, Machine, api_error, connection::Connection};
+use super::{
+    Ec2, Machine, api_error,
+    connection::Connection,
+    patience::{LOOK_PAUSE_MAX, TRIES, TRY_PAUSE, pauses, until_visible},
+};
 use crate::error::{Error, ErrorKind};
 use aws_sdk_ec2::types::Filter;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// `TerminateInstances` takes up to 1,000 ids; AWS advises fewer.
 const BATCH: usize = 100;
-
-/// How often a call is tried while EC2 throttles it or doesn't answer, beyond the SDK's own tries.
-const TRIES: u32 = 6;
 
 impl Machine {
     /// Ends machines, together; returns once EC2 has accepted. A machine that has ended already, by whomever, is no error.
@@ -96,7 +97,7 @@ async fn terminate_batch(
     seen: &(dyn Fn(&[String]) -> bool + Sync),
 ) -> Result<(), Error> {
     let tried = format!("terminate {}", ids.join(", "));
-    let mut pause = Duration::from_millis(200);
+    let mut pauses = pauses(TRY_PAUSE, LOOK_PAUSE_MAX);
     for attempt in 1.. {
         let error = match connection.client.terminate_instances().set_instance_ids(Some(ids.to_vec())).send().await {
             Ok(_) => return Ok(()),
@@ -104,18 +105,14 @@ async fn terminate_batch(
         };
         let protected = error.code() == Some("OperationNotPermitted");
         // Not found is unknown, not gone: a fresh id may not be visible yet.
-        let transient = matches!(error.kind(), ErrorKind::Throttled | ErrorKind::Connection | ErrorKind::TimedOut)
-            || (error.kind() == ErrorKind::NotFound && ids.len() == 1);
+        let transient = error.is_transient() || (error.kind() == ErrorKind::NotFound && ids.len() == 1);
         // A local EC2 that has ended took its machines with it.
         if error.kind() == ErrorKind::Connection && connection.is_gone().await {
             return Ok(());
         }
         match attempt {
             1 if protected => unprotect(connection, ids).await?,
-            _ if transient && attempt < TRIES => {
-                tokio::time::sleep(pause).await;
-                pause *= 2;
-            }
+            _ if transient && attempt < TRIES => pauses.next().await,
             // A terminated instance vanishes after an hour: a clean-up of something gone is no failure. One that was
             // never seen may yet come, and the sweep finds it by its tags.
             _ if error.code() == Some("InvalidInstanceID.NotFound") && seen(ids) => return Ok(()),
@@ -128,11 +125,14 @@ async fn terminate_batch(
 /// Clears the termination protection of our own machines: a test may have set it.
 async fn unprotect(connection: &Connection, ids: &[String]) -> Result<(), Error> {
     for id in ids {
+        let tried = format!("clear the protection of {id}");
         let value = aws_sdk_ec2::types::AttributeBooleanValue::builder().value(false).build();
         let call = connection.client.modify_instance_attribute().instance_id(id).disable_api_termination(value);
-        call.send()
-            .await
-            .map_err(|e| api_error::failed("ModifyInstanceAttribute", format!("clear the protection of {id}"), e))?;
+        until_visible(|| async {
+            let answer = call.clone().send().await;
+            answer.map(drop).map_err(|e| api_error::failed("ModifyInstanceAttribute", &tried, e))
+        })
+        .await?;
     }
     Ok(())
 }

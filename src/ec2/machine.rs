@@ -1,6 +1,6 @@
 //! A machine: identity and console of an instance, without the duty to end it.
 
-use super::{Ec2, api_error, caps::Reservation, ready, tags};
+use super::{Ec2, api_error, caps::Reservation, patience::until_visible, ready, tags};
 use crate::{
     error::{Error, ErrorKind},
     scope::Scope,
@@ -308,11 +308,16 @@ impl Machine {
         let tried = format!("have the volumes of {self} end with it");
         let call = self.client().modify_instance_attribute().instance_id(self.id());
         let call = call.set_block_device_mappings(Some(outliving));
-        call.send().await.map(drop).map_err(|e| api_error::failed("ModifyInstanceAttribute", tried, e))
+        until_visible(|| async {
+            let answer = call.clone().send().await;
+            answer.map(drop).map_err(|e| api_error::failed("ModifyInstanceAttribute", &tried, e))
+        })
+        .await
     }
 
     /// Leaves the machine running: it is forgotten here, and its lease begins anew. Says how to reach it.
     pub(crate) async fn keep(&self) -> Result<String, Error> {
+        self.0.ec2.connection.run.note_kept(self.id())?;
         live::remove(self.id());
         let lease = self.0.ec2.config.lease;
         let until = humantime::format_rfc3339_seconds(std::time::SystemTime::now() + lease).to_string();
@@ -320,7 +325,10 @@ impl Machine {
         let tried = format!("renew the lease of {self}");
         let call = self.client().create_tags().resources(self.id());
         let call = call.tags(tag(tags::EXPIRES_AT, &until)).tags(tag(tags::KEPT, "yes"));
-        call.send().await.map_err(|e| api_error::failed("CreateTags", tried, e))?;
+        until_visible(|| async {
+            call.clone().send().await.map_err(|e| api_error::failed("CreateTags", &tried, e))
+        })
+        .await?;
         let key = self.0.ec2.connection.run.directory().join("private-key");
         let (id, user) = (self.id(), self.user().unwrap_or_else(|| "USER".into()));
         let (tunnel, host) = match (self.0.ec2.target(), self.public_ip().or(self.private_ip())) {

@@ -15,6 +15,7 @@ mod image;
 mod instance;
 mod launch;
 mod machine;
+mod patience;
 mod per_run;
 mod poller;
 mod power;
@@ -31,27 +32,3 @@ pub use instance::Instance;
 pub use launch::Launch;
 pub use machine::Machine;
 pub use sweep::{Sweep, Swept};
-
-use crate::error::{Error, ErrorKind};
-use std::time::{Duration, Instant};
-
-/// How long something of ours may be invisible after its creation.
-const VISIBLE_WITHIN: Duration = Duration::from_secs(60);
-
-/// Tries a call again as long as EC2 says that something we have just made isn't there.
-async fn until_visible<T, F>(call: impl Fn() -> F) -> Result<T, Error>
-where
-    F: Future<Output = Result<T, Error>>,
-{
-    let since = Instant::now();
-    let mut pause = Duration::from_millis(50);
-    loop {
-        match call().await {
-            Err(error) if error.kind() == ErrorKind::NotFound && since.elapsed() < VISIBLE_WITHIN => {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(5));
-            }
-            other => return other,
-        }
-    }
-}

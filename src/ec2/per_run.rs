@@ -6,6 +6,7 @@
 use super::{
     api_error,
     connection::{Connection, once},
+    patience::{until_answered, until_visible},
     tags,
 };
 use crate::{
@@ -153,25 +154,28 @@ async fn import(connection: &Connection, config: &Config, name: &str, private: &
     let public = ssh_key::PrivateKey::from_openssh(private)
         .and_then(|key| key.public_key().to_openssh())
         .map_err(|e| Error::new(ErrorKind::Internal, &tried).caused_by(e))?;
-    let tags = tags::tags(config, connection.run, &[attempt()?], None, config.lease);
-    let answer = connection
-        .client
-        .import_key_pair()
-        .key_name(name)
-        .public_key_material(Blob::new(public))
-        .set_tag_specifications(Some(tags::specifications(&[ResourceType::KeyPair], &tags)))
-        .customize()
-        .config_override(once())
-        .send()
-        .await;
-    match answer {
-        Ok(_) => Ok(name.to_owned()),
-        Err(e) => match api_error::failed("ImportKeyPair", tried, e) {
-            // Ours: nobody else knows the run's id. An answer was lost.
-            error if error.code() == Some("InvalidKeyPair.Duplicate") => Ok(name.to_owned()),
-            error => Err(error),
-        },
-    }
+    until_answered(|| async {
+        let tags = tags::tags(config, connection.run, &[attempt()?], None, config.lease);
+        let answer = connection
+            .client
+            .import_key_pair()
+            .key_name(name)
+            .public_key_material(Blob::new(public.clone()))
+            .set_tag_specifications(Some(tags::specifications(&[ResourceType::KeyPair], &tags)))
+            .customize()
+            .config_override(once())
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(name.to_owned()),
+            Err(e) => match api_error::failed("ImportKeyPair", &tried, e) {
+                // Ours: nobody else knows the run's id. An answer was lost.
+                error if error.code() == Some("InvalidKeyPair.Duplicate") => Ok(name.to_owned()),
+                error => Err(error),
+            },
+        }
+    })
+    .await
 }
 
 /// The configured groups, else the run's own.
@@ -187,25 +191,28 @@ async fn create_group(connection: &Connection, config: &Config) -> Result<String
     let vpc = vpc(connection, config).await?;
     let from = open_to(connection, config).await?;
     let tried = format!("create the run's security group {name} in {vpc}");
-    let tags = tags::tags(config, connection.run, &[attempt()?], None, config.lease);
-    let answer = connection
-        .client
-        .create_security_group()
-        .group_name(&name)
-        .description("SSH from where ec2-harness runs, all between its members")
-        .vpc_id(&vpc)
-        .set_tag_specifications(Some(tags::specifications(&[ResourceType::SecurityGroup], &tags)))
-        .customize()
-        .config_override(once())
-        .send()
-        .await;
-    let id = match answer {
-        Ok(answer) => answer.group_id.unwrap_or_default(),
-        Err(e) => match api_error::failed("CreateSecurityGroup", &tried, e) {
-            error if error.code() == Some("InvalidGroup.Duplicate") => find_group(connection, &name, &vpc).await?,
-            error => return Err(error),
-        },
-    };
+    let id = until_answered(|| async {
+        let tags = tags::tags(config, connection.run, &[attempt()?], None, config.lease);
+        let answer = connection
+            .client
+            .create_security_group()
+            .group_name(&name)
+            .description("SSH from where ec2-harness runs, all between its members")
+            .vpc_id(&vpc)
+            .set_tag_specifications(Some(tags::specifications(&[ResourceType::SecurityGroup], &tags)))
+            .customize()
+            .config_override(once())
+            .send()
+            .await;
+        match answer {
+            Ok(answer) => Ok(answer.group_id.unwrap_or_default()),
+            Err(e) => match api_error::failed("CreateSecurityGroup", &tried, e) {
+                error if error.code() == Some("InvalidGroup.Duplicate") => find_group(connection, &name, &vpc).await,
+                error => Err(error),
+            },
+        }
+    })
+    .await?;
     let ssh = IpPermission::builder()
         .ip_protocol("tcp")
         .from_port(22)
@@ -230,7 +237,7 @@ async fn create_group(connection: &Connection, config: &Config) -> Result<String
         .build();
     let tried = format!("open SSH in {id}, and all between its members");
     // The group may not be visible at once.
-    super::until_visible(|| async {
+    until_visible(|| async {
         match connection
             .client
             .authorize_security_group_ingress()
@@ -254,7 +261,7 @@ async fn create_group(connection: &Connection, config: &Config) -> Result<String
 async fn find_group(connection: &Connection, name: &str, vpc: &str) -> Result<String, Error> {
     let tried = format!("find the run's security group {name}");
     let filter = |key: &str, value: &str| Filter::builder().name(key).values(value).build();
-    super::until_visible(|| async {
+    until_visible(|| async {
         let answer = connection
             .client
             .describe_security_groups()

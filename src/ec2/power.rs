@@ -1,6 +1,6 @@
 //! A machine's power: reboot, stop, start, end, and waiting for the states in between.
 
-use super::{Machine, api_error, machine::Reached, poller::Seen, ready};
+use super::{Machine, api_error, machine::Reached, patience::until_visible, poller::Seen, ready};
 use crate::{
     error::{Error, ErrorKind},
     task::{OnDrop, Operation},
@@ -29,7 +29,10 @@ impl Machine {
         self.operation("stop an instance", OnDrop::Cancel, async move {
             let tried = format!("stop {machine}");
             let call = machine.client().stop_instances().instance_ids(machine.id());
-            call.send().await.map_err(|e| api_error::failed("StopInstances", &tried, e))?;
+            until_visible(|| async {
+                call.clone().send().await.map_err(|e| api_error::failed("StopInstances", &tried, e))
+            })
+            .await?;
             machine.disconnect().await;
             machine.await_state(|state| *state == InstanceStateName::Stopped, "stop").await.map(drop)
         })
@@ -45,7 +48,10 @@ impl Machine {
         self.operation("start an instance", OnDrop::Cancel, async move {
             let tried = format!("start {machine}");
             let call = machine.client().start_instances().instance_ids(machine.id());
-            call.send().await.map_err(|e| api_error::failed("StartInstances", &tried, e))?;
+            until_visible(|| async {
+                call.clone().send().await.map_err(|e| api_error::failed("StartInstances", &tried, e))
+            })
+            .await?;
             ready::wait(&machine, Reached::Ready, machine.deadline(), None).await
         })
     }
@@ -82,7 +88,10 @@ impl Machine {
         let before = ready::boot_id(self).await?;
         let tried = format!("reboot {self}");
         let call = self.client().reboot_instances().instance_ids(self.id());
-        call.send().await.map_err(|e| api_error::failed("RebootInstances", &tried, e))?;
+        until_visible(|| async {
+            call.clone().send().await.map_err(|e| api_error::failed("RebootInstances", &tried, e))
+        })
+        .await?;
         self.disconnect().await;
         ready::wait_for_boot_after(self, &before, deadline).await
     }

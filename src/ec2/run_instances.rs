@@ -1,6 +1,13 @@
 //! RunInstances: the one call that makes machines, and what it takes to get it through.
 
-use super::{Launch, api_error, connection::Connection, end::terminate, image::Image, per_run, tags};
+use super::{
+    Launch, api_error,
+    connection::Connection,
+    end::terminate,
+    image::Image,
+    patience::{LOOK_PAUSE, LOOK_PAUSE_MAX, VISIBLE_WITHIN, pauses},
+    per_run, tags,
+};
 use crate::{
     config::Config,
     engine,
@@ -21,11 +28,8 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// How often RunInstances is tried again, with the same token, while something that we have just made isn't visible yet,
-/// and how long the whole may take.
-const VISIBLE_WITHIN: Duration = Duration::from_secs(60);
-
-/// The same for what somebody else has made: it may be as fresh, or be misspelt.
+/// How long RunInstances is tried again, with the same token, while something that somebody else has made isn't visible: it
+/// may be as fresh as what we have made, or be misspelt.
 const OTHERS_VISIBLE_WITHIN: Duration = Duration::from_secs(5);
 
 /// The pause between two tries where a quota of the account is used up.
@@ -71,14 +75,15 @@ impl Request<'_> {
         }
     }
 
-    /// One attempt, with a token of its own; repeated with the same token while its key, group or subnet isn't visible.
+    /// One attempt, with a token of its own; repeated with the same token while its key, group or subnet isn't visible, and
+    /// while EC2 throttles it or doesn't answer.
     async fn send_to(&self, subnet: Option<&str>) -> Result<aws_sdk_ec2::types::Instance, Error> {
         let token = run::random_id()?;
         let _launching = live::Launching::new(token.clone(), self.launch.ec2.clone());
         let tried =
             format!("launch {} as {} in {}", self.launch.image_name(), self.instance_type, self.connection.region);
         let since = Instant::now();
-        let mut pause = Duration::from_millis(50);
+        let mut pauses = pauses(LOOK_PAUSE, LOOK_PAUSE_MAX);
         loop {
             match sent(self.connection, &tried, self.builder(subnet, &token)).await {
                 Ok(instance) => return Ok(instance),
@@ -89,17 +94,19 @@ impl Request<'_> {
                             self.launch.security_groups.is_none() && self.config.security_groups.is_empty()
                         }
                         Some("InvalidSubnetID.NotFound") => false,
+                        // A local EC2 that has ended will not answer again.
+                        _ if error.is_transient() && !self.connection.is_gone().await => false,
                         _ => return Err(error),
                     };
-                    let patience = if ours { VISIBLE_WITHIN } else { OTHERS_VISIBLE_WITHIN };
+                    let patience =
+                        if ours || error.is_transient() { VISIBLE_WITHIN } else { OTHERS_VISIBLE_WITHIN };
                     if since.elapsed() > patience {
                         if ours {
                             per_run::forget(self.connection).await;
                         }
                         return Err(error);
                     }
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_secs(5));
+                    pauses.next().await;
                 }
             }
         }

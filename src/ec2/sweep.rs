@@ -2,7 +2,12 @@
 //!
 //! It is a fixpoint: EC2 is eventually consistent, so it looks again until two spaced looks find nothing.
 
-use super::{Ec2, api_error, end::terminate, per_run, tags};
+use super::{
+    Ec2, api_error,
+    end::terminate,
+    patience::{LOOK_PAUSE, LOOK_PAUSE_MAX, pauses},
+    per_run, tags,
+};
 use crate::{
     error::{Error, ErrorKind},
     run,
@@ -65,7 +70,7 @@ impl Ec2 {
     async fn left_by(&self, run: &str) -> Result<Left, Error> {
         let mut left = Left { running: false, kept: false };
         for instance in self.not_ended(tagged(run)).await? {
-            let kept = tags::value(instance.tags(), tags::KEPT).is_some();
+            let kept = is_kept(&instance)?;
             left.kept |= kept;
             left.running |= !kept;
         }
@@ -87,6 +92,13 @@ impl Ec2 {
 /// What bears a run's tag.
 fn tagged(run: &str) -> Filter {
     Filter::builder().name(format!("tag:{}", tags::RUN)).values(run).build()
+}
+
+/// Whether a machine is kept: its tag says so, or, where that isn't seen yet, its run's directory.
+fn is_kept(instance: &Instance) -> Result<bool, Error> {
+    let run = tags::value(instance.tags(), tags::RUN).unwrap_or_default();
+    let id = instance.instance_id().unwrap_or_default();
+    Ok(tags::value(instance.tags(), tags::KEPT).is_some() || run::kept(run)?.contains(id))
 }
 
 fn ended(instance: &Instance) -> bool {
@@ -212,13 +224,19 @@ impl Sweep {
 
         // Only now: a run that began since then has made nothing of what was found, and one that made it shows as living.
         let mut spared = living_runs();
-        let (taken, left): (Vec<_>, Vec<_>) =
-            instances.iter().partition(|instance| self.takes(instance.tags(), &spared));
+        let (mut taken, mut kept) = (Vec::new(), Vec::new());
+        for instance in &instances {
+            let is_kept = is_kept(instance)?;
+            if self.takes(instance.tags(), is_kept, &spared) {
+                taken.push(instance);
+            } else if is_kept {
+                kept.push(instance);
+            }
+        }
         // A machine that is kept needs its key and its group.
-        let kept = left.iter().filter(|instance| tags::value(instance.tags(), tags::KEPT).is_some());
-        spared.extend(kept.filter_map(|instance| tags::value(instance.tags(), tags::RUN).map(str::to_owned)));
-        let groups = groups.iter().filter(|group| self.takes(group.tags(), &spared));
-        let keys = keys.key_pairs().iter().filter(|key| self.takes(key.tags(), &spared));
+        spared.extend(kept.iter().filter_map(|kept| tags::value(kept.tags(), tags::RUN).map(str::to_owned)));
+        let groups = groups.iter().filter(|group| self.takes(group.tags(), false, &spared));
+        let keys = keys.key_pairs().iter().filter(|key| self.takes(key.tags(), false, &spared));
         Ok(Swept {
             instances: taken.into_iter().filter_map(|instance| instance.instance_id.clone()).collect(),
             security_groups: groups.filter_map(|group| group.group_id.clone()).collect(),
@@ -227,7 +245,7 @@ impl Sweep {
     }
 
     /// Whether something with these tags is to go; what belongs to the spared runs stays until its lease has ended.
-    fn takes(&self, tags: &[Tag], spared: &BTreeSet<String>) -> bool {
+    fn takes(&self, tags: &[Tag], kept: bool, spared: &BTreeSet<String>) -> bool {
         let mine = tags::value(tags, tags::OWNER) == Some(&tags::owner());
         match &self.which {
             Which::Run(_) => true,
@@ -235,7 +253,6 @@ impl Sweep {
             Which::Instance(_) => false,
             Which::Over => {
                 let run = tags::value(tags, tags::RUN).unwrap_or_default();
-                let kept = tags::value(tags, tags::KEPT).is_some();
                 let expires = tags::value(tags, tags::EXPIRES_AT).and_then(|at| humantime::parse_rfc3339(at).ok());
                 let expired = expires.is_some_and(|at| at < SystemTime::now());
                 expired || (mine && !kept && !spared.contains(run))
@@ -261,7 +278,7 @@ impl Sweep {
     /// Machines that are shutting down still hold their groups.
     async fn delete_group(&self, group: &str) -> Result<(), Error> {
         let since = Instant::now();
-        let mut pause = Duration::from_millis(20);
+        let mut pauses = pauses(LOOK_PAUSE, LOOK_PAUSE_MAX);
         loop {
             let call = self.ec2.connection.client.delete_security_group().group_id(group).send().await;
             let Err(e) = call else { return Ok(()) };
@@ -269,8 +286,7 @@ impl Sweep {
             match error.code() {
                 Some("InvalidGroup.NotFound") => return Ok(()),
                 Some("DependencyViolation" | "InvalidGroup.InUse") if since.elapsed() < GROUPS_WITHIN => {
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_secs(5));
+                    pauses.next().await;
                 }
                 _ => return Err(error),
             }

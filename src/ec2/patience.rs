@@ -1,0 +1,68 @@
+//! How often a call is tried, and for how long: EC2 shows late what was made, throttles, and sometimes doesn't answer.
+
+use crate::error::{Error, ErrorKind};
+use std::time::{Duration, Instant};
+
+/// How long something of ours may be invisible after its creation. AWS names no bound; mostly it is seconds.
+/// <https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>.
+pub(super) const VISIBLE_WITHIN: Duration = Duration::from_secs(60);
+
+/// The pause after a first look that found nothing; it doubles.
+pub(super) const LOOK_PAUSE: Duration = Duration::from_millis(50);
+/// The longest pause between two looks.
+pub(super) const LOOK_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// How often a call is tried while EC2 throttles it or doesn't answer, beyond the SDK's own tries.
+pub(super) const TRIES: u32 = 6;
+/// The pause after the first of them; it doubles.
+pub(super) const TRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// Tries a call again as long as EC2 says that something we have just made isn't there.
+pub(crate) async fn until_visible<T, F>(call: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    let since = Instant::now();
+    let mut pauses = pauses(LOOK_PAUSE, LOOK_PAUSE_MAX);
+    loop {
+        match call().await {
+            Err(error) if error.kind() == ErrorKind::NotFound && since.elapsed() < VISIBLE_WITHIN => {
+                pauses.next().await;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Tries a call again that EC2 throttles or doesn't answer, some times. It must be such that nothing is made twice.
+pub(crate) async fn until_answered<T, F>(call: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    let mut pauses = pauses(TRY_PAUSE, LOOK_PAUSE_MAX);
+    for _ in 1..TRIES {
+        match call().await {
+            Err(error) if error.is_transient() => pauses.next().await,
+            other => return other,
+        }
+    }
+    call().await
+}
+
+/// Pauses, each twice as long as the one before.
+pub(super) struct Pauses {
+    next: Duration,
+    longest: Duration,
+}
+
+/// Pauses from one length to another.
+pub(super) fn pauses(first: Duration, longest: Duration) -> Pauses {
+    Pauses { next: first, longest }
+}
+
+impl Pauses {
+    pub(super) async fn next(&mut self) {
+        tokio::time::sleep(self.next).await;
+        self.next = (self.next * 2).min(self.longest);
+    }
+}
