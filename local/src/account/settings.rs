@@ -119,7 +119,7 @@ pub struct Settings {
     /// Ids, addresses and the private keys of CreateKeyPair follow from it: take it from the system's random source, and
     /// keep it to yourself.
     pub seed: [u8; 32],
-    /// What AWS does to its customers on top of its rules; default calm.
+    /// What AWS does to its customers on top of its rules; default typical.
     pub conditions: Conditions,
     /// What happens by chance follows from it, and from nothing else: unlike the other seed, it may be shown. Default: 1.
     pub conditions_seed: u64,

@@ -1,4 +1,7 @@
 //! Through the front door: everything by [`Account::call`], with a clock that is moved by hand.
+//!
+//! It is an ordinary day, and whoever asks is patient: between two requests goes by what it takes until everybody knows of
+//! the first. What comes of impatience is for `conditions`.
 
 mod conditions;
 mod describe;
@@ -22,6 +25,8 @@ pub(super) struct World {
     pub(super) now: OffsetDateTime,
     /// What must still happen to the machines.
     pub(super) effects: Vec<Effect>,
+    /// How long is waited after each request.
+    pub(super) patience: Duration,
 }
 
 pub(super) const REGION: &str = "us-east-1";
@@ -36,12 +41,14 @@ impl World {
             Settings::new([42; 32], ImageSettings::host("admin", "PRETTY_NAME=\"Debian 12\"\nID=debian\n"));
         change(&mut settings);
         let now = datetime!(2026-11-22 12:00:00 UTC);
-        Self { account: Account::new(settings), now, effects: Vec::new() }
+        let patience = settings.paced(settings.conditions.profile().lag);
+        Self { account: Account::new(settings), now, effects: Vec::new(), patience }
     }
 
     pub(super) fn call(&mut self, action: &str, input: Structure) -> Result<Structure, ApiError> {
         let answer = self.account.call(self.now, REGION, action, &input);
         self.effects.extend(self.account.take_effects());
+        self.pass(self.patience);
         if let Ok(answer) = &answer {
             crate::wire::check_answer(action, answer).unwrap_or_else(|error| panic!("{action}: {error}"));
         }

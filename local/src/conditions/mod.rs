@@ -1,8 +1,8 @@
 //! What AWS does to you, on top of what its documentation promises.
 //!
-//! Three conditions have names. `calm` is none of it: what was made is seen at once, nothing is throttled, nothing fails.
-//! `typical` is an ordinary day: what is fresh isn't seen everywhere yet, and token buckets have AWS's documented sizes.
-//! `hostile` is a bad one: the same, but longer and smaller, and requests fail, are lost or late, and machines get stuck, at
+//! Three conditions have names. `typical`, the default, is an ordinary day: what is fresh isn't seen everywhere yet, and token
+//! buckets have AWS's documented sizes. `calm` is none of it: what was made is seen at once, nothing is throttled, nothing
+//! fails; so it is never the default. `hostile` is a bad one: the same, but longer and smaller, and requests fail, are lost or late, and machines get stuck, at
 //! random. On top of any of them, [`Fault`]s can be asked for, by action and by count.
 //!
 //! All of it is pure, as the account is: time is handed in, and chance follows from a seed. The same seed and the same
@@ -30,10 +30,10 @@ use std::{fmt, str::FromStr};
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Conditions {
-    /// Nothing that EC2's rules don't say.
-    #[default]
+    /// Nothing that EC2's rules don't say; only by name.
     Calm,
     /// An ordinary day: what is fresh is seen late, and there are AWS's token buckets.
+    #[default]
     Typical,
     /// Much more of it, and on top of it faults at random.
     Hostile,

@@ -47,7 +47,7 @@ pub struct Settings {
     pub port: u16,
     /// The factor on all times that AWS takes. Default: 0.01.
     pub pace: f64,
-    /// What AWS does to you on top of EC2's rules. Default: calm.
+    /// What AWS does to you on top of EC2's rules. Default: typical.
     pub conditions: Conditions,
     /// The seed of what the conditions draw at random, and of ids. Default: drawn at random itself. It may be shown: keys
     /// follow from the endpoint's secret, too.

@@ -12,6 +12,7 @@ import sys
 
 import boto3
 import botocore.exceptions
+from patience import patiently, until
 
 PROGRAM = sys.argv[1]
 USER_DATA = "#!/bin/sh\necho 'said by user data'\necho written >/etc/by-user-data\n"
@@ -35,7 +36,8 @@ def the_only(items):
 
 
 def instance(id):
-    return the_only(the_only(ec2.describe_instances(InstanceIds=[id])["Reservations"])["Instances"])
+    described = patiently(ec2.describe_instances, InstanceIds=[id])
+    return the_only(the_only(described["Reservations"])["Instances"])
 
 
 def wait(name, id, **parameters):
@@ -68,7 +70,9 @@ def make_key():
     made = ec2.create_key_pair(KeyName="client", KeyType="ed25519")
     with open("key", "x", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
         file.write(made["KeyMaterial"])
-    assert the_only(ec2.describe_key_pairs(KeyNames=["client"])["KeyPairs"])["KeyPairId"] == made["KeyPairId"]
+    ec2.get_waiter("key_pair_exists").wait(KeyNames=["client"])
+    described = patiently(ec2.describe_key_pairs, KeyNames=["client"])
+    assert the_only(described["KeyPairs"])["KeyPairId"] == made["KeyPairId"]
     assert refusal(ec2.create_key_pair, KeyName="client") == "InvalidKeyPair.Duplicate"
 
 
@@ -88,7 +92,9 @@ def open_ssh(id, user):
 
 def launch(image):
     tags = [{"Key": "Name", "Value": "client"}, {"Key": "odd: <é> & \"日本\"", "Value": " = + %\t"}]
-    reservation = ec2.run_instances(
+    # The key is fresh, and a launch that doesn't know it yet does nothing; the token is the same.
+    reservation = patiently(
+        ec2.run_instances,
         ImageId=image["ImageId"],
         InstanceType="t3.micro",
         KeyName="client",
@@ -113,7 +119,11 @@ def be_refused(image, id):
     assert refusal(ec2.run_instances, **launch, KeyName="another") == "InvalidKeyPair.NotFound"
     assert refusal(ec2.run_instances, **launch, DryRun=True) == "DryRunOperation"
     assert refusal(ec2.run_instances, **launch, ClientToken="the same launch") == "IdempotentParameterMismatch"
-    assert refusal(ec2.terminate_instances, InstanceIds=[id], DryRun=True) == "DryRunOperation"
+
+    def rehearses_the_end():
+        assert refusal(ec2.terminate_instances, InstanceIds=[id], DryRun=True) == "DryRunOperation"
+
+    until(rehearses_the_end)
     assert refusal(ec2.describe_instances, InstanceIds=["i-0123456789abcdef0"]) == "InvalidInstanceID.NotFound"
     assert refusal(ec2.describe_instances, InstanceIds=["mine"]) == "InvalidInstanceID.Malformed"
     assert refusal(ec2.describe_instances, Filters=[{"Name": "colour", "Values": ["red"]}]) == "InvalidParameterValue"
@@ -133,20 +143,29 @@ def find_it(id):
             for found in reservation["Instances"]
         ]
 
-    assert found(instance_state_name=["running"], instance_type=["t3.*"]) == [id]
-    assert found(**{"tag:Name": ["cli*"], "tag_key": ["odd*"]}) == [id]
+    def is_found(**filters):
+        """In lists, too, what is fresh comes late."""
+        until(lambda: the_only(found(**filters)) == id)
+
+    is_found(instance_state_name=["running"], instance_type=["t3.*"])
+    is_found(**{"tag:Name": ["cli*"], "tag_key": ["odd*"]})
     assert found(instance_state_name=["running"], key_name=["other"]) == []
 
-    ec2.create_tags(Resources=[id], Tags=[{"Key": "Name", "Value": "renamed"}])
-    ec2.delete_tags(Resources=[id], Tags=[{"Key": "odd: <é> & \"日本\""}])
-    tags = ec2.get_paginator("describe_tags").paginate(Filters=[{"Name": "resource-id", "Values": [id]}])
-    assert [(tag["Key"], tag["Value"]) for page in tags for tag in page["Tags"]] == [("Name", "renamed")]
-    assert found(**{"tag:Name": ["renamed"]}) == [id]
+    patiently(ec2.create_tags, Resources=[id], Tags=[{"Key": "Name", "Value": "renamed"}])
+    patiently(ec2.delete_tags, Resources=[id], Tags=[{"Key": "odd: <é> & \"日本\""}])
+    is_found(**{"tag:Name": ["renamed"]})
 
-    data = ec2.describe_instance_attribute(InstanceId=id, Attribute="userData")["UserData"]["Value"]
+    def tags_are_told():
+        pages = ec2.get_paginator("describe_tags").paginate(Filters=[{"Name": "resource-id", "Values": [id]}])
+        assert [(tag["Key"], tag["Value"]) for page in pages for tag in page["Tags"]] == [("Name", "renamed")]
+
+    until(tags_are_told)
+
+    data = patiently(ec2.describe_instance_attribute, InstanceId=id, Attribute="userData")["UserData"]["Value"]
     assert base64.b64decode(data).decode() == USER_DATA
-    volumes = ec2.describe_volumes(Filters=[{"Name": "attachment.instance-id", "Values": [id]}])["Volumes"]
-    assert the_only(volumes)["State"] == "in-use", volumes
+    attached = [{"Name": "attachment.instance-id", "Values": [id]}]
+    volume = until(lambda: the_only(ec2.describe_volumes(Filters=attached)["Volumes"]))
+    assert volume["State"] == "in-use", volume
 
 
 def log_in(id, user, command, program="ssh", key="key", **options):
@@ -202,7 +221,7 @@ def reach_it(image, id):
     refused = log_in(id, user, ["true"], key="other-key")
     assert refused.returncode == 255 and "Permission denied" in refused.stderr, refused
 
-    console = ec2.get_console_output(InstanceId=id, Latest=True)
+    console = patiently(ec2.get_console_output, InstanceId=id, Latest=True)
     assert console["InstanceId"] == id
     assert "said by user data" in console["Output"], console["Output"]
     with open("known_hosts") as file:

@@ -17,6 +17,8 @@ import subprocess
 import sys
 import time
 
+from patience import patiently, until
+
 KEY = b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIILxJHyT7qNnuW4ZN/Hn8NCSyVuqxrjwqmuYXoyyyBk5"
 ODD = [{"Key": "odd: <&> \"'", "Value": " \té日\r\n]]>"}, {"Key": "empty", "Value": ""}]
 
@@ -135,7 +137,7 @@ def life(call, wait, names):
     """Calls every action; `wait` waits as a waiter of that name does, `names` tells an enum of the model."""
     image, group, instances = make(call)
     wait("instance_running", instances)
-    look(call, instances)
+    until(lambda: look(call, instances))
     look_at_attributes(call, image, instances[0], names)
     change(call, wait, group, instances)
     end(call, group)
@@ -149,7 +151,7 @@ def with_boto3(actions):
     methods = {action: method for method, action in ec2.meta.method_to_api_mapping.items()}
 
     def call(name, **parameters):
-        return getattr(ec2, methods[name])(**parameters)
+        return patiently(getattr(ec2, methods[name]), **parameters)
 
     def wait(name, ids):
         """As it is, but for the delay: it would be 15 s."""
@@ -163,7 +165,7 @@ def with_boto3(actions):
                 "volume_in_use", "vpc_available", "vpc_exists",
             ]:
                 ec2.get_waiter(waiter).wait(**in_time)
-            page_through()
+            until(page_through)
 
     def page_through():
         paged = [action for action in actions if ec2.can_paginate(methods[action])]
@@ -192,12 +194,15 @@ def with_cli(actions):
         arguments = ["ec2", xform_name(name, "-"), "--cli-input-json", json.dumps(parameters, default=text)]
         # It would turn all pages by itself.
         arguments += ["--no-paginate"] if "MaxResults" in parameters else []
+        return patiently(run, name=name, arguments=[*arguments, "--output", "json"])
+
+    def run(name, arguments):
         # The program itself, but for its start: that would take a second each time.
-        with contextlib.redirect_stdout(io.StringIO()) as output:
+        with contextlib.redirect_stdout(io.StringIO()) as output, contextlib.redirect_stderr(io.StringIO()) as said:
             # What it adds to one command's arguments it later looks for in those of others.
             driver = awscli.clidriver.create_clidriver() if name.startswith("Modify") else shared
-            status = driver.main([*arguments, "--output", "json"])
-        assert status == 0, (arguments, status)
+            status = driver.main(arguments)
+        assert status == 0, (arguments, status, said.getvalue())
         called.add(name)
         return json.loads(output.getvalue() or "{}")
 

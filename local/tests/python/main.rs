@@ -64,6 +64,8 @@ fn run(script: &str, arguments: &[&str], options: &[&str]) {
         .env("EC2_LOCAL_STATE_DIR", &state)
         .env("AWS_SESSION_TOKEN", "left over from an AWS session")
         .env("PYTHONDONTWRITEBYTECODE", "1")
+        // Throttles are for the clients: this is the mode that AWS recommends.
+        .env("AWS_RETRY_MODE", "standard")
         .current_dir(&work)
         .stdin(Stdio::null())
         .output()

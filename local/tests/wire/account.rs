@@ -1,4 +1,7 @@
-//! The account itself behind the door. Its machines do at once what they are told, and AWS takes no time.
+//! The account itself behind the door. Its machines do at once what they are told.
+//!
+//! It is an ordinary day, but its clock is the tests' own, and whoever asks is patient: before each request goes by what
+//! it takes until everybody knows of those before, and until no instance is on its way any more.
 
 use crate::fixture::{ACCOUNT, Answer, Endpoint};
 use ec2_local::{
@@ -7,11 +10,22 @@ use ec2_local::{
     machine::Event,
     wire::{self, Failure, Request, Service, Structure},
 };
-use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Mutex};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    pin::Pin,
+    sync::{Mutex, MutexGuard},
+    time::Duration,
+};
 use time::OffsetDateTime;
 
 /// The account as a service.
-pub struct Accounts(Mutex<Account>);
+pub struct Accounts(Mutex<(Account, OffsetDateTime)>);
+
+/// What a request waits for: 6 s of AWS's, longer than it takes until everybody knows what was made.
+const PATIENCE: Duration = Duration::from_millis(60);
+/// No instance is longer on its way: 100 s of AWS's.
+const SETTLED: Duration = Duration::from_secs(1);
 
 impl Service for Accounts {
     fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Structure, Failure>> + Send + '_>> {
@@ -21,27 +35,37 @@ impl Service for Accounts {
 }
 
 impl Accounts {
+    fn new(settings: Settings) -> Self {
+        Self(Mutex::new((Account::new(settings), OffsetDateTime::now_utc())))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (Account, OffsetDateTime)> {
+        self.0.lock().unwrap()
+    }
+
     fn answer(&self, region: &str, action: &str, input: &Structure) -> Result<Structure, ApiError> {
-        let mut account = self.0.lock().unwrap();
-        let now = OffsetDateTime::now_utc();
-        let answer = account.call(now, region, action, input);
+        let (account, now) = &mut *self.lock();
+        *now += PATIENCE;
+        while let Some(due) = account.next_due().filter(|due| *due < *now + SETTLED) {
+            *now = due.max(*now);
+            account.advance(*now);
+        }
+        let answer = account.call(*now, region, action, input);
         loop {
             let effects = account.take_effects();
             if effects.is_empty() {
-                break;
+                break answer;
             }
             for effect in effects {
                 match effect {
-                    Effect::Start(start) => account.machine_event(now, &start.instance, Event::Started),
+                    Effect::Start(start) => account.machine_event(*now, &start.instance, Event::Started),
                     Effect::PowerOff { instance } | Effect::Kill { instance } => {
-                        account.machine_event(now, &instance, Event::PoweredOff);
+                        account.machine_event(*now, &instance, Event::PoweredOff);
                     }
                     _ => {}
                 }
             }
         }
-        account.advance(now);
-        answer
     }
 }
 
@@ -68,9 +92,8 @@ impl World {
     pub fn bare(change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings::new([7; 32], ImageSettings::host("admin", "ID=debian\n"));
         settings.account = ACCOUNT.to_owned();
-        settings.pace = 0.0;
         change(&mut settings);
-        let endpoint = Endpoint::with(Accounts(Mutex::new(Account::new(settings))));
+        let endpoint = Endpoint::with(Accounts::new(settings));
         let mut world = Self { endpoint, names: BTreeMap::new() };
         world.learn("image", "imageId", "Action=DescribeImages&Filter.1.Name=name&Filter.1.Value.1=blank");
         world
@@ -126,7 +149,7 @@ impl World {
 
     /// Sends a request that meets a fault.
     pub fn faulty(&self, fault: &str, request: &str) -> Answer {
-        self.endpoint.service.0.lock().unwrap().add_fault(fault.parse().unwrap()).unwrap();
+        self.endpoint.service.lock().0.add_fault(fault.parse().unwrap()).unwrap();
         self.call(request)
     }
 

@@ -5,11 +5,12 @@ use crate::conditions::Kind as FaultKind;
 
 /// An account in conditions, at AWS's own pace. The name and seed stand in each failure's message.
 fn world(conditions: Conditions, seed: u64) -> World {
-    World::with(|settings| {
+    let world = World::with(|settings| {
         settings.conditions = conditions;
         settings.conditions_seed = seed;
         settings.pace = 1.0;
-    })
+    });
+    World { patience: Duration::ZERO, ..world }
 }
 
 /// The same, and a launch that was prepared while it was calm.

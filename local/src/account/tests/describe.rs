@@ -173,8 +173,7 @@ fn a_thousand_instances_take_no_time() {
     assert_eq!(world.account.live_instances(), 1000);
     // Were this quadratic, or were every instance laid out for each of these, it would take minutes.
     for _ in 0..1000 {
-        let answer =
-            world.account.call(world.now, REGION, "DescribeInstances", &filters(&[("tag:run", &["a"])])).unwrap();
+        let answer = world.ok("DescribeInstances", filters(&[("tag:run", &["a"])]));
         assert_eq!(answer.list("Reservations").len(), 1);
     }
     let running = world.ok("DescribeInstances", filters(&[("instance-state-name", &["running"])]));
