@@ -81,6 +81,7 @@ fn specification(disk: &Path) -> Specification {
         login_user: "root".into(),
         nics: vec![nic],
         memory_mib: 512,
+        vcpus: 2,
         boot_id: "00000000-0000-4000-8000-000000000000".into(),
     }
 }

@@ -102,6 +102,7 @@ impl Whole {
             login_user: "admin".into(),
             nics: vec![nic()],
             memory_mib: 1024,
+            vcpus: 2,
             boot_id: "11111111-1111-4111-8111-111111111111".into(),
         };
         let (sender, mut received) = unbounded_channel();

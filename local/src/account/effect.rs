@@ -45,6 +45,8 @@ pub struct Start {
     pub nics: Vec<Nic>,
     /// The memory of the instance type in MiB.
     pub memory_mib: u64,
+    /// The processors of the instance type.
+    pub vcpus: u32,
     /// Fresh for every boot.
     pub boot_id: String,
 }
@@ -52,7 +54,7 @@ pub struct Start {
 impl Start {
     /// What the machine is made of, once it is known where its disk lies.
     pub fn specification(self, disk: PathBuf) -> Specification {
-        let Self { instance, hostname, login_user, nics, memory_mib, boot_id, .. } = self;
-        Specification { instance, disk, hostname, login_user, nics, memory_mib, boot_id }
+        let Self { instance, hostname, login_user, nics, memory_mib, vcpus, boot_id, .. } = self;
+        Specification { instance, disk, hostname, login_user, nics, memory_mib, vcpus, boot_id }
     }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     account::{self, Account, ImageSettings},
-    machine::sandbox::remove_disk,
+    machine::sandbox::{clear_remains, remove_disk},
     wire::{self, Door},
 };
 use sha2::{Digest, Sha256};
@@ -73,6 +73,7 @@ impl Premises {
                 remove_disk(&disk.path()).map_err(failed("remove", &disk.path()))?;
             }
         }
+        clear_remains();
         let way_in = self.state.run().join("way-in");
         match fs::remove_file(&way_in) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", &way_in)(e)),

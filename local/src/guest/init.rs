@@ -11,6 +11,7 @@ use rustix::{
     stdio::{dup2_stderr, dup2_stdin, dup2_stdout},
 };
 use std::{
+    fs::File,
     io::{self, Write},
     mem::{MaybeUninit, zeroed},
     os::fd::{AsFd, OwnedFd},
@@ -36,13 +37,47 @@ pub enum End {
     Reboot,
 }
 
+/// How willingly the kernel ends this process when memory is short (proc(5), `oom_score_adj`): sooner than anything of the
+/// host's, but later than what runs in the machine.
+#[derive(Debug)]
+pub struct Willingness(Option<File>);
+
+impl Willingness {
+    /// Init's.
+    pub const INIT: &str = "900";
+    /// Everything else's.
+    const OTHERS: &str = "1000";
+
+    /// This process's, to be changed later; where there is no such file, nothing will.
+    pub fn of_this_process() -> Self {
+        Self(File::options().write(true).open("/proc/self/oom_score_adj").ok())
+    }
+
+    fn set(&self, points: &str) {
+        // Less of a difference is no reason to fail.
+        let _ = self.0.as_ref().map(|mut file| file.write_all(points.as_bytes()));
+    }
+}
+
 /// Looks after the machine until it ends. `agent` runs in a child process, first with `first_boot`, and with false
 /// when it has to be started again; what it returns is the reason why it gave up.
 ///
 /// The calling process must have one thread only.
-pub fn run(console: &OwnedFd, first_boot: bool, agent: impl Fn(bool) -> io::Result<()>) -> io::Result<End> {
+pub fn run(
+    console: &OwnedFd,
+    willingness: &Willingness,
+    first_boot: bool,
+    agent: impl Fn(bool) -> io::Result<()>,
+) -> io::Result<End> {
     let signals = Signals::block()?;
-    let mut child = Some(start(&signals, console, || agent(first_boot))?);
+    let start = |first_boot| {
+        // It is inherited.
+        willingness.set(Willingness::OTHERS);
+        let child = start(&signals, console, || agent(first_boot));
+        willingness.set(Willingness::INIT);
+        child
+    };
+    let mut child = Some(start(first_boot)?);
     let mut again = Instant::now();
     loop {
         let pause = child.is_none().then(|| again.saturating_duration_since(Instant::now()));
@@ -59,7 +94,7 @@ pub fn run(console: &OwnedFd, first_boot: bool, agent: impl Fn(bool) -> io::Resu
             }
         }
         if child.is_none() && Instant::now() >= again {
-            child = Some(start(&signals, console, || agent(false))?);
+            child = Some(start(false)?);
         }
     }
 }
@@ -68,7 +103,7 @@ pub fn run(console: &OwnedFd, first_boot: bool, agent: impl Fn(bool) -> io::Resu
 pub fn say(console: &OwnedFd, line: &str) {
     // A console that nobody reads any more is no reason to fail.
     let _ = rustix::io::dup(console)
-        .map(std::fs::File::from)
+        .map(File::from)
         .and_then(|mut console| console.write_all(format!("{line}\r\n").as_bytes()).map_err(|_| rustix::io::Errno::IO));
 }
 
@@ -81,7 +116,7 @@ fn start(signals: &Signals, console: &OwnedFd, agent: impl FnOnce() -> io::Resul
             let run = || {
                 signals.unblock()?;
                 rustix::process::setsid()?;
-                let null = std::fs::File::open("/dev/null")?;
+                let null = File::open("/dev/null")?;
                 dup2_stdin(null.as_fd())?;
                 dup2_stdout(console)?;
                 dup2_stderr(console)?;

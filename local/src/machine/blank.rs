@@ -69,6 +69,7 @@ mod tests {
             login_user: "admin".into(),
             nics: Vec::new(),
             memory_mib: 512,
+            vcpus: 2,
             boot_id: "1".into(),
         };
         let machine = Blank.start(specification, sender).unwrap();

@@ -26,6 +26,8 @@ pub struct Specification {
     pub nics: Vec<Nic>,
     /// The memory of its instance type in MiB: what it may take of the host follows from this.
     pub memory_mib: u64,
+    /// The processors of its instance type; no more than the host has are to be had.
+    pub vcpus: u32,
     /// A fresh UUID for every boot: `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
 }

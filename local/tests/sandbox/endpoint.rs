@@ -1,6 +1,6 @@
 //! A machine with its agent on a switch, in an endpoint of its own that can be killed.
 
-use crate::fixture::{Disk, FIRST_BOOT, PATIENCE, mounts_of, specification};
+use crate::fixture::{Disk, FIRST_BOOT, PATIENCE, cgroups_of, mounts_of, specification};
 use ec2_local::machine::{
     Event, Hypervisor,
     sandbox::{self, Sandbox},
@@ -54,8 +54,16 @@ impl Endpoint {
             thread::sleep(Duration::from_millis(1));
         }
         assert_eq!(mounts_of(&disk.path()), 0);
+        // What nobody was left to remove goes when the next endpoint starts.
+        sandbox::clear_remains();
+        assert_eq!(cgroups_of(&instance(self.process.id())), [] as [PathBuf; 0]);
         disk.remove();
     }
+}
+
+/// The instance of an endpoint's machine: like no other's.
+fn instance(endpoint: u32) -> String {
+    format!("i-endpoint-{endpoint}")
 }
 
 /// The role of [`Endpoint`].
@@ -64,7 +72,9 @@ pub fn endpoint_main() -> ! {
     let (plug, _plugged) = std::sync::mpsc::channel();
     let hypervisor = Sandbox::with_plug(move |nic, frames| Box::new(plug.send((nic, frames))));
     let (sender, mut events) = unbounded_channel();
-    let _machine = hypervisor.start(specification(&disk, FIRST_BOOT), sender).unwrap();
+    let mut specification = specification(&disk, FIRST_BOOT);
+    specification.instance = instance(std::process::id());
+    let _machine = hypervisor.start(specification, sender).unwrap();
     assert!(matches!(events.blocking_recv(), Some((_, Event::Started))));
     // The agent is up once it has made the host's key.
     while !disk.join("files/root/etc/ssh/ssh_host_ed25519_key.pub").exists() {

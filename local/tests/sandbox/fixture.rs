@@ -44,6 +44,7 @@ pub fn specification(disk: &Path, boot_id: &str) -> Specification {
             subnet: ([172, 31, 0, 0].into(), 20),
         }],
         memory_mib: 1024,
+        vcpus: 2,
         boot_id: boot_id.into(),
     }
 }
@@ -111,7 +112,11 @@ impl Running {
         let answer = self.file("var/tmp/answer");
         let deadline = Instant::now() + PATIENCE;
         while !answer.exists() {
-            assert!(Instant::now() < deadline, "{script:?} was not answered");
+            assert!(
+                Instant::now() < deadline,
+                "{script:?} was not answered; so far: {:?}",
+                fs::read_to_string(self.file("var/tmp/part"))
+            );
             thread::sleep(Duration::from_millis(2));
         }
         let text = fs::read_to_string(&answer).unwrap();
@@ -168,4 +173,21 @@ pub fn mounts_of(disk: &Path) -> usize {
     let name = disk.parent().unwrap().to_str().unwrap();
     let tables = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path().join("mountinfo"));
     tables.filter(|table| fs::read_to_string(table).is_ok_and(|table| table.contains(name))).count()
+}
+
+/// The cgroups of a machine, wherever on the host.
+pub fn cgroups_of(instance: &str) -> Vec<PathBuf> {
+    fn below(directory: &Path, name: &str, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok) {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                if entry.file_name().to_string_lossy().contains(name) {
+                    found.push(entry.path());
+                }
+                below(&entry.path(), name, found);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    below(Path::new("/sys/fs/cgroup"), instance, &mut found);
+    found
 }

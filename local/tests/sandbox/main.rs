@@ -6,6 +6,7 @@ mod endpoint;
 mod fixture;
 mod life;
 mod login;
+mod share;
 mod users;
 
 use ec2_local::machine::sandbox;

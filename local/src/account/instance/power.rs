@@ -23,6 +23,7 @@ pub(super) fn on(context: &mut Context<'_>, id: &InstanceId) {
     let nics = instance.network_interfaces.clone();
     let (kind, image, login_user) = (instance.kind, instance.image_name.clone(), instance.login_user.clone());
     let memory_mib = instance.instance_type.memory_mib();
+    let vcpus = u32::try_from(instance.instance_type.vcpus()).unwrap_or(u32::MAX);
     let region = &*context.region;
     let interfaces: Vec<_> = nics.iter().filter_map(|nic| Some((nic, region.network_interfaces.get(nic)?))).collect();
     let hostname = interfaces.first().map(|(_, interface)| address::private_dns_name(region.place, interface.address));
@@ -34,6 +35,7 @@ pub(super) fn on(context: &mut Context<'_>, id: &InstanceId) {
         login_user,
         nics: interfaces.iter().filter_map(|(nic, interface)| interface.nic(nic, region)).collect(),
         memory_mib,
+        vcpus,
         boot_id,
     }));
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::guest::{
     agent,
-    init::{self, End},
+    init::{self, End, Willingness},
 };
 use rustix::{
     process::{DumpableBehavior, Gid, Signal, Uid, set_dumpable_behavior, set_parent_process_death_signal},
@@ -56,6 +56,8 @@ pub fn run(boot: &Boot, keeper: OwnedFd, endpoint: &OwnedFd) -> io::Result<End> 
     let Some((go, trees)) = protocol::receive::<Go>(&keeper)? else { return Ok(End::PowerOff) };
     drop(keeper);
     rustix::thread::set_name(c"init")?;
+    // The keeper has put this process into the machine's cgroup.
+    kernel::enter_cgroup_namespace().map_err(told("make", "a cgroup namespace"))?;
 
     // Until it becomes the machine's root below, this process still reaches files as the host's user who started it.
     let ends = interfaces::set_up(&boot.interfaces)?;
@@ -64,8 +66,10 @@ pub fn run(boot: &Boot, keeper: OwnedFd, endpoint: &OwnedFd) -> io::Result<End> 
     let mut trees = go.trees.into_iter().zip(trees);
     let Some((_, files)) = trees.next() else { return Err(io::Error::other("boot: the keeper named no disk")) };
     let layers = trees.collect();
+    // Once this process is the machine's, the file is the host's root's.
+    let willingness = Willingness::of_this_process();
     become_root(go.users)?;
-    let limits = Limits::of(boot.memory_mib);
+    let limits = Limits::of(boot.memory_mib, boot.vcpus);
     limits.hold()?;
     rustix::system::sethostname(boot.hostname.as_bytes()).map_err(told("set the host name", &boot.hostname))?;
 
@@ -79,7 +83,7 @@ pub fn run(boot: &Boot, keeper: OwnedFd, endpoint: &OwnedFd) -> io::Result<End> 
     for note in go.notes.iter().chain(&built.notes) {
         init::say(&console, &format!("init: {note}"));
     }
-    init::run(&console, built.first_boot, |first_boot| {
+    init::run(&console, &willingness, built.first_boot, |first_boot| {
         let console = console.try_clone()?;
         kernel::close_all_from(3, console.as_fd())?;
         match &boot.program {

@@ -6,13 +6,14 @@
 
 use super::{
     advice, boot,
+    cgroup::Cgroup,
     identity::Identity,
     kernel::{self, Side},
     limits::Limits,
     protocol::{self, Boot, Command, Go, Report, Request},
     root::{self, told},
 };
-use crate::guest::init::End;
+use crate::guest::init::{End, Willingness};
 use rustix::{
     fs::{Mode, OFlags},
     process::{
@@ -22,7 +23,9 @@ use rustix::{
     thread::{capabilities, set_capabilities, set_thread_res_uid},
 };
 use std::{
-    fs, io, iter,
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    io, iter,
     os::fd::{AsFd, OwnedFd},
     os::unix::fs::{DirBuilderExt, chown},
     path::{Path, PathBuf},
@@ -70,10 +73,13 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
     let files = boot.disk.join(FILES);
     let identity = Identity::choose(&files, boot.first_id);
     prepare(&files, &identity)?;
+    let limits = Limits::of(boot.memory_mib, boot.vcpus);
+    let cgroup = Cgroup::make(&cgroup_name(boot), limits);
     let (connection, theirs) = protocol::connection()?;
-    let init = match fork(&identity, Limits::of(boot.memory_mib)).map_err(|error| advice::on_namespaces(&error))? {
+    let init = match fork(&identity, limits).map_err(|error| advice::on_namespaces(&error))? {
         Side::Child => {
             drop(connection);
+            cgroup.let_go();
             exit(init_main(boot, theirs, endpoint))
         }
         Side::Parent(init) => init,
@@ -82,7 +88,7 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
     let handle = pidfd_open(init, PidfdFlags::empty())?;
     protocol::send(endpoint, &Report::Created, &[handle.as_fd()])?;
 
-    let released = release(init, &files, identity, &connection);
+    let released = release(init, &files, identity, &cgroup, &connection);
     // From here on its end tells init that nothing more will come.
     drop(connection);
     let mut killed = released.is_err();
@@ -157,6 +163,13 @@ fn init_main(boot: &Boot, keeper: OwnedFd, endpoint: &OwnedFd) -> i32 {
     }
 }
 
+/// What a machine's cgroup is called: its disk makes it unlike those of other endpoints.
+fn cgroup_name(boot: &Boot) -> String {
+    let mut hasher = DefaultHasher::new();
+    boot.disk.hash(&mut hasher);
+    format!("{}.{:016x}", boot.instance, hasher.finish())
+}
+
 /// Makes the directory that belongs to the machine's root.
 fn prepare(files: &Path, identity: &Identity) -> io::Result<()> {
     match fs::DirBuilder::new().mode(0o755).create(files) {
@@ -170,11 +183,14 @@ fn prepare(files: &Path, identity: &Identity) -> io::Result<()> {
 }
 
 /// Maps init's users and lets it go on.
-fn release(init: Pid, files: &Path, identity: Identity, connection: &OwnedFd) -> io::Result<()> {
+fn release(init: Pid, files: &Path, identity: Identity, cgroup: &Cgroup, connection: &OwnedFd) -> io::Result<()> {
     identity.apply(init)?;
-    let mut notes = Vec::new();
-    // Where the host is short of memory the machine goes, and nothing else.
-    if let Err(error) = fs::write(format!("/proc/{}/oom_score_adj", init.as_raw_pid()), "1000") {
+    let mut notes = cgroup.notes.clone();
+    for entrance in cgroup.entrances() {
+        fs::write(&entrance, init.as_raw_pid().to_string()).map_err(told("write", entrance.display()))?;
+    }
+    // Where memory is short the machine goes, and nothing else; within it, init goes last.
+    if let Err(error) = fs::write(format!("/proc/{}/oom_score_adj", init.as_raw_pid()), Willingness::INIT) {
         notes.push(format!("the host may end others before this machine when it is short of memory: {error}"));
     }
     if identity == Identity::Single {

@@ -16,7 +16,7 @@ pub enum Side {
     Child,
 }
 
-/// Forks into namespaces of its own: user, mount, pid, ipc, uts, net, cgroup. The child is process 1 of the pid namespace.
+/// Forks into namespaces of its own: user, mount, pid, ipc, uts, net. The child is process 1 of the pid namespace.
 ///
 /// The process must have one thread only.
 pub fn clone_into_namespaces() -> io::Result<Side> {
@@ -26,7 +26,6 @@ pub fn clone_into_namespaces() -> io::Result<Side> {
         | libc::CLONE_NEWIPC
         | libc::CLONE_NEWUTS
         | libc::CLONE_NEWNET
-        | libc::CLONE_NEWCGROUP
         | libc::SIGCHLD;
     // SAFETY: without CLONE_VM and without a new stack this is fork(2): the child has a copy of all memory. The process
     // has one thread, so no lock is held by a thread that the child lacks.
@@ -39,6 +38,12 @@ fn side(result: libc::c_long) -> io::Result<Side> {
         Ok(pid) if pid > 0 => Ok(Pid::from_raw(pid).map_or(Side::Child, Side::Parent)),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Makes the cgroup that this process is in the highest that it and its descendants see.
+pub fn enter_cgroup_namespace() -> io::Result<()> {
+    // SAFETY: no pointers are passed.
+    check(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) }.into())
 }
 
 /// Maps the owners of all files of a detached mount as the user namespace maps ids (mount_setattr(2)).

@@ -1,11 +1,11 @@
 //! What a machine may take of the host: it follows from the memory of its instance type.
 //!
-//! Only what every host can hold a process to: there need not be a cgroup that is ours. So a machine's processes are
-//! bounded in number and each in its memory, as are its file systems in memory, and the host ends the machine first when
-//! memory runs out. What all of them have together, and the disk, is not bounded.
+//! Every host can hold a process to limits, so a machine's processes are bounded in number and each in its memory, as are
+//! its file systems in memory, and the host ends the machine first when memory runs out. What all of them have together
+//! is bounded by a cgroup, where the host lets us make one ([`super::cgroup`]).
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::io;
+use std::{io, thread, time::Duration};
 
 const MIB: u64 = 1 << 20;
 /// Linux gives threads an eighth of the memory for their stacks of 16 KiB (`set_max_threads` in the kernel's `fork.c`).
@@ -21,12 +21,16 @@ const RESERVED_PER_USED: u64 = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     memory: u64,
+    vcpus: u32,
 }
 
 impl Limits {
-    /// The limits of a machine with this memory.
-    pub fn of(memory_mib: u64) -> Self {
-        Self { memory: memory_mib.saturating_mul(MIB) }
+    /// In which time a machine may have its quota of the processors; the kernel's default.
+    pub const PERIOD: Duration = Duration::from_millis(100);
+
+    /// The limits of a machine with this memory and these processors.
+    pub fn of(memory_mib: u64, vcpus: u32) -> Self {
+        Self { memory: memory_mib.saturating_mul(MIB), vcpus: vcpus.max(1) }
     }
 
     /// Holds this process and its descendants to them, unless its own are lower: only the host's root can raise them.
@@ -44,7 +48,20 @@ impl Limits {
         format!("size={bytes},nr_inodes={}", (bytes / 4096).max(1024))
     }
 
-    fn threads(self) -> u64 {
+    /// The memory in bytes.
+    pub fn memory(self) -> u64 {
+        self.memory
+    }
+
+    /// How much of [`Self::PERIOD`] it may have of all processors; none where the host has no more than the machine.
+    pub fn quota(self) -> Option<Duration> {
+        let host =
+            thread::available_parallelism().map_or(u32::MAX, |host| u32::try_from(host.get()).unwrap_or(u32::MAX));
+        (self.vcpus < host).then(|| Self::PERIOD * self.vcpus)
+    }
+
+    /// How many processes and threads it may have.
+    pub fn threads(self) -> u64 {
         (self.memory / PER_THREAD).clamp(LEAST_THREADS, MOST_THREADS)
     }
 
@@ -59,10 +76,11 @@ mod tests {
 
     #[test]
     fn follow_from_the_memory() {
-        let small = Limits::of(512);
+        let small = Limits::of(512, 2);
         assert_eq!((small.threads(), small.data()), (4096, 2 << 30));
         assert_eq!(small.file_system(), "size=268435456,nr_inodes=65536");
-        assert_eq!(Limits::of(0).threads(), LEAST_THREADS);
-        assert_eq!((Limits::of(u64::MAX).threads(), Limits::of(u64::MAX).data()), (MOST_THREADS, u64::MAX));
+        assert_eq!(Limits::of(0, 1).threads(), LEAST_THREADS);
+        let large = Limits::of(u64::MAX, u32::MAX);
+        assert_eq!((large.threads(), large.data(), large.quota()), (MOST_THREADS, u64::MAX, None));
     }
 }

@@ -13,6 +13,8 @@
 
 mod advice;
 mod boot;
+mod cgroup;
+mod hierarchy;
 mod identity;
 mod interfaces;
 mod keeper;
@@ -25,6 +27,7 @@ mod system_files;
 
 use super::{Event, Hypervisor, Machine, Specification};
 use crate::network::{Nic, Switch};
+pub use cgroup::clear_remains;
 use protocol::{Boot, Command, Interface, Report, Request};
 use rustix::process::geteuid;
 use std::{
@@ -136,11 +139,13 @@ fn describe(specification: &Specification, range: &Range, program: Option<Vec<St
         prefix: nic.subnet.1,
     };
     Boot {
+        instance: specification.instance.clone(),
         disk: specification.disk.clone(),
         hostname: specification.hostname.clone(),
         login_user: specification.login_user.clone(),
         interfaces: specification.nics.iter().map(interface).collect(),
         memory_mib: specification.memory_mib,
+        vcpus: specification.vcpus,
         boot_id: specification.boot_id.clone(),
         first_id: range.first(),
         program,
@@ -223,6 +228,10 @@ impl Running {
         }
         drop(plugged);
         let status = keeper.wait()?;
+        if !status.success() {
+            // It was killed, and has not cleared up after itself.
+            clear_remains();
+        }
         Ok(outcome.unwrap_or_else(|| Event::Failed(format!("keep the machine running: its keeper ended ({status})"))))
     }
 

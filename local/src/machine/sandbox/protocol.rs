@@ -30,11 +30,13 @@ pub enum Request {
 /// What a machine is made of, as it is told to its keeper.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Boot {
+    pub instance: String,
     pub disk: PathBuf,
     pub hostname: String,
     pub login_user: String,
     pub interfaces: Vec<Interface>,
     pub memory_mib: u64,
+    pub vcpus: u32,
     pub boot_id: String,
     /// The first of the host's user ids for this machine, where it may have a range of its own and its disk has none yet.
     pub first_id: u32,

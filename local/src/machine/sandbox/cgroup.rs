@@ -1,0 +1,211 @@
+//! What all processes of a machine may take together: a cgroup per machine, where the host lets us make one (cgroups(7)).
+//!
+//! | the host has | who may make one |
+//! |---|---|
+//! | version 2 | root; a user whose cgroup is theirs, as systemd has it for `systemd-run --user` |
+//! | version 1 | root |
+//!
+//! A machine's cgroup lies below the endpoint's own, or beside it where version 2 wants no processes above: there only
+//! leaves may have any. It holds the limits; init goes into a second one below it, which becomes the root of the machine's
+//! cgroup namespace. So even a machine whose root is the cgroup's owner reaches neither its limits nor a way out.
+//!
+//! The keeper makes it, and removes it at the machine's end. What a killed one has left is empty, and goes when the next
+//! endpoint starts: a cgroup in use is locked by its machine's keeper.
+
+use super::{
+    hierarchy::{Controller, Hierarchy, Version},
+    limits::Limits,
+    root::told,
+};
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// What the names of all machines' cgroups begin with.
+const PREFIX: &str = "ec2-local.";
+/// The cgroup within, in which the processes are.
+const LEAF: &str = "machine";
+/// How long the kernel may take to notice that a cgroup's last process is gone.
+const PATIENCE: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(1);
+
+/// A machine's cgroups: one, or with version 1 one per controller. They are removed on drop, when the machine must be gone.
+#[derive(Debug, Default)]
+pub struct Cgroup {
+    held: Vec<Held>,
+    /// What isn't bounded, in words for the console.
+    pub notes: Vec<String>,
+}
+
+/// A directory that was made, and is locked as long as this lives.
+#[derive(Debug)]
+struct Held {
+    directory: PathBuf,
+    _lock: File,
+}
+
+impl Cgroup {
+    /// Makes them under a name that is this machine's alone. What the host doesn't allow is noted, and no error.
+    pub fn make(name: &str, limits: Limits) -> Self {
+        let mut made = Self::default();
+        let mut missing: Vec<Controller> = Controller::ALL.to_vec();
+        let mut why = None;
+        for hierarchy in Hierarchy::all() {
+            match made.add(&hierarchy, name, limits) {
+                Ok(bounded) => missing.retain(|controller| !bounded.contains(controller)),
+                Err(error) => why = why.or(Some(error)),
+            }
+        }
+        if !missing.is_empty() {
+            let what: Vec<_> = missing.iter().map(|controller| controller.bounds()).collect();
+            let why = why.map_or_else(|| "the host has no such cgroup".to_owned(), |error| error.to_string());
+            let advice = if rustix::process::geteuid().is_root() {
+                ""
+            } else {
+                "; run it by `systemd-run --user --scope`, or as root"
+            };
+            made.notes.push(format!("the machine as a whole is not bounded in {}: {why}{advice}", what.join(", ")));
+        }
+        made
+    }
+
+    /// Lets go of them in a child of the process that made them, whose they stay.
+    pub fn let_go(mut self) {
+        self.held.clear();
+    }
+
+    /// The files to which the number of the machine's first process is to be written.
+    pub fn entrances(&self) -> Vec<PathBuf> {
+        self.held.iter().map(|held| held.directory.join(LEAF).join("cgroup.procs")).collect()
+    }
+
+    /// Makes one in a hierarchy; says which of its controllers bound the machine now.
+    fn add(&mut self, hierarchy: &Hierarchy, name: &str, limits: Limits) -> io::Result<Vec<Controller>> {
+        let mut refused = None;
+        for (parent, controllers) in hierarchy.parents() {
+            let held = match Held::make(parent.join(format!("{PREFIX}{name}"))) {
+                Ok(held) => held,
+                Err(error) => {
+                    refused = refused.or(Some(error));
+                    continue;
+                }
+            };
+            let bound = |controller: &Controller| match hold(&held.directory, hierarchy.version, *controller, limits) {
+                Ok(()) => true,
+                Err(error) => {
+                    refused = Some(error);
+                    false
+                }
+            };
+            let bounded: Vec<_> = controllers.into_iter().filter(bound).collect();
+            if bounded.is_empty() {
+                held.remove();
+                continue;
+            }
+            self.held.push(held);
+            return Ok(bounded);
+        }
+        Err(refused.unwrap_or_else(|| io::Error::other("no cgroup of ours may have others below or beside it")))
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        self.held.iter().for_each(Held::remove);
+    }
+}
+
+impl Held {
+    fn make(directory: PathBuf) -> io::Result<Self> {
+        let leaf = directory.join(LEAF);
+        loop {
+            if let Err(error) = fs::create_dir(&directory)
+                && error.kind() != io::ErrorKind::AlreadyExists
+            {
+                return Err(told("make the cgroup", directory.display())(error));
+            }
+            // Kernels before 5.11 count what is below in version 1 only when they are told to.
+            let _ = fs::write(directory.join("memory.use_hierarchy"), "1");
+            let lock = File::open(&directory).and_then(|lock| lock.lock().map(|()| lock));
+            let lock = match lock {
+                // Somebody who cleared up has taken it for a dead one's.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                other => other.map_err(told("lock the cgroup", directory.display()))?,
+            };
+            match fs::create_dir(&leaf) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(told("make the cgroup", leaf.display())(error));
+                }
+                _ => return Ok(Self { directory, _lock: lock }),
+            }
+        }
+    }
+
+    fn remove(&self) {
+        let since = Instant::now();
+        while !remove(&self.directory) && since.elapsed() < PATIENCE {
+            thread::sleep(LOOK);
+        }
+    }
+}
+
+/// Removes a machine's cgroup, unless there are processes in it; says whether it is gone.
+fn remove(directory: &Path) -> bool {
+    let gone = |directory: &Path| match fs::remove_dir(directory) {
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+        Ok(()) => true,
+    };
+    gone(&directory.join(LEAF)) && gone(directory)
+}
+
+/// Removes what endpoints that were killed have left.
+pub fn clear_remains() {
+    let parents = Hierarchy::all().into_iter().flat_map(|hierarchy| hierarchy.places());
+    let entries = parents.filter_map(|parent| fs::read_dir(parent).ok()).flatten().filter_map(Result::ok);
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
+        if File::open(entry.path()).is_ok_and(|lock| lock.try_lock().is_ok() && !remove(&entry.path())) {
+            tracing::debug!("{} has processes in it, and stays", entry.path().display());
+        }
+    }
+}
+
+/// Sets what a controller bounds.
+fn hold(directory: &Path, version: Version, controller: Controller, limits: Limits) -> io::Result<()> {
+    let set = |file: &str, value: String| {
+        let path = directory.join(file);
+        fs::write(&path, value).map_err(told("write", path.display()))
+    };
+    let memory = limits.memory();
+    match (controller, version) {
+        (Controller::Memory, Version::Two) => {
+            set("memory.max", memory.to_string())?;
+            // Only a host with swap has it.
+            let _ = set("memory.swap.max", "0".to_owned());
+            Ok(())
+        }
+        (Controller::Memory, Version::One) => {
+            set("memory.limit_in_bytes", memory.to_string())?;
+            // Memory and swap together; not every kernel counts it.
+            let _ = set("memory.memsw.limit_in_bytes", memory.to_string());
+            Ok(())
+        }
+        (Controller::Pids, _) => set("pids.max", limits.threads().to_string()),
+        (Controller::Cpu, version) => {
+            // A cgroup by itself gives the machine a fair share, however many processes it has.
+            let Some(quota) = limits.quota() else { return Ok(()) };
+            let (quota, period) = (quota.as_micros(), Limits::PERIOD.as_micros());
+            match version {
+                Version::Two => set("cpu.max", format!("{quota} {period}")),
+                Version::One => {
+                    set("cpu.cfs_period_us", period.to_string())?;
+                    set("cpu.cfs_quota_us", quota.to_string())
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What a machine may take of its host, each of its processes and all of them together.
+
+use crate::fixture::{Disk, FIRST_BOOT, PATIENCE, Running, cgroups_of, specification};
+use ec2_local::machine::{Event, sandbox::clear_remains};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Starts processes until no more can be had, says how many there are, and ends them; the shell's own words start none.
+const FORK_BOMB: &str = "(while :; do sleep 1000 & done) 2>/dev/null
+    for user in 1000 1001 1002; do
+        [ $users = 1 ] || setpriv --reuid $user --clear-groups sh -c 'while :; do sleep 1000 & done' 2>/dev/null
+    done
+    set -- /proc/[0-9]*; echo $#
+    for process; do
+        read name <$process/comm && [ \"$name\" = sleep ] && kill -9 ${process#/proc/}
+    done 2>/dev/null; true";
+
+/// How many processes a machine of 64 MiB may have, and a few of its own.
+const MOST: usize = 520;
+
+#[test]
+fn a_fork_bomb_is_its_own_affair() {
+    let (disk, other) = (Disk::new(), Disk::new());
+    let mut small = specification(&disk.path(), FIRST_BOOT);
+    small.memory_mib = 64;
+    let mut machine = Running::until_ready(small);
+    let neighbour = Running::booted(&other.path(), FIRST_BOOT);
+    let root = rustix::process::geteuid().is_root();
+    // As root all users of a machine share one bound; else each has one, and all of them have the host's user's own.
+    let users = if root { "many" } else { "1" };
+    let bomb = format!("users={users}\n{FORK_BOMB}");
+    if root && is_bounded(&mut machine, "memory") {
+        // Its memory is used up before it has so many, and whoever shall count is ended as likely as any other.
+        let before = time_to_answer(&neighbour);
+        machine.send_job(&bomb);
+        let owner = fs::metadata(machine.file("etc/passwd")).unwrap().uid();
+        let most = (0..20).map(|_| processes_of(owner)).inspect(|_| thread::sleep(Duration::from_millis(50))).max();
+        assert!((10..=MOST).contains(&most.unwrap()), "{most:?}");
+        let during = time_to_answer(&neighbour);
+        assert!(during < before * 50, "{before:?}, with the bomb {during:?}");
+        machine.machine.kill();
+        while machine.next().is_some() {}
+    } else {
+        let bomb = machine.run(&bomb);
+        let processes: usize = bomb.lines().find_map(|line| line.parse().ok()).expect(&bomb);
+        assert!((100..=MOST).contains(&processes), "{bomb}");
+        assert_eq!(neighbour.run("echo $(echo alive)"), "alive\nexit 0\n");
+        machine.end();
+    }
+    neighbour.end();
+    disk.remove();
+    other.remove();
+}
+
+/// The longest of some answers.
+fn time_to_answer(machine: &Running) -> Duration {
+    let time = |_| {
+        let since = Instant::now();
+        assert_eq!(machine.run("echo $(echo alive)"), "alive\nexit 0\n");
+        since.elapsed()
+    };
+    (0..10).map(time).max().unwrap()
+}
+
+/// How many processes there are of a machine's users.
+fn processes_of(first: u32) -> usize {
+    let owner = |entry: fs::DirEntry| {
+        entry.file_name().to_str()?.parse::<u32>().ok()?;
+        Some(entry.metadata().ok()?.uid())
+    };
+    let owners = fs::read_dir("/proc").unwrap().filter_map(|entry| owner(entry.ok()?));
+    owners.filter(|owner| (first..first + 65536).contains(owner)).count()
+}
+
+#[test]
+fn takes_no_more_than_its_share() {
+    let (disk, other) = (Disk::new(), Disk::new());
+    let mut small = specification(&disk.path(), FIRST_BOOT);
+    small.memory_mib = 64;
+    let machine = Running::until_ready(small);
+    let neighbour = Running::booted(&other.path(), FIRST_BOOT);
+    let answer = machine.run("perl -e '$all = \"x\" x (300 << 20)'");
+    assert!(!answer.ends_with("exit 0\n"), "{answer}");
+    for directory in ["/tmp", "/run", "/dev/shm", "/dev"] {
+        let answer = machine.run(&format!("head -c 64M /dev/zero >{directory}/much; rm {directory}/much"));
+        assert!(answer.contains("No space left"), "{directory}: {answer}");
+    }
+    assert_eq!(machine.run("cat /proc/self/oom_score_adj"), "1000\nexit 0\n");
+    assert_eq!(neighbour.run("echo $(echo alive)"), "alive\nexit 0\n");
+    machine.end();
+    neighbour.end();
+    disk.remove();
+    other.remove();
+}
+
+/// Whether the machine's cgroup bounds this; where the host doesn't let us make one, the console says so.
+fn is_bounded(machine: &mut Running, what: &str) -> bool {
+    machine.collect_console();
+    let note = machine.console.lines().find(|line| line.contains("the machine as a whole is not bounded in"));
+    let missing = note.is_some_and(|note| note.contains(what));
+    if missing {
+        eprintln!("skipped: {}", note.unwrap_or_default());
+    }
+    !missing
+}
+
+#[test]
+fn all_its_processes_share_its_memory() {
+    let (disk, other) = (Disk::new(), Disk::new());
+    let mut small = specification(&disk.path(), FIRST_BOOT);
+    small.memory_mib = 256;
+    let mut machine = Running::until_ready(small);
+    let neighbour = Running::booted(&other.path(), FIRST_BOOT);
+    if is_bounded(&mut machine, "memory") {
+        // Each of them may have that much; together they may not, and what is in file systems in memory counts.
+        let script = "exec 2>/dev/null; head -c 100M /dev/zero >/dev/shm/much; all=
+            for number in 1 2 3 4 5; do perl -e '$all = \"x\"; $all x= 60 << 20; sleep 1000' & all=\"$all $!\"; done
+            sleep 1; alive=0; for one in $all; do kill -0 $one && alive=$((alive + 1)); done
+            rm /dev/shm/much; kill $all; echo \"alive: $alive\"";
+        let answer = machine.run(script);
+        let alive = answer.lines().find_map(|line| line.strip_prefix("alive: ")?.parse::<u32>().ok()).expect(&answer);
+        assert!(alive <= 2, "{answer}");
+        assert_eq!(neighbour.run("echo $(echo alive)"), "alive\nexit 0\n");
+        // Nobody but the one that took too much is ended.
+        machine.collect_console();
+        assert!(!machine.console.contains("starting it again"), "{}", machine.console);
+    }
+    machine.end();
+    neighbour.end();
+    disk.remove();
+    other.remove();
+}
+
+#[test]
+fn has_no_more_processors_than_its_type() {
+    if thread::available_parallelism().unwrap().get() == 1 {
+        return eprintln!("skipped: this host has one processor");
+    }
+    let disk = Disk::new();
+    let mut small = specification(&disk.path(), FIRST_BOOT);
+    small.vcpus = 1;
+    let mut machine = Running::until_ready(small);
+    if is_bounded(&mut machine, "CPU") {
+        let script = "perl -e 'use Time::HiRes \"time\"; my $since = time; my @all = map { fork || do { 1 while time < $since + 2; exit } } 1 .. 4;
+            waitpid $_, 0 for @all; my $taken = time - $since; my (undef, undef, $user, $system) = times; print +($user + $system) / $taken, \"\\n\"'";
+        let answer = machine.run(script);
+        let processors: f64 = answer.lines().next().unwrap().parse().expect(&answer);
+        // The rest is what a period is off by.
+        assert!(processors < 1.3, "{answer}");
+    }
+    machine.end();
+    disk.remove();
+}
+
+#[test]
+fn reaches_no_cgroup_but_its_own() {
+    let disk = Disk::new();
+    let machine = Running::booted(&disk.path(), FIRST_BOOT);
+    let answer = machine.run("cat /proc/self/cgroup /proc/1/cgroup; ls -A /sys/fs/cgroup");
+    for line in answer.lines().filter(|line| !line.starts_with("exit ")) {
+        assert!(line.ends_with(":/"), "{answer}");
+    }
+    // Whatever it may mount, it finds itself at the top, and nothing there that it could change or leave by.
+    let answer = machine.run(
+        "mkdir -p /mnt/memory /mnt/all; mount -t cgroup -o memory none /mnt/memory; mount -t cgroup2 none /mnt/all
+         cd /mnt; exec 2>/dev/null; find . -name 'ec2-local.*'; for limit in */memory.limit_in_bytes */memory.max */pids.max; do
+         echo 9000000000 >$limit && cat $limit; done; echo looked",
+    );
+    let after = answer.rsplit_once("looked").unwrap().0;
+    assert!(!after.contains("ec2-local.") && !after.contains("9000000000"), "{answer}");
+    machine.end();
+    disk.remove();
+}
+
+#[test]
+fn leaves_no_cgroup() {
+    let disk = Disk::new();
+    let mut unlike = specification(&disk.path(), FIRST_BOOT);
+    unlike.instance = format!("i-cgroups-{}", std::process::id());
+    let gone = |machine: &mut Running| {
+        assert!(matches!(machine.next(), Some(Event::PoweredOff | Event::Failed(_))), "{}", machine.console);
+        assert_eq!(cgroups_of(&unlike.instance), [] as [PathBuf; 0]);
+    };
+    let mut machine = Running::until_ready(unlike.clone());
+    let bounded = is_bounded(&mut machine, "memory");
+    assert_eq!(bounded, !cgroups_of(&unlike.instance).is_empty());
+    // Not even one that is in use is taken away.
+    clear_remains();
+    assert_eq!(bounded, !cgroups_of(&unlike.instance).is_empty());
+    machine.machine.power_off();
+    gone(&mut machine);
+
+    let mut machine = Running::until_ready(unlike.clone());
+    machine.machine.kill();
+    gone(&mut machine);
+
+    // Its keeper, which would have removed it.
+    let mut machine = Running::until_ready(unlike.clone());
+    let keeper = keeper_of(&unlike.instance).filter(|_| bounded);
+    if let Some(keeper) = keeper {
+        assert!(Command::new("kill").args(["-9", &keeper.to_string()]).status().unwrap().success());
+    } else {
+        machine.machine.kill();
+    }
+    gone(&mut machine);
+    disk.remove();
+}
+
+/// The parent of the machine's init, which is in its cgroup.
+fn keeper_of(instance: &str) -> Option<u32> {
+    let inside = cgroups_of(instance).first()?.join("machine/cgroup.procs");
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let init = fs::read_to_string(&inside).ok()?.lines().next().map(str::to_owned);
+        if let Some(init) = init {
+            let stat = fs::read_to_string(format!("/proc/{init}/stat")).ok()?;
+            return stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok();
+        }
+        assert!(Instant::now() < deadline, "nobody is in {}", inside.display());
+        thread::sleep(Duration::from_millis(1));
+    }
+}
