@@ -29,6 +29,7 @@
 //! | [`wire`] | the ec2Query codec, its table, signatures, the HTTP front door |
 //! | [`conditions`] | what AWS does to you: late ids, throttles, faults, by name and by request |
 //! | [`network`] | the switch, the metadata service, the way in |
+//! | [`archive`] | root directories from tar archives: what is taken, and what is refused |
 //! | [`guest`] | what runs inside a sandbox: init, SSH server, user data |
 //! | [`machine`] | what runs an instance: `sandbox` or `blank` |
 //! | [`account`] | the state machine: everything that EC2 would know, and its rules; pure, without I/O |
@@ -37,6 +38,7 @@
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
 pub mod account;
+pub mod archive;
 pub mod conditions;
 pub mod endpoint;
 pub mod error;

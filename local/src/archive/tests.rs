@@ -1,0 +1,331 @@
+//! Archives made entry by entry: those that are taken, and those that are refused.
+
+use super::{Contents, Limits, Owners, Rule, UnpackError, unpack};
+use flate2::{Compression, write::GzEncoder};
+use std::{
+    fs,
+    io::{self, Read, Write},
+    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
+    path::Path,
+};
+use tar::{EntryType, Header};
+
+/// An archive in the making.
+#[derive(Clone)]
+struct Archive(Vec<u8>);
+
+impl Archive {
+    fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The least that is a system: this very program's first bytes will do for a shell.
+    fn system() -> Self {
+        let mut program = vec![0; 64];
+        fs::File::open("/proc/self/exe").unwrap().read_exact(&mut program).unwrap();
+        Self::new().directory("./").file("./bin/sh", &program)
+    }
+
+    /// Adds an entry whose path and target are written as they are.
+    fn entry(mut self, kind: EntryType, path: &[u8], target: &[u8], mode: u32, size: u64, content: &[u8]) -> Self {
+        let mut header = Header::new_gnu();
+        header.as_old_mut().name[..path.len()].copy_from_slice(path);
+        header.as_old_mut().linkname[..target.len()].copy_from_slice(target);
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_size(size);
+        header.set_mtime(1_000_000_000);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_cksum();
+        self.0.extend(header.as_bytes());
+        self.content(content)
+    }
+
+    fn content(mut self, content: &[u8]) -> Self {
+        self.0.extend(content);
+        self.0.resize(self.0.len().next_multiple_of(512), 0);
+        self
+    }
+
+    fn file(self, path: &str, content: &[u8]) -> Self {
+        self.entry(EntryType::Regular, path.as_bytes(), b"", 0o755, content.len() as u64, content)
+    }
+
+    fn directory(self, path: &str) -> Self {
+        self.entry(EntryType::Directory, path.as_bytes(), b"", 0o755, 0, b"")
+    }
+
+    fn link(self, path: &str, target: &str) -> Self {
+        self.entry(EntryType::Symlink, path.as_bytes(), target.as_bytes(), 0o777, 0, b"")
+    }
+
+    fn hard_link(self, path: &str, target: &str) -> Self {
+        self.entry(EntryType::Link, path.as_bytes(), target.as_bytes(), 0o644, 0, b"")
+    }
+
+    fn of_kind(self, kind: EntryType, path: &str) -> Self {
+        self.entry(kind, path.as_bytes(), b"", 0o644, 0, b"")
+    }
+
+    /// Records of a PAX header, for the next entry.
+    fn pax(self, records: &[(&str, &str)]) -> Self {
+        let mut text = String::new();
+        for (key, value) in records {
+            let rest = format!(" {key}={value}\n");
+            let mut length = rest.len() + 1;
+            while format!("{length}{rest}").len() != length {
+                length += 1;
+            }
+            text += &format!("{length}{rest}");
+        }
+        self.entry(EntryType::XHeader, b"pax", b"", 0o644, text.len() as u64, text.as_bytes())
+    }
+
+    /// With the mark of its end.
+    fn bytes(mut self) -> Vec<u8> {
+        self.0.extend([0; 1024]);
+        self.0
+    }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Unpacks into a directory that has a neighbour, and sees that nobody has touched that.
+fn unpack_beside(archive: &[u8], limits: &Limits, look: impl FnOnce(&Path)) -> Result<Contents, UnpackError> {
+    let directory = tempfile::tempdir().unwrap();
+    let (root, neighbour) = (directory.path().join("root"), directory.path().join("neighbour"));
+    fs::create_dir(&root).unwrap();
+    fs::create_dir(&neighbour).unwrap();
+    fs::write(neighbour.join("secret"), "secret").unwrap();
+    let outcome = unpack(archive, &root, Owners::Caller, limits);
+    look(&root);
+    let names: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    let inside: Vec<_> = fs::read_dir(&neighbour).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(inside, ["secret"]);
+    let secret = fs::metadata(neighbour.join("secret")).unwrap();
+    assert_eq!((secret.nlink(), secret.len()), (1, 6));
+    outcome
+}
+
+fn refusal(archive: Archive) -> (String, Rule) {
+    match unpack_beside(&archive.bytes(), &Limits::default(), |_| {}) {
+        Err(UnpackError::Refused { entry, rule }) => (entry, rule),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_systems_are_made_of_is_kept() {
+    let archive = Archive::system()
+        .directory("./etc/")
+        .file("./etc/os-release", b"ID=tiny\n")
+        .link("./etc/mtab", "/proc/self/mounts")
+        .link("./lib", "usr/lib")
+        .hard_link("./bin/again", "./bin/sh")
+        .entry(EntryType::Regular, b"./bin/su", b"", 0o4755, 3, b"su\n")
+        .of_kind(EntryType::Fifo, "./run/initctl")
+        .of_kind(EntryType::Char, "./dev/null")
+        // Implied directories, a directory after what is in it, and a file that comes twice.
+        .file("deep/er/file", b"first")
+        .entry(EntryType::Directory, b"deep/er", b"", 0o700, 0, b"")
+        .file("deep/er/file", b"second")
+        .entry(EntryType::Regular, b"zeros", b"", 0o600, 200 << 10, &vec![0; 200 << 10]);
+    for bytes in [archive.clone().bytes(), gzip(&archive.bytes())] {
+        let contents = unpack_beside(&bytes, &Limits::default(), |root| {
+            let mode = |path: &str| root.join(path).symlink_metadata().unwrap().permissions().mode() & 0o7777;
+            assert_eq!([mode(""), mode("bin/su"), mode("deep"), mode("deep/er")], [0o755, 0o4755, 0o755, 0o700]);
+            assert_eq!(fs::read_link(root.join("etc/mtab")).unwrap(), Path::new("/proc/self/mounts"));
+            let inode = |path: &str| root.join(path).metadata().unwrap().ino();
+            assert_eq!(inode("bin/sh"), inode("bin/again"));
+            assert_eq!(root.join("etc").metadata().unwrap().mtime(), 1_000_000_000);
+            assert!(root.join("run/initctl").metadata().unwrap().file_type().is_fifo());
+            assert!(!root.join("dev/null").exists());
+            assert_eq!(fs::read(root.join("deep/er/file")).unwrap(), b"second");
+            let zeros = root.join("zeros").metadata().unwrap();
+            assert_eq!((zeros.len(), zeros.blocks()), (200 << 10, 0), "holes are kept");
+        });
+        let contents = contents.unwrap();
+        assert_eq!(contents.entries, 14);
+        assert_eq!(contents.system.os_release, "ID=tiny\n");
+        assert_eq!(contents.notes, ["1 devices in dev/ were left out: machines have their own"]);
+    }
+}
+
+#[test]
+fn what_could_reach_outside_is_refused() {
+    let system = Archive::system;
+    let through = |path: &str| Rule::ThroughLink(path.to_owned());
+    let to = |target: &str, rule| Rule::BadLink(target.to_owned(), Box::new(rule));
+    let dangling = |target: &str| Rule::DanglingLink(target.to_owned());
+    for (archive, entry, rule) in [
+        (system().file("../neighbour/x", b"x"), "../neighbour/x", Rule::Upwards),
+        (system().file("./a/../../neighbour/x", b"x"), "./a/../../neighbour/x", Rule::Upwards),
+        (system().file("/etc/passwd", b"x"), "/etc/passwd", Rule::Absolute),
+        (system().directory("/"), "/", Rule::Absolute),
+        (system().link("out", "/").file("out/x", b"x"), "out/x", through("out")),
+        (system().link("a/out", "../bin").file("a/out/x", b"x"), "a/out/x", through("a/out")),
+        (system().link("a", "b").link("b", "/tmp").directory("a/x"), "a/x", through("a")),
+        (system().link("out", "../neighbour"), "out", Rule::EscapingLink("../neighbour".to_owned())),
+        (system().link("x/out", "../../etc"), "x/out", Rule::EscapingLink("../../etc".to_owned())),
+        (system().link("x", ""), "x", Rule::BadTarget),
+        (system().hard_link("x", "../neighbour/secret"), "x", to("../neighbour/secret", Rule::Upwards)),
+        (system().hard_link("x", "/etc/passwd"), "x", to("/etc/passwd", Rule::Absolute)),
+        (system().link("out", "/etc").hard_link("x", "out/passwd"), "x", to("out/passwd", through("out"))),
+        (system().hard_link("x", "nothing"), "x", dangling("nothing")),
+        (system().hard_link("x", "bin"), "x", dangling("bin")),
+        (system().of_kind(EntryType::Block, "disk"), "disk", Rule::Device),
+        (system().of_kind(EntryType::Char, "./etc/dev/null"), "./etc/dev/null", Rule::Device),
+        (system().of_kind(EntryType::Char, "dev"), "dev", Rule::Device),
+        (system().of_kind(EntryType::new(b'M'), "x"), "x", Rule::Kind('M')),
+        (system().file("bin/sh/x", b"x"), "bin/sh/x", Rule::ThroughFile("bin/sh".to_owned())),
+        (system().file("bin", b"x"), "bin", Rule::ReplacesDirectory),
+        (system().pax(&[("path", "../neighbour/x")]).file("y", b"x"), "../neighbour/x", Rule::Upwards),
+        (system().pax(&[("linkpath", "/etc/x")]).hard_link("y", "bin/sh"), "y", to("/etc/x", Rule::Absolute)),
+        (system().pax(&[("GNU.sparse.major", "1")]).file("y", b"x"), "y", Rule::PaxSparse),
+        (system().file("a\u{1b}[2Jb/../c", b"x"), "a\\u{1b}[2Jb/../c", Rule::Upwards),
+    ] {
+        assert_eq!(refusal(archive), (entry.to_owned(), rule));
+    }
+}
+
+#[test]
+fn a_link_is_replaced_and_never_written_through() {
+    let archive = Archive::system()
+        .link("file", "bin/sh")
+        .file("file", b"content")
+        .link("directory", "bin")
+        .directory("directory")
+        .file("directory/x", b"x")
+        .hard_link("again", "file")
+        .file("again", b"other");
+    let outcome = unpack_beside(&archive.bytes(), &Limits::default(), |root| {
+        assert_eq!(fs::read(root.join("file")).unwrap(), b"content");
+        assert_eq!(fs::read(root.join("again")).unwrap(), b"other");
+        assert!(root.join("directory").symlink_metadata().unwrap().is_dir());
+        assert!(!root.join("bin/x").exists());
+    });
+    outcome.unwrap();
+}
+
+#[test]
+fn what_is_too_much_is_refused() {
+    let limits = |change: fn(&mut Limits)| {
+        let mut limits = Limits::default();
+        change(&mut limits);
+        limits
+    };
+    let refused = |archive: Vec<u8>, limits: &Limits| match unpack_beside(&archive, limits, |_| {}) {
+        Err(UnpackError::Refused { rule, .. } | UnpackError::Whole(rule)) => rule,
+        other => panic!("{other:?}"),
+    };
+    let large = Archive::system().entry(EntryType::Regular, b"x", b"", 0o644, 1 << 40, b"").bytes();
+    assert_eq!(refused(large, &Limits::default()), Rule::TooLarge(20 << 30));
+    let written = Archive::system().file("x", &vec![1; 256 << 10]).bytes();
+    assert_eq!(refused(written, &limits(|limits| limits.room = 128 << 10)), Rule::NoRoom(128 << 10));
+    let many = (0..10).fold(Archive::system(), |archive, number| archive.directory(&number.to_string())).bytes();
+    assert_eq!(refused(many, &limits(|limits| limits.entries = 10)), Rule::TooMany(10));
+    // 100 MiB of zeros in some 450 KB.
+    let mut bomb = GzEncoder::new(Vec::new(), Compression::fast());
+    bomb.write_all(&Archive::system().entry(EntryType::Regular, b"x", b"", 0o644, 100 << 20, b"").0).unwrap();
+    io::copy(&mut io::repeat(0).take(100 << 20), &mut bomb).unwrap();
+    assert_eq!(refused(bomb.finish().unwrap(), &Limits::default()), Rule::Ratio(200));
+    // Names for which the parser would take all the memory that there is.
+    for kind in [EntryType::XHeader, EntryType::GNULongName, EntryType::GNULongLink] {
+        let long = Archive::system().entry(kind, b"x", b"", 0o644, 64 << 20, &vec![b'x'; 2 << 20]).bytes();
+        assert_eq!(refused(long, &Limits::default()), Rule::LongHeaders, "{kind:?}");
+    }
+    let mut deep = Archive::system();
+    deep = deep.pax(&[("path", &"d/".repeat(200))]).directory("x");
+    assert_eq!(refused(deep.bytes(), &Limits::default()), Rule::LongPath);
+}
+
+#[test]
+fn a_sparse_file_is_as_large_as_it_seems() {
+    let sparse = |size: u64| {
+        let mut header = Header::new_gnu();
+        header.set_path("sparse").unwrap();
+        header.set_entry_type(EntryType::GNUSparse);
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        header.set_size(512);
+        let gnu = header.as_gnu_mut().unwrap();
+        let number = |field: &mut [u8], value: u64| {
+            // Numbers beyond what octal digits hold are written in base 256.
+            field.fill(0);
+            let start = field.len() - 8;
+            field[start..].copy_from_slice(&value.to_be_bytes());
+            field[0] |= 0x80;
+        };
+        number(&mut gnu.realsize, size);
+        number(&mut gnu.sparse[0].offset, size - 512);
+        number(&mut gnu.sparse[0].numbytes, 512);
+        header.set_cksum();
+        let mut archive = Archive::system();
+        archive.0.extend(header.as_bytes());
+        archive.content(&[7; 512]).bytes()
+    };
+    let outcome = unpack_beside(&sparse(1 << 20), &Limits::default(), |root| {
+        let file = fs::read(root.join("sparse")).unwrap();
+        assert_eq!((file.len(), file[0], file[(1 << 20) - 512], file[(1 << 20) - 1]), (1 << 20, 0, 7, 7));
+        assert!(root.join("sparse").metadata().unwrap().blocks() <= 256);
+    });
+    outcome.unwrap();
+    let outcome = unpack_beside(&sparse(1 << 50), &Limits::default(), |root| assert!(!root.join("sparse").exists()));
+    assert!(matches!(outcome, Err(UnpackError::Refused { rule: Rule::TooLarge(_), .. })), "{outcome:?}");
+}
+
+#[test]
+fn what_was_cut_short_or_changed_is_told() {
+    let archive = Archive::system().file("file", &[1; 700]);
+    let whole = archive.clone().bytes();
+    let outcome = |bytes: &[u8]| unpack_beside(bytes, &Limits::default(), |_| {});
+    for length in (1..archive.0.len()).step_by(100).chain([archive.0.len(), 512, 1024]) {
+        assert!(matches!(outcome(&whole[..length]), Err(UnpackError::Damaged(_))), "{length}");
+    }
+    let zipped = gzip(&whole);
+    for length in 10..zipped.len() {
+        assert!(matches!(outcome(&zipped[..length]), Err(UnpackError::Damaged(_))), "{length}");
+    }
+    let mut changed = whole.clone();
+    changed[512] ^= 1;
+    assert!(matches!(outcome(&changed), Err(UnpackError::Damaged(_))));
+    let twice = [&whole[..], &whole[..]].concat();
+    assert!(outcome(&twice).unwrap_err().to_string().contains("joined by `cat`"));
+    for (bytes, said) in [
+        (&b""[..], "empty"),
+        (b"\xfd7zXZ\0rest", "xz -dc FILE | ec2-local image import -"),
+        (b"\x28\xb5\x2f\xfdrest", "zstd -dc FILE"),
+        (&[b'x'; 2048], "damaged or cut short"),
+    ] {
+        let error = outcome(bytes).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
+fn what_is_no_system_of_this_host_is_refused() {
+    let mut other = vec![0; 64];
+    other[..20].copy_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\xf3\0");
+    for (archive, said) in [
+        (Archive::new(), "no /bin/sh"),
+        (Archive::new().file("root/bin/sh", b"x"), "tar -C root ."),
+        (Archive::new().file("manifest.json", b"x").directory("blobs"), "docker export"),
+        (Archive::new().file("bin/sh", b"#!/bin/cat\n and more than twenty bytes"), "no program"),
+        (Archive::new().file("bin/sh", &other), "built for RISC-V"),
+        (Archive::new().of_kind(EntryType::Fifo, "bin/sh"), "no /bin/sh"),
+        // Its own /bin/sh, not the host's.
+        (Archive::new().link("bin", "/usr/bin"), "no /bin/sh"),
+        (Archive::new().link("bin/sh", "/proc/self/exe"), "no /bin/sh"),
+    ] {
+        let error = unpack_beside(&archive.bytes(), &Limits::default(), |_| {}).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}
