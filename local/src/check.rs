@@ -77,6 +77,7 @@ fn specification(disk: &Path) -> Specification {
     Specification {
         instance: "i-check".into(),
         disk: disk.into(),
+        image: None,
         hostname: "check".into(),
         login_user: "root".into(),
         nics: vec![nic],

@@ -98,6 +98,7 @@ impl Whole {
         let specification = Specification {
             instance: "i-0123456789abcdef0".into(),
             disk: self.disk(),
+            image: None,
             hostname: "ip-172-31-0-5.ec2.internal".into(),
             login_user: "admin".into(),
             nics: vec![nic()],

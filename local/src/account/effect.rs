@@ -55,6 +55,6 @@ impl Start {
     /// What the machine is made of, once it is known where its disk lies.
     pub fn specification(self, disk: PathBuf) -> Specification {
         let Self { instance, hostname, login_user, nics, memory_mib, vcpus, boot_id, .. } = self;
-        Specification { instance, disk, hostname, login_user, nics, memory_mib, vcpus, boot_id }
+        Specification { instance, disk, image: None, hostname, login_user, nics, memory_mib, vcpus, boot_id }
     }
 }

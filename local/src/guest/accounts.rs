@@ -255,7 +255,7 @@ fn append(root: &Root, path: &str, line: &str, mode: u32) -> io::Result<()> {
 }
 
 /// The names that useradd(8) accepts, and dots.
-fn valid_name(name: &str) -> io::Result<()> {
+pub fn valid_name(name: &str) -> io::Result<()> {
     let mut characters = name.chars();
     let starts = characters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_');
     let goes_on = characters.all(|other| other.is_ascii_alphanumeric() || "_-.$".contains(other));

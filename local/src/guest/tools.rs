@@ -1,6 +1,6 @@
 //! The guest's own commands, and putting them where the machine finds them.
 
-use super::root::Root;
+use super::{identity, root::Root};
 use std::{io, os::unix::fs::symlink, path::Path};
 
 /// The program that is all of them, by the name that it is called by.
@@ -20,7 +20,8 @@ const NAMES: &[(&str, &str)] = &[
 /// Where else the host may have one of that name, which would be found first.
 const ELSEWHERE: &[&str] = &["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
-/// Installs the commands over those of the host.
+/// Installs the commands over those of the system, which speak to a service manager that isn't there. A sudo with rules of
+/// its own stays.
 pub fn install(root: &Root) -> io::Result<()> {
     if std::fs::read(root.path(HOME)).is_ok_and(|found| found == PROGRAM) {
         return Ok(());
@@ -30,12 +31,20 @@ pub fn install(root: &Root) -> io::Result<()> {
             link(root, &place)?;
         }
     }
-    for place in places(root, "sudo", "/usr/bin") {
-        // A copy of its own: the bit must not be the other commands'.
-        root.write(place, PROGRAM, 0o4755)?;
+    if !has_own_sudo(root) {
+        for place in places(root, "sudo", "/usr/bin") {
+            // A copy of its own: the bit must not be the other commands'.
+            root.write(place, PROGRAM, 0o4755)?;
+        }
     }
     // Last, since it is what is looked for above.
     root.write(HOME, PROGRAM, 0o755)
+}
+
+/// Whether the system has a sudo of its own, with its rules, and users to run it: the real one can't do without either.
+fn has_own_sudo(root: &Root) -> bool {
+    let is_there = ELSEWHERE.iter().any(|directory| root.path(format!("{directory}/sudo")).exists());
+    is_there && root.path("/etc/sudoers").exists() && !identity::single_user()
 }
 
 fn places(root: &Root, name: &str, directory: &str) -> Vec<String> {

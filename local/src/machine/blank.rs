@@ -65,6 +65,7 @@ mod tests {
         let specification = Specification {
             instance: "i-1".into(),
             disk: "/nonexistent".into(),
+            image: None,
             hostname: "ip-172-31-0-5".into(),
             login_user: "admin".into(),
             nics: Vec::new(),

@@ -18,6 +18,8 @@ pub struct Specification {
     /// A directory of the machine's own, mode 0700: what it writes stays here over stop and start. Made by the caller,
     /// removed by the caller once the machine is gone.
     pub disk: PathBuf,
+    /// The root directory of its image; `None` for the host's own programs. It must stay as long as the disk does.
+    pub image: Option<PathBuf>,
     /// The host name, for example `ip-172-31-0-5.ec2.internal`.
     pub hostname: String,
     /// The user that logs in with the key of the metadata.

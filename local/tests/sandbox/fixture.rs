@@ -11,6 +11,7 @@ use std::{
     fs,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -18,9 +19,11 @@ use tokio::sync::mpsc::{UnboundedReceiver, error::TryRecvError, unbounded_channe
 
 /// Long enough for anything that is going to happen.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-/// Runs what is left in a file, and leaves what it wrote in another.
-pub const JOBS: &str = "cd /var/tmp; chmod 1777 .; echo ready; while :; do if [ -e job ]; then mv job running; \
-                    sh ./running >part 2>&1; echo \"exit $?\" >>part; mv part answer; fi; sleep 0.01; done";
+/// Runs what is left in a file, and leaves what it wrote in another. No name comes twice: a machine whose root is an overlay
+/// remembers what wasn't there.
+pub const JOBS: &str = "cd /var/tmp; chmod 1777 .; echo ready; while :; do for job in job-*; do if [ -e $job ]; then
+                    mv $job running; sh ./running >part 2>&1; echo \"exit $?\" >>part; mv part answer-$job; fi; done
+                    sleep 0.01; done";
 
 pub struct Running {
     pub machine: Box<dyn Machine>,
@@ -34,6 +37,7 @@ pub fn specification(disk: &Path, boot_id: &str) -> Specification {
     Specification {
         instance: "i-0123456789abcdef0".into(),
         disk: disk.into(),
+        image: None,
         hostname: "ip-172-31-0-5.ec2.internal".into(),
         login_user: "admin".into(),
         nics: vec![Nic {
@@ -108,8 +112,7 @@ impl Running {
 
     /// Runs a shell script as the machine's root; its output, and `exit N` at the end.
     pub fn run(&self, script: &str) -> String {
-        self.send_job(script);
-        let answer = self.file("var/tmp/answer");
+        let answer = self.send_job(script);
         let deadline = Instant::now() + PATIENCE;
         while !answer.exists() {
             assert!(
@@ -119,15 +122,17 @@ impl Running {
             );
             thread::sleep(Duration::from_millis(2));
         }
-        let text = fs::read_to_string(&answer).unwrap();
-        fs::rename(&answer, self.file("var/tmp/answered")).or_else(|_| fs::remove_file(&answer)).unwrap();
-        text
+        fs::read_to_string(&answer).unwrap()
     }
 
-    pub fn send_job(&self, script: &str) {
-        let part = self.file("var/tmp/job.part");
+    /// Has a shell script run; where its answer will be.
+    pub fn send_job(&self, script: &str) -> PathBuf {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let part = self.file("var/tmp/part-of-job");
         fs::write(&part, script).unwrap();
-        fs::rename(part, self.file("var/tmp/job")).unwrap();
+        fs::rename(part, self.file(&format!("var/tmp/job-{number}"))).unwrap();
+        self.file(&format!("var/tmp/answer-job-{number}"))
     }
 
     /// Where a file of the machine's lies on the host.

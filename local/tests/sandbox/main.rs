@@ -4,9 +4,11 @@ mod canaries;
 mod containment;
 mod endpoint;
 mod fixture;
+mod images;
 mod life;
 mod login;
 mod share;
+mod system;
 mod users;
 
 use ec2_local::machine::sandbox;

@@ -1,7 +1,7 @@
 //! Init's way up: from a fresh process in fresh namespaces to process 1 of a machine.
 
 use super::{
-    interfaces, kernel,
+    image_root, interfaces, kernel,
     limits::Limits,
     protocol::{self, Boot, Go, Report},
     root::{self, Parts, told},
@@ -74,7 +74,8 @@ pub fn run(boot: &Boot, keeper: OwnedFd, endpoint: &OwnedFd) -> io::Result<End> 
     rustix::system::sethostname(boot.hostname.as_bytes()).map_err(told("set the host name", &boot.hostname))?;
 
     let settings = Settings { hostname: &boot.hostname, login_user: &boot.login_user, interfaces: &boot.interfaces };
-    let built = root::enter(Parts { files, layers, users: go.users, limits, boot_id: &boot.boot_id, settings })?;
+    let parts = Parts { files, layers, users: go.users, limits, boot_id: &boot.boot_id, settings };
+    let built = if boot.image.is_some() { image_root::enter(parts)? } else { root::enter(parts)? };
     seccomp::forbid()?;
     drop_capabilities()?;
 

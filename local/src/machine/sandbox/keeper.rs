@@ -7,6 +7,7 @@
 use super::{
     advice, boot,
     cgroup::Cgroup,
+    errand,
     identity::Identity,
     kernel::{self, Side},
     limits::Limits,
@@ -35,7 +36,7 @@ use std::{
 /// What init's exit status says when it wants to be started again.
 const REBOOT: i32 = 64;
 /// Where on a machine's disk its files are; this directory belongs to the machine's root.
-const FILES: &str = "files";
+pub const FILES: &str = "files";
 
 /// Runs the role; ends with the machine.
 pub fn main() -> ! {
@@ -54,7 +55,8 @@ fn run() -> io::Result<()> {
     unsafe { std::env::remove_var(super::ROLE_VARIABLE) };
     let outcome = match protocol::receive::<Request>(&endpoint)? {
         Some((Request::Boot(boot), _)) => keep(&boot, &endpoint),
-        Some((Request::Remove(disk), _)) => remove(&disk).map(|()| Report::PoweredOff),
+        Some((Request::Remove(disk), _)) => errand::remove(&disk),
+        Some((Request::Unpack { into, limits }, archive)) => errand::unpack(archive, &into, &limits),
         // The endpoint died in between.
         None => return Ok(()),
     };
@@ -88,7 +90,7 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
     let handle = pidfd_open(init, PidfdFlags::empty())?;
     protocol::send(endpoint, &Report::Created, &[handle.as_fd()])?;
 
-    let released = release(init, &files, identity, &cgroup, &connection);
+    let released = release(init, boot, identity, &cgroup, &connection);
     // From here on its end tells init that nothing more will come.
     drop(connection);
     let mut killed = released.is_err();
@@ -183,7 +185,7 @@ fn prepare(files: &Path, identity: &Identity) -> io::Result<()> {
 }
 
 /// Maps init's users and lets it go on.
-fn release(init: Pid, files: &Path, identity: Identity, cgroup: &Cgroup, connection: &OwnedFd) -> io::Result<()> {
+fn release(init: Pid, boot: &Boot, identity: Identity, cgroup: &Cgroup, connection: &OwnedFd) -> io::Result<()> {
     identity.apply(init)?;
     let mut notes = cgroup.notes.clone();
     for entrance in cgroup.entrances() {
@@ -196,15 +198,23 @@ fn release(init: Pid, files: &Path, identity: Identity, cgroup: &Cgroup, connect
     if identity == Identity::Single {
         notes.push("root is the only user: install newuidmap (package uidmap) and give the user a range in /etc/subuid for more".into());
     }
-    let paths: Vec<_> = iter::once(files.to_owned()).chain(root::layers()).collect();
-    let trees = if geteuid().is_root() { trees(init, &paths, &identity, &mut notes)? } else { Vec::new() };
+    let below = boot.image.clone().map_or_else(root::layers, |image| vec![image]);
+    let paths: Vec<_> = iter::once(boot.disk.join(FILES)).chain(below).collect();
+    let trees = if geteuid().is_root() { trees(init, boot, &paths, &identity, &mut notes)? } else { Vec::new() };
     let beside: Vec<_> = trees.iter().map(AsFd::as_fd).collect();
     protocol::send(connection, &Go { users: identity.users(), trees: paths, notes }, &beside)
 }
 
 /// What only the host's root can hand to a machine: its disk, which lies behind directories of the host's root, and the
-/// system directories with their owners mapped.
-fn trees(init: Pid, paths: &[PathBuf], identity: &Identity, notes: &mut Vec<String>) -> io::Result<Vec<OwnedFd>> {
+/// image's root directory or the host's system directories, with their owners mapped. A machine may do without owners of the
+/// host's programs, but of no others.
+fn trees(
+    init: Pid,
+    boot: &Boot,
+    paths: &[PathBuf],
+    identity: &Identity,
+    notes: &mut Vec<String>,
+) -> io::Result<Vec<OwnedFd>> {
     let namespace = format!("/proc/{}/ns/user", init.as_raw_pid());
     let namespace = rustix::fs::open(&namespace, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .map_err(told("open", namespace))?;
@@ -217,36 +227,13 @@ fn trees(init: Pid, paths: &[PathBuf], identity: &Identity, notes: &mut Vec<Stri
             && let Err(error) = kernel::map_owners(&tree, &namespace)
         {
             let path = path.display();
+            if boot.image.is_some() {
+                let advice = "have EC2_LOCAL_STATE_DIR on ext4, XFS, Btrfs or tmpfs, and a kernel that can (6.3 can for all of these)";
+                return Err(told("map the owners of the files below", format!("{path} ({advice})"))(error));
+            }
             notes.push(format!("files below {path} belong to nobody: failed to map their owners: {error}"));
         }
         trees.push(tree);
     }
     Ok(trees)
-}
-
-/// Removes a disk from within a user namespace like the one in which it was written.
-fn remove(disk: &Path) -> io::Result<()> {
-    let identity = Identity::choose(&disk.join(FILES), 0);
-    let (connection, theirs) = protocol::connection()?;
-    let child = match kernel::clone_into_namespaces().map_err(|error| advice::on_namespaces(&error))? {
-        Side::Child => {
-            drop(connection);
-            let go = protocol::receive::<Go>(&theirs).ok().flatten();
-            let removed = if go.is_some() { fs::remove_dir_all(disk) } else { Err(io::ErrorKind::NotConnected.into()) };
-            exit(removed.err().map_or(0, |error| error.raw_os_error().unwrap_or(libc::EIO)))
-        }
-        Side::Parent(child) => child,
-    };
-    drop(theirs);
-    let applied = identity.apply(child).and_then(|()| {
-        protocol::send(&connection, &Go { users: identity.users(), trees: Vec::new(), notes: Vec::new() }, &[])
-    });
-    drop(connection);
-    let (_, status) = waitpid(Some(child), WaitOptions::empty())?.ok_or(io::ErrorKind::NotFound)?;
-    applied?;
-    match status.exit_status() {
-        Some(0) => Ok(()),
-        Some(code) => Err(told("remove", disk.display())(io::Error::from_raw_os_error(code))),
-        None => Err(told("remove", disk.display())(io::Error::other("the process that does it was killed"))),
-    }
 }

@@ -1,10 +1,10 @@
-//! `sandbox`: a machine of Linux namespaces over the host's system directories. It boots in milliseconds and needs nothing
-//! to be installed.
+//! `sandbox`: a machine of Linux namespaces over the host's system directories, or over an image's root directory. It boots in
+//! milliseconds and needs nothing to be installed.
 //!
 //! A machine is three processes of this very executable: its `keeper` on the host, its init ([`crate::guest::init`]) as
 //! process 1 in namespaces of its own, and the agent, init's child. Its root directory is its own, with the host's `/usr`
-//! and the like under a writable layer (`root`); its users are its own (`identity`); its network is a TAP device per
-//! NIC (`interfaces`), whose other end is plugged into the switch.
+//! and the like under a writable layer (`root`), or all of an image's (`image_root`); its users are its own (`identity`); its
+//! network is a TAP device per NIC (`interfaces`), whose other end is plugged into the switch.
 //!
 //! When the endpoint ends, however it ends, so do its machines, and a machine leaves nothing but its disk: all its mounts
 //! and interfaces live in its namespaces.
@@ -14,8 +14,11 @@
 mod advice;
 mod boot;
 mod cgroup;
+mod errand;
 mod hierarchy;
 mod identity;
+mod image_files;
+mod image_root;
 mod interfaces;
 mod keeper;
 mod kernel;
@@ -25,18 +28,18 @@ mod root;
 mod seccomp;
 mod system_files;
 
+pub use errand::{remove_disk, unpack_image};
+
 use super::{Event, Hypervisor, Machine, Specification};
 use crate::network::{Nic, Switch};
 pub use cgroup::clear_remains;
 use protocol::{Boot, Command, Interface, Report, Request};
-use rustix::process::geteuid;
 use std::{
     collections::BTreeSet,
     fs,
     hash::{DefaultHasher, Hash, Hasher},
     io::{self, Read},
     os::fd::{AsFd, OwnedFd},
-    path::Path,
     process::{Child, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread,
@@ -141,6 +144,7 @@ fn describe(specification: &Specification, range: &Range, program: Option<Vec<St
     Boot {
         instance: specification.instance.clone(),
         disk: specification.disk.clone(),
+        image: specification.image.clone(),
         hostname: specification.hostname.clone(),
         login_user: specification.login_user.clone(),
         interfaces: specification.nics.iter().map(interface).collect(),
@@ -217,6 +221,7 @@ impl Running {
                 Report::PoweredOff => outcome = outcome.or(Some(Event::PoweredOff)),
                 Report::Rebooting => outcome = outcome.or(Some(Event::Rebooting)),
                 Report::Failed(why) => outcome = outcome.or(Some(Event::Failed(why))),
+                Report::Unpacked(_) => {}
             }
         }
         // The keeper reports after init's end. If it was killed itself, its init is about to die.
@@ -266,33 +271,6 @@ fn start_keeper(connection: OwnedFd) -> io::Result<Child> {
 /// [`ROLE_VARIABLE`] is [`ROLE`].
 pub fn role_main() -> ! {
     keeper::main()
-}
-
-/// Removes a machine's disk, with files in it that belong to the machine's users rather than to the endpoint's.
-///
-/// The machine must be off. Nothing is done if the disk doesn't exist.
-///
-/// # Errors
-///
-/// What failed to be removed, and why.
-pub fn remove_disk(disk: &Path) -> io::Result<()> {
-    if geteuid().is_root() || !disk.exists() {
-        return match fs::remove_dir_all(disk) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        };
-    }
-    let disk = fs::canonicalize(disk)?;
-    let (control, keepers) = protocol::connection()?;
-    protocol::send(&control, &Request::Remove(disk), &[])?;
-    let mut keeper = start_keeper(keepers)?;
-    let report = protocol::receive::<Report>(&control)?;
-    let status = keeper.wait()?;
-    match report {
-        Some((Report::PoweredOff, _)) => Ok(()),
-        Some((Report::Failed(why), _)) => Err(io::Error::other(why)),
-        _ => Err(io::Error::other(format!("remove a machine's disk: the process that does it ended ({status})"))),
-    }
 }
 
 /// A machine's range of the host's user ids, free again on drop.

@@ -1,6 +1,7 @@
 //! What the endpoint, a machine's keeper and its init say to each other: JSON messages on a SEQPACKET socket, with
 //! descriptors beside them.
 
+use crate::archive::{Contents, Limits};
 use rustix::{
     event::{PollFd, PollFlags, poll},
     io::Errno,
@@ -25,6 +26,8 @@ pub enum Request {
     Boot(Boot),
     /// Remove a machine's disk, as whoever could have written to it.
     Remove(PathBuf),
+    /// Unpack an archive into an empty directory, for machines of this user's. Beside it: the archive.
+    Unpack { into: PathBuf, limits: Limits },
 }
 
 /// What a machine is made of, as it is told to its keeper.
@@ -32,6 +35,8 @@ pub enum Request {
 pub struct Boot {
     pub instance: String,
     pub disk: PathBuf,
+    /// The root directory of the image; else the host's own programs.
+    pub image: Option<PathBuf>,
     pub hostname: String,
     pub login_user: String,
     pub interfaces: Vec<Interface>,
@@ -71,6 +76,8 @@ pub enum Report {
     PoweredOff,
     /// It is over: somebody inside asked for a reboot.
     Rebooting,
+    /// The archive is unpacked.
+    Unpacked(Contents),
     /// It is over, or never began.
     Failed(String),
 }
@@ -80,7 +87,7 @@ pub enum Report {
 pub struct Go {
     /// How the guest's users are mapped.
     pub users: Users,
-    /// The directory with the machine's files, then the host's directories that it sees. If there are descriptors beside
+    /// The directory with the machine's files, then the image's root directory or the host's directories that it sees. If there are descriptors beside
     /// this message, they are these directories as detached mounts.
     pub trees: Vec<PathBuf>,
     /// What couldn't be had, in words for the console.

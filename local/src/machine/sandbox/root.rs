@@ -90,7 +90,7 @@ pub fn tree(path: &Path) -> io::Result<OwnedFd> {
 pub struct Parts<'a> {
     /// The directory with the machine's own files, detached.
     pub files: OwnedFd,
-    /// The host's directories, detached, each with its path on the host.
+    /// The host's directories, or the image's root directory alone, detached, each with its path on the host.
     pub layers: Vec<(PathBuf, OwnedFd)>,
     /// Whether there are users beside root.
     pub users: Users,
@@ -115,8 +115,6 @@ pub struct Root {
 /// Builds the root directory and makes it the calling process's own; nothing of the host's is reachable after it.
 pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
     let mut notes = Vec::new();
-    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
-        .map_err(told("make mounts private below", "/"))?;
     enter_workshop()?;
 
     for directory in ["disk", "empty", "lower", "root"] {
@@ -146,17 +144,23 @@ pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
     mount_kernel_views(parts.boot_id, &mut notes)?;
     mount_devices(parts.users, parts.limits)?;
     let console = make_console()?;
+    leave_host()?;
+    Ok(Root { first_boot, console, notes })
+}
 
+/// Makes `root` the root directory, and takes the host's away.
+pub fn leave_host() -> io::Result<()> {
     fchdir(rustix::fs::open("root", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)?;
     // The old root lies on top of the new one after this, see pivot_root(2), and is taken away with all its mounts.
     pivot_root(".", ".").map_err(told("change the root directory to", "the machine's"))?;
     unmount(".", UnmountFlags::DETACH).map_err(told("unmount", "the host's root directory"))?;
-    rustix::process::chdir("/")?;
-    Ok(Root { first_boot, console, notes })
+    Ok(rustix::process::chdir("/")?)
 }
 
-/// Goes to an empty directory in memory, in which mounts can be arranged.
-fn enter_workshop() -> io::Result<()> {
+/// Goes to an empty directory in memory, in which mounts can be arranged, and which no other mount namespace sees.
+pub fn enter_workshop() -> io::Result<()> {
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .map_err(told("make mounts private below", "/"))?;
     let made = || {
         let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
         fsconfig_set_string(&context, "mode", "0755")?;
@@ -169,7 +173,7 @@ fn enter_workshop() -> io::Result<()> {
     Ok(fchdir(&workshop)?)
 }
 
-fn attach(tree: &OwnedFd, target: &str) -> io::Result<()> {
+pub fn attach(tree: &OwnedFd, target: &str) -> io::Result<()> {
     move_mount(tree, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
         .map_err(told("attach a mount to", target))
 }
@@ -259,7 +263,7 @@ fn make_read_only(target: &Path, also: MountFlags) -> io::Result<()> {
         .map_err(told("make read-only", target.display()))
 }
 
-fn mount_memory(limits: Limits) -> io::Result<()> {
+pub fn mount_memory(limits: Limits) -> io::Result<()> {
     for (target, mode) in [("root/run", 0o755), ("root/tmp", 0o1777), ("root/dev", 0o755)] {
         fs::create_dir_all(target).map_err(told("make", target))?;
         mount_tmpfs(target, mode, limits)?;
@@ -273,7 +277,7 @@ fn mount_tmpfs(target: &str, mode: u32, limits: Limits) -> io::Result<()> {
         .map_err(told("mount", target))
 }
 
-fn mount_kernel_views(boot_id: &str, notes: &mut Vec<String>) -> io::Result<()> {
+pub fn mount_kernel_views(boot_id: &str, notes: &mut Vec<String>) -> io::Result<()> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     for directory in ["root/proc", "root/sys"] {
         fs::create_dir_all(directory).map_err(told("make", directory))?;
@@ -329,7 +333,7 @@ fn hide(path: &Path) -> io::Result<()> {
     }
 }
 
-fn mount_devices(users: Users, limits: Limits) -> io::Result<()> {
+pub fn mount_devices(users: Users, limits: Limits) -> io::Result<()> {
     for name in DEVICES {
         let (source, target) = (Path::new("/dev").join(name), Path::new("root/dev").join(name));
         if source.exists() {
@@ -359,7 +363,7 @@ fn mount_devices(users: Users, limits: Limits) -> io::Result<()> {
 }
 
 /// Makes `/dev/console`, a pipe with a name: whatever is written there reaches the console.
-fn make_console() -> io::Result<(OwnedFd, OwnedFd)> {
+pub fn make_console() -> io::Result<(OwnedFd, OwnedFd)> {
     let path = "root/dev/console";
     rustix::fs::mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0)
         .map_err(told("make", "/dev/console"))?;

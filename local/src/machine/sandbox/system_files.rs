@@ -185,6 +185,36 @@ fn services(file: &str, fields: usize, except: &[&str]) -> Vec<Vec<String>> {
 }
 
 fn texts(root: &Path, settings: &Settings<'_>) -> io::Result<()> {
+    let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let profile = format!(
+        "export {path}\nif [ -n \"$BASH_VERSION\" ] && [ -f /etc/bash.bashrc ]; then . /etc/bash.bashrc; fi\n\
+         for file in /etc/profile.d/*.sh; do if [ -r \"$file\" ]; then . \"$file\"; fi; done\nunset file\n"
+    );
+    let own = own_texts(settings);
+    write(root, "etc/hostname", &own.hostname, 0o644)?;
+    write(root, "etc/hosts", &own.hosts, 0o644)?;
+    write(root, "etc/resolv.conf", &own.resolv_conf, 0o644)?;
+    write(root, "etc/machine-id", &machine_id()?, 0o444)?;
+    write(root, "etc/environment", &format!("{path}\n"), 0o644)?;
+    write(root, "etc/profile", &profile, 0o644)?;
+    write(root, "etc/fstab", "", 0o644)?;
+    let databases = "passwd: files\ngroup: files\nshadow: files\ngshadow: files\nhosts: files dns\nnetworks: files\n\
+                     protocols: files\nservices: files\nethers: files\nrpc: files\n";
+    write(root, "etc/nsswitch.conf", databases, 0o644)
+}
+
+/// The files that every machine has of its own, whatever its system.
+pub struct OwnTexts {
+    /// `/etc/hostname`.
+    pub hostname: String,
+    /// `/etc/hosts`.
+    pub hosts: String,
+    /// `/etc/resolv.conf`.
+    pub resolv_conf: String,
+}
+
+/// What stands in these files.
+pub fn own_texts(settings: &Settings<'_>) -> OwnTexts {
     let hostname = settings.hostname;
     let short = hostname.split('.').next().unwrap_or(hostname);
     let names = if short == hostname { hostname.to_owned() } else { format!("{hostname} {short}") };
@@ -203,22 +233,13 @@ fn texts(root: &Path, settings: &Settings<'_>) -> io::Result<()> {
     if let Some((_, domain)) = hostname.split_once('.') {
         let _ = writeln!(resolv, "search {domain}");
     }
-    let machine_id = getrandom::u64().and_then(|high| Ok(format!("{high:016x}{:016x}\n", getrandom::u64()?)));
-    let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    let profile = format!(
-        "export {path}\nif [ -n \"$BASH_VERSION\" ] && [ -f /etc/bash.bashrc ]; then . /etc/bash.bashrc; fi\n\
-         for file in /etc/profile.d/*.sh; do if [ -r \"$file\" ]; then . \"$file\"; fi; done\nunset file\n"
-    );
-    write(root, "etc/hostname", &format!("{hostname}\n"), 0o644)?;
-    write(root, "etc/hosts", &hosts, 0o644)?;
-    write(root, "etc/resolv.conf", &resolv, 0o644)?;
-    write(root, "etc/machine-id", &machine_id.map_err(io::Error::other)?, 0o444)?;
-    write(root, "etc/environment", &format!("{path}\n"), 0o644)?;
-    write(root, "etc/profile", &profile, 0o644)?;
-    write(root, "etc/fstab", "", 0o644)?;
-    let databases = "passwd: files\ngroup: files\nshadow: files\ngshadow: files\nhosts: files dns\nnetworks: files\n\
-                     protocols: files\nservices: files\nethers: files\nrpc: files\n";
-    write(root, "etc/nsswitch.conf", databases, 0o644)
+    OwnTexts { hostname: format!("{hostname}\n"), hosts, resolv_conf: resolv }
+}
+
+/// A new `/etc/machine-id`, see machine-id(5).
+pub fn machine_id() -> io::Result<String> {
+    let id = getrandom::u64().and_then(|high| Ok(format!("{high:016x}{:016x}\n", getrandom::u64()?)));
+    id.map_err(io::Error::other)
 }
 
 fn write(root: &Path, path: &str, text: &str, mode: u32) -> io::Result<()> {

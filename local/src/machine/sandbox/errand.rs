@@ -1,0 +1,121 @@
+//! What is done for machines without one: removing a disk, and unpacking an image. Both are about files of the machines'
+//! users, who are others than the endpoint's.
+
+use super::{
+    advice,
+    identity::Identity,
+    keeper::FILES,
+    kernel::{self, Side},
+    protocol::{self, Go, Report, Request, Users},
+    start_keeper,
+};
+use crate::archive::{self, Contents, Limits, Owners};
+use rustix::process::{Signal, WaitOptions, geteuid, set_parent_process_death_signal, waitpid};
+use std::{
+    fs::{self, File},
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+    process::exit,
+};
+
+/// Removes a machine's disk, with files in it that belong to the machine's users rather than to the endpoint's.
+///
+/// The machine must be off. Nothing is done if the disk doesn't exist.
+///
+/// # Errors
+///
+/// What failed to be removed, and why.
+pub fn remove_disk(disk: &Path) -> io::Result<()> {
+    if geteuid().is_root() || !disk.exists() {
+        return match fs::remove_dir_all(disk) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+    }
+    match send(&Request::Remove(fs::canonicalize(disk)?), &[])? {
+        Report::PoweredOff => Ok(()),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Unpacks an archive into an empty directory, which machines can then have as their image: its files belong to the users
+/// that machines of this user's have. What is in the directory when this fails is to be removed by [`remove_disk`].
+///
+/// # Errors
+///
+/// What is wrong with the archive, see [`archive::unpack`]; or there are no user namespaces here.
+pub fn unpack_image(archive: impl AsFd, into: &Path, limits: &Limits) -> io::Result<Contents> {
+    let request = Request::Unpack { into: fs::canonicalize(into)?, limits: limits.clone() };
+    match send(&request, &[archive.as_fd()])? {
+        Report::Unpacked(contents) => Ok(contents),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Has a process of its own do it.
+fn send(request: &Request, beside: &[BorrowedFd<'_>]) -> io::Result<Report> {
+    let (control, keepers) = protocol::connection()?;
+    protocol::send(&control, request, beside)?;
+    let mut keeper = start_keeper(keepers)?;
+    let report = protocol::receive::<Report>(&control)?;
+    let status = keeper.wait()?;
+    match report {
+        Some((Report::Failed(why), _)) => Err(io::Error::other(why)),
+        Some((report, _)) => Ok(report),
+        None => Err(io::Error::other(format!("the process that does it ended ({status})"))),
+    }
+}
+
+fn unexpected(report: &Report) -> io::Error {
+    io::Error::other(format!("the process that does it said {report:?}"))
+}
+
+/// The keeper's part of [`remove_disk`].
+pub fn remove(disk: &Path) -> io::Result<Report> {
+    let identity = Identity::choose(&disk.join(FILES), 0);
+    within_namespaces(&identity, || {
+        let failed = |error| super::root::told("remove", disk.display())(error);
+        fs::remove_dir_all(disk).map(|()| Report::PoweredOff).map_err(failed)
+    })
+}
+
+/// The keeper's part of [`unpack_image`]. Root does it in a user namespace, too: what only the host's root may do is not
+/// needed for it.
+pub fn unpack(archive: Vec<OwnedFd>, into: &Path, limits: &Limits) -> io::Result<Report> {
+    let archive = archive.into_iter().next().map(File::from).ok_or(io::ErrorKind::InvalidInput)?;
+    let identity = Identity::choose(into, 0);
+    let owners = if identity.users() == Users::Many { Owners::Named } else { Owners::Caller };
+    within_namespaces(&identity, || {
+        archive::unpack(archive, into, owners, limits).map(Report::Unpacked).map_err(io::Error::other)
+    })
+}
+
+/// Does something in namespaces like those of this user's machines, with the same ids.
+fn within_namespaces(identity: &Identity, errand: impl FnOnce() -> io::Result<Report>) -> io::Result<Report> {
+    let (connection, theirs) = protocol::connection()?;
+    let child = match kernel::clone_into_namespaces().map_err(|error| advice::on_namespaces(&error))? {
+        Side::Child => {
+            drop(connection);
+            let run = || {
+                set_parent_process_death_signal(Some(Signal::KILL))?;
+                protocol::receive::<Go>(&theirs)?.ok_or(io::ErrorKind::NotConnected)?;
+                errand()
+            };
+            let report = run().unwrap_or_else(|error| Report::Failed(error.to_string()));
+            exit(i32::from(protocol::send(&theirs, &report, &[]).is_err()))
+        }
+        Side::Parent(child) => child,
+    };
+    drop(theirs);
+    let applied = identity.apply(child).and_then(|()| {
+        protocol::send(&connection, &Go { users: identity.users(), trees: Vec::new(), notes: Vec::new() }, &[])
+    });
+    let report = applied.and_then(|()| protocol::receive::<Report>(&connection));
+    drop(connection);
+    let (_, status) = waitpid(Some(child), WaitOptions::empty())?.ok_or(io::ErrorKind::NotFound)?;
+    match report? {
+        Some((report, _)) => Ok(report),
+        None => Err(io::Error::other(format!("the process in its own namespaces ended ({status:?})"))),
+    }
+}

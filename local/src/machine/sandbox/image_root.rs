@@ -1,0 +1,93 @@
+//! The root directory of a machine whose image is a system of its own: one overlay over all of it.
+//!
+//! What is written goes below the disk's `root`; the image is shared by all its machines and never changed. Nothing of the
+//! host's is in it but the harmless devices. Since the image can hold links to anywhere, nothing is written into it before it is
+//! the root directory, from which no link leads out.
+
+use super::{
+    image_files,
+    root::{self, Parts, Root, told},
+};
+use rustix::{
+    fs::{AtFlags, CWD, Mode, OFlags, chmodat, openat},
+    mount::{MountFlags, mount},
+};
+use std::{
+    fs, io,
+    os::{fd::OwnedFd, unix::fs::MetadataExt},
+    path::Path,
+};
+
+/// Where file systems of the machine's own are mounted.
+const MOUNT_POINTS: [(&str, u32); 5] =
+    [("dev", 0o755), ("proc", 0o555), ("run", 0o755), ("sys", 0o555), ("tmp", 0o1777)];
+/// On the disk, outside of what the machine and its image can write: without it the machine boots for the first time.
+const MARK: &str = "booted";
+
+/// Builds the root directory and makes it the calling process's own; nothing of the host's is reachable after it.
+pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
+    let Some((path, image)) = parts.layers.first() else { return Err(io::Error::other("boot: there is no image")) };
+    let mut notes = Vec::new();
+    root::enter_workshop()?;
+    for directory in ["disk", "lower", "root"] {
+        fs::create_dir(directory).map_err(told("make", directory))?;
+    }
+    root::attach(&parts.files, "disk")?;
+    root::attach(image, "lower")?;
+    overlay(path)?;
+    make_mount_points()?;
+    root::mount_memory(parts.limits)?;
+    root::mount_kernel_views(parts.boot_id, &mut notes)?;
+    root::mount_devices(parts.users, parts.limits)?;
+    let console = root::make_console()?;
+
+    let disk = openat(CWD, "disk", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let first_boot = !Path::new("disk").join(MARK).exists();
+    root::leave_host()?;
+    if first_boot {
+        image_files::generate(&parts.settings)?;
+        mark(&disk)?;
+    }
+    Ok(Root { first_boot, console, notes })
+}
+
+/// Lays the machine's files over the image.
+fn overlay(path: &Path) -> io::Result<()> {
+    let (upper, work) = ("disk/root", "disk/work");
+    // What the kernel keeps there is of no use to another mount, and would forbid a volatile one.
+    if Path::new(work).exists() {
+        fs::remove_dir_all(work).map_err(told("clear", work))?;
+    }
+    if !Path::new(upper).exists() {
+        fs::create_dir(upper).map_err(told("make", upper))?;
+        // The root directory shows the attributes of its upper part.
+        let mode = fs::metadata("lower").map_err(told("look at", path.display()))?.mode();
+        chmodat(CWD, upper, Mode::from_raw_mode(mode & 0o7777), AtFlags::empty())?;
+    }
+    fs::create_dir(work).map_err(told("make", work))?;
+    // Volatile: ending a machine must not wait until all that was written lately is on the host's disk.
+    let options = c"lowerdir=lower,upperdir=disk/root,workdir=disk/work,userxattr,volatile";
+    mount("overlay", "root", "overlay", MountFlags::empty(), options)
+        .map_err(told("mount an overlay over the image", path.display()))
+}
+
+/// Sees that there are directories to mount on: a link of the image's in their place could lead anywhere.
+fn make_mount_points() -> io::Result<()> {
+    for (name, mode) in MOUNT_POINTS {
+        let path = Path::new("root").join(name);
+        match path.symlink_metadata() {
+            Ok(found) if found.is_dir() => continue,
+            Ok(_) => fs::remove_file(&path).map_err(told("replace", format!("/{name}")))?,
+            Err(_) => {}
+        }
+        fs::create_dir(&path).map_err(told("make", format!("/{name}")))?;
+        chmodat(CWD, &path, Mode::from_raw_mode(mode), AtFlags::empty())?;
+    }
+    Ok(())
+}
+
+/// Notes that the first boot's files are made.
+fn mark(disk: &OwnedFd) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
+    openat(disk, MARK, flags, Mode::from_raw_mode(0o600)).map_err(told("note", "the first boot")).map(drop)
+}

@@ -1,0 +1,199 @@
+//! Machines whose root directory is an image's, not the host's.
+
+use crate::{
+    canaries::{self, Canaries},
+    fixture::{Disk, FIRST_BOOT, Running, SECOND_BOOT, specification},
+    system::System,
+};
+use ec2_local::{
+    archive::Limits,
+    machine::{
+        Event, Specification,
+        sandbox::{remove_disk, unpack_image},
+    },
+};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+/// An image, and where machines of it can have their disks.
+struct Image {
+    directory: Disk,
+}
+
+impl Image {
+    fn of(system: System) -> Self {
+        let directory = Disk::new();
+        let image = Self { directory };
+        fs::create_dir(image.root()).unwrap();
+        let archive = system.write(&image.directory.directory().join("archive"));
+        unpack_image(archive, &image.root(), &Limits::default()).unwrap();
+        fs::remove_file(image.directory.directory().join("archive")).unwrap();
+        image
+    }
+
+    fn root(&self) -> PathBuf {
+        self.directory.directory().join("image")
+    }
+
+    fn specification(&self, disk: &Disk, boot_id: &str) -> Specification {
+        let mut specification = specification(&disk.path(), boot_id);
+        specification.image = Some(self.root());
+        specification
+    }
+
+    fn boot(&self, disk: &Disk, boot_id: &str) -> Running {
+        Running::until_ready(self.specification(disk, boot_id))
+    }
+
+    /// Every file with what would tell a change.
+    fn files(&self) -> Vec<(PathBuf, u64, u32, i64)> {
+        fn list(directory: &Path, files: &mut Vec<(PathBuf, u64, u32, i64)>) {
+            // Where only the machine's users may look, nobody else has been.
+            for entry in fs::read_dir(directory).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                let found = path.symlink_metadata().unwrap();
+                files.push((path.clone(), found.size(), found.mode(), found.mtime()));
+                if found.is_dir() {
+                    list(&path, files);
+                }
+            }
+        }
+        let mut files = Vec::new();
+        list(&self.root(), &mut files);
+        files.sort();
+        files
+    }
+
+    fn remove(self) {
+        remove_disk(&self.root()).unwrap();
+        self.directory.remove();
+    }
+}
+
+#[test]
+fn is_another_system_than_the_host() {
+    let canaries = Canaries::found_or_planted();
+    let image = Image::of(System::tiny().file("./bin/whoami", &fs::read("/usr/bin/id").unwrap(), 0o4755));
+    let disk = Disk::new();
+    let machine = image.boot(&disk, FIRST_BOOT);
+    let script = ". /etc/os-release; echo $ID; hostname; cat /etc/hostname; cut -d: -f1 /etc/passwd; id -u
+        stat -c %u:%g:%a / /bin/sh /bin/whoami /etc/hosts /tmp; cat /proc/sys/kernel/random/boot_id; ls /; ls -d /proc/[0-9]*";
+    let answer = machine.run(script);
+    let lines: Vec<&str> = answer.lines().collect();
+    let name = "ip-172-31-0-5.ec2.internal";
+    assert_eq!(lines[..5], ["tiny", name, name, "root", "0"], "{answer}");
+    assert_eq!(lines[5..10], ["0:0:755", "0:0:755", "0:0:4755", "0:0:644", "0:0:1777"], "{answer}");
+    assert_eq!(lines[10], FIRST_BOOT);
+    for foreign in ["boot", "opt", "sbin", "srv", "media"] {
+        assert!(!lines[11..].contains(&foreign), "{answer}");
+    }
+    let answer = machine.run("cat /etc/resolv.conf; cat /etc/shadow; ls -R /etc /root /home /var /run /usr");
+    assert!(answer.contains("nameserver 172.31.0.2") && answer.contains("root:*:"), "{answer}");
+    assert!(canaries.is_none() || !answer.contains(canaries::NAME), "{answer}");
+    let devices = machine.run("ls /dev; test -c /dev/null && test -w /dev/null && test ! -e /dev/sda");
+    assert!(devices.ends_with("exit 0\n"), "{devices}");
+    machine.end();
+    disk.remove();
+    image.remove();
+}
+
+#[test]
+fn owners_are_the_images_as_far_as_there_are_users() {
+    let system = System::tiny().file_of(1234, "./srv/hers", b"hers", 0o640).file_of(70_000, "./srv/far", b"far", 0o644);
+    let image = Image::of(system);
+    let disk = Disk::new();
+    let machine = image.boot(&disk, FIRST_BOOT);
+    let ids = machine
+        .run("ids=0; while read -r inside outside count; do ids=$((ids + count)); done </proc/self/uid_map; echo $ids");
+    let alone = ids.starts_with("1\n");
+    let owners = machine.run("stat -c %u:%g:%a /srv/hers /srv/far");
+    let expected = if alone { "0:0:640\n0:0:644\nexit 0\n" } else { "1234:1234:640\n65534:65534:644\nexit 0\n" };
+    assert_eq!(owners, expected);
+    // In place, which with the host's programs takes root outside.
+    let answer =
+        machine.run("set -e; chmod 0700 /bin/cat; cat /srv/hers; echo more >>/etc/os-release; rm /bin/cut; mkdir /new");
+    assert_eq!(answer, "hersexit 0\n");
+    machine.end();
+    disk.remove();
+    image.remove();
+}
+
+#[test]
+fn machines_of_one_image_share_nothing_else() {
+    let image = Image::of(System::tiny());
+    let before = image.files();
+    let (one, other) = (Disk::new(), Disk::new());
+    let (first, second) = (image.boot(&one, FIRST_BOOT), image.boot(&other, FIRST_BOOT));
+    let ids = [&first, &second].map(|machine| machine.run("cat /etc/machine-id"));
+    assert!(ids[0] != ids[1] && ids[0].trim().len() > 32, "{ids:?}");
+    assert_eq!(first.run("echo mine >/etc/mine; rm /bin/stat; echo 'ID=changed' >/etc/os-release"), "exit 0\n");
+    assert_eq!(
+        second.run("test ! -e /etc/mine && test -e /bin/stat && . /etc/os-release && echo $ID"),
+        "tiny\nexit 0\n"
+    );
+    first.end();
+    second.end();
+
+    let again = image.boot(&one, SECOND_BOOT);
+    let script = "cat /etc/mine /etc/os-release /etc/machine-id /proc/sys/kernel/random/boot_id; test ! -e /bin/stat";
+    assert_eq!(again.run(script), format!("mine\nID=changed\n{}{SECOND_BOOT}\nexit 0\n", &ids[0][..33]));
+    let mut again = again;
+    again.send_job("kill -INT 1");
+    assert_eq!(again.next(), Some(Event::Rebooting), "{}", again.console);
+    assert_eq!(image.files(), before);
+    one.remove();
+    other.remove();
+    image.remove();
+}
+
+#[test]
+fn links_in_an_image_lead_nowhere_outside() {
+    let outside = tempfile::tempdir().unwrap();
+    let target = outside.path().to_str().unwrap();
+    let places = ["dev", "etc", "home", "proc", "root", "run", "sys", "tmp", "var"];
+    for place in places {
+        // A system of its own each, since a machine without its `/etc` needn't come up.
+        let system = if place == "etc" { System::tiny_without_etc() } else { System::tiny() };
+        let image = Image::of(system.link(&format!("./{place}"), target));
+        let disk = Disk::new();
+        let mut machine = Running::start(image.specification(&disk, FIRST_BOOT));
+        match machine.next() {
+            Some(Event::Started) => {
+                machine.until_console("ready");
+                machine.end();
+            }
+            Some(Event::Failed(why)) => assert!(why.contains(&format!("/{place}")), "{place}: {why}"),
+            other => panic!("{place}: {other:?}"),
+        }
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0, "{place}");
+        disk.remove();
+        image.remove();
+    }
+}
+
+#[test]
+fn files_that_are_links_or_pipes_are_replaced() {
+    let outside = tempfile::tempdir().unwrap();
+    let target = outside.path().join("file");
+    fs::write(&target, "untouched").unwrap();
+    let link = |system: System, name: &str| system.link(name, target.to_str().unwrap());
+    let system = link(link(System::tiny(), "./etc/hosts"), "./etc/resolv.conf");
+    let image = Image::of(system.entry(tar::EntryType::Fifo, "./etc/hostname", "").entry(
+        tar::EntryType::Fifo,
+        "./etc/machine-id",
+        "",
+    ));
+    let disk = Disk::new();
+    let machine = image.boot(&disk, FIRST_BOOT);
+    let answer = machine.run(
+        "for name in hosts resolv.conf hostname machine-id; do test ! -L /etc/$name && cat /etc/$name || exit; done",
+    );
+    assert!(answer.ends_with("exit 0\n"), "{answer}");
+    assert_eq!(fs::read_to_string(&target).unwrap(), "untouched");
+    machine.end();
+    disk.remove();
+    image.remove();
+}
