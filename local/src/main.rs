@@ -3,6 +3,7 @@
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
 mod check;
+mod image;
 
 use clap::{Args, Parser, Subcommand};
 use ec2_local::{
@@ -30,6 +31,11 @@ enum Command {
     Serve(Serve),
     /// Boot a machine, and tell what it has for this user on this host, or which setting forbids it
     Check,
+    /// Import systems other than the host's, and list and remove them
+    Image {
+        #[command(subcommand)]
+        command: image::Command,
+    },
     /// Print what an AWS client needs in its environment: eval "$(ec2-local env)"
     Env,
     /// Show what AWS does to you, and the faults that are still to come; or change it
@@ -127,6 +133,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(asked) => serve(asked),
         Command::Check => check::run().map(|report| print!("{report}")),
+        Command::Image { command } => image::run(command),
         Command::Env => env(),
         Command::Conditions { name } => control(|client| match name {
             Some(name) => client.set_conditions(name),

@@ -35,6 +35,8 @@ pub struct Start {
     pub kind: Kind,
     /// The name of the image, for example `host`.
     pub image: String,
+    /// The root directory of the image, see [`ImageSettings::root`](super::ImageSettings::root).
+    pub root: Option<String>,
     /// `i-…`.
     pub instance: String,
     /// The host name, for example `ip-172-31-0-5.ec2.internal`.
@@ -52,9 +54,9 @@ pub struct Start {
 }
 
 impl Start {
-    /// What the machine is made of, once it is known where its disk lies.
-    pub fn specification(self, disk: PathBuf) -> Specification {
+    /// What the machine is made of, once it is known where its disk and its image's root directory lie.
+    pub fn specification(self, disk: PathBuf, image: Option<PathBuf>) -> Specification {
         let Self { instance, hostname, login_user, nics, memory_mib, vcpus, boot_id, .. } = self;
-        Specification { instance, disk, image: None, hostname, login_user, nics, memory_mib, vcpus, boot_id }
+        Specification { instance, disk, image, hostname, login_user, nics, memory_mib, vcpus, boot_id }
     }
 }

@@ -1,4 +1,4 @@
-//! Images: those of the settings.
+//! Images: those of the settings, and those that come and go while the account lives.
 
 use super::{
     Context,
@@ -7,7 +7,7 @@ use super::{
     ids::{self, ImageId, SnapshotId},
     region::Region,
     request::{invalid, required},
-    settings::{ImageSettings, Settings},
+    settings::ImageSettings,
     volume::Shape,
 };
 use crate::{
@@ -26,15 +26,33 @@ pub(super) struct Image {
 /// The name of the root device of all images.
 pub(super) const ROOT_DEVICE: &str = "/dev/xvda";
 
-/// Puts the images of the settings into a region. Their ids follow from region and name, so they stay the same.
-pub(super) fn install(region: &mut Region, settings: &Settings) {
-    for image in &settings.images {
+/// Puts images into a region, as far as it hasn't them already. Their ids follow from region and name, so they stay the same.
+pub(super) fn install(region: &mut Region, images: &[ImageSettings]) {
+    for image in images {
         let parts = [region.place.name, image.name.as_str()];
-        let id: ImageId = ids::derived(&parts);
+        let id = id(region.place.name, &image.name);
+        if region.images.get(&id).is_some_and(|known| known.settings == *image) {
+            continue;
+        }
         let ebs = Structure::new().with("VolumeSize", image.root_gib.clamp(1, 16384)).with("VolumeType", "gp3");
         let Ok(root) = Shape::read(&ebs, None) else { continue };
         region.tags.set(&id, image.tags.iter().cloned().collect());
         region.images.insert(id, Image { settings: image.clone(), root_snapshot: ids::derived(&parts), root });
+    }
+}
+
+/// The id of the image of a name.
+pub(super) fn id(region: &str, name: &str) -> ImageId {
+    ids::derived(&[region, name])
+}
+
+/// Takes images of the account's own away that aren't among these.
+pub(super) fn withdraw(region: &mut Region, images: &[ImageSettings]) {
+    let gone = |image: &Image| image.settings.root.is_some() && !images.contains(&image.settings);
+    let gone: Vec<ImageId> = region.images.iter().filter(|(_, image)| gone(image)).map(|(id, _)| id.clone()).collect();
+    for id in gone {
+        region.images.remove(&id);
+        region.tags.forget(&id);
     }
 }
 
@@ -89,16 +107,16 @@ const LISTING: Listing = Listing {
 pub(super) fn describe(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
     let region = &*context.region;
     let account = context.settings.account.as_str();
-    let owned = owners_include_this_account(input, account)?;
-    let executable = executable_by(input)?;
-    let wanted = |_: &Image| owned && executable;
+    let (own, public) = wanted(input, account)?;
+    let wanted = |image: &Image| if image.settings.root.is_some() { own } else { public };
     LISTING.answer_where("Images", input, &region.images, &region.tags, wanted, |id, image| {
         shown(id, image, region, account)
     })
 }
 
-/// All images here are the account's own and, as those that AWS offers to everybody, public and Amazon's.
-fn owners_include_this_account(input: &Structure, account: &str) -> Result<bool, ApiError> {
+/// Whether the images of the account's own are asked for, and whether those that are public: these are the account's own as
+/// well and, as those that AWS offers to everybody, Amazon's.
+fn wanted(input: &Structure, account: &str) -> Result<(bool, bool), ApiError> {
     let owners: Vec<&str> = input.strings("Owners").collect();
     for owner in &owners {
         let known = matches!(*owner, "self" | "amazon" | "aws-marketplace" | "aws-backup-vault" | "microsoft");
@@ -106,16 +124,14 @@ fn owners_include_this_account(input: &Structure, account: &str) -> Result<bool,
             return Err(invalid_user(owner));
         }
     }
-    Ok(owners.is_empty() || owners.iter().any(|owner| matches!(*owner, "self" | "amazon") || *owner == account))
-}
-
-/// Whether the images may be launched by one of the users asked for: they may by all.
-fn executable_by(input: &Structure) -> Result<bool, ApiError> {
     let users: Vec<&str> = input.strings("ExecutableUsers").collect();
-    match users.iter().find(|user| !matches!(**user, "self" | "all") && !is_account(user)) {
-        Some(user) => Err(invalid_user(user)),
-        None => Ok(users.is_empty() || users.iter().any(|user| matches!(*user, "self" | "all"))),
+    if let Some(user) = users.iter().find(|user| !matches!(**user, "self" | "all") && !is_account(user)) {
+        return Err(invalid_user(user));
     }
+    let mine = owners.is_empty() || owners.iter().any(|owner| *owner == "self" || *owner == account);
+    let executable = users.is_empty() || users.iter().any(|user| matches!(*user, "self" | "all"));
+    // Nobody was given leave to launch the account's own, and its owner needs none.
+    Ok((mine && users.is_empty(), (mine || owners.contains(&"amazon")) && executable))
 }
 
 fn is_account(text: &str) -> bool {
@@ -144,9 +160,9 @@ fn shown(id: &ImageId, image: &Image, region: &Region, account: &str) -> Structu
         .with("Description", settings.description.as_str())
         .with("ImageLocation", format!("{account}/{}", settings.name))
         .with("ImageType", "machine")
-        .with("ImageOwnerAlias", "amazon")
+        .with_some("ImageOwnerAlias", settings.root.is_none().then_some("amazon"))
         .with("OwnerId", account)
-        .with("Public", true)
+        .with("Public", settings.root.is_none())
         .with("State", "available")
         .with("CreationDate", timestamp(settings.created))
         .with("Architecture", settings.architecture.name())
@@ -170,7 +186,10 @@ pub(super) fn describe_attribute(context: &mut Context<'_>, input: &Structure) -
     let answer = Structure::new().with("ImageId", &id);
     Ok(match required(input, "Attribute")? {
         "description" => answer.with("Description", value(&image.settings.description)),
-        "launchPermission" => answer.with("LaunchPermissions", vec![Structure::new().with("Group", "all")]),
+        "launchPermission" => {
+            let public = image.settings.root.is_none().then(|| Structure::new().with("Group", "all"));
+            answer.with("LaunchPermissions", public.into_iter().collect::<Vec<_>>())
+        }
         "blockDeviceMapping" => answer.with("BlockDeviceMappings", mappings(image)),
         "productCodes" => answer.with("ProductCodes", Vec::<Structure>::new()),
         "sriovNetSupport" => answer.with("SriovNetSupport", value("simple")),

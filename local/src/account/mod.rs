@@ -182,6 +182,22 @@ impl Account {
         std::mem::take(&mut self.delivery)
     }
 
+    /// Offers these images of the account's own in every region, known everywhere at once, and no others.
+    pub fn offer(&mut self, images: Vec<ImageSettings>) {
+        for region in self.regions.values_mut() {
+            image::withdraw(region, &images);
+            image::install(region, &images);
+            region.note(None);
+        }
+        self.settings.images.retain(|image| image.root.is_none());
+        self.settings.images.extend(images);
+    }
+
+    /// The id that the image of a name has in a region.
+    pub fn image_id(region: &str, name: &str) -> String {
+        image::id(region, name).to_string()
+    }
+
     /// The conditions.
     pub fn conditions(&self) -> Conditions {
         self.settings.conditions

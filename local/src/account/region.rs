@@ -68,7 +68,7 @@ impl Region {
             tags: Tags::default(),
             tokens: Tokens::default(),
         };
-        image::install(&mut region, settings);
+        image::install(&mut region, &settings.images);
         if settings.default_vpc {
             vpc::make_default(&mut region, source);
         }

@@ -41,7 +41,7 @@ impl Architecture {
 }
 
 /// An image that every region of the account offers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ImageSettings {
     /// The name; its `ami-…` in each region follows from it.
@@ -58,6 +58,9 @@ pub struct ImageSettings {
     pub tags: Vec<(String, String)>,
     /// The smallest root volume in GiB; default 8.
     pub root_gib: i64,
+    /// The root directory of its machines, by the word of whoever keeps it; `None` for the host's own programs. An image with
+    /// one is the account's own, the others are public. Default: none.
+    pub root: Option<String>,
     /// `CreationDate`; default the Unix epoch, so that an image made later is always newer.
     pub created: OffsetDateTime,
 }
@@ -68,6 +71,15 @@ impl ImageSettings {
     /// `os_release` is the text of `/etc/os-release`; its pretty name becomes the description, its fields become tags
     /// (`os-release:ID`, …), so that a client can tell what it launches.
     pub fn host(login_user: &str, os_release: &str) -> Self {
+        Self::sandbox("host", login_user, os_release)
+    }
+
+    /// An image of the account's own: a sandbox over a root directory, which holds the system that `os_release` tells of.
+    pub fn imported(name: &str, login_user: &str, os_release: &str, root: &str, created: OffsetDateTime) -> Self {
+        Self { root: Some(root.to_owned()), created, ..Self::sandbox(name, login_user, os_release) }
+    }
+
+    fn sandbox(name: &str, login_user: &str, os_release: &str) -> Self {
         let fields = os_release_fields(os_release);
         let field = |name: &str| fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let description = field("PRETTY_NAME").or(field("NAME")).unwrap_or("Linux").to_owned();
@@ -77,13 +89,14 @@ impl ImageSettings {
             Some((format!("os-release:{name}"), value.chars().take(256).collect()))
         }));
         Self {
-            name: "host".to_owned(),
+            name: name.to_owned(),
             description,
             kind: Kind::Sandbox,
             architecture: Architecture::host(),
             login_user: login_user.to_owned(),
             tags,
             root_gib: 8,
+            root: None,
             created: OffsetDateTime::UNIX_EPOCH,
         }
     }
@@ -98,6 +111,7 @@ impl ImageSettings {
             login_user: "ec2-user".to_owned(),
             tags: Vec::new(),
             root_gib: 8,
+            root: None,
             created: OffsetDateTime::UNIX_EPOCH,
         }
     }

@@ -4,6 +4,7 @@ use super::{
     EndpointError, StateDirectory,
     clock::Clock,
     control::{Control, Status},
+    images::{Images, Shelf},
     public_addresses::PublicAddresses,
 };
 use crate::{
@@ -42,6 +43,7 @@ pub(super) struct Datacenter {
     switch: Switch,
     public_addresses: PublicAddresses,
     sandbox: Sandbox,
+    shelf: Shelf,
     state: StateDirectory,
     events: mpsc::UnboundedSender<(String, Event)>,
     /// Something has changed that may change when the next timed transition is due, or whether anybody is here.
@@ -79,6 +81,7 @@ impl Datacenter {
             switch,
             public_addresses: PublicAddresses::default(),
             sandbox,
+            shelf: Shelf::new(Images::of(&state)),
             state,
             events,
             changed: Notify::new(),
@@ -225,12 +228,18 @@ impl Datacenter {
 
     fn start(&self, start: Start) {
         let (kind, instance) = (start.kind, start.instance.clone());
-        let specification = start.specification(self.state.machines().join(&instance));
-        let started =
-            super::state::make_directory(&specification.disk).map_err(io::Error::other).and_then(|()| match kind {
+        let disk = self.state.machines().join(&instance);
+        let made = || {
+            super::state::make_directory(&disk)?;
+            start.root.as_ref().map(|root| self.shelf.images().hold(root, &instance, &disk)).transpose()
+        };
+        let started = made().map_err(io::Error::other).and_then(|image| {
+            let specification = start.specification(disk, image);
+            match kind {
                 Kind::Sandbox => self.sandbox.start(specification, self.events.clone()),
                 Kind::Blank => Blank.start(specification, self.events.clone()),
-            });
+            }
+        });
         match started {
             Ok(machine) => {
                 self.machines().insert(instance, machine);
@@ -244,10 +253,15 @@ impl Datacenter {
 
     fn discard(&self, instance: &str) {
         let disk = self.state.machines().join(instance);
+        let images = self.shelf.images().clone();
         // Removing many files takes a while, and nobody waits for it.
         tokio::task::spawn_blocking(move || {
             if let Err(e) = remove_disk(&disk) {
                 tracing::warn!("failed to remove {}: {e}", disk.display());
+            }
+            // It may have been the last one to need a removed image.
+            if let Err(e) = images.sweep() {
+                tracing::warn!("failed to {e}");
             }
         });
     }
@@ -268,6 +282,9 @@ impl Service for Datacenter {
     fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Structure, Failure>> + Send + '_>> {
         let (answer, delivery, effects) = {
             let mut account = self.account();
+            if let Some(images) = self.shelf.news() {
+                account.offer(images);
+            }
             let answer = account.call(self.clock.now(), &request.region, request.action, &request.input);
             (answer, account.take_delivery(), self.follow(&mut account))
         };

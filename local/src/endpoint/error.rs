@@ -40,6 +40,13 @@ pub enum EndpointError {
         /// Why not.
         reason: String,
     },
+    /// An image can't be imported, removed or used.
+    Image {
+        /// What was tried.
+        tried: String,
+        /// Why not.
+        reason: String,
+    },
     /// A machine's port can't be reached.
     Connect {
         /// The machine, as it was asked for.
@@ -71,6 +78,7 @@ impl fmt::Display for EndpointError {
                 write!(f, "start the local EC2: {reason}; its log is {}", log.display())
             }
             Self::Control { asked, reason } => write!(f, "ask the local EC2 for `{asked}`: {reason}"),
+            Self::Image { tried, reason } => write!(f, "{tried}: {reason}"),
             // The switch's own words say what was tried.
             Self::Connect { reason, .. } if reason.starts_with("connect to ") => f.write_str(reason),
             Self::Connect { machine, port, reason } => write!(f, "connect to port {port} of {machine}: {reason}"),

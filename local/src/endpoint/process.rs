@@ -4,6 +4,7 @@ use super::{
     BUILD, EndpointError, Greeting, Settings,
     datacenter::Datacenter,
     idle::{Clients, idle_for},
+    images::Images,
     state::{Credentials, StateDirectory, failed, make_directory},
     way_in,
 };
@@ -74,6 +75,10 @@ impl Premises {
             }
         }
         clear_remains();
+        // Removed images whose last machines these were.
+        if let Err(error) = Images::of(&self.state).sweep() {
+            tracing::warn!("failed to {error}");
+        }
         let way_in = self.state.run().join("way-in");
         match fs::remove_file(&way_in) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", &way_in)(e)),

@@ -4,7 +4,7 @@
 //! ~/.local/state/ec2-local/          0700
 //!   secret                           0600, made once
 //!   log                              appended by every endpoint
-//!   images/                          imported and cached images
+//!   images/                          imported images, shared by all builds
 //!   run/BUILD/                       gone when the endpoint is
 //!     endpoint                       locked by the endpoint as long as it lives
 //!     way-in                         the socket to it and to its machines
@@ -110,6 +110,11 @@ impl StateDirectory {
     /// The disks.
     pub(crate) fn machines(&self) -> PathBuf {
         self.run().join("machines")
+    }
+
+    /// The imported images.
+    pub(crate) fn images(&self) -> PathBuf {
+        self.0.join("images")
     }
 
     /// The socket's path: the real one where it fits into a socket's address, else one through an open descriptor of the

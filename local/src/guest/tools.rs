@@ -70,3 +70,30 @@ fn link(root: &Root, place: &str) -> io::Result<()> {
     symlink(HOME, &temporary)?;
     std::fs::rename(&temporary, &path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn take_the_place_of_the_systems_own_but_for_a_sudo_with_rules() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::new(directory.path());
+        for name in ["usr/bin/sudo", "sbin/reboot"] {
+            root.write(name, "the system's", 0o755).unwrap();
+        }
+        let read = |name: &str| fs::read(root.path(name)).unwrap();
+        // Without rules it is of no use.
+        install(&root).unwrap();
+        assert_eq!(read("usr/bin/sudo"), PROGRAM);
+        assert_eq!(fs::read_link(root.path("sbin/reboot")).unwrap(), Path::new(HOME));
+
+        fs::remove_file(root.path(HOME)).unwrap();
+        root.write("usr/bin/sudo", "the system's", 0o755).unwrap();
+        root.write("etc/sudoers", "@includedir /etc/sudoers.d", 0o440).unwrap();
+        install(&root).unwrap();
+        assert_eq!(read("usr/bin/sudo"), b"the system's");
+        assert_eq!(fs::read_link(root.path("usr/bin/cloud-init")).unwrap(), Path::new(HOME));
+    }
+}

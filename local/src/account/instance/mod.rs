@@ -35,6 +35,7 @@ pub(super) struct Instance {
     pub(super) client_token: Option<String>,
     pub(super) image: ImageId,
     pub(super) image_name: String,
+    pub(super) image_root: Option<String>,
     pub(super) kind: Kind,
     pub(super) login_user: String,
     pub(super) architecture: Architecture,

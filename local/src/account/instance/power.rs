@@ -22,6 +22,7 @@ pub(super) fn on(context: &mut Context<'_>, id: &InstanceId) {
     instance.power = Power::Starting;
     let nics = instance.network_interfaces.clone();
     let (kind, image, login_user) = (instance.kind, instance.image_name.clone(), instance.login_user.clone());
+    let root = instance.image_root.clone();
     let memory_mib = instance.instance_type.memory_mib();
     let vcpus = u32::try_from(instance.instance_type.vcpus()).unwrap_or(u32::MAX);
     let region = &*context.region;
@@ -30,6 +31,7 @@ pub(super) fn on(context: &mut Context<'_>, id: &InstanceId) {
     context.shared.effects.push(Effect::Start(Start {
         kind,
         image,
+        root,
         instance: id.to_string(),
         hostname: hostname.unwrap_or_default(),
         login_user,

@@ -85,6 +85,7 @@ fn make(
         client_token,
         image: launch.image.clone(),
         image_name: image.name,
+        image_root: image.root,
         kind: image.kind,
         login_user: image.login_user,
         architecture: image.architecture,

@@ -80,6 +80,51 @@ fn images_by_owner_and_name() {
 }
 
 #[test]
+fn images_that_come_and_go() {
+    let mut world = World::new();
+    let image = |name: &str, root: &str| {
+        ImageSettings::imported(name, "mia", "ID=tiny\nPRETTY_NAME=Tiny", root, OffsetDateTime::UNIX_EPOCH)
+    };
+    let names = |world: &mut World, input: Structure| -> Vec<String> {
+        let answer = world.ok("DescribeImages", input);
+        answer.structures("Images").map(|image| image.string("Name").unwrap().to_owned()).collect()
+    };
+    world.account.offer(vec![image("tiny", "1"), image("other", "2")]);
+    assert_eq!(names(&mut world, Structure::new()), ["host", "blank", "tiny", "other"]);
+    assert_eq!(names(&mut world, Structure::new().with("Owners", vec!["self"])), ["host", "blank", "tiny", "other"]);
+    // They are the account's own, and nobody else's.
+    assert_eq!(names(&mut world, Structure::new().with("Owners", vec!["amazon"])), ["host", "blank"]);
+    assert_eq!(names(&mut world, Structure::new().with("ExecutableUsers", vec!["all"])), ["host", "blank"]);
+    assert_eq!(names(&mut world, filters(&[("is-public", &["false"])])), ["tiny", "other"]);
+    let id = world.image("tiny");
+    assert_eq!(id, Account::image_id("us-east-1", "tiny"));
+    let permission = Structure::new().with("ImageId", id.clone()).with("Attribute", "launchPermission");
+    assert!(world.ok("DescribeImageAttribute", permission).list("LaunchPermissions").is_empty());
+
+    let launch = world.launch().with("ImageId", id.clone());
+    world.ok("RunInstances", launch.clone());
+    let Some(Effect::Start(start)) = world.effects.first() else { panic!("nothing is started") };
+    assert_eq!((start.root.as_deref(), start.login_user.as_str()), (Some("1"), "mia"));
+
+    // What is offered again is as it was, tags and all; what isn't is gone.
+    let tag = Structure::new().with("Key", "kept").with("Value", "yes");
+    world.ok("CreateTags", Structure::new().with("Resources", vec![id.clone()]).with("Tags", vec![tag]));
+    world.account.offer(vec![image("tiny", "1")]);
+    assert_eq!(names(&mut world, filters(&[("tag:kept", &["yes"])])), ["tiny"]);
+    assert_eq!(names(&mut world, Structure::new()), ["host", "blank", "tiny"]);
+    world.account.offer(vec![image("tiny", "3")]);
+    assert_eq!(world.image("tiny"), id, "the id follows from the name");
+    assert!(names(&mut world, filters(&[("tag:kept", &["yes"])])).is_empty());
+    world.account.offer(Vec::new());
+    assert!(
+        world
+            .err("DescribeImages", Structure::new().with("ImageIds", vec![id.clone()]))
+            .starts_with("InvalidAMIID.NotFound: ")
+    );
+    assert!(world.err("RunInstances", launch).starts_with("InvalidAMIID.NotFound: "));
+}
+
+#[test]
 fn filters_of_instances() {
     let mut world = World::new();
     let first = world.running();

@@ -365,7 +365,7 @@ fn effects_name_a_whole_machine() {
     let nic = &start.nics[0];
     assert_eq!(nic.addresses[0].to_string(), instance.string("PrivateIpAddress").unwrap());
     assert_eq!((nic.subnet.1, nic.vpc.as_str()), (20, instance.string("VpcId").unwrap()));
-    let specification = start.specification("/disk".into());
+    let specification = start.specification("/disk".into(), None);
     assert_eq!((specification.instance.as_str(), specification.login_user.as_str()), (id.as_str(), "admin"));
 }
 
