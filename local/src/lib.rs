@@ -42,6 +42,8 @@ pub mod archive;
 pub mod conditions;
 pub mod endpoint;
 pub mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod guest;
 pub mod machine;
 pub mod network;

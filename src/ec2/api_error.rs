@@ -29,7 +29,9 @@ where
         ErrorKind::Capacity => made.advise("try another instance type, or another region"),
         ErrorKind::Quota => made.advise("end what is not needed (`ec2-harness sweep`), or ask AWS for a higher quota"),
         ErrorKind::Throttled => made.advise("run fewer tests at once"),
-        ErrorKind::Unavailable => made.advise("try again later; https://health.aws.amazon.com says whether AWS knows of it"),
+        ErrorKind::Unavailable => {
+            made.advise("try again later; https://health.aws.amazon.com says whether AWS knows of it")
+        }
         _ => made,
     }
 }

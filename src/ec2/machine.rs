@@ -325,10 +325,8 @@ impl Machine {
         let tried = format!("renew the lease of {self}");
         let call = self.client().create_tags().resources(self.id());
         let call = call.tags(tag(tags::EXPIRES_AT, &until)).tags(tag(tags::KEPT, "yes"));
-        until_visible(|| async {
-            call.clone().send().await.map_err(|e| api_error::failed("CreateTags", &tried, e))
-        })
-        .await?;
+        until_visible(|| async { call.clone().send().await.map_err(|e| api_error::failed("CreateTags", &tried, e)) })
+            .await?;
         let key = self.0.ec2.connection.run.directory().join("private-key");
         let (id, user) = (self.id(), self.user().unwrap_or_else(|| "USER".into()));
         let (tunnel, host) = match (self.0.ec2.target(), self.public_ip().or(self.private_ip())) {

@@ -98,8 +98,7 @@ impl Request<'_> {
                         _ if error.is_transient() && !self.connection.is_gone().await => false,
                         _ => return Err(error),
                     };
-                    let patience =
-                        if ours || error.is_transient() { VISIBLE_WITHIN } else { OTHERS_VISIBLE_WITHIN };
+                    let patience = if ours || error.is_transient() { VISIBLE_WITHIN } else { OTHERS_VISIBLE_WITHIN };
                     if since.elapsed() > patience {
                         if ours {
                             per_run::forget(self.connection).await;

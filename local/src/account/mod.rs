@@ -17,6 +17,8 @@ mod console;
 mod describe;
 mod effect;
 mod filter;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod idempotency;
 mod ids;
 mod image;

@@ -30,6 +30,8 @@ mod engine;
 mod filter;
 mod flow;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod link;
 mod metadata;
 mod opening;

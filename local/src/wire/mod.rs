@@ -20,6 +20,8 @@ mod arbitrary;
 mod decode;
 mod encode;
 mod exchange;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod model;
 mod query;
 mod server;

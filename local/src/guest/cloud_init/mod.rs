@@ -5,6 +5,8 @@
 //! wording and exit codes are cloud-init's (<https://docs.cloud-init.io>), its name is followed by `(ec2-local)`.
 
 mod files;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod instance;
 mod modules;
 mod parts;
