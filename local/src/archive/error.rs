@@ -105,8 +105,8 @@ pub enum Rule {
     /// A hard link to what isn't there.
     #[error("it is a hard link to `{0}`, which isn't among the entries before it, or is a directory")]
     DanglingLink(String),
-    /// A device outside of `dev/`.
-    #[error("it is a device; only those in dev/ are left out, since machines have their own there")]
+    /// A device that isn't one of those that every system has in `dev/`.
+    #[error("it is a device; only dev/{names} are left out, since machines have their own: make the archive with --exclude='./dev/*'", names = super::path::DEVICES.join(", dev/"))]
     Device,
     /// A kind of entry that isn't known.
     #[error("it is of the kind {0:?}, which isn't known here")]
@@ -132,7 +132,9 @@ pub enum Rule {
     #[error("with it more than {0} bytes are to be written, and the disk has no more room")]
     NoRoom(u64),
     /// A decompression bomb.
-    #[error("it grows to more than {0} times its size when decompressed")]
+    #[error(
+        "it grows to more than {0} times its size when decompressed; who trusts it can pipe it: `gzip -dc FILE | ec2-local image import - …`"
+    )]
     Ratio(u64),
     /// Something that isn't tar, or is compressed in a way that isn't known.
     #[error("{0}")]

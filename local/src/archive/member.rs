@@ -12,7 +12,8 @@ pub enum Kind {
     SymbolicLink(Vec<u8>),
     HardLink(Vec<u8>),
     Fifo,
-    Device,
+    CharacterDevice,
+    BlockDevice,
     /// It describes the archive rather than a file.
     Remark,
 }
@@ -60,7 +61,8 @@ impl Member {
             EntryType::Symlink => Kind::SymbolicLink(target(entry)),
             EntryType::Link => Kind::HardLink(target(entry)),
             EntryType::Fifo => Kind::Fifo,
-            EntryType::Char | EntryType::Block => Kind::Device,
+            EntryType::Char => Kind::CharacterDevice,
+            EntryType::Block => Kind::BlockDevice,
             // PAX's global header, and GNU's label of a volume.
             EntryType::XGlobalHeader => Kind::Remark,
             other if other.as_byte() == b'V' => Kind::Remark,

@@ -78,8 +78,8 @@ pub struct Contents {
 
 /// Unpacks a tar archive, bare or compressed, into an empty directory, and looks at the system in it.
 ///
-/// Set-uid bits, links, owners, times and file capabilities are kept; devices in `dev/` are left out, since a machine has
-/// its own there.
+/// Set-uid bits, links, owners, times and file capabilities are kept; the usual devices in `dev/` are left out, since a
+/// machine has its own there.
 ///
 /// # Errors
 ///

@@ -10,6 +10,10 @@ pub const LONGEST_NAME: usize = 255;
 /// Each directory on the way down is held open.
 pub const DEEPEST: usize = 128;
 
+/// The devices that every system has, and every machine has of its own: these are left out. Whoever packs others has more in
+/// mind than a system's files.
+pub const DEVICES: [&str; 8] = ["console", "full", "null", "ptmx", "random", "tty", "urandom", "zero"];
+
 /// A path below the root directory: at least one name, none of which is `.` or `..`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inside(Vec<CString>);
@@ -45,9 +49,10 @@ impl Inside {
         self.0.split_last().map_or((&[], c""), |(name, directories)| (directories, name))
     }
 
-    /// Whether it is in the directory of this name at the top.
-    pub fn is_in(&self, top: &CStr) -> bool {
-        self.0.len() > 1 && self.0.first().is_some_and(|first| first.as_c_str() == top)
+    /// Whether it is the place of a device that every system has.
+    pub fn is_usual_device(&self) -> bool {
+        let is_usual = |name: &CString| DEVICES.iter().any(|usual| usual.as_bytes() == name.to_bytes());
+        matches!(&self.0[..], [top, name] if top.as_bytes() == b"dev" && is_usual(name))
     }
 
     /// Checks where a symbolic link at this path would lead.

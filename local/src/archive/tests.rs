@@ -153,7 +153,7 @@ fn what_systems_are_made_of_is_kept() {
         let contents = contents.unwrap();
         assert_eq!(contents.entries, 14);
         assert_eq!(contents.system.os_release, "ID=tiny\n");
-        assert_eq!(contents.notes, ["1 devices in dev/ were left out: machines have their own"]);
+        assert_eq!(contents.notes, ["devices left out of dev/, since machines have their own: 1"]);
     }
 }
 
@@ -182,6 +182,9 @@ fn what_could_reach_outside_is_refused() {
         (system().of_kind(EntryType::Block, "disk"), "disk", Rule::Device),
         (system().of_kind(EntryType::Char, "./etc/dev/null"), "./etc/dev/null", Rule::Device),
         (system().of_kind(EntryType::Char, "dev"), "dev", Rule::Device),
+        (system().of_kind(EntryType::Block, "./dev/null"), "./dev/null", Rule::Device),
+        (system().of_kind(EntryType::Char, "./dev/mem"), "./dev/mem", Rule::Device),
+        (system().of_kind(EntryType::Char, "./dev/a/null"), "./dev/a/null", Rule::Device),
         (system().of_kind(EntryType::new(b'M'), "x"), "x", Rule::Kind('M')),
         (system().file("bin/sh/x", b"x"), "bin/sh/x", Rule::ThroughFile("bin/sh".to_owned())),
         (system().file("bin", b"x"), "bin", Rule::ReplacesDirectory),

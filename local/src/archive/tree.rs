@@ -86,15 +86,14 @@ impl Tree {
     ) -> Result<(), UnpackError> {
         let failed = |error: io::Error| UnpackError::write(member.name(), error);
         let refused = |rule| UnpackError::refused(member.name(), rule);
-        if *member.kind() == Kind::Remark {
-            return Ok(());
-        }
-        if *member.kind() == Kind::Device {
-            if !at.is_in(c"dev") {
-                return Err(refused(Rule::Device));
+        match member.kind() {
+            Kind::Remark => return Ok(()),
+            Kind::CharacterDevice if at.is_usual_device() => {
+                self.devices += 1;
+                return Ok(());
             }
-            self.devices += 1;
-            return Ok(());
+            Kind::CharacterDevice | Kind::BlockDevice => return Err(refused(Rule::Device)),
+            _ => {}
         }
         self.unkept.extend(member.unkept().iter().cloned());
         let (directories, name) = at.split();
@@ -111,7 +110,7 @@ impl Tree {
                 let mode = Mode::from_raw_mode(0o600);
                 self.make(name, member, |directory| mknodat(directory, name, FileType::Fifo, mode, 0))?;
             }
-            Kind::Device | Kind::Remark => return Ok(()),
+            Kind::CharacterDevice | Kind::BlockDevice | Kind::Remark => return Ok(()),
         }
         if matches!(member.kind(), Kind::SymbolicLink(_) | Kind::Fifo) {
             self.describe(name, member).map_err(failed)?;
@@ -126,11 +125,11 @@ impl Tree {
         }
         let mut notes = Vec::new();
         if self.devices > 0 {
-            notes.push(format!("{} devices in dev/ were left out: machines have their own", self.devices));
+            notes.push(format!("devices left out of dev/, since machines have their own: {}", self.devices));
         }
         if self.strangers > 0 {
-            let least = "to users above 65535 or to none of this user's ids";
-            notes.push(format!("{} files that belong {least} belong to nobody", self.strangers));
+            let whose = "files of users that a machine can't have (above 65535), which are nobody's";
+            notes.push(format!("{whose}: {}", self.strangers));
         }
         if !self.unkept.is_empty() {
             let names: Vec<String> = self.unkept.iter().map(|name| shown(name.as_bytes())).collect();

@@ -20,7 +20,8 @@ pub(in crate::endpoint) struct Shelf {
 struct Seen {
     /// When the directory was last changed, if that was long enough before it was looked at.
     changed: Option<SystemTime>,
-    offered: Vec<ImageSettings>,
+    /// None before the first look.
+    offered: Option<Vec<ImageSettings>>,
 }
 
 impl Shelf {
@@ -35,12 +36,13 @@ impl Shelf {
 
     /// What is to be offered from now on, if that is something else than before. It costs one look at a directory.
     pub(in crate::endpoint) fn news(&self) -> Option<Vec<ImageSettings>> {
-        let changed = self.images.directory.metadata().and_then(|directory| directory.modified()).ok()?;
+        // There may be none yet, or none that can be read; then there is nothing on offer.
+        let changed = self.images.directory.metadata().and_then(|directory| directory.modified()).ok();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.changed == Some(changed) {
+        if changed.is_some() && seen.changed == changed {
             return None;
         }
-        let is_settled = SystemTime::now().duration_since(changed).is_ok_and(|age| age > BLUR);
+        let is_settled = |changed: &SystemTime| SystemTime::now().duration_since(*changed).is_ok_and(|age| age > BLUR);
         let images = match self.images.list() {
             Ok(images) => images,
             Err(error) => {
@@ -48,12 +50,12 @@ impl Shelf {
                 return None;
             }
         };
-        seen.changed = is_settled.then_some(changed);
+        seen.changed = changed.filter(is_settled);
         let offered: Vec<_> = images.into_iter().filter_map(|(_, image)| image.ok()?.settings()).collect();
-        if offered == seen.offered {
+        if seen.offered.as_ref() == Some(&offered) {
             return None;
         }
-        seen.offered.clone_from(&offered);
+        seen.offered = Some(offered.clone());
         Some(offered)
     }
 }

@@ -2,6 +2,7 @@
 //! Users, services and all else are the image's.
 
 use super::{
+    protocol::Users,
     root::told,
     system_files::{self, Settings},
 };
@@ -13,7 +14,7 @@ const DIRECTORIES: [(&str, u32); 6] =
     [("etc", 0o755), ("home", 0o755), ("root", 0o700), ("var", 0o755), ("var/log", 0o755), ("var/tmp", 0o1777)];
 
 /// Writes the files below `/`, which is the image's already: links in it lead nowhere else.
-pub fn generate(settings: &Settings<'_>) -> io::Result<()> {
+pub fn generate(settings: &Settings<'_>, users: Users) -> io::Result<()> {
     let root = Root::default();
     for (name, mode) in DIRECTORIES {
         let path = root.path(name);
@@ -42,6 +43,10 @@ pub fn generate(settings: &Settings<'_>) -> io::Result<()> {
         if !text.lines().any(|line| line.starts_with("root:")) {
             write(path, &format!("{line}{text}"), mode)?;
         }
+    }
+    // It would become another user to fetch packages (apt.conf(5)), and there is none.
+    if users == Users::RootOnly && root.path("/etc/apt/apt.conf.d").is_dir() {
+        write("/etc/apt/apt.conf.d/90-ec2-local", "APT::Sandbox::User \"root\";\n", 0o644)?;
     }
     Ok(())
 }

@@ -45,7 +45,7 @@ pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
     let first_boot = !Path::new("disk").join(MARK).exists();
     root::leave_host()?;
     if first_boot {
-        image_files::generate(&parts.settings)?;
+        image_files::generate(&parts.settings, parts.users)?;
         mark(&disk)?;
     }
     Ok(Root { first_boot, console, notes })
