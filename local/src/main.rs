@@ -10,6 +10,7 @@ use ec2_local::{
     account::Capacity,
     conditions::{Conditions, Fault, FaultError},
     endpoint::{self, Client, EndpointError, Settings, Status, Stay},
+    network::PrivateNetwork,
 };
 use std::{
     io::{self, Write},
@@ -92,6 +93,9 @@ struct Serve {
     /// What a zone has room for, for example us-east-1a/t3.micro=3; * is any zone or any type; can be repeated
     #[arg(long, value_name = "ZONE/TYPE=COUNT")]
     capacity: Vec<Capacity>,
+    /// A private network that this host reaches, and machines may as well, for example 10.20.0.0/16; can be repeated
+    #[arg(long, value_name = "NETWORK")]
+    allow_private: Vec<PrivateNetwork>,
     /// How many instances a region may run [default: 10000]
     #[arg(long, value_name = "COUNT")]
     instance_quota: Option<u64>,
@@ -118,6 +122,7 @@ impl Serve {
         settings.seed = self.seed.unwrap_or(settings.seed);
         settings.default_vpc = !self.no_default_vpc;
         settings.capacity = self.capacity;
+        settings.private_networks = self.allow_private;
         let quotas = &mut settings.quotas;
         quotas.instances = self.instance_quota.unwrap_or(quotas.instances);
         quotas.vcpus = self.vcpu_quota;

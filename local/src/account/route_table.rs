@@ -4,6 +4,7 @@ use super::{
     Context,
     describe::Listing,
     ids::{InternetGatewayId, RouteTableAssociationId, VpcId},
+    region::Region,
 };
 use crate::{error::ApiError, wire::Structure};
 
@@ -22,6 +23,17 @@ impl RouteTable {
     pub(super) fn main(vpc: VpcId, gateway: &InternetGatewayId, association: RouteTableAssociationId) -> Self {
         Self { vpc, main: Some(association), gateway: Some(gateway.clone()) }
     }
+}
+
+/// Whether a VPC's main table, which all of its subnets use, sends what is for elsewhere to an internet gateway that is
+/// attached.
+/// Source: <https://docs.aws.amazon.com/vpc/latest/userguide/VPC_Internet_Gateway.html>.
+pub(super) fn leads_to_internet(region: &Region, vpc: &VpcId) -> bool {
+    let mut tables = region.route_tables.iter().map(|(_, table)| table);
+    let gateway =
+        tables.find(|table| table.vpc == *vpc && table.main.is_some()).and_then(|table| table.gateway.as_ref());
+    let gateway = gateway.and_then(|id| region.internet_gateways.get(id));
+    gateway.is_some_and(|gateway| gateway.vpc.as_ref() == Some(vpc))
 }
 
 const LISTING: Listing = Listing {

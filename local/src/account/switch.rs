@@ -8,7 +8,7 @@ use super::{
     ids::{NetworkInterfaceId, SecurityGroupId},
     network_interface::NetworkInterface,
     region::Region,
-    security_group,
+    route_table, security_group,
 };
 use crate::network::{Attributes, Change};
 use std::collections::BTreeSet;
@@ -65,5 +65,8 @@ fn attributes(interface: &NetworkInterface, region: &Region) -> Attributes {
         groups: interface.groups.iter().map(ToString::to_string).collect(),
         source_dest_check: interface.source_dest_check,
         public_address: interface.public_address.filter(|_| has_machine),
+        // A machine that is up before its instance is said to run has its address already, on EC2.
+        reaches_internet: (interface.associate_public || interface.public_address.is_some())
+            && route_table::leads_to_internet(region, &interface.vpc),
     }
 }

@@ -16,7 +16,7 @@ use crate::{
         blank::Blank,
         sandbox::{Sandbox, remove_disk},
     },
-    network::{CONNECT_DEADLINE, Connection, Metadata, MetadataSource, Switch},
+    network::{CONNECT_DEADLINE, Connection, Metadata, MetadataSource, Outside, Switch},
     wire::{Failure, Request, Service, Structure},
 };
 use std::{
@@ -67,11 +67,11 @@ impl MetadataSource for Source {
 
 impl Datacenter {
     /// Opens it, and starts carrying events; within a tokio runtime.
-    pub(super) fn open(account: Account, state: StateDirectory) -> Result<Arc<Self>, EndpointError> {
+    pub(super) fn open(account: Account, outside: Outside, state: StateDirectory) -> Result<Arc<Self>, EndpointError> {
         let wrong =
             |tried: &str, e: std::io::Error| EndpointError::Start { reason: format!("{tried}: {e}"), log: state.log() };
         let source = Arc::new(Source::default());
-        let switch = Switch::start(source.clone()).map_err(|e| wrong("the switch did not start", e))?;
+        let switch = Switch::with_outside(source.clone(), outside).map_err(|e| wrong("the switch did not start", e))?;
         let sandbox = Sandbox::new(switch.clone());
         let (events, received) = mpsc::unbounded_channel();
         let this = Arc::new(Self {

@@ -32,6 +32,7 @@ pub use streams::connect_standard_streams;
 use crate::{
     account::{Capacity, Quotas},
     conditions::Conditions,
+    network::PrivateNetwork,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -60,6 +61,8 @@ pub struct Settings {
     pub quotas: Quotas,
     /// What the zones have room for. Default: for everything.
     pub capacity: Vec<Capacity>,
+    /// Private networks of this host's that machines may reach. Default: none.
+    pub private_networks: Vec<PrivateNetwork>,
 }
 
 impl Default for Settings {
@@ -73,6 +76,7 @@ impl Default for Settings {
             default_vpc: true,
             quotas: Quotas::default(),
             capacity: Vec::new(),
+            private_networks: Vec::new(),
         }
     }
 }

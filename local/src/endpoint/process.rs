@@ -11,6 +11,7 @@ use super::{
 use crate::{
     account::{self, Account, ImageSettings},
     machine::sandbox::{clear_remains, remove_disk},
+    network::Outside,
     wire::{self, Door},
 };
 use sha2::{Digest, Sha256};
@@ -145,7 +146,9 @@ async fn serve(
     };
     let credentials = state.credentials()?;
     let account = Account::new(account_settings(settings, &credentials));
-    let datacenter = Datacenter::open(account, state.clone())?;
+    let mut outside = Outside::default();
+    outside.private_networks.clone_from(&settings.private_networks);
+    let datacenter = Datacenter::open(account, outside, state.clone())?;
     let door = Door::new(wire::Credentials::new(credentials.access_key, credentials.secret_key), ACCOUNT);
     let activity = door.activity();
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port));

@@ -1,21 +1,46 @@
-//! The names of a VPC: a name server that knows the machines' own names, and answers at once, also that it doesn't know.
+//! The names of a VPC: a name server that knows the machines' own names, and asks the host's resolvers for all others.
 //!
-//! A machine whose name server is silent waits for many seconds in odd places (sudo, sshd, cloud-init). Names of the
-//! outside are NXDOMAIN for now.
+//! A machine whose name server is silent waits for many seconds in odd places (sudo, sshd, cloud-init). So it answers at
+//! once what it knows, and also that it doesn't know; and whatever it has to ask for within seconds.
 //! <https://docs.aws.amazon.com/vpc/latest/userguide/AmazonDNS-concepts.html>
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `resolvers` | the host's resolvers |
+//! | `forward` | asking them |
+//! | `server` | answering machines, over UDP and TCP |
+//!
+//! The host's own names stay the host's: `/etc/hosts` isn't read, its search domains aren't used, and names that only
+//! have a meaning near it (one label, `.local`, the reverse of private addresses) are never asked for.
 
+mod forward;
+mod resolvers;
+mod server;
+
+pub(super) use server::{Asker, Server};
+
+use super::MetadataSource;
 use std::net::Ipv4Addr;
 
 /// The domain of us-east-1; other regions have `<region>.compute.internal`.
-pub(super) const DEFAULT_DOMAIN: &str = "ec2.internal";
+const DEFAULT_DOMAIN: &str = "ec2.internal";
+/// The domain of the public names of us-east-1; other regions have `<region>.compute.amazonaws.com`.
+const DEFAULT_PUBLIC_DOMAIN: &str = "compute-1.amazonaws.com";
 
 /// How long an answer may be kept, in seconds, as AWS says of its own.
 const KEEP: u32 = 60;
 
+/// The port of name servers.
+const PORT: u16 = 53;
+
 // RFC 1035, 3.2 and 4.1.1.
 const HEADER: usize = 12;
 const A: u16 = 1;
+const NS: u16 = 2;
+const SOA: u16 = 6;
 const PTR: u16 = 12;
+const DS: u16 = 43;
+const DNSKEY: u16 = 48;
 const ANY: u16 = 255;
 const INTERNET: u16 = 1;
 /// This is a response, and recursion is available.
@@ -24,44 +49,100 @@ const OPERATION: u16 = 0x7800;
 const RECURSION_DESIRED: u16 = 0x0100;
 const NO_ERROR: u16 = 0;
 const FORMAT_ERROR: u16 = 1;
+const SERVER_FAILURE: u16 = 2;
 const NAME_ERROR: u16 = 3;
 const NOT_IMPLEMENTED: u16 = 4;
 const REFUSED: u16 = 5;
 
-/// The answer to a message; none to one that is no question at all. `domain` is asked when an address needs a name.
-pub(super) fn answer(message: &[u8], domain: impl FnOnce() -> String) -> Option<Vec<u8>> {
-    let header = message.first_chunk::<HEADER>()?;
+/// Domains that mean something near the host only, or nothing: special-use names (RFC 6761, 6762, 7686, 8375, 9476) and
+/// the one that AWS uses for itself.
+const NEAR: &[&str] = &["alt", "home.arpa", "internal", "invalid", "local", "localhost", "onion", "test"];
+
+/// What the names of a VPC depend on.
+pub(super) trait Zone {
+    /// The domain of the machines' private names.
+    fn domain(&self) -> String;
+
+    /// The address that the public name of a machine means to whoever asks, as AWS has it: within the machine's VPC the
+    /// private one. `None` if no machine has it.
+    fn public(&self, address: Ipv4Addr) -> Option<Ipv4Addr>;
+}
+
+/// What becomes of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// This is said.
+    Reply(Vec<u8>),
+    /// It is no question: nothing is said.
+    Silence,
+    /// The host's resolvers may know.
+    Elsewhere,
+}
+
+/// The domain that the names of a NIC's region have.
+pub(super) fn domain(source: &dyn MetadataSource, nic: &str) -> String {
+    source.metadata(nic).unwrap_or_default().domain().unwrap_or_else(|| DEFAULT_DOMAIN.to_owned())
+}
+
+/// The answer to a message.
+pub(super) fn answer(message: &[u8], zone: &impl Zone) -> Answer {
+    let Some(header) = message.first_chunk::<HEADER>() else { return Answer::Silence };
     let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
-    let (id, flags, questions) = (word(0), word(2), word(4));
+    let (flags, questions) = (word(2), word(4));
     if flags & 0x8000 != 0 {
-        return None;
+        return Answer::Silence;
     }
-    let respond = |code: u16, question: &[u8], record: Option<Vec<u8>>| {
-        let flags = RESPONSE | (flags & (OPERATION | RECURSION_DESIRED)) | code;
-        let counts = [u16::from(!question.is_empty()), u16::from(record.is_some()), 0, 0];
-        let words = [id, flags].into_iter().chain(counts).flat_map(u16::to_be_bytes);
-        words.chain(question.iter().copied()).chain(record.into_iter().flatten()).collect::<Vec<u8>>()
-    };
     if flags & OPERATION != 0 {
-        return Some(respond(NOT_IMPLEMENTED, &[], None));
+        return Answer::Reply(respond(message, NOT_IMPLEMENTED, &[], None));
     }
     let Some(question) = Question::parse(&message[HEADER..]).filter(|_| questions == 1) else {
-        return Some(respond(FORMAT_ERROR, &[], None));
+        return Answer::Reply(respond(message, FORMAT_ERROR, &[], None));
     };
     let raw = &message[HEADER..HEADER + question.length];
     if question.class != INTERNET && question.class != ANY {
-        return Some(respond(REFUSED, raw, None));
+        return Answer::Reply(respond(message, REFUSED, raw, None));
     }
-    let (kind, data) = if let Some(address) = address_of(&question.name) {
-        (A, address.octets().to_vec())
-    } else if let Some(address) = reversed(&question.name) {
-        (PTR, encode(&name_of(address, &domain())))
-    } else {
-        return Some(respond(NAME_ERROR, raw, None));
+    let Some((kind, data)) = known(&question.name, zone) else {
+        if question.is_of_the_world() {
+            return Answer::Elsewhere;
+        }
+        return Answer::Reply(respond(message, NAME_ERROR, raw, None));
     };
     // A name that exists has no records of other types.
     let asked = question.kind == kind || question.kind == ANY;
-    Some(respond(NO_ERROR, raw, asked.then(|| record(kind, &data))))
+    Answer::Reply(respond(message, NO_ERROR, raw, asked.then(|| record(kind, &data))))
+}
+
+/// The record of a name that is known here: its type and data.
+fn known(name: &str, zone: &impl Zone) -> Option<(u16, Vec<u8>)> {
+    if let Some(address) = address_of(name) {
+        return Some((A, address.octets().to_vec()));
+    }
+    if let Some(address) = public_address_of(name) {
+        return Some((A, zone.public(address)?.octets().to_vec()));
+    }
+    let address = reversed(name)?;
+    if is_of_a_vpc(address) {
+        return Some((PTR, encode(&name_of("ip", address, &zone.domain()))));
+    }
+    zone.public(address)?;
+    Some((PTR, encode(&name_of("ec2", address, &public_domain(&zone.domain())))))
+}
+
+/// The answer to a question to which there is none: the resolvers are silent, or there are none.
+fn failure(message: &[u8], code: u16) -> Vec<u8> {
+    let question = Question::parse(message.get(HEADER..).unwrap_or_default());
+    let raw = question.and_then(|question| message.get(HEADER..HEADER + question.length));
+    respond(message, code, raw.unwrap_or_default(), None)
+}
+
+/// A response to a message, which has a header.
+fn respond(message: &[u8], code: u16, question: &[u8], record: Option<Vec<u8>>) -> Vec<u8> {
+    let word = |at: usize| message.get(at..at + 2).map_or(0, |bytes| u16::from_be_bytes([bytes[0], bytes[1]]));
+    let flags = RESPONSE | (word(2) & (OPERATION | RECURSION_DESIRED)) | code;
+    let counts = [u16::from(!question.is_empty()), u16::from(record.is_some()), 0, 0];
+    let words = [word(0), flags].into_iter().chain(counts).flat_map(u16::to_be_bytes);
+    words.chain(question.iter().copied()).chain(record.into_iter().flatten()).collect()
 }
 
 struct Question {
@@ -97,6 +178,44 @@ impl Question {
         let (kind, class) = (u16::from_be_bytes([rest[0], rest[1]]), u16::from_be_bytes([rest[2], rest[3]]));
         Some(Self { name, kind, class, length: at + 4 })
     }
+
+    /// Whether the host's resolvers may be asked.
+    fn is_of_the_world(&self) -> bool {
+        let is_near =
+            |domain: &&str| self.name.strip_suffix(*domain).is_some_and(|host| host.is_empty() || host.ends_with('.'));
+        // A name of one label is completed by whoever is near; what the world knows of those is who keeps them.
+        let is_whole = self.name.contains('.') || [NS, SOA, DS, DNSKEY].contains(&self.kind);
+        let is_world = reversed(&self.name).is_none_or(is_global) && public_address_of(&self.name).is_none();
+        is_whole && is_world && !NEAR.iter().any(is_near)
+    }
+}
+
+/// Whether an address is one that a VPC may have.
+fn is_of_a_vpc(address: Ipv4Addr) -> bool {
+    let [a, b, ..] = address.octets();
+    // 100.64.0.0/10 (RFC 6598) may be a VPC's as well.
+    address.is_private() || (a == 100 && (64..128).contains(&b))
+}
+
+/// Whether an address means the same everywhere.
+fn is_global(address: Ipv4Addr) -> bool {
+    !(is_of_a_vpc(address) || address.is_loopback() || address.is_link_local() || address.octets()[0] == 0)
+}
+
+/// The address that a machine's public name tells: `ec2-127-1-2-3.compute-1.amazonaws.com`. Others of that kind are AWS's.
+fn public_address_of(name: &str) -> Option<Ipv4Addr> {
+    let (host, domain) = name.split_once('.')?;
+    let region = domain.strip_suffix(".compute.amazonaws.com");
+    let is_known = domain == DEFAULT_PUBLIC_DOMAIN || region.is_some_and(|region| !region.contains('.'));
+    dashed(host.strip_prefix("ec2-")?).filter(|address| is_known && address.is_loopback())
+}
+
+/// The domain of the public names, by that of the private ones.
+fn public_domain(domain: &str) -> String {
+    match domain.strip_suffix(".compute.internal") {
+        Some(region) => format!("{region}.compute.amazonaws.com"),
+        None => DEFAULT_PUBLIC_DOMAIN.to_owned(),
+    }
 }
 
 /// The address that a machine's name tells: `ip-10-0-0-5.ec2.internal`, `ip-10-0-0-5.eu-west-1.compute.internal`.
@@ -104,20 +223,22 @@ fn address_of(name: &str) -> Option<Ipv4Addr> {
     let (host, domain) = name.split_once('.')?;
     let region = domain.strip_suffix(".compute.internal");
     let known = domain == DEFAULT_DOMAIN || region.is_some_and(|region| !region.is_empty() && !region.contains('.'));
-    let mut numbers = host.strip_prefix("ip-")?.split('-').map(number);
-    let octets = [numbers.next()??, numbers.next()??, numbers.next()??, numbers.next()??];
-    (known && numbers.next().is_none()).then(|| octets.into())
+    dashed(host.strip_prefix("ip-")?).filter(|_| known)
 }
 
-/// The address that a name of `in-addr.arpa` asks for, if it is one that a VPC may have.
+/// An address as names have it: `10-0-0-5`.
+fn dashed(text: &str) -> Option<Ipv4Addr> {
+    let mut numbers = text.split('-').map(number);
+    let octets = [numbers.next()??, numbers.next()??, numbers.next()??, numbers.next()??];
+    numbers.next().is_none().then(|| octets.into())
+}
+
+/// The address that a name of `in-addr.arpa` asks for.
 fn reversed(name: &str) -> Option<Ipv4Addr> {
     let mut numbers = name.strip_suffix(".in-addr.arpa")?.split('.').map(number);
     let octets = [numbers.next()??, numbers.next()??, numbers.next()??, numbers.next()??];
     let [d, c, b, a] = octets;
-    let address = Ipv4Addr::new(a, b, c, d);
-    // 100.64.0.0/10 (RFC 6598) may be a VPC's as well.
-    let shared = a == 100 && (64..128).contains(&b);
-    (numbers.next().is_none() && (address.is_private() || shared)).then_some(address)
+    numbers.next().is_none().then(|| Ipv4Addr::new(a, b, c, d))
 }
 
 /// A number of an address: no sign, no leading zeros, so that each address has one name.
@@ -126,9 +247,9 @@ fn number(text: &str) -> Option<u8> {
     text.parse().ok().filter(|_| plain)
 }
 
-fn name_of(address: Ipv4Addr, domain: &str) -> String {
+fn name_of(kind: &str, address: Ipv4Addr, domain: &str) -> String {
     let [a, b, c, d] = address.octets();
-    format!("ip-{a}-{b}-{c}-{d}.{domain}")
+    format!("{kind}-{a}-{b}-{c}-{d}.{domain}")
 }
 
 fn encode(name: &str) -> Vec<u8> {

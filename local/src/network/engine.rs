@@ -2,15 +2,20 @@
 //!
 //! It sleeps until something happens or is due; an idle switch takes no time.
 
+mod outside;
+mod serving;
+
 use super::{
     Nic,
     filter::{Direction, Filter},
     flow::Readiness,
     link::Link,
     opening::Outcome,
+    outside::{Exchange, Gateway, Outside},
     policy::{Attributes, Change, Policy},
     port::{ETHERNET, Port, Received},
-    router::{self, METADATA, Neighbours, Verdict},
+    public::{Public, Publics},
+    router::{self, Neighbours, Verdict},
     services::{Request, Services},
     stack::Stack,
     watched::Watched,
@@ -25,12 +30,8 @@ use std::{
     collections::{BTreeSet, HashMap},
     io,
     net::SocketAddrV4,
-    os::{fd::OwnedFd, unix::net::UnixStream},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-        mpsc::Receiver,
-    },
+    os::fd::OwnedFd,
+    sync::{Arc, atomic::AtomicU64, mpsc::Receiver},
 };
 
 /// What the engine is asked to do. Ports and flows bear ids that are never given twice.
@@ -73,6 +74,7 @@ const FRAMES: usize = 64;
 struct Plugged {
     link: Link,
     stack: Stack,
+    exchange: Exchange,
     attributes: Attributes,
     /// Frames may wait in the port.
     readable: bool,
@@ -91,6 +93,8 @@ pub(super) struct Engine {
     nics: HashMap<String, u64>,
     vpcs: HashMap<String, Neighbours>,
     policy: Policy,
+    gateway: Gateway,
+    publics: Publics,
     /// Whose a flow is.
     owners: HashMap<u64, u64>,
     /// Who has to be looked after in this turn.
@@ -105,10 +109,14 @@ impl Engine {
         inbox: Receiver<Command>,
         services: Services,
         ids: Arc<AtomicU64>,
+        outside: Option<Outside>,
+        publics: Publics,
     ) -> io::Result<()> {
         let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
         epoll::add(&epoll, &waker, epoll::EventData::new_u64(WAKER), epoll::EventFlags::IN)?;
         let engine = Self {
+            gateway: Gateway::new(outside, Arc::clone(&epoll)),
+            publics,
             epoll,
             waker,
             inbox,
@@ -183,7 +191,10 @@ impl Engine {
                 plugged.link.port.flush();
             }
         } else {
-            plugged.stack.notice(id, Readiness { readable, writable, hung_up: broken }, now);
+            let what = Readiness { readable, writable, hung_up: broken };
+            if !plugged.exchange.notice(id, what) {
+                plugged.stack.notice(id, what, now);
+            }
         }
         self.touched.insert(owner);
     }
@@ -237,7 +248,8 @@ impl Engine {
         self.nics.insert(nic.id.clone(), id);
         let name = nic.id.clone();
         let link = Link { nic, port, filter: Filter::default() };
-        self.plugged.insert(id, Plugged { link, stack, attributes: Attributes::default(), readable: true, due: None });
+        let (exchange, attributes) = (Exchange::default(), Attributes::default());
+        self.plugged.insert(id, Plugged { link, stack, exchange, attributes, readable: true, due: None });
         self.configure(&name);
         self.touched.insert(id);
         Ok(())
@@ -245,9 +257,15 @@ impl Engine {
 
     /// Lets what the account has told of a NIC hold, if that is plugged in.
     fn configure(&mut self, nic: &str) {
-        let Some(plugged) = self.nics.get(nic).and_then(|id| self.plugged.get_mut(id)) else { return };
+        let Some(id) = self.nics.get(nic) else { return };
+        let Some(plugged) = self.plugged.get_mut(id) else { return };
         let (attributes, rules) = self.policy.of(nic);
         plugged.link.filter.set(attributes.groups.clone(), rules);
+        let nic = &plugged.link.nic;
+        let public = attributes.public_address.filter(|_| attributes.reaches_internet).zip(nic.addresses.first());
+        let public =
+            public.map(|(address, private)| (address, Public { port: *id, vpc: nic.vpc.clone(), private: *private }));
+        self.publics.set(*id, public);
         plugged.attributes = attributes;
     }
 
@@ -255,6 +273,7 @@ impl Engine {
         let Some(plugged) = self.plugged.remove(&id) else { return };
         self.owners.retain(|_, owner| *owner != id);
         self.nics.remove(&plugged.link.nic.id);
+        self.publics.set(id, None);
         if let Some(neighbours) = self.vpcs.get_mut(&plugged.link.nic.vpc) {
             neighbours.retain(|_, (owner, _)| *owner != id);
             if neighbours.is_empty() {
@@ -301,7 +320,8 @@ impl Engine {
         let alive = self.receive(id, &mut plugged);
         let mut ended = Vec::new();
         let now = self.now();
-        plugged.due = plugged.stack.drive(&mut plugged.link, now, &mut ended);
+        let exchange = self.exchange(&mut plugged, now, &mut ended);
+        plugged.due = plugged.stack.drive(&mut plugged.link, now, &mut ended).into_iter().chain(exchange).min();
         if plugged.readable {
             plugged.due = Some(now);
         }
@@ -351,28 +371,25 @@ impl Engine {
                     neighbour.link.port.send(frame);
                 }
             }
-            Verdict::Outside(packet) => {
-                if plugged.link.filter.admits(Direction::Egress, packet, &[], now) {
-                    plugged.stack.receive(packet, &mut plugged.link, now);
+            Verdict::Outside(packet) => match self.publics.find(router::destination(packet)) {
+                Some(public) => {
+                    let length = packet.len();
+                    self.turn_back(id, plugged, &public, &mut frame[..ETHERNET + length], now);
                 }
-            }
-            Verdict::Service(packet) => {
-                if let Some((from, to)) = router::opening(packet)
-                    && to == SocketAddrV4::new(METADATA, 80)
-                    && plugged.stack.admits(from, to)
-                    && let Err(error) = self.serve_metadata(id, plugged, to)
-                {
-                    tracing::warn!(%error, nic = plugged.link.nic.id, "failed to serve the metadata; the machine is refused");
-                }
-                plugged.stack.receive(packet, &mut plugged.link, now);
-            }
+                None => self.depart(id, plugged, packet, now),
+            },
+            Verdict::Service(packet) => self.serve_own(id, plugged, packet, now),
             Verdict::Unwanted { from, to } => plugged.stack.refuse(from, to),
+            Verdict::Lease(message) => {
+                let (nic, message) = (plugged.link.nic.clone(), message.to_vec());
+                let _ = self.services.try_send(Request::Lease { port: id, nic, message });
+            }
             Verdict::Query { from, to, question } => {
-                let (nic, mac) = (plugged.link.nic.id.clone(), plugged.link.nic.mac);
+                let (asker, mac) = (plugged.link.asker(), plugged.link.nic.mac);
                 // When too much is asked at once a question is lost, and asked again.
                 let _ = self.services.try_send(Request::Query {
                     port: id,
-                    nic,
+                    asker,
                     mac,
                     from,
                     to,
@@ -380,19 +397,5 @@ impl Engine {
                 });
             }
         }
-    }
-
-    /// Listens for a connection to the metadata service.
-    fn serve_metadata(&mut self, id: u64, plugged: &mut Plugged, to: SocketAddrV4) -> io::Result<()> {
-        let (ours, theirs) = UnixStream::pair()?;
-        theirs.set_nonblocking(true)?;
-        let flow = self.ids.fetch_add(1, Ordering::Relaxed);
-        let host = Watched::new(&self.epoll, ours.into(), flow)?;
-        self.services
-            .try_send(Request::Metadata { nic: plugged.link.nic.id.clone(), stream: theirs })
-            .map_err(|_| io::Error::other("too many requests at once"))?;
-        plugged.stack.serve(flow, to, host);
-        self.owners.insert(flow, id);
-        Ok(())
     }
 }

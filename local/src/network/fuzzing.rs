@@ -1,10 +1,12 @@
-//! Anything as frames that a machine sends, and as a question to the name server.
+//! Anything as frames that a machine sends, as a question to the name server, and as a message to the DHCP server.
 
 use super::{
-    Direction, Nic, Peer, Rule, Traffic, dns,
+    Direction, Nic, Peer, Rule, Traffic, dhcp, dns,
     filter::Filter,
     link::Link,
+    outside::{Departure, Exchange},
     port::{ETHERNET, MTU, Port},
+    public,
     router::{self, Neighbours, Verdict},
     stack::Stack,
     watched::Watched,
@@ -39,6 +41,7 @@ pub fn frames(bytes: &[u8]) {
 struct Machine {
     link: Link,
     stack: Stack,
+    exchange: Exchange,
     // What the switch sends to the machine ends here.
     _cable: std::os::fd::OwnedFd,
 }
@@ -74,11 +77,11 @@ impl Machine {
         );
         let port = Port::new(Watched::new(&epoll, ours, 1).ok()?);
         let stack = Stack::new(MAC, Instant::ZERO).ok()?;
-        Some(Self { link: Link { nic, port, filter }, stack, _cable: cable })
+        Some(Self { link: Link { nic, port, filter }, stack, exchange: Exchange::default(), _cable: cable })
     }
 
     fn send(&mut self, frame: &mut [u8], neighbours: &Neighbours, now: Instant) {
-        let Self { link, stack, .. } = self;
+        let Self { link, stack, exchange, .. } = self;
         let groups = link.filter.groups().to_vec();
         match router::route(frame, &link.nic, true, neighbours) {
             Verdict::Forward(to) => {
@@ -90,7 +93,11 @@ impl Machine {
                 link.filter.admits(Direction::Ingress, packet, &groups, now);
             }
             Verdict::Outside(packet) => {
-                if link.filter.admits(Direction::Egress, packet, &[], now) {
+                let _ = public::translate(&mut packet.to_vec(), Ipv4Addr::new(127, 1, 2, 3), ADDRESS);
+                if link.filter.admits(Direction::Egress, packet, &[], now)
+                    // Without a gateway: nothing leaves this process.
+                    && matches!(exchange.depart(packet, 1, None, link, stack, now), Departure::Stack)
+                {
                     stack.receive(packet, link, now);
                 }
             }
@@ -100,6 +107,7 @@ impl Machine {
             }
             Verdict::Unwanted { from, to } => stack.refuse(from, to),
             Verdict::Query { question, .. } => dns(question),
+            Verdict::Lease(message) => drop(dhcp::answer(&link.nic, "ec2.internal", message)),
             Verdict::Reply(reply) => assert!(reply.len() >= ETHERNET),
             Verdict::Drop => {}
         }
@@ -107,11 +115,41 @@ impl Machine {
     }
 }
 
+/// A VPC whose machines have all the public addresses that there are.
+struct Everywhere;
+
+impl dns::Zone for Everywhere {
+    fn domain(&self) -> String {
+        "eu-west-1.compute.internal".to_owned()
+    }
+
+    fn public(&self, address: Ipv4Addr) -> Option<Ipv4Addr> {
+        Some(address)
+    }
+}
+
 /// A message to the name server: what is answered bears the message's id, and is an answer.
 pub fn dns(message: &[u8]) {
-    if let Some(answer) = dns::answer(message, || dns::DEFAULT_DOMAIN.to_owned()) {
+    if let dns::Answer::Reply(answer) = dns::answer(message, &Everywhere) {
         assert_eq!(answer[..2], message[..2]);
         assert!(answer[2] & 0x80 != 0, "it answered by a question");
-        assert!(dns::answer(&answer, String::new).is_none(), "two name servers would never end");
+        let again = dns::answer(&answer, &Everywhere);
+        assert_eq!(again, dns::Answer::Silence, "two name servers would never end");
+    }
+}
+
+/// A message to the DHCP server: what is answered is for the one who has asked.
+pub fn leases(message: &[u8]) {
+    let nic = Nic {
+        id: "eni-1".into(),
+        vpc: "vpc-1".into(),
+        mac: MAC,
+        addresses: vec![ADDRESS],
+        subnet: (Ipv4Addr::new(10, 0, 0, 0), 24),
+    };
+    if let Some(frame) = dhcp::answer(&nic, "ec2.internal", message) {
+        let asker = |message: &[u8]| message.get(28..34).map(<[u8]>::to_vec);
+        assert_eq!(asker(message), Some(MAC.to_vec()));
+        assert_eq!(asker(&frame[ETHERNET + 20 + 8..]), Some(MAC.to_vec()));
     }
 }

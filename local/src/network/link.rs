@@ -2,6 +2,7 @@
 
 use super::{
     Nic,
+    dns::Asker,
     filter::{Direction, Filter},
     port::Port,
     router,
@@ -13,6 +14,13 @@ pub(super) struct Link {
     pub(super) nic: Nic,
     pub(super) port: Port,
     pub(super) filter: Filter,
+}
+
+impl Link {
+    /// Who asks for names through it.
+    pub(super) fn asker(&self) -> Asker {
+        Asker { nic: self.nic.id.clone(), vpc: self.nic.vpc.clone() }
+    }
 }
 
 /// Whether a packet of the NIC's own stack passes to the machine: what comes from outside is filtered, the switch's own

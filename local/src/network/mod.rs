@@ -1,4 +1,4 @@
-//! The network of the local EC2: one switch in user space, the metadata service, the way in.
+//! The network of the local EC2: one switch in user space, names, the metadata service, the way in and the way out.
 //!
 //! Every NIC is a port that carries Ethernet frames; nothing here touches the host's routes, bridges or firewall.
 //!
@@ -8,16 +8,19 @@
 //! | `port` | frames in and out of a descriptor |
 //! | `router` | what becomes of a frame: pure, without I/O |
 //! | `frame` | the frames that the switch itself makes: ARP, ICMP, UDP |
+//! | `outside` | the way out: TCP and UDP over the host's own sockets |
+//! | `public` | machines that reach each other at their public addresses |
 //! | `filter` | what a NIC's security groups let in and out: pure, too |
 //! | `policy` | what the account has told of groups and interfaces |
 //! | `link` | a NIC that is plugged in: its port, behind its filter |
 //! | `stack` | the TCP of one NIC towards everything that is no machine |
 //! | `flow` | one TCP connection of a machine, joined to a stream of the host |
-//! | `services` | the thread that answers machines: names and metadata, which may take a while |
+//! | `services` | the thread that answers machines: names, addresses and metadata, which may take a while |
 //! | `opening` | a connection that a machine has not answered yet |
 //! | `wire` | what a stack takes for its network device |
 //! | `watched` | a descriptor that an epoll instance watches while it is held |
-//! | `dns` | the names of a VPC |
+//! | `dhcp` | the DHCP server |
+//! | `dns` | the names of a VPC, and those that the host's resolvers know |
 //! | `metadata` | the metadata service, version 1 and 2 |
 //!
 //! A machine that is reached from the host sees the connection come from 203.0.113.0/24 (TEST-NET-3, RFC 5737), as if
@@ -25,6 +28,7 @@
 //!
 //! What this room isn't: a holder of state. Which NIC has which address, and what its metadata is, it is told.
 
+mod dhcp;
 mod dns;
 mod engine;
 mod filter;
@@ -35,8 +39,10 @@ pub(crate) mod fuzzing;
 mod link;
 mod metadata;
 mod opening;
+mod outside;
 mod policy;
 mod port;
+mod public;
 mod router;
 mod services;
 mod stack;
@@ -44,10 +50,12 @@ mod watched;
 mod wire;
 
 pub use filter::{Direction, Peer, Rule, Traffic};
+pub use outside::{Outside, PrivateNetwork};
 pub use policy::{Attributes, Change};
 
 use engine::{Command, Engine};
 use opening::Outcome;
+use public::Publics;
 use std::{
     io,
     net::Ipv4Addr,
@@ -91,6 +99,15 @@ pub struct Metadata {
     pub user_data: Option<Vec<u8>>,
 }
 
+impl Metadata {
+    /// The domain of the instance's private name.
+    fn domain(&self) -> Option<String> {
+        let (_, name) = self.tree.iter().find(|(path, _)| path == "meta-data/local-hostname")?;
+        let (_, domain) = name.trim().split_once('.')?;
+        Some(domain.to_owned()).filter(|domain| !domain.is_empty())
+    }
+}
+
 /// Where the metadata comes from: the account.
 pub trait MetadataSource: Send + Sync + 'static {
     /// The metadata of the instance that holds the NIC, as of now.
@@ -116,17 +133,32 @@ pub struct Switch {
 }
 
 impl Switch {
-    /// Starts the switch's threads: one that moves frames, one that answers for names and metadata.
+    /// Starts the switch's threads: one that moves frames, one that answers for names and metadata. Nothing leads outside.
     ///
     /// # Errors
     /// If the system refuses a thread or a descriptor.
     pub fn start(metadata: Arc<dyn MetadataSource>) -> io::Result<Self> {
+        Self::start_with(metadata, None)
+    }
+
+    /// Starts a switch whose machines reach the outside over this host's sockets, and its resolvers.
+    ///
+    /// # Errors
+    /// If the system refuses a thread or a descriptor.
+    pub fn with_outside(metadata: Arc<dyn MetadataSource>, outside: Outside) -> io::Result<Self> {
+        Self::start_with(metadata, Some(outside))
+    }
+
+    fn start_with(metadata: Arc<dyn MetadataSource>, outside: Option<Outside>) -> io::Result<Self> {
         let wake = engine::waker()?;
         let (commands, inbox) = mpsc::channel();
         let ids = Arc::new(AtomicU64::new(1));
         let shared = Arc::new(Shared { commands, wake: wake.try_clone()?, ids: Arc::clone(&ids) });
-        let services = services::start(metadata, Arc::downgrade(&shared))?;
-        Engine::start(wake, inbox, services, ids)?;
+        let publics = Publics::default();
+        let resolvers = outside.as_ref().map(|outside| outside.resolvers.as_path());
+        let names = dns::Server::new(Arc::clone(&metadata), publics.clone(), resolvers);
+        let services = services::start(metadata, names, Arc::downgrade(&shared))?;
+        Engine::start(wake, inbox, services, ids, outside, publics)?;
         Ok(Self { shared })
     }
 

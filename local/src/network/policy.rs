@@ -32,6 +32,8 @@ pub struct Attributes {
     pub source_dest_check: bool,
     /// The public address, while it has one, and a machine behind it.
     pub public_address: Option<Ipv4Addr>,
+    /// Whether it has a way to the internet: a route to an internet gateway, and a public address, be it only on its way.
+    pub reaches_internet: bool,
 }
 
 /// What the account has told.

@@ -4,7 +4,8 @@
 //! known, never learnt. What goes to an address that nobody has is answered at once, so that nothing waits for it.
 
 use super::{
-    Nic,
+    Nic, OUTSIDE, dhcp,
+    filter::is_within,
     frame::{self, ROUTER},
     port::ETHERNET,
 };
@@ -22,7 +23,7 @@ pub(super) const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 /// The name server, where every VPC has it.
 pub(super) const NAMES: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
 /// The name server's port.
-const DNS: u16 = 53;
+pub(super) const DNS: u16 = 53;
 
 /// Who has which address in a VPC: the port, and the MAC address behind it.
 pub(super) type Neighbours = HashMap<Ipv4Addr, (u64, [u8; 6])>;
@@ -38,7 +39,7 @@ pub(super) enum Verdict<'a> {
     Forward(u64),
     /// It is a TCP packet to one of the switch's own services, for the NIC's own stack.
     Service(&'a [u8]),
-    /// It is a TCP packet to somewhere outside of the VPC, for the NIC's own stack.
+    /// It is a packet to somewhere outside of the VPC.
     Outside(&'a [u8]),
     /// The machine's own firewall says that a connection from outside is not wanted.
     Unwanted {
@@ -47,6 +48,8 @@ pub(super) enum Verdict<'a> {
         /// Where it wanted to go.
         to: SocketAddrV4,
     },
+    /// It is a message to the DHCP server.
+    Lease(&'a [u8]),
     /// It is a question to the name server.
     Query {
         /// Who asks.
@@ -83,7 +86,7 @@ pub(super) fn router(nic: &Nic) -> Ipv4Addr {
 /// the subnet's, cut to 16 bits or more. The third address of each such network is one that AWS reserves, or one outside
 /// of every subnet, so none of them can be a machine's.
 /// <https://docs.aws.amazon.com/vpc/latest/userguide/subnet-sizing.html>
-fn is_name_server(address: Ipv4Addr, nic: &Nic) -> bool {
+pub(super) fn is_name_server(address: Ipv4Addr, nic: &Nic) -> bool {
     address == NAMES
         || (16..=nic.subnet.1.max(16)).any(|length| {
             let base = nic.subnet.0.to_bits() & mask(length);
@@ -94,6 +97,16 @@ fn is_name_server(address: Ipv4Addr, nic: &Nic) -> bool {
 /// Whether an address is the switch's own: the router's, the name server's or the metadata service's.
 pub(super) fn is_own(address: Ipv4Addr, nic: &Nic) -> bool {
     address == METADATA || address == router(nic) || is_name_server(address, nic)
+}
+
+/// Where a packet goes whose header has been checked.
+pub(super) fn destination(packet: &[u8]) -> Ipv4Addr {
+    packet.get(16..20).and_then(|address| address.first_chunk::<4>()).map_or(Ipv4Addr::UNSPECIFIED, |a| (*a).into())
+}
+
+/// Whether the host's connections come from an address.
+fn is_host(address: Ipv4Addr) -> bool {
+    is_within(address, OUTSIDE.0, OUTSIDE.1)
 }
 
 fn in_subnet(address: Ipv4Addr, nic: &Nic) -> bool {
@@ -122,16 +135,23 @@ fn ipv4<'a>(frame: &'a mut [u8], nic: &Nic, check: bool, neighbours: &Neighbours
     let header = Ipv4HeaderSlice::from_slice(packet).ok()?;
     let (source, destination) = (header.source_addr(), header.destination_addr());
     let (length, total) = (header.slice().len(), usize::from(header.total_len()));
-    if total < length
-        || total > packet.len()
-        || header.header_checksum() != header.to_header().calc_header_checksum()
-        || (check && !nic.addresses.contains(&source))
-    {
+    if total < length || total > packet.len() || header.header_checksum() != header.to_header().calc_header_checksum() {
+        return None;
+    }
+    if destination.is_broadcast() {
+        // Who asks for an address doesn't have it yet.
+        let is_honest = source.is_unspecified() || nic.addresses.contains(&source);
+        return lease(&packet[length..total]).filter(|_| is_honest);
+    }
+    if check && !nic.addresses.contains(&source) {
         return None;
     }
     let routed = ethernet[..6] == ROUTER;
 
     if let Some((port, mac)) = neighbours.get(&destination).filter(|_| !nic.addresses.contains(&destination)) {
+        if is_lease(&header, &packet[length..total]) {
+            return None;
+        }
         if routed {
             if header.ttl() <= 1 {
                 return frame::time_exceeded(nic.mac, router(nic), source, &packet[..total]).map(Verdict::Reply);
@@ -147,24 +167,29 @@ fn ipv4<'a>(frame: &'a mut [u8], nic: &Nic, check: bool, neighbours: &Neighbours
         return Some(Verdict::Forward(*port));
     }
 
-    if !routed || destination.is_multicast() || destination.is_broadcast() || destination.is_unspecified() {
+    if !routed || destination.is_multicast() || destination.is_unspecified() {
         return None;
     }
     let packet = &packet[..total];
     let header = Ipv4HeaderSlice::from_slice(packet).ok()?;
+    let own = is_own(destination, nic);
+    let is_of_vpc = own || in_subnet(destination, nic);
+    // The host's connections come from a network that is outside, too; what a firewall says of them is heard.
+    let is_about_host = header.protocol() == IpNumber::ICMP && is_host(destination);
+    if !is_of_vpc && !is_about_host {
+        return Some(Verdict::Outside(packet));
+    }
     if header.is_fragmenting_payload() {
         return None;
     }
     let payload = &packet[length..];
-    let own = || is_own(destination, nic);
     let unreachable = |why| frame::unreachable(nic.mac, router(nic), source, why, packet).map(Verdict::Reply);
     match header.protocol() {
-        IpNumber::TCP if own() => Some(Verdict::Service(packet)),
-        IpNumber::TCP if !in_subnet(destination, nic) => Some(Verdict::Outside(packet)),
+        IpNumber::TCP if own => Some(Verdict::Service(packet)),
         IpNumber::ICMP => {
             let message = Icmpv4Slice::from_slice(payload).ok()?;
             match message.icmp_type() {
-                Icmpv4Type::EchoRequest(echo) if own() => {
+                Icmpv4Type::EchoRequest(echo) if own => {
                     frame::echo_reply(nic.mac, destination, source, echo, message.payload()).map(Verdict::Reply)
                 }
                 Icmpv4Type::EchoRequest(_) if in_subnet(destination, nic) => unreachable(DestUnreachableHeader::Host),
@@ -177,7 +202,7 @@ fn ipv4<'a>(frame: &'a mut [u8], nic: &Nic, check: bool, neighbours: &Neighbours
                 _ => None,
             }
         }
-        _ if in_subnet(destination, nic) && !own() => unreachable(DestUnreachableHeader::Host),
+        _ if in_subnet(destination, nic) && !own => unreachable(DestUnreachableHeader::Host),
         IpNumber::UDP if is_name_server(destination, nic) => {
             let datagram = UdpSlice::from_slice(payload).ok()?;
             if datagram.destination_port() != DNS {
@@ -189,11 +214,25 @@ fn ipv4<'a>(frame: &'a mut [u8], nic: &Nic, check: bool, neighbours: &Neighbours
                 question: datagram.payload(),
             })
         }
+        // Whoever has a lease renews it at its server alone.
+        IpNumber::UDP if destination == router(nic) && lease(payload).is_some() => lease(payload),
         // Programs hear of this one at once; most of them are deaf to "network unreachable".
         IpNumber::UDP => unreachable(DestUnreachableHeader::Port),
-        _ if own() => unreachable(DestUnreachableHeader::Protocol),
-        _ => unreachable(DestUnreachableHeader::Network),
+        _ => unreachable(DestUnreachableHeader::Protocol),
     }
+}
+
+/// A message to the DHCP server, if a datagram is one.
+fn lease(datagram: &[u8]) -> Option<Verdict<'_>> {
+    let datagram = UdpSlice::from_slice(datagram).ok()?;
+    let is_it = datagram.source_port() == dhcp::CLIENT && datagram.destination_port() == dhcp::SERVER;
+    is_it.then_some(Verdict::Lease(datagram.payload()))
+}
+
+/// Whether a machine speaks to another one as a DHCP server does; there is only one, and that is the switch.
+fn is_lease(header: &Ipv4HeaderSlice<'_>, datagram: &[u8]) -> bool {
+    const PORTS: [u8; 4] = [0, dhcp::SERVER as u8, 0, dhcp::CLIENT as u8];
+    header.protocol() == IpNumber::UDP && datagram.starts_with(&PORTS)
 }
 
 /// The connection of which an ICMP error quotes a packet: its header, and eight bytes at least.

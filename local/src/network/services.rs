@@ -1,9 +1,14 @@
-//! The thread that answers machines: names and metadata.
+//! The thread that answers machines: names, addresses and metadata.
 //!
 //! It is a thread of its own because the metadata is the account's, which may take a while to say it; meanwhile frames
 //! must flow.
 
-use super::{MetadataSource, Shared, dns, engine::Command, frame, metadata};
+use super::{
+    MetadataSource, Nic, Shared, dhcp,
+    dns::{self, Answer, Asker, Server as Names},
+    engine::Command,
+    frame, metadata,
+};
 use std::{
     io,
     net::SocketAddrV4,
@@ -21,12 +26,28 @@ pub(super) enum Request {
         /// The other end is the machine's. Non-blocking.
         stream: UnixStream,
     },
+    /// A connection to the name server.
+    Names {
+        /// Of whom.
+        asker: Asker,
+        /// The other end is the machine's. Non-blocking.
+        stream: UnixStream,
+    },
+    /// A message to the DHCP server.
+    Lease {
+        /// The port to answer on.
+        port: u64,
+        /// The NIC behind it.
+        nic: Nic,
+        /// What.
+        message: Vec<u8>,
+    },
     /// A question to the name server.
     Query {
         /// The port to answer on.
         port: u64,
         /// The NIC behind it.
-        nic: String,
+        asker: Asker,
         /// Its MAC address.
         mac: [u8; 6],
         /// Who asks.
@@ -45,7 +66,7 @@ pub(super) type Services = mpsc::Sender<Request>;
 const WAITING: usize = 1024;
 
 /// Starts the thread; it ends when nobody can ask any more.
-pub(super) fn start(source: Arc<dyn MetadataSource>, switch: Weak<Shared>) -> io::Result<Services> {
+pub(super) fn start(source: Arc<dyn MetadataSource>, names: Names, switch: Weak<Shared>) -> io::Result<Services> {
     let (requests, inbox) = mpsc::channel(WAITING);
     // The runtime is made where it ends: ending one within another is not allowed, and the caller may be in one.
     let (started, outcome) = std::sync::mpsc::channel();
@@ -53,7 +74,7 @@ pub(super) fn start(source: Arc<dyn MetadataSource>, switch: Weak<Shared>) -> io
         match runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => {
                 let _ = started.send(Ok(()));
-                runtime.block_on(answer(source, switch, inbox));
+                runtime.block_on(answer(source, Arc::new(names), switch, inbox));
             }
             Err(error) => drop(started.send(Err(error))),
         }
@@ -62,7 +83,12 @@ pub(super) fn start(source: Arc<dyn MetadataSource>, switch: Weak<Shared>) -> io
     Ok(requests)
 }
 
-async fn answer(source: Arc<dyn MetadataSource>, switch: Weak<Shared>, mut inbox: mpsc::Receiver<Request>) {
+async fn answer(
+    source: Arc<dyn MetadataSource>,
+    names: Arc<Names>,
+    switch: Weak<Shared>,
+    mut inbox: mpsc::Receiver<Request>,
+) {
     let server = metadata::Server::new(Arc::clone(&source));
     while let Some(request) = inbox.recv().await {
         match request {
@@ -70,22 +96,40 @@ async fn answer(source: Arc<dyn MetadataSource>, switch: Weak<Shared>, mut inbox
                 Ok(stream) => drop(tokio::spawn(server.serve(nic, stream))),
                 Err(error) => tracing::error!(%error, nic, "failed to serve the metadata"),
             },
-            Request::Query { port, nic, mac, from, to, question } => {
-                let domain = || domain(source.as_ref(), &nic);
-                let reply = dns::answer(&question, domain)
-                    .and_then(|reply| frame::udp(mac, (*to.ip(), to.port()), (*from.ip(), from.port()), &reply));
-                if let (Some(frame), Some(switch)) = (reply, switch.upgrade()) {
+            Request::Names { asker, stream } => match Stream::from_std(stream) {
+                Ok(stream) => {
+                    let names = Arc::clone(&names);
+                    tokio::spawn(async move { names.serve(&asker, stream).await });
+                }
+                Err(error) => tracing::error!(%error, nic = asker.nic, "failed to serve names"),
+            },
+            Request::Lease { port, nic, message } => {
+                let domain = dns::domain(source.as_ref(), &nic.id);
+                if let (Some(frame), Some(switch)) = (dhcp::answer(&nic, &domain, &message), switch.upgrade()) {
                     switch.send(Command::Send { port, frame });
+                }
+            }
+            Request::Query { port, asker, mac, from, to, question } => {
+                let switch = switch.clone();
+                let reply = move |reply: &[u8]| {
+                    let frame = frame::udp(mac, (*to.ip(), to.port()), (*from.ip(), from.port()), reply);
+                    if let (Some(frame), Some(switch)) = (frame, switch.upgrade()) {
+                        switch.send(Command::Send { port, frame });
+                    }
+                };
+                match names.at_once(&asker, &question) {
+                    Answer::Reply(known) => reply(&known),
+                    Answer::Silence => {}
+                    Answer::Elsewhere => {
+                        let names = Arc::clone(&names);
+                        tokio::spawn(async move {
+                            if let Some(found) = names.elsewhere(&asker, &question).await {
+                                reply(&found);
+                            }
+                        });
+                    }
                 }
             }
         }
     }
-}
-
-/// The domain that the names of a NIC's region have.
-fn domain(source: &dyn MetadataSource, nic: &str) -> String {
-    let metadata = source.metadata(nic).unwrap_or_default();
-    let host = metadata.tree.iter().find(|(path, _)| path == "meta-data/local-hostname");
-    let domain = host.and_then(|(_, name)| name.trim().split_once('.')).map(|(_, domain)| domain.to_owned());
-    domain.filter(|domain| !domain.is_empty()).unwrap_or_else(|| dns::DEFAULT_DOMAIN.to_owned())
 }

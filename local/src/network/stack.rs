@@ -1,4 +1,4 @@
-//! The TCP of one NIC towards everything that is no machine: the way in from the host, the metadata service.
+//! The TCP of one NIC towards everything that is no machine: the way in from the host, the switch's services, the outside.
 //!
 //! A stack for each NIC, not one for all, because VPCs may have the same addresses, and because smoltcp looks at every
 //! socket for every packet.
@@ -30,6 +30,8 @@ const BUFFER: usize = 256 * 1024;
 const SERVED: usize = 64;
 /// A machine that doesn't acknowledge what a service says is given up after this.
 const SILENCE: Duration = Duration::from_secs(60);
+/// So is one that doesn't answer on a connection to the outside, on which it is asked whenever it is silent.
+const FORGOTTEN: Duration = Duration::from_secs(300);
 /// The ports that connections from outside come from: Linux's own range.
 const SOURCE_PORTS: std::ops::Range<u16> = 32768..61000;
 /// How often bytes are moved to and fro before others have their turn.
@@ -112,13 +114,40 @@ impl Stack {
     /// Listens for the one connection that a machine is about to open to a service at `to`, which is served at the
     /// other end of `host`.
     pub(super) fn serve(&mut self, id: u64, to: SocketAddrV4, host: Watched) {
+        self.listen(id, to, host, |socket| socket.set_timeout(Some(SILENCE)));
+    }
+
+    fn listen(&mut self, id: u64, to: SocketAddrV4, host: Watched, set_up: impl FnOnce(&mut Socket<'_>)) {
         let mut socket = new_socket();
-        socket.set_timeout(Some(SILENCE));
+        set_up(&mut socket);
         if socket.listen(IpEndpoint::from(to)).is_ok() {
             let mut flow = Flow::new(self.sockets.add(socket));
             flow.join(host);
             self.flows.insert(id, flow);
         }
+    }
+
+    /// How many connections there are.
+    pub(super) fn flows(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Whether the machine has this connection.
+    pub(super) fn knows(&self, from: SocketAddrV4, to: SocketAddrV4) -> bool {
+        let (from, to) = (IpEndpoint::from(from), IpEndpoint::from(to));
+        self.flows.values().any(|flow| {
+            let socket = self.sockets.get::<Socket<'_>>(flow.socket);
+            socket.local_endpoint() == Some(to) && socket.remote_endpoint() == Some(from)
+        })
+    }
+
+    /// Listens for the one connection that a machine is about to open to the outside, and that the host has already. It
+    /// may be silent for as long as it likes, but not be forgotten by the machine.
+    pub(super) fn carry(&mut self, id: u64, to: SocketAddrV4, host: Watched) {
+        self.listen(id, to, host, |socket| {
+            socket.set_keep_alive(Some(SILENCE));
+            socket.set_timeout(Some(FORGOTTEN));
+        });
     }
 
     /// Joins a connection that the machine has accepted to a stream.

@@ -2,7 +2,7 @@
 
 use crate::machine::Machine;
 use ec2_local::network::{
-    Attached, Attributes, Change, Direction, Metadata, MetadataSource, Nic, Peer, Rule, Switch, Traffic,
+    Attached, Attributes, Change, Direction, Metadata, MetadataSource, Nic, Outside, Peer, Rule, Switch, Traffic,
 };
 use std::{
     collections::HashMap,
@@ -43,9 +43,20 @@ pub struct Lab {
 }
 
 impl Lab {
+    /// One from which nothing leads outside.
     pub fn new() -> Self {
         let account = Arc::new(Account::default());
-        let lab = Self { switch: Switch::start(account.clone()).unwrap(), account };
+        Self::with_switch(Switch::start(account.clone()).unwrap(), account)
+    }
+
+    /// One whose machines reach the outside over this process's sockets.
+    pub fn with_outside(outside: Outside) -> Self {
+        let account = Arc::new(Account::default());
+        Self::with_switch(Switch::with_outside(account.clone(), outside).unwrap(), account)
+    }
+
+    fn with_switch(switch: Switch, account: Arc<Account>) -> Self {
+        let lab = Self { switch, account };
         lab.set_rules(
             OPEN,
             vec![rule(Direction::Ingress, Traffic::All, anyone()), rule(Direction::Egress, Traffic::All, anyone())],
@@ -82,7 +93,7 @@ impl Lab {
 
     /// Gives a NIC its attributes.
     pub fn set_attributes(&self, nic: &Nic, change: impl FnOnce(&mut Attributes)) {
-        let mut attributes = Attributes { source_dest_check: true, ..Attributes::default() };
+        let mut attributes = Attributes { source_dest_check: true, reaches_internet: true, ..Attributes::default() };
         change(&mut attributes);
         self.switch.heed(Change::NetworkInterface { id: nic.id.clone(), attributes: Some(attributes) });
     }

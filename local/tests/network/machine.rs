@@ -40,7 +40,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A machine that is up, at its NIC's first address, with a default route to the subnet's router.
+    /// A machine that is up, at its NIC's addresses, with a default route to the subnet's router.
     pub fn start(nic: &Nic) -> Self {
         let machine = Self::powered_off(nic);
         machine.configure();
@@ -52,25 +52,15 @@ impl Machine {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let subnet = Ipv4Addr::from_bits(nic.subnet.0.to_bits() + 1);
         let mac = nic.mac.map(|byte| format!("{byte:02x}")).join(":");
-        let role = format!("{mac} {} {} {subnet}", nic.addresses[0], nic.subnet.1);
+        let addresses = nic.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let role = format!("{mac} {addresses} {} {subnet}", nic.subnet.1);
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args(["--exact", "machine_process", "--ignored", "--nocapture", "--test-threads=1"])
             .env(ROLE, role)
             .stdin(OwnedFd::from(theirs))
             .stdout(Stdio::null());
-        let (user, group) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
-        // SAFETY: the closure runs in the forked child, and only makes system calls.
-        unsafe {
-            command.pre_exec(move || {
-                if libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET) != 0 {
-                    return Err(std::io::Error::last_os_error());
-                }
-                std::fs::write("/proc/self/setgroups", "deny")?;
-                std::fs::write("/proc/self/uid_map", format!("0 {user} 1"))?;
-                std::fs::write("/proc/self/gid_map", format!("0 {group} 1"))
-            })
-        };
+        enter_namespaces(&mut command);
         let child =
             command.spawn().expect("these tests need user and network namespaces, which this system doesn't allow");
         let mut machine = Self { address: nic.addresses[0], child, control: ours, tap: None };
@@ -164,6 +154,22 @@ impl Drop for Machine {
     }
 }
 
+/// Lets a command run in a user and a network namespace of its own, as root of them.
+pub fn enter_namespaces(command: &mut Command) {
+    let (user, group) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    // SAFETY: the closure runs in the forked child, and only makes system calls.
+    unsafe {
+        command.pre_exec(move || {
+            if libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET) != 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+            std::fs::write("/proc/self/setgroups", "deny")?;
+            std::fs::write("/proc/self/uid_map", format!("0 {user} 1"))?;
+            std::fs::write("/proc/self/gid_map", format!("0 {group} 1"))
+        })
+    };
+}
+
 /// What the child does.
 pub fn run() {
     let Ok(role) = std::env::var(ROLE) else { return };
@@ -179,7 +185,8 @@ pub fn run() {
         use rustix::net::{AddressFamily, SocketType, ipproto, socket};
         let made = match request[0] {
             CONFIGURE => {
-                configure(role[1].parse().unwrap(), role[2].parse().unwrap(), role[3].parse().unwrap());
+                let addresses: Vec<Ipv4Addr> = role[1].split(',').map(|address| address.parse().unwrap()).collect();
+                configure(&addresses, role[2].parse().unwrap(), role[3].parse().unwrap());
                 None
             }
             STREAM => Some(socket(AddressFamily::INET, SocketType::STREAM, None).unwrap()),
@@ -202,7 +209,8 @@ fn reply(control: BorrowedFd<'_>, descriptor: Option<BorrowedFd<'_>>) {
     rustix::net::sendmsg(control, &[IoSlice::new(&[0])], &mut ancillary, SendFlags::empty()).unwrap();
 }
 
-fn make_tap(mac: &[u8]) -> OwnedFd {
+/// Makes the device `eth0` of this process's network namespace; frames go in and out of what it returns.
+pub fn make_tap(mac: &[u8]) -> OwnedFd {
     let tap = std::fs::File::options().read(true).write(true).open("/dev/net/tun").expect("open /dev/net/tun");
     let mut request = interface(DEVICE);
     request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as i16;
@@ -222,15 +230,20 @@ fn make_tap(mac: &[u8]) -> OwnedFd {
     tap.into()
 }
 
-fn configure(address: Ipv4Addr, prefix: u32, router: Ipv4Addr) {
+/// Brings up this process's network namespace, with these addresses and a default route.
+pub fn configure(addresses: &[Ipv4Addr], prefix: u32, router: Ipv4Addr) {
     // Anybody may ping: whether ICMP sockets work is this file's setting.
     std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 0").unwrap();
     bring_up(b"lo");
-    let mask = Ipv4Addr::from_bits(u32::MAX << (32 - prefix));
-    for (code, address) in [(libc::SIOCSIFADDR, address), (libc::SIOCSIFNETMASK, mask)] {
-        let mut request = interface(DEVICE);
-        request.ifr_ifru.ifru_addr = socket_address(address);
-        on_any_socket(code as _, &mut request);
+    for (index, address) in addresses.iter().enumerate() {
+        let prefix = if index == 0 { prefix } else { 32 };
+        let mask = Ipv4Addr::from_bits(u32::MAX << (32 - prefix));
+        for (code, address) in [(libc::SIOCSIFADDR, *address), (libc::SIOCSIFNETMASK, mask)] {
+            let name = if index == 0 { DEVICE.to_vec() } else { format!("eth0:{index}").into_bytes() };
+            let mut request = interface(&name);
+            request.ifr_ifru.ifru_addr = socket_address(address);
+            on_any_socket(code as _, &mut request);
+        }
     }
     bring_up(DEVICE);
     // SAFETY: all zeros is a route.

@@ -4,12 +4,17 @@
 
 mod isolation;
 mod lab;
+mod leases;
 mod machine;
 mod metadata;
+mod names;
 mod neighbours;
+mod outside;
+mod public;
 mod reaching;
 mod security_groups;
 mod thrift;
+mod world;
 
 /// No test: the process that holds a machine's namespace, which the tests start.
 #[test]

@@ -12,6 +12,14 @@ use std::{ffi::CString, io, net::Ipv4Addr, os::fd::OwnedFd};
 const MTU: u32 = 9001;
 /// The routing table says that a route came by DHCP, as on EC2 (rtnetlink(7); the library lacks the constant).
 const RTPROT_DHCP: u8 = 16;
+/// The addresses of 127.0.0.0/8 of which public ones are: all but 127.0.0.0/16, which every machine has to itself. As networks,
+/// by their second byte and prefix length.
+const PUBLIC: [(u8, u8); 8] = [(1, 16), (2, 15), (4, 14), (8, 13), (16, 12), (32, 11), (64, 10), (128, 9)];
+/// Attributes of a link, and its setting that lets loopback addresses in (linux/if_link.h, linux/ip.h); the library lacks
+/// them.
+const IFLA_AF_SPEC: u16 = 26;
+const IFLA_INET_CONF: u16 = 1;
+const IPV4_DEVCONF_ROUTE_LOCALNET: u16 = 26;
 /// EC2's metadata service.
 const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 
@@ -68,8 +76,14 @@ impl RouteSocket {
         }
         if primary {
             let router = Ipv4Addr::from(u32::from(interface.subnet).wrapping_add(1));
-            self.add_route(index, Ipv4Addr::UNSPECIFIED, 0, router)?;
-            self.add_route(index, METADATA, 32, router)?;
+            let main = libc::RT_TABLE_MAIN;
+            self.add_route(index, Ipv4Addr::UNSPECIFIED, 0, router, main)?;
+            self.add_route(index, METADATA, 32, router, main)?;
+            self.let_loopback_in(index)?;
+            for (second, prefix) in PUBLIC {
+                // In the table in which they would be the machine's own; there the narrower one wins.
+                self.add_route(index, Ipv4Addr::new(127, second, 0, 0), prefix, router, libc::RT_TABLE_LOCAL)?;
+            }
         }
         Ok(())
     }
@@ -99,13 +113,33 @@ impl RouteSocket {
         self.request(libc::RTM_NEWADDR, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &body)
     }
 
-    fn add_route(&mut self, index: u32, destination: Ipv4Addr, prefix: u8, router: Ipv4Addr) -> io::Result<()> {
+    /// Lets packets in that come from the public addresses of other machines. Nobody can send any to a loopback address:
+    /// the switch knows of none.
+    fn let_loopback_in(&mut self, index: u32) -> io::Result<()> {
+        let (mut setting, mut inet, mut families) = (Vec::new(), Vec::new(), Vec::new());
+        attribute(&mut setting, IPV4_DEVCONF_ROUTE_LOCALNET, &1u32.to_ne_bytes());
+        attribute(&mut inet, IFLA_INET_CONF, &setting);
+        attribute(&mut families, libc::AF_INET as u16, &inet);
+        let mut body = vec![0; 16];
+        body[4..8].copy_from_slice(&index.to_ne_bytes());
+        attribute(&mut body, IFLA_AF_SPEC, &families);
+        self.request(libc::RTM_NEWLINK, 0, &body)
+    }
+
+    fn add_route(
+        &mut self,
+        index: u32,
+        destination: Ipv4Addr,
+        prefix: u8,
+        router: Ipv4Addr,
+        table: u8,
+    ) -> io::Result<()> {
         let mut body = vec![
             libc::AF_INET as u8,
             prefix,
             0,
             0,
-            libc::RT_TABLE_MAIN,
+            table,
             RTPROT_DHCP,
             libc::RT_SCOPE_UNIVERSE,
             libc::RTN_UNICAST,

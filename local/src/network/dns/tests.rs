@@ -9,10 +9,31 @@ fn question(name: &str, kind: u16) -> Vec<u8> {
     message
 }
 
+/// A VPC in Ireland with one machine; another machine stands elsewhere.
+struct Ireland(String);
+
+impl Zone for Ireland {
+    fn domain(&self) -> String {
+        self.0.clone()
+    }
+
+    fn public(&self, address: Ipv4Addr) -> Option<Ipv4Addr> {
+        match address.octets() {
+            [127, 1, 2, 3] => Some(Ipv4Addr::new(10, 0, 0, 5)),
+            [127, 4, 5, 6] => Some(address),
+            _ => None,
+        }
+    }
+}
+
+fn ireland() -> Ireland {
+    Ireland("eu-west-1.compute.internal".to_owned())
+}
+
 /// Code, and the data of the record.
 fn ask(name: &str, kind: u16) -> (u8, Option<Vec<u8>>) {
     let question = question(name, kind);
-    let reply = answer(&question, || "eu-west-1.compute.internal".to_owned()).expect("an answer");
+    let Answer::Reply(reply) = answer(&question, &ireland()) else { panic!("no answer to {name}") };
     assert_eq!(reply[..2], question[..2]);
     assert_eq!(reply[2..4], [0x81, 0x80 | (reply[3] & 15)]);
     assert_eq!(reply[HEADER..question.len()], question[HEADER..]);
@@ -34,13 +55,55 @@ fn names_of_machines_have_their_address() {
 fn addresses_have_the_name_of_their_region() {
     let name = encode("ip-172-31-0-5.eu-west-1.compute.internal");
     assert_eq!(ask("5.0.31.172.in-addr.arpa", PTR), (0, Some(name)));
-    assert_eq!(ask("8.8.8.8.in-addr.arpa", PTR), (3, None));
+    let public = encode("ec2-127-1-2-3.eu-west-1.compute.amazonaws.com");
+    assert_eq!(ask("3.2.1.127.in-addr.arpa", PTR), (0, Some(public)));
+}
+
+#[test]
+fn public_names_mean_the_private_address_within_their_vpc() {
+    for domain in ["compute-1.amazonaws.com", "eu-west-1.compute.amazonaws.com"] {
+        assert_eq!(ask(&format!("ec2-127-1-2-3.{domain}"), A), (0, Some(vec![10, 0, 0, 5])));
+        assert_eq!(ask(&format!("ec2-127-4-5-6.{domain}"), A), (0, Some(vec![127, 4, 5, 6])));
+        assert_eq!(ask(&format!("ec2-127-7-8-9.{domain}"), A), (3, None), "nobody's");
+    }
+}
+
+#[test]
+fn the_world_is_asked_for_what_is_its_own_only() {
+    let is_elsewhere = |name: &str, kind| answer(&question(name, kind), &ireland()) == Answer::Elsewhere;
+    for name in [
+        "example.com",
+        "deb.debian.org",
+        "8.8.8.8.in-addr.arpa",
+        "ec2-54-1-2-3.compute-1.amazonaws.com",
+        "ec2.us-east-1.amazonaws.com",
+        "internal.example.com",
+        "mylocal.example",
+    ] {
+        assert!(is_elsewhere(name, A), "{name}");
+    }
+    assert!(is_elsewhere("com", NS) && is_elsewhere("", DNSKEY));
+    for name in [
+        "printer",
+        "com",
+        "printer.local",
+        "localhost",
+        "vm.localhost",
+        "metadata.google.internal",
+        "router.home.arpa",
+        "1.0.0.127.in-addr.arpa",
+        "1.1.168.192.in-addr.arpa",
+        "254.169.254.169.in-addr.arpa",
+        "ec2-127-7-8-9.compute-1.amazonaws.com",
+        "PRINTER.LOCAL",
+    ] {
+        assert!(!is_elsewhere(name, A), "{name}");
+    }
 }
 
 #[test]
 fn the_unknown_does_not_exist() {
     for name in [
-        "example.com",
         "",
         "localhost",
         "ec2.internal",
@@ -51,8 +114,6 @@ fn the_unknown_does_not_exist() {
         "ip-10-0-0-+5.ec2.internal",
         "ip-10-0-0-5.compute.internal",
         "ip-10-0-0-5.a.b.compute.internal",
-        "ip-10-0-0-5.example.com",
-        "5.0.31.in-addr.arpa",
     ] {
         assert_eq!(ask(name, A), (3, None), "{name}");
     }
@@ -61,7 +122,11 @@ fn the_unknown_does_not_exist() {
 #[test]
 fn what_is_no_question_is_told_so() {
     let good = question("example.com", A);
-    let code = |message: &[u8]| answer(message, String::new).map(|reply| reply[3] & 15);
+    let code = |message: &[u8]| match answer(message, &ireland()) {
+        Answer::Reply(reply) => Some(reply[3] & 15),
+        Answer::Silence => None,
+        Answer::Elsewhere => panic!("asked elsewhere"),
+    };
     let with = |at: usize, byte: u8| {
         let mut message = good.clone();
         message[at] = byte;
@@ -80,7 +145,8 @@ fn what_is_no_question_is_told_so() {
 proptest! {
     #[test]
     fn no_message_breaks_it(message in prop::collection::vec(any::<u8>(), 0..600)) {
-        let _ = answer(&message, String::new);
+        let _ = answer(&message, &ireland());
+        let _ = failure(&message, SERVER_FAILURE);
     }
 
     #[test]
@@ -89,13 +155,14 @@ proptest! {
         kind in any::<u16>(),
         domain in "[a-z.]{0,300}",
     ) {
-        let reply = answer(&question(&labels.join("."), kind), || domain).unwrap();
-        prop_assert!(reply.len() <= 600);
+        if let Answer::Reply(reply) = answer(&question(&labels.join("."), kind), &Ireland(domain)) {
+            prop_assert!(reply.len() <= 600);
+        }
     }
 
     #[test]
     fn a_name_and_its_address_agree(address in any::<u32>()) {
         let address = Ipv4Addr::from_bits(address);
-        prop_assert_eq!(address_of(&name_of(address, DEFAULT_DOMAIN)), Some(address));
+        prop_assert_eq!(address_of(&name_of("ip", address, DEFAULT_DOMAIN)), Some(address));
     }
 }

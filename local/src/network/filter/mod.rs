@@ -16,6 +16,7 @@ mod connections;
 mod packet;
 mod rule;
 
+pub(super) use rule::is_within;
 pub use rule::{Direction, Peer, Rule, Traffic};
 
 use super::OUTSIDE;
@@ -104,7 +105,7 @@ impl Filter {
 /// The addresses that somebody has. The host has two: those that machines see connect from outside, and the one at which
 /// it is itself, which no machine could answer to.
 fn faces(remote: Ipv4Addr) -> [Ipv4Addr; 2] {
-    let is_host = rule::is_within(remote, OUTSIDE.0, OUTSIDE.1);
+    let is_host = is_within(remote, OUTSIDE.0, OUTSIDE.1);
     [remote, if is_host { Ipv4Addr::LOCALHOST } else { remote }]
 }
 

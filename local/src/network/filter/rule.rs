@@ -97,7 +97,7 @@ impl Peer {
 }
 
 /// Whether an address is of a network.
-pub(super) fn is_within(address: Ipv4Addr, network: Ipv4Addr, prefix: u8) -> bool {
+pub(in crate::network) fn is_within(address: Ipv4Addr, network: Ipv4Addr, prefix: u8) -> bool {
     let mask = u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0);
     (address.to_bits() ^ network.to_bits()) & mask == 0
 }

@@ -98,6 +98,33 @@ fn the_name_server_is_found_without_knowing_the_vpc() {
     }
 }
 
+/// A datagram between the ports of DHCP, and whether it is taken for a message to its server.
+fn is_for_dhcp(ethernet: [u8; 6], from: [u8; 4], to: [u8; 4], ports: (u16, u16)) -> bool {
+    let mut frame = Vec::new();
+    let builder = PacketBuilder::ethernet2(nic().mac, ethernet).ipv4(from, to, 64).udp(ports.0, ports.1);
+    builder.write(&mut frame, b"message").unwrap();
+    match decide(&mut frame) {
+        Verdict::Lease(message) => message == b"message",
+        Verdict::Drop | Verdict::Reply(_) => false,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_dhcp_server_is_asked_by_who_has_no_address_yet_and_no_machine_is_one() {
+    let (all, ours) = ([0xff; 6], (68, 67));
+    assert!(is_for_dhcp(all, [0; 4], [255; 4], ours));
+    assert!(is_for_dhcp(all, [10, 1, 6, 5], [255; 4], ours));
+    assert!(is_for_dhcp(ROUTER, [10, 1, 6, 5], [10, 1, 6, 1], ours), "a renewal");
+    assert!(!is_for_dhcp(all, [10, 1, 6, 6], [255; 4], ours), "in another's name");
+    assert!(!is_for_dhcp(all, [0; 4], [255; 4], (68, 68)) && !is_for_dhcp(all, [0; 4], [10, 1, 6, 1], ours));
+    for to in [[255; 4], [10, 1, 6, 6], [10, 1, 9, 9]] {
+        for ethernet in [all, OTHER, ROUTER] {
+            assert!(!is_for_dhcp(ethernet, [10, 1, 6, 5], to, (67, 68)), "it would be an answer");
+        }
+    }
+}
+
 #[test]
 fn frames_go_straight_to_a_machine_or_by_the_router() {
     let mut frame = udp(OTHER, [10, 1, 6, 6], 1, 9);
@@ -122,8 +149,17 @@ fn complaints_name_the_reason() {
     let router = Ipv4Addr::new(10, 1, 6, 1);
     assert_eq!(complaint(&mut udp(ROUTER, [10, 1, 9, 9], 1, 9)), (11, 0, router));
     assert_eq!(complaint(&mut udp(ROUTER, [10, 1, 6, 77], 9, 9)), (3, 1, router));
-    assert_eq!(complaint(&mut udp(ROUTER, [8, 8, 8, 8], 9, 53)), (3, 3, router));
     assert_eq!(complaint(&mut udp(ROUTER, [10, 1, 6, 1], 9, 123)), (3, 3, router));
+}
+
+#[test]
+fn what_is_not_of_the_vpc_goes_outside_whole() {
+    for destination in [[8, 8, 8, 8], [127, 1, 2, 3], [203, 0, 113, 7], [192, 168, 0, 1]] {
+        let mut frame = udp(ROUTER, destination, 9, 53);
+        let packet = frame[ETHERNET..].to_vec();
+        frame.extend([0; 8]);
+        assert_eq!(decide(&mut frame), Verdict::Outside(&packet), "{destination:?}, without what pads it");
+    }
 }
 
 #[test]

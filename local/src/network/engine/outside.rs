@@ -1,0 +1,95 @@
+//! Packets that leave their VPC: to the outside, and to the public addresses of other machines.
+
+use super::{
+    super::{
+        filter::Direction,
+        frame::ROUTER,
+        outside::{self, Departure, Outcome},
+        port::ETHERNET,
+        public::{self, Public},
+    },
+    Engine, Plugged,
+};
+use etherparse::icmpv4::DestUnreachableHeader;
+use rustix::io::Errno;
+use smoltcp::time::Instant;
+use std::sync::atomic::Ordering;
+
+impl Engine {
+    /// Lets a packet out, if its machine has a way and its groups let it.
+    pub(super) fn depart(&mut self, id: u64, plugged: &mut Plugged, packet: &[u8], now: Instant) {
+        if !plugged.link.filter.admits(Direction::Egress, packet, &[], now) {
+            return;
+        }
+        let flow = self.ids.fetch_add(1, Ordering::Relaxed);
+        let Plugged { link, stack, exchange, attributes, .. } = plugged;
+        let gateway = Some(&mut self.gateway).filter(|_| attributes.reaches_internet);
+        match exchange.depart(packet, flow, gateway, link, stack, now) {
+            Departure::Done => {}
+            Departure::Stack => stack.receive(packet, link, now),
+            Departure::Begun(gone) => {
+                self.owners.insert(flow, id);
+                if let Some(gone) = gone {
+                    self.owners.remove(&gone);
+                }
+            }
+        }
+    }
+
+    /// Moves what a NIC and the outside have for each other; when to come again.
+    pub(super) fn exchange(&mut self, plugged: &mut Plugged, now: Instant, ended: &mut Vec<u64>) -> Option<Instant> {
+        let Plugged { link, stack, exchange, .. } = plugged;
+        for outcome in exchange.settle(now) {
+            match outcome {
+                Outcome::Connected { id, to, syn, host } => {
+                    stack.carry(id, to, host);
+                    stack.receive(&syn, link, now);
+                }
+                Outcome::Failed { id, syn, error } => {
+                    ended.push(id);
+                    match error {
+                        // Nobody listens for it there, so the stack refuses it.
+                        Errno::CONNREFUSED | Errno::CONNRESET => stack.receive(&syn, link, now),
+                        _ => outside::complain(link, error, &syn),
+                    }
+                }
+            }
+        }
+        exchange.receive(link, &mut self.frame, now, ended)
+    }
+
+    /// Brings a packet to the machine that has a public address: by way of the internet, as it were.
+    pub(super) fn turn_back(
+        &mut self,
+        id: u64,
+        plugged: &mut Plugged,
+        public: &Public,
+        frame: &mut [u8],
+        now: Instant,
+    ) {
+        let Plugged { link, attributes, .. } = plugged;
+        let (ethernet, packet) = frame.split_at_mut(ETHERNET);
+        if !link.filter.admits(Direction::Egress, packet, &[], now) {
+            return;
+        }
+        let Some(own) = attributes.public_address.filter(|_| attributes.reaches_internet) else {
+            return outside::unreachable(link, DestUnreachableHeader::NetworkProhibited, packet);
+        };
+        if public::is_too_large(packet) {
+            let why = DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: public::MTU };
+            return outside::unreachable(link, why, packet);
+        }
+        if public::translate(packet, own, public.private).is_none() {
+            return;
+        }
+        // A machine may be its own neighbour; then it has been taken out of the others.
+        let to = if public.port == id { Some(link) } else { self.plugged.get_mut(&public.port).map(|to| &mut to.link) };
+        if let Some(to) = to
+            && to.filter.admits(Direction::Ingress, packet, &[], now)
+        {
+            ethernet[..6].copy_from_slice(&to.nic.mac);
+            ethernet[6..12].copy_from_slice(&ROUTER);
+            to.port.send(frame);
+        }
+    }
+}

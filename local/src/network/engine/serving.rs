@@ -1,0 +1,59 @@
+//! Connections to the switch's own services.
+
+use super::{
+    super::{
+        router::{self, DNS, METADATA},
+        services::Request,
+        watched::Watched,
+    },
+    Engine, Plugged,
+};
+use smoltcp::time::Instant;
+use std::{io, net::SocketAddrV4, os::unix::net::UnixStream, sync::atomic::Ordering};
+
+/// What a machine may connect to.
+#[derive(Clone, Copy)]
+enum Service {
+    Metadata,
+    Names,
+}
+
+impl Engine {
+    /// Takes a TCP packet to a service; what nobody serves is refused by the stack.
+    pub(super) fn serve_own(&mut self, id: u64, plugged: &mut Plugged, packet: &[u8], now: Instant) {
+        if let Some((from, to)) = router::opening(packet)
+            && let Some(service) = service(to, plugged)
+            && plugged.stack.admits(from, to)
+            && let Err(error) = self.serve_at(id, plugged, to, service)
+        {
+            tracing::warn!(%error, nic = plugged.link.nic.id, "failed to serve at {to}; the machine is refused");
+        }
+        plugged.stack.receive(packet, &mut plugged.link, now);
+    }
+
+    /// Listens for a connection to a service.
+    fn serve_at(&mut self, id: u64, plugged: &mut Plugged, to: SocketAddrV4, service: Service) -> io::Result<()> {
+        let (ours, stream) = UnixStream::pair()?;
+        stream.set_nonblocking(true)?;
+        let flow = self.ids.fetch_add(1, Ordering::Relaxed);
+        let host = Watched::new(&self.epoll, ours.into(), flow)?;
+        let request = match service {
+            Service::Metadata => Request::Metadata { nic: plugged.link.nic.id.clone(), stream },
+            Service::Names => Request::Names { asker: plugged.link.asker(), stream },
+        };
+        self.services.try_send(request).map_err(|_| io::Error::other("too many requests at once"))?;
+        plugged.stack.serve(flow, to, host);
+        self.owners.insert(flow, id);
+        Ok(())
+    }
+}
+
+fn service(to: SocketAddrV4, plugged: &Plugged) -> Option<Service> {
+    if to == SocketAddrV4::new(METADATA, 80) {
+        Some(Service::Metadata)
+    } else if to.port() == DNS && router::is_name_server(*to.ip(), &plugged.link.nic) {
+        Some(Service::Names)
+    } else {
+        None
+    }
+}

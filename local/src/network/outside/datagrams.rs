@@ -1,0 +1,167 @@
+//! UDP between a machine and the outside: a socket of the host's for each pair of addresses, until they are silent.
+
+use super::super::{
+    flow::Readiness,
+    frame,
+    link::{self, Link},
+    port::{ETHERNET, MTU},
+    watched::Watched,
+};
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, send, socket_with},
+};
+use smoltcp::time::{Duration, Instant};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddrV4,
+    os::fd::OwnedFd,
+    sync::Arc,
+};
+
+/// How many pairs a NIC may have; beyond that the one goes that was silent the longest.
+const PAIRS: usize = 128;
+// As security groups track them.
+const UNANSWERED: Duration = Duration::from_secs(30);
+const ANSWERED: Duration = Duration::from_secs(180);
+/// The largest datagram that fits a frame: what is larger would come in fragments.
+const DATAGRAM: usize = MTU - 20 - 8;
+/// How many datagrams are taken from one socket before others have their turn.
+const TURN: usize = 32;
+/// What an ICMP error quotes of a packet at least: a header without options, and eight bytes (RFC 792).
+const QUOTE: usize = 28;
+
+struct Pair {
+    from: SocketAddrV4,
+    to: SocketAddrV4,
+    host: Watched,
+    readable: bool,
+    answered: bool,
+    until: Instant,
+    /// How the last packet began, for complaints about it.
+    quote: Vec<u8>,
+}
+
+/// The pairs of a NIC.
+#[derive(Default)]
+pub(super) struct Datagrams {
+    pairs: BTreeMap<u64, Pair>,
+    ids: HashMap<Ends, u64>,
+}
+
+/// Who sends to whom.
+type Ends = (SocketAddrV4, SocketAddrV4);
+
+impl Datagrams {
+    /// Whether a machine has sent to there already.
+    pub(super) fn knows(&self, from: SocketAddrV4, to: SocketAddrV4) -> bool {
+        self.ids.contains_key(&(from, to))
+    }
+
+    /// Makes a socket for a pair; the id of another that has to go for it.
+    pub(super) fn begin(
+        &mut self,
+        id: u64,
+        (from, to): Ends,
+        epoll: &Arc<OwnedFd>,
+        now: Instant,
+    ) -> Result<Option<u64>, Errno> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)?;
+        // Answers of others than whom it was sent to are none.
+        connect(&socket, &to)?;
+        let host = Watched::new(epoll, socket, id)?;
+        let gone = match self.pairs.iter().min_by_key(|(_, pair)| pair.until) {
+            Some((oldest, _)) if self.pairs.len() >= PAIRS => Some(*oldest),
+            _ => None,
+        };
+        if let Some(gone) = gone {
+            self.remove(gone);
+        }
+        let until = now + UNANSWERED;
+        self.pairs.insert(id, Pair { from, to, host, readable: false, answered: false, until, quote: Vec::new() });
+        self.ids.insert((from, to), id);
+        Ok(gone)
+    }
+
+    /// Sends a datagram of a pair that is known, which came in a packet. One that the host can't take now is lost, as UDP's
+    /// may be.
+    pub(super) fn send(&mut self, ends: Ends, payload: &[u8], packet: &[u8], now: Instant) {
+        let id = self.ids.get(&ends);
+        let Some(pair) = id.and_then(|id| self.pairs.get_mut(id)) else { return };
+        pair.until = now + if pair.answered { ANSWERED } else { UNANSWERED };
+        pair.quote = packet[..packet.len().min(QUOTE)].to_vec();
+        let send = || send(&pair.host, payload, SendFlags::NOSIGNAL);
+        // An error is that of an earlier datagram, which is told when the socket is read, and takes this one's place.
+        if matches!(send(), Err(Errno::CONNREFUSED | Errno::INTR)) {
+            let _ = send();
+            pair.readable = true;
+        }
+    }
+
+    /// Takes note of an event; false if it is none of a pair's.
+    pub(super) fn notice(&mut self, id: u64, what: Readiness) -> bool {
+        let Some(pair) = self.pairs.get_mut(&id) else { return false };
+        pair.readable |= what.readable;
+        true
+    }
+
+    /// Gives the machine what has come for it; whether there is more.
+    pub(super) fn receive(&mut self, link: &mut Link, buffer: &mut [u8], now: Instant) -> bool {
+        let mut more = false;
+        for pair in self.pairs.values_mut().filter(|pair| pair.readable) {
+            more |= pair.receive(link, buffer, now);
+        }
+        more
+    }
+
+    /// Forgets those that were silent for long; their ids are added to `ended`.
+    pub(super) fn expire(&mut self, now: Instant, ended: &mut Vec<u64>) {
+        let silent: Vec<u64> = self.pairs.iter().filter(|(_, pair)| pair.until <= now).map(|(id, _)| *id).collect();
+        for id in silent {
+            self.remove(id);
+            ended.push(id);
+        }
+    }
+
+    /// When the next one has been silent for long.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.pairs.values().map(|pair| pair.until).min()
+    }
+
+    fn remove(&mut self, id: u64) {
+        if let Some(pair) = self.pairs.remove(&id) {
+            self.ids.remove(&(pair.from, pair.to));
+        }
+    }
+}
+
+impl Pair {
+    fn receive(&mut self, link: &mut Link, buffer: &mut [u8], now: Instant) -> bool {
+        for _ in 0..TURN {
+            match recv(&self.host, &mut *buffer, RecvFlags::empty()) {
+                Ok((length, _)) if length <= DATAGRAM => {
+                    self.answered = true;
+                    self.until = now + ANSWERED;
+                    let (from, to) = ((*self.to.ip(), self.to.port()), (*self.from.ip(), self.from.port()));
+                    if let Some(answer) = frame::udp(link.nic.mac, from, to, &buffer[..length])
+                        && link.port.has_room()
+                        && link::lets_in(&link.nic, &mut link.filter, &answer[ETHERNET..], now)
+                    {
+                        link.port.send(&answer);
+                    }
+                }
+                // It doesn't fit.
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(Errno::CONNREFUSED | Errno::HOSTUNREACH | Errno::NETUNREACH) if !self.quote.is_empty() => {
+                    super::complain(link, Errno::CONNREFUSED, &self.quote);
+                }
+                Err(_) => {
+                    self.readable = false;
+                    return false;
+                }
+            }
+        }
+        true
+    }
+}

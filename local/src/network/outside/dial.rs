@@ -1,0 +1,130 @@
+//! TCP connections that a machine wants to the outside, until the host has them.
+//!
+//! The host's own socket connects first; only then is the machine's SYN admitted. So a machine that has a connection has
+//! one, and one that is refused is told what the host was told.
+
+use super::super::{flow::Readiness, watched::Watched};
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, SocketFlags, SocketType, connect, getpeername, socket_with, sockopt},
+};
+use smoltcp::time::{Duration, Instant};
+use std::{collections::BTreeMap, net::SocketAddrV4, os::fd::OwnedFd, sync::Arc};
+
+/// How long the host tries. Linux itself goes on for two minutes, in which a machine would learn nothing.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a machine wants to connect to, and asks for with which packet.
+struct Dial {
+    from: SocketAddrV4,
+    to: SocketAddrV4,
+    syn: Vec<u8>,
+    host: Watched,
+    /// An event has come: it has turned out.
+    noticed: bool,
+    until: Instant,
+}
+
+/// How a dial turned out.
+pub(in crate::network) enum Outcome {
+    /// The host has the connection.
+    Connected {
+        /// The flow's id.
+        id: u64,
+        /// Where it goes.
+        to: SocketAddrV4,
+        /// The packet with which the machine asks for it.
+        syn: Vec<u8>,
+        /// The host's socket.
+        host: Watched,
+    },
+    /// The host hasn't.
+    Failed {
+        /// The flow's id.
+        id: u64,
+        /// The packet with which the machine asks for it.
+        syn: Vec<u8>,
+        /// Why not.
+        error: Errno,
+    },
+}
+
+/// The dials of a NIC, by the ids that their flows will have.
+#[derive(Default)]
+pub(super) struct Dials(BTreeMap<u64, Dial>);
+
+impl Dials {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether it is being dialled.
+    pub(super) fn knows(&self, from: SocketAddrV4, to: SocketAddrV4) -> bool {
+        self.0.values().any(|dial| dial.from == from && dial.to == to)
+    }
+
+    /// Lets the host connect.
+    pub(super) fn begin(
+        &mut self,
+        id: u64,
+        (from, to): (SocketAddrV4, SocketAddrV4),
+        syn: &[u8],
+        epoll: &Arc<OwnedFd>,
+        now: Instant,
+    ) -> Result<(), Errno> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+        // The machine's kernel has waited for more to send already, if it wanted to.
+        sockopt::set_tcp_nodelay(&socket, true)?;
+        // Whoever is gone without a word is noticed in the end.
+        sockopt::set_socket_keepalive(&socket, true)?;
+        match connect(&socket, &to) {
+            Ok(()) | Err(Errno::INPROGRESS) => {}
+            Err(error) => return Err(error),
+        }
+        let host = Watched::new(epoll, socket, id)?;
+        self.0.insert(id, Dial { from, to, syn: syn.to_vec(), host, noticed: false, until: now + PATIENCE });
+        Ok(())
+    }
+
+    /// Takes note of an event; false if it is none of a dial's.
+    pub(super) fn notice(&mut self, id: u64, what: Readiness) -> bool {
+        let Some(dial) = self.0.get_mut(&id) else { return false };
+        dial.noticed |= what.writable;
+        true
+    }
+
+    /// What has turned out by now.
+    pub(super) fn settle(&mut self, now: Instant) -> Vec<Outcome> {
+        let settled: Vec<(u64, Result<(), Errno>)> =
+            self.0.iter_mut().filter_map(|(id, dial)| Some((*id, dial.result(now)?))).collect();
+        let outcome = |(id, result)| {
+            let Dial { to, syn, host, .. } = self.0.remove(&id)?;
+            Some(match result {
+                Ok(()) => Outcome::Connected { id, to, syn, host },
+                Err(error) => Outcome::Failed { id, syn, error },
+            })
+        };
+        settled.into_iter().filter_map(outcome).collect()
+    }
+
+    /// When the next one is given up.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.0.values().map(|dial| dial.until).min()
+    }
+}
+
+impl Dial {
+    /// How it has turned out, if it has.
+    fn result(&mut self, now: Instant) -> Option<Result<(), Errno>> {
+        if std::mem::take(&mut self.noticed) {
+            match sockopt::socket_error(&self.host) {
+                Ok(Ok(())) if getpeername(&self.host).is_ok() => return Some(Ok(())),
+                // The event was about nothing; there will be another.
+                Ok(Ok(())) => {}
+                Ok(Err(error)) | Err(error) => return Some(Err(error)),
+            }
+        }
+        (now >= self.until).then_some(Err(Errno::TIMEDOUT))
+    }
+}

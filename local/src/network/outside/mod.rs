@@ -1,0 +1,205 @@
+//! The way out: connections of machines to the outside, over the host's own sockets.
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `network` | a private network that machines may reach |
+//! | `destinations` | where machines may go |
+//! | `routes` | which addresses are the host's own |
+//! | `packet` | what must be known of a packet to the outside |
+//! | `dial` | TCP connections that the host doesn't have yet |
+//! | `datagrams` | UDP |
+//!
+//! A machine's TCP ends in its NIC's stack; what it says goes on over a socket of the host's. So nothing of its own
+//! making leaves this host but bytes and datagrams, and no address of it but the host's.
+//!
+//! What this room isn't: the place where it is decided whether a NIC has a way out at all (its VPC's gateway, its public
+//! address), nor what its security groups say.
+
+mod datagrams;
+mod destinations;
+mod dial;
+mod network;
+mod packet;
+mod routes;
+
+pub use network::PrivateNetwork;
+
+pub(super) use dial::Outcome;
+
+use super::{
+    flow::Readiness,
+    frame,
+    link::Link,
+    router::{self, destination},
+    stack::Stack,
+};
+use datagrams::Datagrams;
+use destinations::Destinations;
+use dial::Dials;
+use etherparse::{Ipv4HeaderSlice, icmpv4::DestUnreachableHeader};
+use packet::Packet;
+use rustix::io::Errno;
+use smoltcp::time::Instant;
+use std::{net::Ipv4Addr, os::fd::OwnedFd, path::PathBuf, sync::Arc};
+
+/// How many TCP connections to the outside a NIC may have, be they open or asked for. One more is not answered, and asked
+/// for again.
+const CONNECTIONS: usize = 1024;
+
+/// What of the outside machines may reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Outside {
+    /// Private networks that this host reaches, and machines may as well. Default: none.
+    pub private_networks: Vec<PrivateNetwork>,
+    /// Where the host says which resolvers it has. Default: `/etc/resolv.conf`.
+    pub resolvers: PathBuf,
+}
+
+impl Default for Outside {
+    fn default() -> Self {
+        Self { private_networks: Vec::new(), resolvers: "/etc/resolv.conf".into() }
+    }
+}
+
+/// Where all NICs of a switch may go.
+pub(super) struct Gateway {
+    destinations: Option<Destinations>,
+    epoll: Arc<OwnedFd>,
+}
+
+impl Gateway {
+    /// A gateway; without an outside it leads nowhere.
+    pub(super) fn new(outside: Option<Outside>, epoll: Arc<OwnedFd>) -> Self {
+        Self { destinations: outside.map(|outside| Destinations::new(outside.private_networks)), epoll }
+    }
+}
+
+/// What one NIC has to do with the outside.
+#[derive(Default)]
+pub(super) struct Exchange {
+    dials: Dials,
+    datagrams: Datagrams,
+}
+
+/// What the engine has to do about a packet to the outside.
+pub(super) enum Departure {
+    /// Nothing more.
+    Done,
+    /// It is the stack's.
+    Stack,
+    /// There is a flow of this id now; of that one no more.
+    Begun(Option<u64>),
+}
+
+impl Exchange {
+    /// Lets a packet out that the filter has admitted, through the gateway of its VPC, if there is one. A flow that begins
+    /// with it gets this id.
+    pub(super) fn depart(
+        &mut self,
+        packet: &[u8],
+        id: u64,
+        gateway: Option<&mut Gateway>,
+        link: &mut Link,
+        stack: &Stack,
+        now: Instant,
+    ) -> Departure {
+        let Some(read) = packet::read(packet) else { return Departure::Done };
+        let is_known = match read {
+            // What belongs to no connection is refused by the stack. The host's connections need no gateway.
+            Packet::Tcp { from, to, opens } if !opens || stack.knows(from, to) => return Departure::Stack,
+            Packet::Tcp { from, to, .. } => self.dials.knows(from, to),
+            Packet::Udp { from, to, .. } => self.datagrams.knows(from, to),
+            Packet::Quiet => return Departure::Done,
+            Packet::Other => false,
+        };
+        let Some(gateway) = gateway else { return tell(link, DestUnreachableHeader::NetworkProhibited, packet) };
+        if !is_known && !gateway.admits(destination(packet)) {
+            return tell(link, DestUnreachableHeader::FilterProhibited, packet);
+        }
+        let begun = match read {
+            Packet::Tcp { .. } if is_known || self.dials.len() + stack.flows() >= CONNECTIONS => Ok(Departure::Done),
+            Packet::Tcp { from, to, .. } => {
+                self.dials.begin(id, (from, to), packet, &gateway.epoll, now).map(|()| Departure::Begun(None))
+            }
+            Packet::Udp { from, to, .. } if !is_known => {
+                self.datagrams.begin(id, (from, to), &gateway.epoll, now).map(Departure::Begun)
+            }
+            Packet::Udp { .. } => Ok(Departure::Done),
+            _ => return tell(link, DestUnreachableHeader::Network, packet),
+        };
+        if let (Ok(_), Packet::Udp { from, to, payload }) = (&begun, read) {
+            self.datagrams.send((from, to), payload, packet, now);
+        }
+        begun.unwrap_or_else(|error| fail(link, error, packet))
+    }
+
+    /// Takes note of an event; false if it is none of these.
+    pub(super) fn notice(&mut self, id: u64, what: Readiness) -> bool {
+        self.dials.notice(id, what) || self.datagrams.notice(id, what)
+    }
+
+    /// What has become of dials.
+    pub(super) fn settle(&mut self, now: Instant) -> Vec<Outcome> {
+        if self.dials.len() == 0 { Vec::new() } else { self.dials.settle(now) }
+    }
+
+    /// Gives the machine the datagrams that have come, and forgets pairs that are silent; when to come again. The ids of
+    /// those that ended are added to `ended`.
+    pub(super) fn receive(
+        &mut self,
+        link: &mut Link,
+        buffer: &mut [u8],
+        now: Instant,
+        ended: &mut Vec<u64>,
+    ) -> Option<Instant> {
+        let more = self.datagrams.receive(link, buffer, now);
+        self.datagrams.expire(now, ended);
+        if more { Some(now) } else { self.dials.due().into_iter().chain(self.datagrams.due()).min() }
+    }
+}
+
+impl Gateway {
+    fn admits(&mut self, address: Ipv4Addr) -> bool {
+        self.destinations.as_mut().is_some_and(|destinations| destinations.admit(address))
+    }
+}
+
+/// Tells a machine why its packet did not arrive; a refused connection is for its stack to refuse.
+pub(super) fn complain(link: &mut Link, error: Errno, packet: &[u8]) {
+    let why = match error {
+        Errno::CONNREFUSED => DestUnreachableHeader::Port,
+        Errno::NETUNREACH | Errno::NETDOWN => DestUnreachableHeader::Network,
+        // What a firewall of the host's answers.
+        Errno::PERM | Errno::ACCESS => DestUnreachableHeader::FilterProhibited,
+        _ => DestUnreachableHeader::Host,
+    };
+    unreachable(link, why, packet);
+}
+
+/// What becomes of a packet that doesn't go out.
+fn tell(link: &mut Link, why: DestUnreachableHeader, packet: &[u8]) -> Departure {
+    unreachable(link, why, packet);
+    Departure::Done
+}
+
+/// What becomes of a flow that could not begin.
+fn fail(link: &mut Link, error: Errno, packet: &[u8]) -> Departure {
+    match error {
+        // It is the host that has no more: the machine asks again.
+        Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::AGAIN | Errno::NOSPC => {
+            tracing::debug!(%error, nic = link.nic.id, "this host has no more sockets for its machines' connections");
+        }
+        _ => complain(link, error, packet),
+    }
+    Departure::Done
+}
+
+/// Tells a machine that its packet can't be delivered.
+pub(super) fn unreachable(link: &mut Link, why: DestUnreachableHeader, packet: &[u8]) {
+    let Ok(header) = Ipv4HeaderSlice::from_slice(packet) else { return };
+    let router = router::router(&link.nic);
+    if let Some(answer) = frame::unreachable(link.nic.mac, router, header.source_addr(), why, packet) {
+        link.port.send(&answer);
+    }
+}

@@ -1,0 +1,109 @@
+//! A network by its address and prefix length, as text `10.20.0.0/16`.
+
+use super::super::filter::is_within;
+use serde::{Deserialize, Serialize};
+use std::{fmt, net::Ipv4Addr, str::FromStr};
+
+/// Networks that are nobody's on the internet, but may be somebody's behind this host: private use (RFC 1918), shared
+/// address space (RFC 6598), benchmarking (RFC 2544).
+const PRIVATE: &[(Ipv4Addr, u8)] = &[
+    (Ipv4Addr::new(10, 0, 0, 0), 8),
+    (Ipv4Addr::new(172, 16, 0, 0), 12),
+    (Ipv4Addr::new(192, 168, 0, 0), 16),
+    (Ipv4Addr::new(100, 64, 0, 0), 10),
+    (Ipv4Addr::new(198, 18, 0, 0), 15),
+];
+
+/// A private network that this host reaches: a part of 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10 or
+/// 198.18.0.0/15. As text: `10.20.0.0/16`, or an address alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PrivateNetwork {
+    address: Ipv4Addr,
+    prefix: u8,
+}
+
+impl PrivateNetwork {
+    /// Whether an address is of the network.
+    pub(super) fn contains(self, address: Ipv4Addr) -> bool {
+        is_within(address, self.address, self.prefix)
+    }
+}
+
+/// Whether an address is of a private network.
+pub(super) fn is_private(address: Ipv4Addr) -> bool {
+    PRIVATE.iter().any(|(network, prefix)| is_within(address, *network, *prefix))
+}
+
+impl FromStr for PrivateNetwork {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = |why: &str| format!("read the network `{text}`: {why}");
+        let (address, prefix) = text.split_once('/').unwrap_or((text, "32"));
+        let (Ok(address), Ok(prefix)) = (address.parse::<Ipv4Addr>(), prefix.parse::<u8>()) else {
+            return Err(wrong("it must look like 10.20.0.0/16"));
+        };
+        let host_bits = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
+        if prefix > 32 || address.to_bits() & host_bits != 0 {
+            return Err(wrong("its address has more bits than its prefix length says"));
+        }
+        let is_part = |(network, least): &(Ipv4Addr, u8)| prefix >= *least && is_within(address, *network, *least);
+        if !PRIVATE.iter().any(is_part) {
+            return Err(wrong(
+                "it is no part of a private network (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10, \
+                 198.18.0.0/15); others are reached without being named, or never",
+            ));
+        }
+        Ok(Self { address, prefix })
+    }
+}
+
+impl fmt::Display for PrivateNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+impl TryFrom<String> for PrivateNetwork {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<PrivateNetwork> for String {
+    fn from(network: PrivateNetwork) -> Self {
+        network.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_networks_are_read_and_no_others() {
+        for text in ["10.0.0.0/8", "10.20.0.0/16", "192.168.1.7/32", "100.64.0.0/10", "172.31.255.0/24"] {
+            assert_eq!(text.parse::<PrivateNetwork>().unwrap().to_string(), text);
+        }
+        assert_eq!("10.1.2.3".parse::<PrivateNetwork>().unwrap().to_string(), "10.1.2.3/32");
+        for text in [
+            "",
+            "10.0.0.0/33",
+            "10.0.0.1/8",
+            "10.0.0.0/7",
+            "172.0.0.0/8",
+            "0.0.0.0/0",
+            "127.0.0.0/8",
+            "127.0.0.1",
+            "169.254.169.254",
+            "8.8.8.8",
+            "fd00::/8",
+            "10.0.0.0/-1",
+        ] {
+            assert!(text.parse::<PrivateNetwork>().is_err(), "{text}");
+        }
+    }
+}

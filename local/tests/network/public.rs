@@ -1,0 +1,118 @@
+//! Machines that reach each other at their public addresses.
+
+use crate::{
+    lab::{Lab, OPEN, anyone, nic, rule},
+    machine::Machine,
+};
+use ec2_local::network::{Attached, Direction, Nic, Peer, Traffic};
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{Ipv4Addr, SocketAddrV4},
+    time::Duration,
+};
+
+/// The machines' public addresses. Those of the endpoint are of 127.0.0.0/8, for which these machines have no route; the
+/// switch makes no difference.
+const PUBLIC: [Ipv4Addr; 2] = [Ipv4Addr::new(198, 51, 100, 101), Ipv4Addr::new(198, 51, 100, 102)];
+const SILENCE: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn start(vpcs: [&str; 2], groups: [&str; 2]) -> (Lab, [Nic; 2], [(Machine, Attached); 2]) {
+    let lab = Lab::new();
+    let nics = [nic(vpcs[0], [10, 0, 0, 5]), nic(vpcs[1], [10, 0, 0, 6])];
+    let machines = [0, 1].map(|number| {
+        let machine = lab.machine_of(&[groups[number]], &nics[number]);
+        set_public(&lab, &nics[number], groups[number], Some(PUBLIC[number]));
+        machine
+    });
+    (lab, nics, machines)
+}
+
+fn set_public(lab: &Lab, nic: &Nic, group: &str, address: Option<Ipv4Addr>) {
+    lab.set_attributes(nic, |attributes| {
+        (attributes.groups, attributes.public_address) = (vec![group.to_owned()], address);
+    });
+}
+
+#[test]
+fn machines_reach_each_other_and_themselves_as_their_public_addresses() {
+    for vpcs in [["vpc-1", "vpc-1"], ["vpc-1", "vpc-2"]] {
+        let (_lab, _nics, [(client, _client), (server, _server)]) = start(vpcs, [OPEN; 2]);
+        for (from, machine, to) in [(PUBLIC[0], &client, PUBLIC[1]), (PUBLIC[1], &server, PUBLIC[1])] {
+            let listener = server.listen(80);
+            let mut near = machine.connect(SocketAddrV4::new(to, 80)).unwrap();
+            let (mut far, source) = listener.accept().unwrap();
+            assert_eq!(source.ip(), from);
+            let sent = vec![7; 1 << 20];
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    near.write_all(&sent).unwrap();
+                    near.shutdown(std::net::Shutdown::Write).unwrap();
+                });
+                let mut got = Vec::new();
+                far.read_to_end(&mut got).unwrap();
+                assert!(got == sent);
+            });
+            let refused = machine.connect(SocketAddrV4::new(to, 81)).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        }
+    }
+}
+
+#[test]
+fn udp_and_its_complaints_find_their_way() {
+    let (_lab, _nics, [(client, _client), (server, _server)]) = start(["vpc-1", "vpc-2"], [OPEN; 2]);
+    let (near, far) = (client.udp(), server.udp());
+    near.set_read_timeout(Some(PATIENCE)).unwrap();
+    far.set_read_timeout(Some(PATIENCE)).unwrap();
+    rustix::net::bind(&far, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 9)).unwrap();
+    near.connect((PUBLIC[1], 9)).unwrap();
+    near.send(b"question").unwrap();
+    let mut buffer = [0; 16];
+    let (_, from) = far.recv_from(&mut buffer).unwrap();
+    assert_eq!(from.ip(), PUBLIC[0]);
+    far.send_to(b"answer", from).unwrap();
+    assert_eq!(near.recv(&mut buffer).unwrap(), 6);
+    near.connect((PUBLIC[1], 10)).unwrap();
+    near.send(b"nobody").unwrap();
+    assert_eq!(near.recv(&mut buffer).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    // Larger than what passes an internet gateway: the sender learns the size, and sends in pieces.
+    near.connect((PUBLIC[1], 9)).unwrap();
+    let large = vec![5; 4000];
+    let mut buffer = vec![0; 5000];
+    let arrived = (0..10).any(|_| {
+        let _ = near.send(&large);
+        far.set_read_timeout(Some(SILENCE)).unwrap();
+        far.recv(&mut buffer).is_ok_and(|length| buffer[..length] == large)
+    });
+    assert!(arrived);
+}
+
+#[test]
+fn groups_see_public_addresses() {
+    let (lab, nics, [(client, _client), (server, _server)]) = start(["vpc-1", "vpc-1"], [OPEN, "sg-1"]);
+    let _listening = server.listen(80);
+    let reaches = |to: Ipv4Addr| client.connect_within(SILENCE, SocketAddrV4::new(to, 80)).is_ok();
+    for (peer, by_public, by_private) in [
+        (Peer::Network(PUBLIC[0], 32), true, false),
+        (Peer::Network(nics[0].addresses[0], 32), false, true),
+        (Peer::Group(OPEN.to_owned()), false, true),
+        (anyone(), true, true),
+    ] {
+        lab.set_rules("sg-1", vec![rule(Direction::Ingress, Traffic::Tcp(80..=80), peer.clone())]);
+        assert_eq!((reaches(PUBLIC[1]), reaches(nics[1].addresses[0])), (by_public, by_private), "{peer:?}");
+    }
+}
+
+#[test]
+fn both_need_a_public_address() {
+    let (lab, nics, [(client, _client), (server, _server)]) = start(["vpc-1", "vpc-1"], [OPEN; 2]);
+    let _listening = server.listen(80);
+    let reach = || client.connect_within(SILENCE, SocketAddrV4::new(PUBLIC[1], 80)).map_err(|error| error.kind());
+    assert!(reach().is_ok());
+    set_public(&lab, &nics[0], OPEN, None);
+    assert_eq!(reach().unwrap_err(), ErrorKind::NetworkUnreachable);
+    set_public(&lab, &nics[0], OPEN, Some(PUBLIC[0]));
+    set_public(&lab, &nics[1], OPEN, None);
+    assert_eq!(reach().unwrap_err(), ErrorKind::HostUnreachable, "nobody has it");
+}

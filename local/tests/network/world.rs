@@ -1,0 +1,54 @@
+//! A host of a test's own, and a world around it: so that what is outside is the project's own, too.
+//!
+//! The test runs again as a process in a network namespace, which is the host; a machine in another one is the world. The
+//! switch is in the host's process, so its sockets are the host's.
+
+use crate::machine::{self, Machine};
+use ec2_local::network::Nic;
+use std::{net::Ipv4Addr, os::fd::OwnedFd, process::Command, thread};
+
+const ROLE: &str = "NETWORK_TEST_HOST";
+
+/// Where the world answers: an address on the host's link, one that is far away, and a private one.
+pub const WORLD: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 9);
+pub const FAR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 77);
+pub const PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
+/// The host's addresses: on that link, a private one, one of its link alone.
+pub const HOST: [Ipv4Addr; 3] =
+    [Ipv4Addr::new(198, 51, 100, 2), Ipv4Addr::new(10, 88, 0, 5), Ipv4Addr::new(169, 254, 7, 7)];
+
+/// Runs the body of a test, which is told by its name, on a host of its own; it gets the world.
+pub fn on_a_host_of_its_own(test: &str, body: impl FnOnce(Machine)) {
+    if std::env::var_os(ROLE).is_some() {
+        let link = machine::make_tap(&[2, 0, 0, 0, 9, 1]);
+        machine::configure(&HOST, 24, WORLD);
+        let mut world = Machine::start(&Nic {
+            id: "world".to_owned(),
+            vpc: "world".to_owned(),
+            mac: [2, 0, 0, 0, 9, 2],
+            addresses: vec![WORLD, FAR, PRIVATE],
+            subnet: (Ipv4Addr::new(198, 51, 100, 0), 24),
+        });
+        let far_end = world.take_tap();
+        carry(link.try_clone().unwrap(), far_end.try_clone().unwrap());
+        carry(far_end, link);
+        return body(world);
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture"]).env(ROLE, "");
+    machine::enter_namespaces(&mut command);
+    let output = command.output().expect("this test needs user and network namespaces");
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+/// Carries frames from one end to the other, as long as the process lives.
+fn carry(from: OwnedFd, to: OwnedFd) {
+    thread::spawn(move || {
+        let mut frame = vec![0; 10_000];
+        while let Ok(length) = rustix::io::read(&from, &mut frame) {
+            // What the other end doesn't take is lost, as on any cable.
+            let _ = rustix::io::write(&to, &frame[..length]);
+        }
+    });
+}
