@@ -1,13 +1,13 @@
 //! What the fuzzers feed, and the tests that feed again what they have found.
 //!
 //! One function for each reader of bytes that somebody else has written: requests, frames, questions to the name server,
-//! user data. It takes anything, and panics only where a promise of the reader is broken. In no build but a fuzzer's
+//! messages to the DHCP server, user data. It takes anything, and panics only where a promise of the reader is broken. In no build but a fuzzer's
 //! (`cfg(fuzzing)`) and the tests'.
 
 pub use crate::{
     account::fuzzing::account,
     guest::cloud_init::fuzzing::user_data,
-    network::fuzzing::{dns, frames},
+    network::fuzzing::{dhcp, dns, frames},
     wire::fuzzing::wire,
 };
 
@@ -21,6 +21,7 @@ mod tests {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
         for (name, feed) in [
             ("account", super::account as fn(&[u8])),
+            ("dhcp", super::dhcp),
             ("dns", super::dns),
             ("frames", super::frames),
             ("user_data", super::user_data),

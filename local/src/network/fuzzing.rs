@@ -139,7 +139,7 @@ pub fn dns(message: &[u8]) {
 }
 
 /// A message to the DHCP server: what is answered is for the one who has asked.
-pub fn leases(message: &[u8]) {
+pub fn dhcp(message: &[u8]) {
     let nic = Nic {
         id: "eni-1".into(),
         vpc: "vpc-1".into(),

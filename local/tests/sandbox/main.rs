@@ -7,6 +7,7 @@ mod fixture;
 mod images;
 mod life;
 mod login;
+mod packages;
 mod share;
 mod system;
 mod users;

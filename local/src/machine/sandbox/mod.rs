@@ -23,6 +23,7 @@ mod interfaces;
 mod keeper;
 mod kernel;
 mod limits;
+mod package_sources;
 mod protocol;
 mod root;
 mod seccomp;

@@ -3,7 +3,7 @@
 //! Generated at the first boot only; from then on they are the machine's to change. What is taken from the host stands in
 //! a list; whatever isn't there, or isn't readable for all, stays outside.
 
-use super::{protocol::Interface, root::told};
+use super::{package_sources, protocol::Interface, root::told};
 use std::{
     fmt::Write as _,
     fs, io,
@@ -104,6 +104,7 @@ pub fn generate(root: &Path, settings: &Settings<'_>) -> io::Result<bool> {
     }
     accounts(root, settings)?;
     texts(root, settings)?;
+    package_sources(root)?;
     write(root, MARK, "", 0o600)?;
     Ok(true)
 }
@@ -223,7 +224,7 @@ pub fn own_texts(settings: &Settings<'_>) -> OwnTexts {
     if let Some(address) = primary.and_then(|interface| interface.addresses.first()) {
         let _ = writeln!(hosts, "{address} {names}");
     }
-    let mut resolv = String::from("options timeout:1 attempts:2\n");
+    let mut resolv = String::from("options timeout:2 attempts:2\n");
     if let Some(interface) = primary {
         // EC2's resolver, which answers at the subnet's third address as well as at the VPC's, see
         // <https://docs.aws.amazon.com/vpc/latest/userguide/subnet-sizing.html>.
@@ -240,6 +241,21 @@ pub fn own_texts(settings: &Settings<'_>) -> OwnTexts {
 pub fn machine_id() -> io::Result<String> {
     let id = getrandom::u64().and_then(|high| Ok(format!("{high:016x}{:016x}\n", getrandom::u64()?)));
     id.map_err(io::Error::other)
+}
+
+fn package_sources(root: &Path) -> io::Result<()> {
+    // The machine's own, which is the host's; what it links to on the host lies elsewhere by now.
+    let read = |path: &str| fs::read_to_string(root.join(path));
+    let os_release = read("etc/os-release").or_else(|_| read("usr/lib/os-release")).unwrap_or_default();
+    for (path, text) in package_sources::files(&os_release, std::env::consts::ARCH) {
+        // What belongs to the package manager's own directory, as it comes with the package.
+        for name in ["apt.conf.d", "auth.conf.d", "keyrings", "preferences.d", "sources.list.d", "trusted.gpg.d"] {
+            let directory = root.join("etc/apt").join(name);
+            fs::create_dir_all(&directory).map_err(told("make", directory.display()))?;
+        }
+        write(root, path, &text, 0o644)?;
+    }
+    Ok(())
 }
 
 fn write(root: &Path, path: &str, text: &str, mode: u32) -> io::Result<()> {
