@@ -125,7 +125,7 @@ codes! {
     UnsupportedOperation = "UnsupportedOperation", 400, ERRORS;
     /// The token for the next page is not one that this action gave out.
     InvalidNextToken = "InvalidNextToken", 400, ERRORS;
-    /// More filter values than the 200 that one request may have.
+    /// More than the 50 filters, or the 200 filter values, that one request may have.
     FilterLimitExceeded = "FilterLimitExceeded", 400, FILTERS;
     /// The same client token came with other parameters.
     IdempotentParameterMismatch = "IdempotentParameterMismatch", 400, IDEMPOTENCY;

@@ -3,8 +3,8 @@
 use super::{
     filter::{Definition, Filters},
     ids::Id,
-    pagination::{self, Page},
-    request::combination,
+    pagination::Page,
+    request::{combination, lower},
     table::Table,
     tags::Tags,
 };
@@ -48,9 +48,13 @@ impl Listing {
         row: impl Fn(&I, &R) -> S,
     ) -> Result<(Vec<Structure>, Option<String>), ApiError> {
         let ids = table.parse_all(input.strings(self.ids))?;
-        if !ids.is_empty() && input.get("MaxResults").is_some() {
-            let message = format!("The parameter {} cannot be used with the parameter maxResults", list_name(self.ids));
-            return Err(combination(message));
+        let paging = ["MaxResults", "NextToken"].into_iter().find(|member| input.get(member).is_some());
+        if let Some(paging) = paging.filter(|_| !ids.is_empty()) {
+            return Err(combination(format!(
+                "The parameter {} cannot be used with the parameter {}",
+                list_name(self.ids),
+                lower(paging)
+            )));
         }
         let filters = Filters::read(input, self.filters, true)?;
         let page = Page::read(input, self.action, &self.sizes)?;
@@ -65,14 +69,14 @@ impl Listing {
                 return None;
             }
             if shown.len() == page.size {
-                return Some(pagination::token(self.action, last));
+                return Some(page.token(last));
             }
             last = number;
             shown.push(row.shown);
             None
         };
         let next = if ids.is_empty() {
-            table.after(page.after).find_map(|(number, id, resource)| visit(number, id, resource))
+            table.after(page.after_number()).find_map(|(number, id, resource)| visit(number, id, resource))
         } else {
             let mut numbers: Vec<u64> = ids.iter().filter_map(|id| table.number(id)).collect();
             numbers.sort_unstable();
@@ -116,6 +120,6 @@ impl Listing {
 
 /// `InstanceIds` is `instancesSet` in EC2's messages.
 fn list_name(member: &str) -> String {
-    let name = super::request::lower(member);
+    let name = lower(member);
     format!("{}sSet", name.strip_suffix("Ids").unwrap_or(&name))
 }

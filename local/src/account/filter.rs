@@ -35,20 +35,28 @@ enum Subject {
     TagValue,
 }
 
-/// How many filter values a request may have.
-const LIMIT: usize = 200;
+/// How many filters a request may have, how many values, and of how many characters.
+const MOST: usize = 50;
+const MOST_VALUES: usize = 200;
+const LONGEST: usize = 255;
 
 impl Filters {
     /// Reads the member `Filters` of a request; `tags` says whether the resource is one that has tags.
     pub(super) fn read(input: &Structure, known: &[Definition], tags: bool) -> Result<Self, ApiError> {
         let mut filters = Vec::new();
-        let mut values = 0;
+        let mut count = 0;
         for filter in input.structures("Filters") {
             let name = filter.string("Name").unwrap_or("null");
+            if let Some(long) = filter.strings("Values").find(|value| value.chars().count() > LONGEST) {
+                let message = format!("The filter '{name}' has a value of more than {LONGEST} characters: {long}");
+                return Err(ApiError::new(Code::InvalidParameterValue, message));
+            }
             let patterns: Vec<_> = filter.strings("Values").map(Pattern::new).collect();
-            values += patterns.len();
-            if values > LIMIT {
-                let message = format!("The maximum number of filter values specified on a single call is {LIMIT}");
+            count += patterns.len();
+            if count > MOST_VALUES || filters.len() == MOST {
+                let message = format!(
+                    "The maximum number of filter values specified on a single call is {MOST_VALUES}, and of filters {MOST}"
+                );
                 return Err(ApiError::new(Code::FilterLimitExceeded, message));
             }
             if patterns.is_empty() {
@@ -303,6 +311,11 @@ mod tests {
         assert_eq!(read(&filter(None, &["1"])), "InvalidParameterValue: The filter 'null' is invalid");
         assert!(read(&filter(Some("known"), &[])).starts_with("InvalidParameterValue"));
         assert!(read(&filter(Some("known"), &["x"; 201])).starts_with("FilterLimitExceeded"));
+        assert!(read(&filter(Some("known"), &[&"x".repeat(256)])).starts_with("InvalidParameterValue"));
+        let one = filter(Some("known"), &[&"é".repeat(255)]).structures("Filters").next().unwrap().clone();
+        let many = |count| Structure::new().with("Filters", vec![one.clone(); count]);
+        assert!(Filters::read(&many(50), &[("known", "Known")], true).is_ok());
+        assert!(read(&many(51)).starts_with("FilterLimitExceeded"));
         assert!(Filters::read(&filter(Some("tag:x"), &["1"]), &[], false).is_err());
     }
 }

@@ -59,6 +59,16 @@ pub(super) fn required_list<'a>(input: &'a Structure, member: &str) -> Result<Ve
     if list.is_empty() { Err(missing(member.strip_suffix('s').unwrap_or(member))) } else { Ok(list) }
 }
 
+/// Refuses more ids than a request may name.
+pub(super) fn at_most_a_thousand(ids: &[&str], parameter: &str) -> Result<(), ApiError> {
+    match ids.len() {
+        ..=1000 => Ok(()),
+        count => {
+            Err(invalid(format!("{count} values for parameter {parameter} are too many. It may have up to 1000.")))
+        }
+    }
+}
+
 /// A string that must be one of those given, if it is there.
 pub(super) fn one_of<'a>(input: &'a Structure, member: &str, known: &[&str]) -> Result<Option<&'a str>, ApiError> {
     match input.string(member) {

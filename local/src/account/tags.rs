@@ -6,8 +6,8 @@ use super::{
     Context, Region,
     filter::Filters,
     ids,
-    pagination::{self, Page},
-    request::{invalid, missing, required_list},
+    pagination::Page,
+    request::{at_most_a_thousand, invalid, missing, required_list},
     table::Eventual,
 };
 use crate::{
@@ -210,6 +210,7 @@ fn exists(region: &Region, id: &str) -> bool {
 
 fn resources<'a>(region: &Region, input: &'a Structure) -> Result<Vec<&'a str>, ApiError> {
     let resources = required_list(input, "Resources").map_err(|_| missing("ResourceId"))?;
+    at_most_a_thousand(&resources, "resourceIdSet")?;
     match resources.iter().find(|id| !exists(region, id)) {
         None => Ok(resources),
         Some(id) => Err(ids::unknown(id)),
@@ -264,22 +265,26 @@ pub(super) fn describe(context: &mut Context<'_>, input: &Structure) -> Result<S
     let mut shown = Vec::new();
     let mut next = None;
     let region = &*context.region;
-    let tagged = region.tags.iter().filter(|(id, _)| exists(region, id));
-    let all = tagged.flat_map(|(id, tags)| tags.iter().map(move |(key, value)| (id, key, value)));
-    for (number, (id, key, value)) in (1..).zip(all).skip(usize::try_from(page.after).unwrap_or(usize::MAX)) {
+    // In the order of ids and keys, which stays while tags come and go.
+    let after = page.after().and_then(|row| row.split_once(' '));
+    let tagged = region.tags.iter().filter(|(id, _)| after.is_none_or(|(last, _)| *id >= last) && exists(region, id));
+    let all = tagged.flat_map(|(id, tags)| tags.iter().map(move |(key, value)| (id, key.as_str(), value)));
+    let mut last = (String::new(), String::new());
+    for (id, key, value) in all.filter(|(id, key, _)| after.is_none_or(|after| (*id, *key) > after)) {
         let row = Structure::new()
-            .with("Key", key.as_str())
+            .with("Key", key)
             .with("Value", value.as_str())
             .with("ResourceId", id)
             .with("ResourceType", ids::resource_type(id).unwrap_or_default());
-        let own = TagSet::from([(key.clone(), value.clone())]);
+        let own = TagSet::from([(key.to_owned(), value.clone())]);
         if !filters.pass_tags(Some(&own)) || !filters.pass(&row, &Structure::new()) {
             continue;
         }
         if shown.len() == page.size {
-            next = Some(pagination::token("DescribeTags", number - 1));
+            next = Some(page.token(format!("{} {}", last.0, last.1)));
             break;
         }
+        last = (id.to_owned(), key.to_owned());
         shown.push(row);
     }
     Ok(Structure::new().with("Tags", shown).with_some("NextToken", next))

@@ -12,7 +12,7 @@ use crate::{
         console::Console,
         ids::{InstanceId, ReservationId},
         quota,
-        request::required_list,
+        request::{at_most_a_thousand, required_list},
     },
     error::{ApiError, Code},
     wire::Structure,
@@ -116,7 +116,9 @@ fn make(
 
 /// The instances that a request names, each once.
 fn named(context: &Context<'_>, input: &Structure) -> Result<Vec<InstanceId>, ApiError> {
-    let mut ids = context.region.instances.parse_all(required_list(input, "InstanceIds")?)?;
+    let ids = required_list(input, "InstanceIds")?;
+    at_most_a_thousand(&ids, "instancesSet")?;
+    let mut ids = context.region.instances.parse_all(ids)?;
     let mut seen = BTreeSet::new();
     ids.retain(|id| seen.insert(id.clone()));
     Ok(ids)

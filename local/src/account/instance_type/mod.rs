@@ -5,7 +5,7 @@ mod table;
 use super::{
     Context,
     filter::{Definition, Filters},
-    pagination::{self, Page},
+    pagination::Page,
     request::{invalid, one_of},
     settings::Architecture,
 };
@@ -237,8 +237,8 @@ fn page(
     let filters = Filters::read(input, filters, false)?;
     let page = Page::read(input, action, &sizes)?;
     let mut numbered =
-        (1..).zip(rows).filter(|(number, row)| *number > page.after && filters.pass(row, &Structure::new()));
-    let mut last = page.after;
+        (1..).zip(rows).filter(|(number, row)| *number > page.after_number() && filters.pass(row, &Structure::new()));
+    let mut last = page.after_number();
     let shown: Vec<Structure> = numbered
         .by_ref()
         .take(page.size)
@@ -247,6 +247,6 @@ fn page(
             row
         })
         .collect();
-    let next = numbered.next().map(|_| pagination::token(action, last));
+    let next = numbered.next().map(|_| page.token(last));
     Ok(Structure::new().with(member, shown).with_some("NextToken", next))
 }

@@ -47,6 +47,10 @@ fn rules() {
         ("InvalidID: The ID 'nothing' is not valid", tags("nothing", vec![tag("a", "")])),
         ("InvalidInstanceID.NotFound: ", tags("i-0123456789abcdef0", vec![tag("a", "")])),
         ("InvalidVolume.NotFound: ", tags("vol-0123456789abcdef0", vec![tag("a", "")])),
+        (
+            "InvalidParameterValue: 1001 values for parameter resourceIdSet",
+            Structure::new().with("Resources", vec![id.as_str(); 1001]).with("Tags", vec![tag("a", "")]),
+        ),
     ] {
         let error = world.err("CreateTags", input);
         assert!(error.starts_with(expected), "{error}");
@@ -93,4 +97,26 @@ fn every_resource_can_have_tags_and_shows_them() {
     let token = first.string("NextToken").unwrap();
     let rest = world.ok("DescribeTags", filters(&[("key", &["mark"])]).with("NextToken", token));
     assert_eq!(first.list("Tags").len() + rest.list("Tags").len(), kinds.len());
+}
+
+#[test]
+fn pages_of_tags_are_whole_while_tags_come_and_go() {
+    let mut world = World::new();
+    let id = world.running();
+    let letters = |range: std::ops::RangeInclusive<char>| range.map(|c| tag(&c.to_string(), "")).collect::<Vec<_>>();
+    world.ok("CreateTags", tags(&id, letters('d'..='m')));
+    let question = filters(&[("resource-id", &[&id])]).with("MaxResults", 5_i64);
+    let first = world.ok("DescribeTags", question.clone());
+    // What was shown goes, and what is before it comes.
+    world.ok("DeleteTags", tags(&id, letters('d'..='f')));
+    world.ok("CreateTags", tags(&id, letters('a'..='b')));
+    world.ok("DeleteTags", tags(&id, letters('h'..='i')));
+    let rest = world.ok("DescribeTags", question.with("NextToken", first.string("NextToken").unwrap()));
+    let keys: Vec<&str> = [&first, &rest]
+        .into_iter()
+        .flat_map(|page| page.structures("Tags"))
+        .map(|tag| tag.string("Key").unwrap())
+        .collect();
+    assert_eq!(keys.concat(), "defghjklm");
+    assert_eq!(rest.get("NextToken"), None);
 }
