@@ -12,6 +12,7 @@ mod lives;
 mod metadata;
 mod quotas;
 mod security_groups;
+mod states;
 mod switch;
 mod tags;
 

@@ -151,15 +151,15 @@ pub(in crate::account) fn modify(context: &mut Context<'_>, input: &Structure) -
 /// Changes that concern nothing but the instance.
 fn set(instance: &mut Instance, id: &InstanceId, change: Change<'_>) -> Result<(), ApiError> {
     let stopped = instance.state == State::Stopped;
-    let must_be_stopped = |what: &str| {
-        let message = format!("The instance '{id}' is not in the 'stopped' state, which modifying its {what} needs.");
+    let must_be_stopped = || {
+        let message = format!("The instance '{id}' is not in the 'stopped' state.");
         if stopped { Ok(()) } else { Err(ApiError::new(Code::IncorrectInstanceState, message)) }
     };
     match change {
         Change::DisableTermination(on) => instance.options.disable_termination = on,
         Change::DisableStop(on) => instance.options.disable_stop = on,
         Change::EbsOptimized(on) => {
-            must_be_stopped("ebsOptimized")?;
+            must_be_stopped()?;
             instance.options.ebs_optimized = on;
         }
         Change::ShutdownBehavior(name) => {
@@ -170,7 +170,7 @@ fn set(instance: &mut Instance, id: &InstanceId, change: Change<'_>) -> Result<(
         }
         Change::InstanceType(name) => {
             let instance_type = instance_type::named(name)?;
-            must_be_stopped("instanceType")?;
+            must_be_stopped()?;
             if instance_type.architecture != instance.architecture {
                 return Err(invalid(format!(
                     "The architecture of the instance type {name} does not match that of the instance"
@@ -182,7 +182,7 @@ fn set(instance: &mut Instance, id: &InstanceId, change: Change<'_>) -> Result<(
         }
         Change::UserData(data) => {
             let data = user_data::check(data)?;
-            must_be_stopped("userData")?;
+            must_be_stopped()?;
             instance.user_data = data;
         }
         Change::Groups(_) | Change::Volumes(_) | Change::SourceDestCheck(_) => {}

@@ -1,6 +1,6 @@
 //! DescribeInstances.
 
-use super::Instance;
+use super::{Instance, State};
 use crate::{
     account::{
         Context,
@@ -281,7 +281,7 @@ pub(super) fn shown(settings: &Settings, region: &Region, id: &InstanceId, insta
         .with("MaintenanceOptions", Structure::new().with("AutoRecovery", options.auto_recovery.as_str()))
         .with("NetworkPerformanceOptions", Structure::new().with("BandwidthWeighting", "default"))
         .with("Operator", Structure::new().with("Managed", false))
-        .with("MetadataOptions", instance.metadata_options.shown())
+        .with("MetadataOptions", instance.metadata_options.shown(instance.state != State::Pending))
         .with("PrivateDnsNameOptions", names)
         .with("ProductCodes", Vec::<Structure>::new())
         .with("BlockDeviceMappings", mappings(region, instance))

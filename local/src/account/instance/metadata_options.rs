@@ -1,5 +1,6 @@
 //! How an instance's metadata can be read.
 
+use super::State;
 use crate::{
     account::{
         Context,
@@ -64,10 +65,11 @@ impl MetadataOptions {
         Ok(options)
     }
 
-    pub(super) fn shown(&self) -> Structure {
+    /// As EC2 shows them; they are applied once the machine that they are of has heard of them.
+    pub(super) fn shown(&self, applied: bool) -> Structure {
         let switch = |on| if on { "enabled" } else { "disabled" };
         Structure::new()
-            .with("State", "applied")
+            .with("State", if applied { "applied" } else { "pending" })
             .with("HttpTokens", if self.token_required { "required" } else { "optional" })
             .with("HttpPutResponseHopLimit", self.hop_limit)
             .with("HttpEndpoint", switch(self.enabled))
@@ -76,19 +78,25 @@ impl MetadataOptions {
     }
 }
 
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyInstanceMetadataOptions.html>.
 pub(in crate::account) fn modify(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
     let id = context.region.instances.parse(required(input, "InstanceId")?)?;
     if MEMBERS.iter().all(|member| input.get(member).is_none()) {
         return Err(ApiError::new(Code::MissingParameter, "At least one metadata option must be specified"));
     }
-    let mut options = context.region.instances.require(&id)?.metadata_options.clone();
+    let instance = context.region.instances.require(&id)?;
+    if !matches!(instance.state, State::Running | State::Stopped) {
+        let message = format!("The instance '{id}' is not in the 'running' or 'stopped' state.");
+        return Err(ApiError::new(Code::IncorrectInstanceState, message));
+    }
+    let mut options = instance.metadata_options.clone();
     options.update(input)?;
     if options.tags
         && let Some(tags) = context.region.tags.get(&id)
     {
         tags::check_metadata_keys(tags.keys())?;
     }
-    let shown = options.shown();
+    let shown = options.shown(false);
     context.region.instances.require_mut(&id)?.metadata_options = options;
     Ok(Structure::new().with("InstanceId", &id).with("InstanceMetadataOptions", shown))
 }

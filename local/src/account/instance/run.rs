@@ -196,6 +196,10 @@ pub(in crate::account) fn stop(context: &mut Context<'_>, input: &Structure) -> 
         if matches!(instance.state, State::ShuttingDown | State::Terminated) {
             return Err(incorrect_state(id, "stopped"));
         }
+        if instance.state == State::Pending && !instance.was_running {
+            let message = format!("Instance '{id}' cannot be stopped as it has never reached the 'running' state.");
+            return Err(ApiError::new(Code::IncorrectInstanceState, message));
+        }
         if instance.options.disable_stop {
             return Err(protected(id, "stopped", "disableApiStop"));
         }
@@ -209,8 +213,11 @@ pub(in crate::account) fn stop(context: &mut Context<'_>, input: &Structure) -> 
     }))
 }
 
+/// Requests to reboot terminated instances are ignored.
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RebootInstances.html>.
 pub(in crate::account) fn reboot(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
-    let ids = named(context, input)?;
+    let mut ids = named(context, input)?;
+    ids.retain(|id| state(context, id) != State::Terminated);
     if let Some(id) = ids.iter().find(|id| !matches!(state(context, id), State::Pending | State::Running)) {
         return Err(incorrect_state(id, "rebooted"));
     }

@@ -240,7 +240,9 @@ fn terminated_instances_hold_nothing_and_can_be_terminated_again() {
     assert_eq!(world.account.find(&id), None);
     world.ok("TerminateInstances", ids(&[&id]));
     assert_eq!((world.state(&id).as_str(), world.effects.len()), ("terminated", 0));
-    for action in ["StartInstances", "StopInstances", "RebootInstances"] {
+    world.ok("RebootInstances", ids(&[&id]));
+    assert_eq!((world.state(&id).as_str(), world.effects.len()), ("terminated", 0), "it is ignored");
+    for action in ["StartInstances", "StopInstances"] {
         assert!(world.err(action, ids(&[&id])).starts_with("IncorrectInstanceState: "), "{action}");
     }
 }
