@@ -130,6 +130,13 @@ impl Region {
         self.security_groups.iter().find(|(_, group)| group.vpc == *vpc && group.name == name).map(|(id, _)| id)
     }
 
+    /// Whether a VPC has a group of a name, whatever its case: that much names must differ.
+    /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html>.
+    pub(super) fn has_group_named(&self, vpc: &VpcId, name: &str) -> bool {
+        let mut groups = self.security_groups.iter().map(|(_, group)| group).filter(|group| group.vpc == *vpc);
+        groups.any(|group| group.name.eq_ignore_ascii_case(name))
+    }
+
     /// The group of a name in a VPC, as the present request sees it.
     pub(super) fn find_group(&self, vpc: &VpcId, name: &str) -> Option<&SecurityGroupId> {
         self.group_named(vpc, name).filter(|id| self.security_groups.sees(id))

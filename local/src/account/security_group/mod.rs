@@ -98,9 +98,9 @@ fn check_text(parameter: &str, text: &str) -> Result<(), ApiError> {
 }
 
 pub(super) fn create(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
-    let name = required(input, "GroupName")?;
+    let name = required(input, "GroupName")?.trim_end_matches(' ');
     let description = required(input, "Description").map_err(|_| missing("GroupDescription"))?;
-    if name == DEFAULT {
+    if name.eq_ignore_ascii_case(DEFAULT) {
         let message = format!("Cannot use reserved security group name: {DEFAULT}");
         return Err(ApiError::new(Code::InvalidGroupReserved, message));
     }
@@ -117,7 +117,7 @@ pub(super) fn create(context: &mut Context<'_>, input: &Structure) -> Result<Str
         None => region.require_default_vpc()?.clone(),
     };
     let tags = TagSpecifications::read(input, &["security-group"])?.of("security-group");
-    if region.group_named(&vpc, name).is_some() {
+    if region.has_group_named(&vpc, name) {
         let message = format!("The security group '{name}' already exists for VPC '{vpc}'");
         return Err(ApiError::new(Code::InvalidGroupDuplicate, message));
     }

@@ -39,7 +39,12 @@ fn groups() {
             .err("CreateSecurityGroup", create("web"))
             .starts_with("InvalidGroup.Duplicate: The security group 'web' already exists for VPC 'vpc-")
     );
-    assert!(world.err("CreateSecurityGroup", create("default")).starts_with("InvalidGroup.Reserved: "));
+    for name in ["WEB", "web  "] {
+        assert!(world.err("CreateSecurityGroup", create(name)).starts_with("InvalidGroup.Duplicate: "), "{name}");
+    }
+    for name in ["default", "Default", "default "] {
+        assert!(world.err("CreateSecurityGroup", create(name)).starts_with("InvalidGroup.Reserved: "), "{name}");
+    }
     for bad in ["sg-web", "", "é", &"x".repeat(256)] {
         assert!(world.err("CreateSecurityGroup", create(bad)).starts_with("InvalidParameterValue: "), "{bad}");
     }
