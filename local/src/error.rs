@@ -149,6 +149,8 @@ codes! {
     OperationNotPermitted = "OperationNotPermitted", 400, ERRORS;
     /// A block device mapping that names no device, one device twice, or a size that the image does not fit in.
     InvalidBlockDeviceMapping = "InvalidBlockDeviceMapping", 400, ERRORS;
+    /// The instance type is not a burstable one, so it has no CPU credits.
+    InstanceCreditSpecificationNotSupported = "InstanceCreditSpecification.NotSupported", 400, ERRORS;
     /// More instances were asked for than the account may run.
     InstanceLimitExceeded = "InstanceLimitExceeded", 400, QUOTAS;
     /// More vCPUs were asked for than the account may run.

@@ -26,6 +26,11 @@ const ASKED: &[(Code, &[&str])] = &[
         Code::InsufficientFreeAddressesInSubnet,
         &["Action=RunInstances&ImageId={image}&InstanceType=t3.micro&MinCount=5000&MaxCount=5000"],
     ),
+    (
+        Code::InstanceCreditSpecificationNotSupported,
+        &["Action=RunInstances&ImageId={image}&InstanceType=m5.large&MinCount=1&MaxCount=1\
+           &CreditSpecification.CpuCredits=unlimited"],
+    ),
     (Code::InvalidAction, &["Action=Fly"]),
     (Code::InvalidAmiIdMalformed, &["Action=DescribeImages&ImageId.1=debian"]),
     (Code::InvalidAmiIdNotFound, &["Action=DescribeImages&ImageId.1=ami-0123456789abcdef0"]),

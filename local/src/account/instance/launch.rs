@@ -63,7 +63,7 @@ pub(in crate::account) const PARAMETERS: &[&str] = &[
     "UserData",
 ];
 
-/// The default of EC2, for want of InstanceType.
+/// The default of EC2, for want of InstanceType. It can't run any image of today, and none of ours.
 const DEFAULT_TYPE: &str = "m1.small";
 
 impl Launch {
@@ -74,11 +74,13 @@ impl Launch {
         let contents = region.images.require(&image)?;
         let instance_type = instance_type::named(input.string("InstanceType").unwrap_or(DEFAULT_TYPE))?;
         check_architecture(instance_type, contents)?;
+        if instance_type.name == DEFAULT_TYPE {
+            return Err(combination(
+                "Non-Windows instances with a virtualization type of 'hvm' are currently not supported for this instance type.",
+            ));
+        }
         let metadata_options = MetadataOptions::read(input)?;
-        let tags = TagSpecifications::read(
-            input,
-            &["instance", "volume", "network-interface", "spot-instances-request", "elastic-gpu"],
-        )?;
+        let tags = tags(input)?;
         if metadata_options.tags {
             check_metadata_keys(tags.of("instance").keys())?;
         }
@@ -109,6 +111,18 @@ impl Launch {
         shortage::check(context, instance_type, zone)?;
         Ok(launch)
     }
+}
+
+fn tags(input: &Structure) -> Result<TagSpecifications, ApiError> {
+    const SPOT_REQUEST: &str = "spot-instances-request";
+    let tags = TagSpecifications::read(input, &["instance", "volume", "network-interface", SPOT_REQUEST])?;
+    if !tags.of(SPOT_REQUEST).is_empty() {
+        return Err(invalid(
+            "You cannot specify tags for Spot instances requests if there are no Spot instances requests being created by \
+             the request.",
+        ));
+    }
+    Ok(tags)
 }
 
 fn counts(input: &Structure) -> Result<(u64, u64), ApiError> {
@@ -227,10 +241,10 @@ fn check_credits(input: &Structure, instance_type: &InstanceType) -> Result<(), 
     let Some(credits) = input.structure("CreditSpecification") else { return Ok(()) };
     one_of(credits, "CpuCredits", &["standard", "unlimited"])?;
     if !instance_type.burstable() {
-        return Err(combination(format!(
-            "The instance type {} does not support CreditSpecification",
-            instance_type.name
-        )));
+        return Err(ApiError::new(
+            Code::InstanceCreditSpecificationNotSupported,
+            format!("The {} instance type does not support T2 Unlimited.", instance_type.name),
+        ));
     }
     Ok(())
 }

@@ -56,6 +56,13 @@ fn refusals() {
         ("InvalidParameterValue: 'vpc' is not a valid taggable resource type for this operation.", |l| {
             l.with("TagSpecifications", vec![one("ResourceType", "vpc").with("Tags", vec![one("Key", "a")])])
         }),
+        ("InvalidParameterValue: 'elastic-gpu' is not a valid taggable resource type", |l| {
+            l.with("TagSpecifications", vec![one("ResourceType", "elastic-gpu").with("Tags", vec![one("Key", "a")])])
+        }),
+        ("InvalidParameterValue: You cannot specify tags for Spot instances requests", |l| {
+            let tags = one("ResourceType", "spot-instances-request").with("Tags", vec![one("Key", "a")]);
+            l.with("TagSpecifications", vec![tags])
+        }),
         ("InvalidParameterValue: Tag specification must have at least one tag", |l| {
             l.with("TagSpecifications", vec![one("ResourceType", "instance")])
         }),
@@ -132,6 +139,18 @@ fn refusals() {
         "DryRunOperation: Request would have succeeded, but DryRun flag is set."
     );
     assert!(refused(|l| l.with("DryRun", true).with("KeyName", "nope")).starts_with("InvalidKeyPair.NotFound"));
+}
+
+#[test]
+fn without_a_type_it_is_one_that_runs_no_image_of_today() {
+    let mut world = World::new();
+    let image = world.image("blank");
+    let launch = one("ImageId", image).with("MinCount", 1_i64).with("MaxCount", 1_i64);
+    let error = world.err("RunInstances", launch);
+    assert!(
+        error.starts_with("InvalidParameterCombination: Non-Windows instances with a virtualization type"),
+        "{error}"
+    );
 }
 
 #[test]
