@@ -145,6 +145,7 @@ pub(super) const ACTIONS: &[Action] = &[
             "InstanceMetadataTags",
         ],
     ),
+    action("ModifySecurityGroupRules", security_group::modify_rules, &["GroupId", "SecurityGroupRules"]),
     action("RebootInstances", instance::run::reboot, &["InstanceIds"]),
     action("RevokeSecurityGroupEgress", security_group::revoke_egress, PERMISSIONS),
     action("RevokeSecurityGroupIngress", security_group::revoke_ingress, PERMISSIONS),

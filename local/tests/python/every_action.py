@@ -100,6 +100,12 @@ def change(call, wait, group, instances):
     rule = call("DescribeSecurityGroupRules", Filters=[{"Name": "group-id", "Values": [group]}])["SecurityGroupRules"]
     incoming = next(found["SecurityGroupRuleId"] for found in rule if not found["IsEgress"])
     outgoing = next(found["SecurityGroupRuleId"] for found in rule if found["IsEgress"])
+    opened = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 443, "CidrIpv4": "10.0.0.0/8", "Description": "changed"}
+    first = next(found for found in rule if not found["IsEgress"] and found.get("CidrIpv4") == "10.0.0.0/8")
+    changed = [{"SecurityGroupRuleId": first["SecurityGroupRuleId"], "SecurityGroupRule": opened}]
+    call("ModifySecurityGroupRules", GroupId=group, SecurityGroupRules=changed)
+    described = call("DescribeSecurityGroupRules", SecurityGroupRuleIds=[first["SecurityGroupRuleId"]])
+    assert opened.items() <= described["SecurityGroupRules"][0].items(), described
     for direction, id in [("Ingress", incoming), ("Egress", outgoing)]:
         described = [{"SecurityGroupRuleId": id, "Description": direction}]
         call(f"UpdateSecurityGroupRuleDescriptions{direction}", GroupId=group, SecurityGroupRuleDescriptions=described)

@@ -46,6 +46,12 @@ pub const SAMPLES: &[(&str, &str)] = &[
     ("ImportKeyPair", "KeyName=fresh&PublicKeyMaterial={public-key}"),
     ("ModifyInstanceAttribute", "InstanceId={instance}&DisableApiStop.Value=true"),
     ("ModifyInstanceMetadataOptions", "InstanceId={instance}&HttpTokens=required"),
+    (
+        "ModifySecurityGroupRules",
+        "GroupId={group}&SecurityGroupRule.1.SecurityGroupRuleId={rule}&SecurityGroupRule.1.SecurityGroupRule.IpProtocol=tcp\
+         &SecurityGroupRule.1.SecurityGroupRule.FromPort=22&SecurityGroupRule.1.SecurityGroupRule.ToPort=80\
+         &SecurityGroupRule.1.SecurityGroupRule.CidrIpv4=10.0.0.0/8",
+    ),
     ("RebootInstances", "InstanceId.1={instance}"),
     (
         "RevokeSecurityGroupEgress",

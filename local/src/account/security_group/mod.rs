@@ -2,6 +2,7 @@
 
 mod authorize;
 mod describe;
+mod modify;
 mod permission;
 mod rule;
 
@@ -10,6 +11,7 @@ pub(super) use authorize::{
     update_ingress_descriptions,
 };
 pub(super) use describe::{describe, describe_rules};
+pub(super) use modify::modify_rules;
 pub(super) use rule::Rule;
 
 use super::{

@@ -142,7 +142,8 @@ pub(super) fn description(structure: &Structure) -> Result<Option<String>, ApiEr
     Ok(Some(text.to_owned()).filter(|text| !text.is_empty()))
 }
 
-fn peer_group(context: &Context<'_>, pair: &Structure, group: &SecurityGroupId) -> Result<Peer, ApiError> {
+/// The group that a pair names.
+pub(super) fn peer_group(context: &Context<'_>, pair: &Structure, group: &SecurityGroupId) -> Result<Peer, ApiError> {
     only(pair, "IpPermissions.UserIdGroupPairs.", &["Description", "GroupId", "GroupName", "UserId", "VpcId"])?;
     check_owner(context, pair.string("UserId"))?;
     let region = &*context.region;

@@ -227,3 +227,62 @@ fn a_referenced_group_stays_and_descriptions_change() {
     world.ok("DeleteSecurityGroup", Structure::new().with("GroupId", db.as_str()));
     world.ok("DeleteSecurityGroup", named);
 }
+
+#[test]
+fn rules_are_modified_as_a_whole_or_not_at_all() {
+    let mut world = World::new();
+    let (id, other) = (group(&mut world, "a"), group(&mut world, "b"));
+    let mut made = |permission: Structure| {
+        let answer = world.ok("AuthorizeSecurityGroupIngress", permissions(&id, vec![permission]));
+        answer.structures("SecurityGroupRules").next().unwrap().string("SecurityGroupRuleId").unwrap().to_owned()
+    };
+    let range = |cidr: &str| permission(22).with("IpRanges", vec![Structure::new().with("CidrIp", cidr)]);
+    let (first, second) = (made(range("10.0.0.0/8")), made(range("192.0.2.0/24")));
+    let pair = made(permission(22).with("UserIdGroupPairs", vec![Structure::new().with("GroupId", id.as_str())]));
+    let update = |rule: &str, request: Structure| {
+        Structure::new().with("SecurityGroupRuleId", rule).with("SecurityGroupRule", request)
+    };
+    let modify = |group: &str, updates: Vec<Structure>| {
+        Structure::new().with("GroupId", group).with("SecurityGroupRules", updates)
+    };
+    let v4 = |port: i64, cidr: &str| permission(port).with("CidrIpv4", cidr);
+    for (expected, request) in [
+        ("MissingParameter", modify(&id, vec![])),
+        ("MissingParameter", modify(&id, vec![Structure::new().with("SecurityGroupRuleId", first.as_str())])),
+        ("MissingParameter", modify(&id, vec![update(&first, permission(22))])),
+        (
+            "InvalidParameterCombination",
+            modify(&id, vec![update(&first, v4(22, "10.0.0.0/8").with("CidrIpv6", "::/0"))]),
+        ),
+        ("InvalidParameterValue", modify(&id, vec![update(&first, permission(22).with("CidrIpv6", "::/0"))])),
+        ("InvalidParameterValue", modify(&id, vec![update(&first, v4(70_000, "10.0.0.0/8"))])),
+        (
+            "InvalidParameterValue",
+            modify(&id, vec![update(&first, v4(1, "10.0.0.0/8")), update(&first, v4(2, "10.0.0.0/8"))]),
+        ),
+        ("InvalidPermission.Duplicate", modify(&id, vec![update(&first, v4(22, "192.0.2.9/24"))])),
+        ("InvalidSecurityGroupRuleId.NotFound", modify(&other, vec![update(&first, v4(22, "10.0.0.0/8"))])),
+        (
+            "InvalidSecurityGroupRuleId.NotFound",
+            modify(&id, vec![update("sgr-0123456789abcdef0", v4(22, "10.0.0.0/8"))]),
+        ),
+        ("InvalidSecurityGroupRuleId.Malformed", modify(&id, vec![update("mine", v4(22, "10.0.0.0/8"))])),
+        ("InvalidGroup.NotFound", modify("sg-0123456789abcdef0", vec![update(&first, v4(22, "10.0.0.0/8"))])),
+        ("UnsupportedOperation", modify(&id, vec![update(&first, permission(22).with("PrefixListId", "pl-12345678"))])),
+    ] {
+        let error = world.err("ModifySecurityGroupRules", request.clone());
+        assert!(error.starts_with(&format!("{expected}: ")), "{request:?}: {error}");
+    }
+    // Two that change places are no duplicates.
+    let exchanged =
+        vec![update(&first, v4(22, "192.0.2.0/24")), update(&second, v4(22, "10.0.0.0/8").with("Description", "new"))];
+    world.ok("ModifySecurityGroupRules", modify(&id, exchanged));
+    let referring = permission(80).with("ReferencedGroupId", other.as_str());
+    world.ok("ModifySecurityGroupRules", modify(&id, vec![update(&pair, referring)]));
+    let named = Structure::new().with("SecurityGroupRuleIds", vec![first.as_str(), second.as_str(), pair.as_str()]);
+    let answer = world.ok("DescribeSecurityGroupRules", named);
+    let rules: Vec<&Structure> = answer.structures("SecurityGroupRules").collect();
+    assert_eq!((rules[0].string("CidrIpv4"), rules[1].string("CidrIpv4")), (Some("192.0.2.0/24"), Some("10.0.0.0/8")));
+    assert_eq!((rules[0].string("Description"), rules[1].string("Description")), (None, Some("new")));
+    assert_eq!(rules[2].structure("ReferencedGroupInfo").unwrap().string("GroupId"), Some(other.as_str()));
+}
