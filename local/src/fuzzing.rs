@@ -6,6 +6,7 @@
 
 pub use crate::{
     account::fuzzing::account,
+    archive::fuzzing::archive,
     guest::cloud_init::fuzzing::user_data,
     network::fuzzing::{dhcp, dns, frames},
     wire::fuzzing::wire,
@@ -21,6 +22,8 @@ mod tests {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
         for (name, feed) in [
             ("account", super::account as fn(&[u8])),
+            ("dhcp", super::dhcp),
+            ("archive", super::archive),
             ("dhcp", super::dhcp),
             ("dns", super::dns),
             ("frames", super::frames),

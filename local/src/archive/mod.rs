@@ -9,6 +9,8 @@
 //! called removes what is in it when it fails.
 
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod member;
 mod path;
 mod source;
