@@ -1,6 +1,7 @@
 //! Addresses and the names that follow from them.
 
 use super::{ids::Source, place::Place};
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
 /// A public address: of 127.0.0.0/8, so that the host can bind it without any set-up. 127.0.0.0/16 is left to the host
@@ -61,7 +62,7 @@ pub(super) fn in_dns_name(name: &str) -> Option<Ipv4Addr> {
 }
 
 /// An IPv4 range, in canonical form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Cidr {
     pub(super) address: Ipv4Addr,
     pub(super) prefix: u8,

@@ -51,6 +51,8 @@ pub struct Start {
     pub vcpus: u32,
     /// Fresh for every boot.
     pub boot_id: String,
+    /// Whether it was running before: then there must be its disk, and it must not begin anew without.
+    pub has_disk: bool,
 }
 
 impl Start {

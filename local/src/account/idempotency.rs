@@ -2,18 +2,32 @@
 //!
 //! Source: <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html>.
 
-use super::request::invalid;
+use super::{
+    request::invalid,
+    stored::{Rows, Stored, rows},
+};
 use crate::{
     error::{ApiError, Code},
     wire::Structure,
 };
-use std::collections::BTreeMap;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What came of requests with a client token, by action and token.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Tokens(BTreeMap<(&'static str, String), Made>);
+pub(super) struct Tokens {
+    made: BTreeMap<String, Made>,
+    /// The tokens that have changed since they were stored.
+    changed: BTreeSet<String>,
+}
 
-#[derive(Debug, Clone)]
+/// What a token is known by: tokens of different actions have nothing to do with each other.
+fn key(action: &str, token: &str) -> String {
+    format!("{action} {token}")
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Made {
     input: Structure,
     id: String,
@@ -33,7 +47,7 @@ impl Tokens {
                 "Value ({token}) for parameter clientToken is invalid. The token can include up to 64 ASCII characters."
             )));
         }
-        match self.0.get(&(action, token.to_owned())) {
+        match self.made.get(&key(action, token)) {
             None => Ok(Ok(Some(token.to_owned()))),
             Some(made) if made.input == without_dry_run(input) => Ok(Err(&made.id)),
             Some(_) => Err(ApiError::new(
@@ -53,19 +67,49 @@ impl Tokens {
         resources: usize,
     ) {
         if let Some(token) = token {
-            self.0.insert((action, token), Made { input: without_dry_run(input), id: id.to_owned(), resources });
+            let key = key(action, &token);
+            self.changed.insert(key.clone());
+            self.made.insert(key, Made { input: without_dry_run(input), id: id.to_owned(), resources });
         }
     }
 
     /// One of the resources is gone.
     pub(super) fn release(&mut self, action: &'static str, token: &str) {
-        let key = (action, token.to_owned());
-        if let Some(made) = self.0.get_mut(&key) {
+        let key = key(action, token);
+        if let Some(made) = self.made.get_mut(&key) {
             made.resources = made.resources.saturating_sub(1);
             if made.resources == 0 {
-                self.0.remove(&key);
+                self.made.remove(&key);
             }
+            self.changed.insert(key);
         }
+    }
+}
+
+impl Stored for Tokens {
+    fn is_stored(&self) -> bool {
+        self.changed.is_empty()
+    }
+
+    fn rows(&self, all: bool) -> Result<Rows, serde_json::Error> {
+        let row = |key: &str| self.made.get(key);
+        if all {
+            rows(self.made.keys().map(String::as_str), row)
+        } else {
+            rows(self.changed.iter().map(String::as_str), row)
+        }
+    }
+
+    fn set_stored(&mut self) {
+        self.changed.clear();
+    }
+
+    fn restore(&mut self, key: &str, row: Option<&RawValue>) -> Result<(), serde_json::Error> {
+        match row {
+            Some(row) => drop(self.made.insert(key.to_owned(), serde_json::from_str(row.get())?)),
+            None => drop(self.made.remove(key)),
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! EC2's ids: one type for each kind of resource, and the source that makes them.
 
 use crate::error::{ApiError, Code};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
@@ -39,7 +40,7 @@ fn is_well_formed(text: &str, prefix: &str) -> bool {
 macro_rules! ids {
     ($($(#[doc = $doc:literal])+ $name:ident = $prefix:literal, $resource:literal, $malformed:ident, $missing:ident, $one:literal, $many:literal;)+) => {
         $($(#[doc = $doc])+
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub struct $name(String);
 
         impl Id for $name {
@@ -157,6 +158,16 @@ pub(super) struct Source {
 impl Source {
     pub(super) fn new(seed: [u8; 32]) -> Self {
         Self { seed, drawn: 0 }
+    }
+
+    /// How much was drawn.
+    pub(super) fn drawn(&self) -> u64 {
+        self.drawn
+    }
+
+    /// Goes on where so much was drawn.
+    pub(super) fn resume(&mut self, drawn: u64) {
+        self.drawn = self.drawn.max(drawn);
     }
 
     /// The next 32 bytes.

@@ -14,9 +14,10 @@ use crate::{
     error::{ApiError, Code},
     wire::Structure,
 };
+use serde::{Deserialize, Serialize};
 
 /// An image.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Image {
     pub(super) settings: ImageSettings,
     pub(super) root_snapshot: SnapshotId,
@@ -36,7 +37,9 @@ pub(super) fn install(region: &mut Region, images: &[ImageSettings]) {
         }
         let ebs = Structure::new().with("VolumeSize", image.root_gib.clamp(1, 16384)).with("VolumeType", "gp3");
         let Ok(root) = Shape::read(&ebs, None) else { continue };
-        region.tags.set(&id, image.tags.iter().cloned().collect());
+        let mut tags = region.tags.get(&id).cloned().unwrap_or_default();
+        tags.extend(image.tags.iter().cloned());
+        region.tags.set(&id, tags);
         region.images.insert(id, Image { settings: image.clone(), root_snapshot: ids::derived(&parts), root });
     }
 }

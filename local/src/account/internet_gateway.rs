@@ -2,9 +2,10 @@
 
 use super::{Context, describe::Listing, ids::VpcId};
 use crate::{error::ApiError, wire::Structure};
+use serde::{Deserialize, Serialize};
 
 /// An internet gateway.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct InternetGateway {
     /// What it is attached to.
     pub(super) vpc: Option<VpcId>,

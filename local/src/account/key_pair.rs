@@ -21,17 +21,19 @@ use rsa::{
     pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding},
 };
 use russh::keys::ssh_key::{self, PrivateKey, PublicKey, public::KeyData};
+use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
+use std::borrow::Cow;
 use time::OffsetDateTime;
 
 /// A key pair; the private half is never kept.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct KeyPair {
     pub(super) name: String,
     /// The public key as it stands in `authorized_keys`, with the name as its comment, as EC2 has it.
     pub(super) openssh: String,
-    kind: &'static str,
+    kind: Cow<'static, str>,
     fingerprint: String,
     created: OffsetDateTime,
 }
@@ -88,7 +90,7 @@ pub(super) fn create(context: &mut Context<'_>, input: &Structure) -> Result<Str
     let (openssh, fingerprint, material) =
         made.map_err(|why| ApiError::new(Code::InternalError, format!("failed to make a key pair: {why}; try again")))?;
     let (kind, openssh) = (if kind == RSA { RSA } else { ED25519 }, format!("{openssh} {name}"));
-    let key = KeyPair { name, openssh, kind, fingerprint, created: context.now };
+    let key = KeyPair { name, openssh, kind: kind.into(), fingerprint, created: context.now };
     Ok(add(context, input, key)?.with("KeyMaterial", material))
 }
 
@@ -125,7 +127,8 @@ pub(super) fn import(context: &mut Context<'_>, input: &Structure) -> Result<Str
     };
     let (kind, fingerprint, openssh) = read_public(material)
         .ok_or_else(|| ApiError::new(Code::InvalidKeyFormat, "Key is not in valid OpenSSH public key format"))?;
-    let key = KeyPair { openssh: format!("{openssh} {name}"), name, kind, fingerprint, created: context.now };
+    let key =
+        KeyPair { openssh: format!("{openssh} {name}"), name, kind: kind.into(), fingerprint, created: context.now };
     add(context, input, key)
 }
 
@@ -197,7 +200,7 @@ pub(super) fn describe(context: &mut Context<'_>, input: &Structure) -> Result<S
         Structure::new()
             .with("KeyPairId", id)
             .with("KeyName", key.name.as_str())
-            .with("KeyType", key.kind)
+            .with("KeyType", &*key.kind)
             .with("KeyFingerprint", key.fingerprint.as_str())
             .with("CreateTime", key.created)
             .with_some("PublicKey", public.then_some(key.openssh.as_str()))

@@ -30,17 +30,21 @@ mod network_interface;
 mod pagination;
 mod place;
 mod quota;
+mod record;
+mod recovery;
 mod region;
 mod request;
 mod route_table;
 mod security_group;
 mod settings;
+mod stored;
 mod subnet;
 mod switch;
 mod table;
 mod tags;
 mod volume;
 mod vpc;
+mod whole;
 
 #[cfg(test)]
 mod tests;
@@ -48,6 +52,7 @@ mod tests;
 pub use capacity::Capacity;
 pub use effect::{Effect, Start};
 pub use quota::Quotas;
+pub use record::{Record, RecordError};
 pub use settings::{Architecture, ImageSettings, Kind, Settings};
 
 use crate::{
@@ -75,6 +80,8 @@ pub struct Account {
     gate: Gate,
     replicas: Replicas,
     delivery: Delivery,
+    /// What is of no region, as it was last stored.
+    stored: Option<record::General>,
 }
 
 /// What the regions of an account share.
@@ -113,21 +120,25 @@ impl Account {
     /// An account whose regions have what a new account has: a default VPC each, unless the settings say that there is
     /// none, and the images of the settings.
     pub fn new(settings: Settings) -> Self {
-        let mut shared = Shared {
+        let mut account = Self::of(settings, BTreeMap::new());
+        let Self { settings, shared, regions, .. } = &mut account;
+        regions
+            .extend(place::REGIONS.iter().map(|place| (place.name, Region::new(place, settings, &mut shared.source))));
+        account.tell_all();
+        account
+    }
+
+    /// An account with these regions.
+    fn of(settings: Settings, regions: BTreeMap<&'static str, Region>) -> Self {
+        let shared = Shared {
             source: Source::new(settings.seed),
             public_addresses: BTreeMap::new(),
             timers: BTreeSet::new(),
             effects: Vec::new(),
             changed: switch::Changed::default(),
         };
-        let regions = place::REGIONS
-            .iter()
-            .map(|place| (place.name, Region::new(place, &settings, &mut shared.source)))
-            .collect();
         let (gate, replicas) = (Gate::new(settings.conditions_seed), Replicas::new(settings.conditions_seed));
-        let mut account = Self { settings, shared, regions, gate, replicas, delivery: Delivery::default() };
-        account.tell_all();
-        account
+        Self { settings, shared, regions, gate, replicas, delivery: Delivery::default(), stored: None }
     }
 
     /// The actions that are served, by name.
@@ -153,7 +164,7 @@ impl Account {
         self.advance(now);
         self.delivery = Delivery::default();
         let action = action::find(action)?;
-        let Self { settings, shared, regions, gate, replicas, delivery } = self;
+        let Self { settings, shared, regions, gate, replicas, delivery, .. } = self;
         let region = regions.get_mut(region).ok_or_else(|| place::unknown_region(region))?;
         action.check(input)?;
         let profile = settings.conditions.profile();

@@ -8,11 +8,12 @@ use super::{
     region::Region,
 };
 use crate::{error::ApiError, network::Nic, wire::Structure};
+use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 use time::OffsetDateTime;
 
 /// A network interface.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct NetworkInterface {
     pub(super) vpc: VpcId,
     pub(super) subnet: SubnetId,
@@ -29,7 +30,7 @@ pub(super) struct NetworkInterface {
 }
 
 /// The bond between a network interface and an instance.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Attachment {
     pub(super) id: AttachmentId,
     pub(super) instance: InstanceId,

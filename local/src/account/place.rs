@@ -4,8 +4,10 @@ use super::{
     Context,
     filter::{Definition, Filters},
     request::invalid,
+    stored::by_name,
 };
 use crate::{error::ApiError, wire::Structure};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A region of EC2.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,6 +67,22 @@ impl Zone {
     /// For example `use1-az1`.
     pub(super) fn id(self) -> String {
         format!("{}-az{}", self.region.short, self.index + 1)
+    }
+}
+
+/// Stored by its name.
+impl Serialize for Zone {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Zone {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        by_name(from, "zone", |name| {
+            let place = REGIONS.iter().find(|place| name.starts_with(place.name))?;
+            place.zones().find(|zone| zone.name() == name)
+        })
     }
 }
 

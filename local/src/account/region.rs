@@ -1,6 +1,7 @@
 //! What one region of the account holds.
 
 use super::{
+    console::Consoles,
     idempotency::Tokens,
     ids::{
         DhcpOptionsId, Id, ImageId, InstanceId, InternetGatewayId, KeyPairId, NetworkInterfaceId, RouteTableId,
@@ -15,6 +16,7 @@ use super::{
     route_table::RouteTable,
     security_group::{Rule, SecurityGroup},
     settings::Settings,
+    stored::Stored,
     subnet::Subnet,
     table::{Eventual, Table},
     tags::Tags,
@@ -46,12 +48,25 @@ pub(super) struct Region {
     pub(super) internet_gateways: Table<InternetGatewayId, InternetGateway>,
     pub(super) dhcp_options: DhcpOptionsId,
     pub(super) tags: Tags,
+    pub(super) consoles: Consoles,
     pub(super) tokens: Tokens,
 }
 
 impl Region {
+    /// What a new account has.
     pub(super) fn new(place: &'static Place, settings: &Settings, source: &mut Source) -> Self {
-        let mut region = Self {
+        let mut region = Self::bare(place, source.id());
+        image::install(&mut region, &settings.images);
+        if settings.default_vpc {
+            vpc::make_default(&mut region, source);
+        }
+        region.note(None);
+        region
+    }
+
+    /// Nothing but what every region has.
+    pub(super) fn bare(place: &'static Place, dhcp_options: DhcpOptionsId) -> Self {
+        Self {
             place,
             images: Table::default(),
             instances: Table::default(),
@@ -64,16 +79,32 @@ impl Region {
             volumes: Table::default(),
             route_tables: Table::default(),
             internet_gateways: Table::default(),
-            dhcp_options: source.id(),
+            dhcp_options,
             tags: Tags::default(),
+            consoles: Consoles::default(),
             tokens: Tokens::default(),
-        };
-        image::install(&mut region, &settings.images);
-        if settings.default_vpc {
-            vpc::make_default(&mut region, source);
         }
-        region.note(None);
-        region
+    }
+
+    /// All that is kept beyond the endpoint's life, by the names under which it is stored.
+    pub(super) fn stored(&mut self) -> [(&'static str, &mut dyn Stored); 15] {
+        [
+            ("images", &mut self.images),
+            ("instances", &mut self.instances),
+            ("key-pairs", &mut self.key_pairs),
+            ("security-groups", &mut self.security_groups),
+            ("security-group-rules", &mut self.security_group_rules),
+            ("vpcs", &mut self.vpcs),
+            ("subnets", &mut self.subnets),
+            ("network-interfaces", &mut self.network_interfaces),
+            ("volumes", &mut self.volumes),
+            ("route-tables", &mut self.route_tables),
+            ("internet-gateways", &mut self.internet_gateways),
+            ("dhcp-options", &mut self.dhcp_options),
+            ("tags", &mut self.tags),
+            ("consoles", &mut self.consoles),
+            ("tokens", &mut self.tokens),
+        ]
     }
 
     /// All that isn't known everywhere at once.

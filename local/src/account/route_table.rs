@@ -7,9 +7,10 @@ use super::{
     region::Region,
 };
 use crate::{error::ApiError, wire::Structure};
+use serde::{Deserialize, Serialize};
 
 /// A route table.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct RouteTable {
     pub(super) vpc: VpcId,
     /// The bond that makes it the VPC's main one.

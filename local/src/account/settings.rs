@@ -2,11 +2,13 @@
 
 use super::{Capacity, Quotas};
 use crate::conditions::Conditions;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use time::OffsetDateTime;
 
 /// What runs the instances of an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Kind {
     /// Linux namespaces over a root directory.
@@ -16,10 +18,12 @@ pub enum Kind {
 }
 
 /// The instruction set of an image or of an instance type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Architecture {
     /// 64 bit x86.
+    #[serde(rename = "x86_64")]
     X86_64,
     /// 64 bit ARM.
     Arm64,
@@ -41,7 +45,7 @@ impl Architecture {
 }
 
 /// An image that every region of the account offers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ImageSettings {
     /// The name; its `ami-…` in each region follows from it.

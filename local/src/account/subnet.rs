@@ -12,17 +12,19 @@ use crate::{
     error::{ApiError, Code},
     wire::Structure,
 };
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
 /// A subnet.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Subnet {
     pub(super) vpc: VpcId,
     pub(super) zone: Zone,
     pub(super) cidr: Cidr,
     pub(super) default_for_zone: bool,
     pub(super) map_public_ip: bool,
-    /// Who holds which address.
+    /// Who holds which address. Not stored: it follows from the interfaces.
+    #[serde(skip)]
     pub(super) holders: BTreeMap<Ipv4Addr, NetworkInterfaceId>,
 }
 

@@ -54,6 +54,8 @@ impl Account {
         for (name, region) in &self.regions {
             let groups = region.security_groups.iter().map(|(id, _)| (*name, id.clone()));
             self.shared.changed.groups.extend(groups);
+            let interfaces = region.network_interfaces.iter().map(|(id, _)| (*name, id.clone()));
+            self.shared.changed.interfaces.extend(interfaces);
         }
     }
 }

@@ -3,9 +3,14 @@
 //! What a request names or lists is looked up as the replica that answers it knows it; what the account itself looks up is
 //! always there.
 
-use super::ids::Id;
+use super::{
+    ids::Id,
+    stored::{Rows, Stored, rows},
+};
 use crate::{conditions::View, error::ApiError};
-use std::collections::BTreeMap;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+use std::collections::{BTreeMap, BTreeSet};
 use time::OffsetDateTime;
 
 /// Resources by id, and in the order of creation: that is the order in which they are described and paged.
@@ -20,16 +25,27 @@ pub(super) struct Table<I, R> {
     noted: u64,
     /// What the replica knows that answers the present request.
     view: Option<View>,
+    /// The rows that may have changed since they were stored.
+    changed: BTreeSet<I>,
 }
 
 impl<I, R> Default for Table<I, R> {
     fn default() -> Self {
-        Self { rows: BTreeMap::new(), numbers: BTreeMap::new(), next: 1, fresh: BTreeMap::new(), noted: 1, view: None }
+        Self {
+            rows: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            next: 1,
+            fresh: BTreeMap::new(),
+            noted: 1,
+            view: None,
+            changed: BTreeSet::new(),
+        }
     }
 }
 
 impl<I: Id, R> Table<I, R> {
     pub(super) fn insert(&mut self, id: I, resource: R) {
+        self.changed.insert(id.clone());
         let number = *self.numbers.entry(id.clone()).or_insert(self.next);
         self.next += 1;
         self.rows.insert(number, (id, resource));
@@ -40,11 +56,21 @@ impl<I: Id, R> Table<I, R> {
     }
 
     pub(super) fn get_mut(&mut self, id: &I) -> Option<&mut R> {
-        self.rows.get_mut(self.numbers.get(id)?).map(|(_, resource)| resource)
+        let (_, resource) = self.rows.get_mut(self.numbers.get(id)?)?;
+        self.changed.insert(id.clone());
+        Some(resource)
+    }
+
+    /// Changes what is not stored of a resource.
+    pub(super) fn derive(&mut self, id: &I, change: impl FnOnce(&mut R)) {
+        if let Some((_, resource)) = self.numbers.get(id).and_then(|number| self.rows.get_mut(number)) {
+            change(resource);
+        }
     }
 
     pub(super) fn remove(&mut self, id: &I) -> Option<R> {
         let number = self.numbers.remove(id)?;
+        self.changed.insert(id.clone());
         self.fresh.remove(&number);
         self.rows.remove(&number).map(|(_, resource)| resource)
     }
@@ -146,5 +172,43 @@ impl<I: Id, R> Eventual for Table<I, R> {
         if let Some(made) = made {
             self.fresh.extend(self.rows.range(since..).map(|(number, _)| (*number, made)));
         }
+    }
+}
+
+/// A row is stored with its number.
+impl<I: Id, R: Serialize + DeserializeOwned> Stored for Table<I, R> {
+    fn is_stored(&self) -> bool {
+        self.changed.is_empty()
+    }
+
+    fn rows(&self, all: bool) -> Result<Rows, serde_json::Error> {
+        let row = |id: &str| {
+            let number = self.numbers.get(&I::new(id.to_owned()))?;
+            self.rows.get(number).map(|(_, resource)| (number, resource))
+        };
+        if all {
+            rows(self.numbers.keys().map(AsRef::as_ref), row)
+        } else {
+            rows(self.changed.iter().map(AsRef::as_ref), row)
+        }
+    }
+
+    fn set_stored(&mut self) {
+        self.changed.clear();
+    }
+
+    fn restore(&mut self, key: &str, row: Option<&RawValue>) -> Result<(), serde_json::Error> {
+        let id = I::parse(key).map_err(serde::de::Error::custom)?;
+        match row {
+            Some(row) => {
+                let (number, resource) = serde_json::from_str(row.get())?;
+                self.next = self.next.max(number + 1);
+                self.numbers.insert(id.clone(), number);
+                self.rows.insert(number, (id, resource));
+            }
+            None => drop(self.remove(&id)),
+        }
+        self.changed.clear();
+        Ok(())
     }
 }

@@ -8,6 +8,7 @@ use super::{
     ids,
     pagination::Page,
     request::{at_most_a_thousand, invalid, missing, required_list},
+    stored::{Rows, Stored, rows},
     table::Eventual,
 };
 use crate::{
@@ -15,7 +16,8 @@ use crate::{
     error::{ApiError, Code},
     wire::{Structure, Value},
 };
-use std::collections::BTreeMap;
+use serde_json::value::RawValue;
+use std::collections::{BTreeMap, BTreeSet};
 use time::OffsetDateTime;
 
 /// The tags of one resource.
@@ -29,6 +31,8 @@ pub(super) struct Tags {
     before: BTreeMap<String, (Option<OffsetDateTime>, TagSet)>,
     /// What the replica knows that answers the present request.
     view: Option<View>,
+    /// The resources whose tags have changed since they were stored.
+    changed: BTreeSet<String>,
 }
 
 const LIMIT: usize = 50;
@@ -45,6 +49,11 @@ impl Tags {
         }
     }
 
+    /// The resources that have tags.
+    pub(super) fn resources(&self) -> impl Iterator<Item = &str> {
+        self.tags.keys().map(String::as_str)
+    }
+
     /// The tags of each resource.
     fn iter(&self) -> impl Iterator<Item = (&str, &TagSet)> {
         self.tags.keys().filter_map(|id| Some((id.as_str(), self.get(id)?)))
@@ -53,6 +62,7 @@ impl Tags {
     /// Changes the tags of a resource that was made before.
     fn change(&mut self, id: &str, change: impl FnOnce(&mut TagSet)) {
         let tags = self.tags.entry(id.to_owned()).or_default();
+        self.changed.insert(id.to_owned());
         // Who hasn't heard of the last change yet hasn't of this one.
         self.before.entry(id.to_owned()).or_insert_with(|| (None, tags.clone()));
         change(tags);
@@ -60,13 +70,16 @@ impl Tags {
 
     pub(super) fn set(&mut self, id: impl AsRef<str>, tags: TagSet) {
         if !tags.is_empty() {
+            self.changed.insert(id.as_ref().to_owned());
             self.tags.insert(id.as_ref().to_owned(), tags);
         }
     }
 
     /// Forgets the tags of a resource that is gone.
     pub(super) fn forget(&mut self, id: impl AsRef<str>) {
-        self.tags.remove(id.as_ref());
+        if self.tags.remove(id.as_ref()).is_some() {
+            self.changed.insert(id.as_ref().to_owned());
+        }
         self.before.remove(id.as_ref());
     }
 
@@ -91,6 +104,33 @@ impl Eventual for Tags {
                 since.get_or_insert(made);
             }),
         }
+    }
+}
+
+impl Stored for Tags {
+    fn is_stored(&self) -> bool {
+        self.changed.is_empty()
+    }
+
+    fn rows(&self, all: bool) -> Result<Rows, serde_json::Error> {
+        let row = |id: &str| self.tags.get(id);
+        if all {
+            rows(self.tags.keys().map(String::as_str), row)
+        } else {
+            rows(self.changed.iter().map(String::as_str), row)
+        }
+    }
+
+    fn set_stored(&mut self) {
+        self.changed.clear();
+    }
+
+    fn restore(&mut self, key: &str, row: Option<&RawValue>) -> Result<(), serde_json::Error> {
+        match row {
+            Some(row) => drop(self.tags.insert(key.to_owned(), serde_json::from_str(row.get())?)),
+            None => drop(self.tags.remove(key)),
+        }
+        Ok(())
     }
 }
 
@@ -191,7 +231,7 @@ pub(super) fn check_metadata_keys<'a>(keys: impl IntoIterator<Item = &'a String>
 }
 
 /// Whether a resource exists, and is seen, that may have tags.
-fn exists(region: &Region, id: &str) -> bool {
+pub(super) fn exists(region: &Region, id: &str) -> bool {
     fn has<I: ids::Id, R>(table: &super::table::Table<I, R>, id: &str) -> bool {
         I::parse(id).is_ok_and(|id| table.sees(&id))
     }

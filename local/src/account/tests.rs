@@ -11,6 +11,7 @@ mod launch;
 mod lives;
 mod metadata;
 mod quotas;
+mod records;
 mod security_groups;
 mod states;
 mod switch;

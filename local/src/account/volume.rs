@@ -7,15 +7,17 @@ use super::{
     place::Zone,
     region::Region,
     request::{invalid, required},
+    stored::by_name,
 };
 use crate::{
     error::{ApiError, Code},
     wire::Structure,
 };
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::OffsetDateTime;
 
 /// A volume.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Volume {
     pub(super) zone: Zone,
     pub(super) shape: Shape,
@@ -25,7 +27,7 @@ pub(super) struct Volume {
 }
 
 /// What kind of volume it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Shape {
     pub(super) volume_type: VolumeType,
     pub(super) gib: i64,
@@ -35,7 +37,7 @@ pub(super) struct Shape {
 }
 
 /// The bond between a volume and an instance.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Attachment {
     pub(super) instance: InstanceId,
     pub(super) device: String,
@@ -80,6 +82,19 @@ const fn rules(
     bootable: bool,
 ) -> TypeRules {
     TypeRules { name, gib, iops, iops_per_gib, throughput, bootable }
+}
+
+/// Stored by its name.
+impl Serialize for TypeRules {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.name)
+    }
+}
+
+impl<'de> Deserialize<'de> for VolumeType {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        by_name(from, "volume type", |name| TYPES.iter().find(|rules| rules.name == name))
+    }
 }
 
 impl Shape {

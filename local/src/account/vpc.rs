@@ -17,10 +17,11 @@ use crate::{
     error::{ApiError, Code},
     wire::Structure,
 };
+use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
 /// A VPC.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Vpc {
     pub(super) cidr: Cidr,
     pub(super) association: VpcCidrAssociationId,

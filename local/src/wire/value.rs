@@ -1,10 +1,11 @@
 //! Values of the model, between the codec and the account.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use time::OffsetDateTime;
 
 /// A value of one of the model's types.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Value {
     /// A string or an enum.
     String(String),
@@ -25,7 +26,7 @@ pub enum Value {
 }
 
 /// A structure of the model: member name to value. A member that isn't set isn't there.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Structure(BTreeMap<String, Value>);
 
 impl Structure {

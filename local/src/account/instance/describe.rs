@@ -237,7 +237,7 @@ pub(super) fn shown(settings: &Settings, region: &Region, id: &InstanceId, insta
     let reason = instance
         .state_reason
         .as_ref()
-        .map(|reason| Structure::new().with("Code", reason.code).with("Message", reason.message.as_str()));
+        .map(|reason| Structure::new().with("Code", &*reason.code).with("Message", reason.message.as_str()));
     let names = Structure::new()
         .with("HostnameType", "ip-name")
         .with("EnableResourceNameDnsARecord", false)

@@ -145,6 +145,7 @@ fn vanish(context: &mut Context<'_>, id: &InstanceId) {
         context.region.tokens.release(super::run::ACTION, &token);
     }
     context.region.tags.forget(id);
+    context.region.consoles.forget(id);
 }
 
 /// Starts an instance that is stopped.
@@ -157,7 +158,7 @@ pub(super) fn start(context: &mut Context<'_>, id: &InstanceId) {
     instance.transition_reason.clear();
     instance.state_reason = None;
     instance.powered_on = None;
-    instance.console.clear();
+    context.region.consoles.clear(id);
     context.wake(id, settles);
     power::on(context, id);
 }

@@ -10,10 +10,11 @@ use crate::{
     error::{ApiError, Code},
     wire::Structure,
 };
+use serde::{Deserialize, Serialize};
 
 /// How an instance's metadata can be read.
 /// Source of the defaults: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceMetadataOptionsRequest.html>.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::account) struct MetadataOptions {
     pub(in crate::account) enabled: bool,
     pub(in crate::account) token_required: bool,

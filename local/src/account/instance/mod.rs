@@ -15,7 +15,6 @@ pub(super) mod status;
 mod user_data;
 
 use super::{
-    console::Console,
     ids::{ImageId, NetworkInterfaceId, ReservationId, VolumeId},
     instance_type::InstanceType,
     place::Zone,
@@ -25,10 +24,12 @@ use crate::wire::Structure;
 pub(super) use launch::PARAMETERS;
 pub(super) use life::later;
 use metadata_options::MetadataOptions;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use time::OffsetDateTime;
 
 /// An instance.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Instance {
     pub(super) reservation: ReservationId,
     pub(super) launch_index: i64,
@@ -43,6 +44,7 @@ pub(super) struct Instance {
     pub(super) key: Option<LaunchKey>,
     pub(super) zone: Zone,
     pub(super) launched: OffsetDateTime,
+    #[serde(with = "super::stored::base64")]
     pub(super) user_data: Option<Vec<u8>>,
     pub(super) options: Options,
     pub(super) metadata_options: MetadataOptions,
@@ -60,18 +62,17 @@ pub(super) struct Instance {
     /// Whether it was ever `running`.
     pub(super) was_running: bool,
     pub(super) power: Power,
-    pub(super) console: Console,
 }
 
 /// The key pair of the launch. A copy: the key pair may be deleted, the instance keeps its key.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct LaunchKey {
     pub(super) name: String,
     pub(super) openssh: String,
 }
 
 /// What can be set and is shown, and mostly does nothing here.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Options {
     pub(super) shutdown_behavior: ShutdownBehavior,
     pub(super) disable_termination: bool,
@@ -85,7 +86,8 @@ pub(super) struct Options {
 }
 
 /// What becomes of an instance that powers itself off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum ShutdownBehavior {
     Stop,
     Terminate,
@@ -109,7 +111,8 @@ impl ShutdownBehavior {
 
 /// The state of an instance.
 /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-lifecycle.html>.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum State {
     Pending,
     Running,
@@ -154,9 +157,9 @@ impl State {
 }
 
 /// Why an instance is in its state.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct StateReason {
-    pub(super) code: &'static str,
+    pub(super) code: Cow<'static, str>,
     pub(super) message: String,
 }
 
@@ -177,12 +180,13 @@ impl StateReason {
     }
 
     fn coded(code: &'static str, text: &str) -> Self {
-        Self { code, message: format!("{code}: {text}") }
+        Self { code: code.into(), message: format!("{code}: {text}") }
     }
 }
 
 /// What the machine does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum Power {
     Off,
     /// Start was asked for.

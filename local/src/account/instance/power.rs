@@ -16,7 +16,7 @@ const GRACE: Duration = Duration::from_secs(240);
 const LEAST_GRACE: Duration = Duration::from_secs(5);
 
 /// Starts the machine.
-pub(super) fn on(context: &mut Context<'_>, id: &InstanceId) {
+pub(in crate::account) fn on(context: &mut Context<'_>, id: &InstanceId) {
     let boot_id = context.shared.source.uuid();
     let Some(instance) = context.region.instances.get_mut(id) else { return };
     instance.power = Power::Starting;
@@ -25,6 +25,7 @@ pub(super) fn on(context: &mut Context<'_>, id: &InstanceId) {
     let root = instance.image_root.clone();
     let memory_mib = instance.instance_type.memory_mib();
     let vcpus = u32::try_from(instance.instance_type.vcpus()).unwrap_or(u32::MAX);
+    let has_disk = instance.was_running;
     let region = &*context.region;
     let interfaces: Vec<_> = nics.iter().filter_map(|nic| Some((nic, region.network_interfaces.get(nic)?))).collect();
     let hostname = interfaces.first().map(|(_, interface)| address::private_dns_name(region.place, interface.address));
@@ -39,6 +40,7 @@ pub(super) fn on(context: &mut Context<'_>, id: &InstanceId) {
         memory_mib,
         vcpus,
         boot_id,
+        has_disk,
     }));
 }
 
@@ -70,10 +72,9 @@ pub(super) fn kill(context: &mut Context<'_>, id: &InstanceId) {
 /// Something happened to the machine.
 pub(in crate::account) fn machine_event(context: &mut Context<'_>, id: &InstanceId, event: Event) {
     let now = context.now;
-    let Some(instance) = context.region.instances.get_mut(id) else { return };
+    let Some(instance) = context.region.instances.get(id) else { return };
     if let Event::Console(bytes) = &event {
-        instance.console.write(now, bytes);
-        return;
+        return context.region.consoles.write(id, now, bytes);
     }
     let power = instance.power;
     // What is off has nothing to say: a late word of a machine that is gone.
@@ -82,6 +83,7 @@ pub(in crate::account) fn machine_event(context: &mut Context<'_>, id: &Instance
     }
     match event {
         Event::Started if power == Power::Starting => {
+            let Some(instance) = context.region.instances.get_mut(id) else { return };
             instance.power = Power::On;
             instance.powered_on.get_or_insert(now);
             life::settle(context, id);
@@ -117,11 +119,12 @@ fn went_off(context: &mut Context<'_>, id: &InstanceId, restart: bool) {
 fn failed(context: &mut Context<'_>, id: &InstanceId, why: &str) {
     let Some(instance) = context.region.instances.get_mut(id) else { return };
     instance.power = Power::Off;
-    instance.console.write(context.now, format!("\r\n{why}\r\n").as_bytes());
-    if !matches!(instance.state, State::Pending | State::Running) {
+    let is_leaving = !matches!(instance.state, State::Pending | State::Running);
+    let end = if instance.was_running { End::Stop } else { End::Terminate };
+    context.region.consoles.write(id, context.now, format!("\r\n{why}\r\n").as_bytes());
+    if is_leaving {
         return life::settle(context, id);
     }
-    let end = if instance.was_running { End::Stop } else { End::Terminate };
     let reason = StateReason::internal(why);
     life::leave(context, id, end, reason, "Server.InternalError".to_owned());
 }

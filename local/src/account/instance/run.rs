@@ -9,7 +9,6 @@ use super::{
 use crate::{
     account::{
         Context, capacity,
-        console::Console,
         ids::{InstanceId, ReservationId},
         quota,
         request::{at_most_a_thousand, required_list},
@@ -101,12 +100,11 @@ fn make(
         state: State::Pending,
         settles,
         transition_reason: String::new(),
-        state_reason: Some(StateReason { code: "pending", message: "pending".to_owned() }),
+        state_reason: Some(StateReason { code: "pending".into(), message: "pending".to_owned() }),
         powered_on: None,
         running_since: None,
         was_running: false,
         power: Power::Off,
-        console: Console::default(),
     };
     region.instances.insert(id.clone(), instance);
     context.wake(&id, settles);

@@ -8,11 +8,13 @@ use super::{
     pagination::Page,
     request::{invalid, one_of},
     settings::Architecture,
+    stored::by_name,
 };
 use crate::{
     error::{ApiError, Code},
     wire::Structure,
 };
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use table::TYPES;
 
 /// An instance type.
@@ -50,6 +52,19 @@ pub(super) fn named(name: &str) -> Result<&'static InstanceType, ApiError> {
 
 fn find(name: &str) -> Option<&'static InstanceType> {
     TYPES.iter().find(|instance_type| instance_type.name == name)
+}
+
+/// Stored by its name.
+impl Serialize for InstanceType {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.name)
+    }
+}
+
+impl<'de> Deserialize<'de> for &'static InstanceType {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        by_name(from, "instance type", find)
+    }
 }
 
 impl InstanceType {

@@ -29,10 +29,11 @@ use crate::{
     wire::Structure,
 };
 use rule::{Direction, Peer, Ports};
+use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
 /// A security group.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct SecurityGroup {
     pub(super) name: String,
     pub(super) description: String,

@@ -11,10 +11,11 @@ use crate::{
     network,
     wire::Structure,
 };
+use serde::{Deserialize, Serialize};
 use std::{fmt, net::Ipv6Addr};
 
 /// A rule of a security group.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(in crate::account) struct Rule {
     pub(super) group: SecurityGroupId,
     pub(super) direction: Direction,
@@ -23,14 +24,15 @@ pub(in crate::account) struct Rule {
     pub(super) description: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum Direction {
     Ingress,
     Egress,
 }
 
 /// Who is at the other end.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Peer {
     V4(Cidr),
     V6(Ipv6Addr, u8),
@@ -38,7 +40,7 @@ pub(super) enum Peer {
 }
 
 /// A protocol with its ports, or ICMP type and code.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Ports {
     pub(super) protocol: String,
     pub(super) range: Option<(i64, i64)>,

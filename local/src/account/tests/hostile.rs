@@ -113,7 +113,7 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-fn request() -> impl Strategy<Value = (&'static str, Structure)> {
+pub(super) fn request() -> impl Strategy<Value = (&'static str, Structure)> {
     let actions: Vec<&action::Action> =
         action::ACTIONS.iter().filter(|action| !action.parameters().is_empty()).collect();
     proptest::sample::select(actions).prop_flat_map(|action| {

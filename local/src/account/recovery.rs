@@ -1,0 +1,93 @@
+//! What becomes of instances whose host has failed: the endpoint was killed, its machines with it, and the next one has the
+//! account from what was stored.
+//!
+//! Instances get what EC2's simplified automatic recovery gives them: they keep their ids, addresses, volumes and metadata,
+//! and boot again, as if rebooted. Source:
+//! <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-configuration-recovery.html>.
+
+use super::{
+    Account, Context,
+    ids::InstanceId,
+    instance::{Power, State, power},
+};
+use crate::{conditions::Verdict, machine::Event};
+use time::OffsetDateTime;
+
+/// What the console says of it.
+const NOTE: &str = "\r\nThe host of this instance failed. It was recovered, and boots again.\r\n";
+
+impl Account {
+    /// Makes what isn't stored, because it follows from the rows.
+    pub(super) fn derive(&mut self) {
+        let Self { shared, regions, .. } = self;
+        shared.public_addresses.clear();
+        shared.timers.clear();
+        for (name, region) in regions {
+            for (id, interface) in region.network_interfaces.iter() {
+                if let Some(address) = interface.public_address {
+                    shared.public_addresses.insert(address, (name, id.clone()));
+                }
+                region.subnets.derive(&interface.subnet, |subnet| {
+                    subnet.holders.insert(interface.address, id.clone());
+                });
+            }
+            for (id, instance) in region.instances.iter() {
+                shared.timers.insert((instance.settles, name, id.clone()));
+                if let Power::GoingOff { kill, .. } = instance.power {
+                    shared.timers.insert((kill, name, id.clone()));
+                }
+            }
+        }
+    }
+
+    /// Takes over an account whose machines are gone, all of them, with whoever ran them. Returns how many instances boot again.
+    pub fn take_over(&mut self, now: OffsetDateTime) -> usize {
+        self.tell_all();
+        let Self { settings, shared, regions, .. } = self;
+        let mut recovered = 0;
+        for region in regions.values_mut() {
+            let mut context = Context { now, settings, shared, region, verdict: Verdict::default() };
+            let instances: Vec<_> = context
+                .region
+                .instances
+                .iter()
+                .map(|(id, instance)| (id.clone(), instance.state, instance.power))
+                .collect();
+            for (id, state, power) in instances {
+                match (state, power) {
+                    (State::Pending | State::Running, _) => recovered += usize::from(recover(&mut context, &id)),
+                    (_, Power::Off) => {}
+                    // It was on its way there.
+                    _ => power::machine_event(&mut context, &id, Event::PoweredOff),
+                }
+            }
+        }
+        recovered
+    }
+
+    /// The instances that have a disk, or may have one.
+    pub fn disks(&self) -> impl Iterator<Item = &str> {
+        let instances = self.regions.values().flat_map(|region| region.instances.iter());
+        instances.filter(|(_, instance)| instance.state != State::Terminated).map(|(id, _)| id.as_ref())
+    }
+
+    /// Goes back to what is stored of it; only what its conditions draw goes on from here.
+    pub fn go_back(&mut self, stored: Self) {
+        let Self { settings, shared, regions, stored: general, .. } = stored;
+        (self.settings, self.shared, self.regions, self.stored) = (settings, shared, regions, general);
+    }
+}
+
+/// Lets an instance boot again, unless its owner doesn't want that; says whether it does.
+fn recover(context: &mut Context<'_>, id: &InstanceId) -> bool {
+    let Some(instance) = context.region.instances.get_mut(id) else { return false };
+    if instance.options.auto_recovery == "disabled" {
+        instance.power = Power::Starting;
+        let why = "its host failed, and its automatic recovery is disabled";
+        power::machine_event(context, id, Event::Failed(why.to_owned()));
+        return false;
+    }
+    context.region.consoles.write(id, context.now, NOTE.as_bytes());
+    power::on(context, id);
+    true
+}

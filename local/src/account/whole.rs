@@ -1,0 +1,122 @@
+//! Whether an account is whole: all that its resources say of each other holds.
+
+use super::{
+    Account,
+    ids::{Id, InstanceId},
+    instance::State,
+    region::Region,
+};
+use std::fmt::Display;
+
+impl Account {
+    /// Sees that every reference between resources leads somewhere, and back where there is a way back.
+    pub(super) fn whole(&self) -> Result<(), String> {
+        self.regions.iter().try_for_each(|(name, region)| {
+            let found = [instances, interfaces, volumes, groups, network, names];
+            found.into_iter().try_for_each(|check| check(region)).map_err(|what| format!("{name}: {what}"))
+        })
+    }
+}
+
+fn holds(condition: bool, what: impl FnOnce() -> String) -> Result<(), String> {
+    if condition { Ok(()) } else { Err(what()) }
+}
+
+/// That something that is named exists.
+fn there<T>(found: Option<T>, who: impl Display, what: impl Display) -> Result<T, String> {
+    found.ok_or_else(|| format!("{who} names {what}, which isn't there"))
+}
+
+fn instances(region: &Region) -> Result<(), String> {
+    for (id, instance) in region.instances.iter() {
+        let is_over = instance.state == State::Terminated;
+        holds(is_over == instance.network_interfaces.is_empty(), || {
+            format!("{id} is {}, with the interfaces {:?}", instance.state.name(), instance.network_interfaces)
+        })?;
+        for nic in &instance.network_interfaces {
+            let interface = there(region.network_interfaces.get(nic), id, nic)?;
+            holds(interface.instance() == Some(id), || format!("{id} holds {nic}, which is held by another"))?;
+        }
+        for volume in &instance.volumes {
+            let attachment = there(region.volumes.get(volume), id, volume)?.attachment.as_ref();
+            holds(attachment.is_some_and(|attachment| attachment.instance == *id), || {
+                format!("{id} holds {volume}, which is held by another")
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn interfaces(region: &Region) -> Result<(), String> {
+    for (id, interface) in region.network_interfaces.iter() {
+        let subnet = there(region.subnets.get(&interface.subnet), id, &interface.subnet)?;
+        there(region.vpcs.get(&interface.vpc), id, &interface.vpc)?;
+        holds(subnet.cidr.contains(interface.address), || {
+            format!("{id} has {}, beside its subnet", interface.address)
+        })?;
+        holds(subnet.holders.get(&interface.address) == Some(id), || {
+            format!("{id} has {}, which another one holds", interface.address)
+        })?;
+        for group in &interface.groups {
+            there(region.security_groups.get(group), id, group)?;
+        }
+        if let Some(instance) = interface.instance() {
+            let instance = there(region.instances.get(instance), id, instance)?;
+            holds(instance.network_interfaces.contains(id), || format!("{id} is held by one who doesn't know of it"))?;
+        }
+    }
+    let held: usize = region.subnets.iter().map(|(_, subnet)| subnet.holders.len()).sum();
+    holds(held == region.network_interfaces.len(), || format!("{held} addresses are held by fewer interfaces"))
+}
+
+fn volumes(region: &Region) -> Result<(), String> {
+    for (id, volume) in region.volumes.iter() {
+        if let Some(attachment) = &volume.attachment {
+            let instance = there(region.instances.get(&attachment.instance), id, &attachment.instance)?;
+            holds(instance.volumes.contains(id), || format!("{id} is held by one who doesn't know of it"))?;
+        }
+    }
+    Ok(())
+}
+
+fn groups(region: &Region) -> Result<(), String> {
+    let mut rules = 0;
+    for (id, group) in region.security_groups.iter() {
+        there(region.vpcs.get(&group.vpc), id, &group.vpc)?;
+        for rule in &group.rules {
+            there(region.security_group_rules.get(rule), id, rule)?;
+        }
+        rules += group.rules.len();
+    }
+    holds(rules == region.security_group_rules.len(), || "a security group rule is of no group".to_owned())
+}
+
+fn network(region: &Region) -> Result<(), String> {
+    for (id, subnet) in region.subnets.iter() {
+        there(region.vpcs.get(&subnet.vpc), id, &subnet.vpc)?;
+    }
+    for (id, table) in region.route_tables.iter() {
+        there(region.vpcs.get(&table.vpc), id, &table.vpc)?;
+        if let Some(gateway) = &table.gateway {
+            there(region.internet_gateways.get(gateway), id, gateway)?;
+        }
+    }
+    for (id, gateway) in region.internet_gateways.iter() {
+        if let Some(vpc) = &gateway.vpc {
+            there(region.vpcs.get(vpc), id, vpc)?;
+        }
+    }
+    Ok(())
+}
+
+/// What is known of resources by their ids alone.
+fn names(region: &Region) -> Result<(), String> {
+    for id in region.tags.resources() {
+        holds(super::tags::exists(region, id), || format!("{id} has tags, and isn't there"))?;
+    }
+    for id in region.consoles.instances() {
+        let is_there = InstanceId::parse(id).is_ok_and(|id| region.instances.contains(&id));
+        holds(is_there, || format!("{id} has a console, and isn't there"))?;
+    }
+    Ok(())
+}
