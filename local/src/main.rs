@@ -78,12 +78,12 @@ struct Serve {
     /// The port on 127.0.0.1; 0 for any that is free
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// The factor on all times that AWS takes: 1 for rehearsals
-    #[arg(long, default_value_t = 0.01)]
-    pace: f64,
-    /// What AWS does to you on top of EC2's rules: calm, typical or hostile
-    #[arg(long, default_value_t)]
-    conditions: Conditions,
+    /// The factor on all times that AWS takes: 1 for rehearsals [default: 0.01]
+    #[arg(long)]
+    pace: Option<f64>,
+    /// What AWS does to you on top of EC2's rules: calm, typical or hostile [default: typical]
+    #[arg(long)]
+    conditions: Option<Conditions>,
     /// The seed of everything that is drawn at random
     #[arg(long)]
     seed: Option<u64>,
@@ -119,7 +119,7 @@ impl Serve {
         settings.port = self.port;
         settings.pace = self.pace;
         settings.conditions = self.conditions;
-        settings.seed = self.seed.unwrap_or(settings.seed);
+        settings.seed = self.seed;
         settings.default_vpc = !self.no_default_vpc;
         settings.capacity = self.capacity;
         settings.private_networks = self.allow_private;
@@ -162,18 +162,16 @@ fn main() -> ExitCode {
 
 fn serve(asked: Serve) -> Result<(), String> {
     let settings = asked.settings();
-    if !(settings.pace.is_finite() && settings.pace >= 0.0) {
-        return Err(format!("serve: the pace {} is no number from 0 upwards", settings.pace));
+    if let Some(pace) = settings.pace.filter(|pace| !(pace.is_finite() && *pace >= 0.0)) {
+        return Err(format!("serve: the pace {pace} is no number from 0 upwards"));
     }
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
         .with_writer(io::stderr)
         .init();
-    endpoint::run(&settings, Stay::UntilTold, |url| {
-        let Settings { conditions, seed, .. } = &settings;
-        let hint = "in another shell:  eval \"$(ec2-local env)\"";
+    endpoint::run(&settings, Stay::UntilTold, |opening| {
         // Whoever read the first line may have gone; that ends nothing.
-        let _ = writeln!(io::stdout(), "serving EC2 on {url}\nconditions: {conditions}, seed {seed}\n{hint}");
+        let _ = writeln!(io::stdout(), "{opening}in another shell:  eval \"$(ec2-local env)\"");
     })
     .map_err(|e| e.to_string())
 }

@@ -139,14 +139,14 @@ async fn open_local(config: &Config) -> Result<Connection, Error> {
 
     let mut settings = Settings::default();
     settings.linger = config.local_linger;
-    settings.pace = config.local_pace.factor();
-    settings.conditions = match config.local_conditions {
+    settings.pace = Some(config.local_pace.factor());
+    settings.conditions = Some(match config.local_conditions {
         LocalConditions::Calm => Conditions::Calm,
         LocalConditions::Typical => Conditions::Typical,
         LocalConditions::Hostile => Conditions::Hostile,
-    };
-    settings.seed = config.local_seed.unwrap_or(settings.seed);
-    let backoff = BACKOFF.mul_f64(settings.pace.min(1.0)).max(Duration::from_millis(10));
+    });
+    settings.seed = config.local_seed;
+    let backoff = BACKOFF.mul_f64(config.local_pace.factor().min(1.0)).max(Duration::from_millis(10));
     // Starting a process and waiting for it blocks, which the engine must not.
     let local = tokio::task::spawn_blocking(move || ensure(&settings))
         .await

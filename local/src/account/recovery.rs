@@ -6,7 +6,7 @@
 //! <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-configuration-recovery.html>.
 
 use super::{
-    Account, Context,
+    Account, Context, Record, RecordError,
     ids::InstanceId,
     instance::{Power, State, power},
 };
@@ -71,10 +71,15 @@ impl Account {
         instances.filter(|(_, instance)| instance.state != State::Terminated).map(|(id, _)| id.as_ref())
     }
 
-    /// Goes back to what is stored of it; only what its conditions draw goes on from here.
-    pub fn go_back(&mut self, stored: Self) {
-        let Self { settings, shared, regions, stored: general, .. } = stored;
-        (self.settings, self.shared, self.regions, self.stored) = (settings, shared, regions, general);
+    /// Makes of the account what its records have; what its conditions draw goes on from here.
+    ///
+    /// # Errors
+    ///
+    /// As [`restored`](Self::restored); then nothing is changed.
+    pub fn go_back(&mut self, records: impl IntoIterator<Item = Record>) -> Result<(), RecordError> {
+        let Self { settings, shared, regions, .. } = Self::restored(self.settings.clone(), None, records)?;
+        (self.settings, self.shared, self.regions) = (settings, shared, regions);
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use super::{
     clock::Clock,
     control::{Control, Status},
     images::{Images, Shelf},
+    keeping::{Keeping, Opened, unavailable},
     public_addresses::PublicAddresses,
 };
 use crate::{
@@ -23,6 +24,7 @@ use std::{
     collections::HashMap,
     future::Future,
     io,
+    path::Path,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
@@ -32,12 +34,16 @@ use tokio::sync::{Notify, mpsc};
 /// How soon a machine that has just got power is tried again.
 const POWER_ON_PAUSE: Duration = Duration::from_millis(2);
 
+/// How many events of machines are told to the account, and written down, together.
+const EVENTS_AT_ONCE: usize = 256;
+
 /// How long machines may take to be gone once their power was taken.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything behind the door.
 pub(super) struct Datacenter {
     account: Mutex<Account>,
+    keeping: Keeping,
     clock: Clock,
     machines: Mutex<HashMap<String, Box<dyn Machine>>>,
     switch: Switch,
@@ -67,16 +73,18 @@ impl MetadataSource for Source {
 
 impl Datacenter {
     /// Opens it, and starts carrying events; within a tokio runtime.
-    pub(super) fn open(account: Account, outside: Outside, state: StateDirectory) -> Result<Arc<Self>, EndpointError> {
+    pub(super) fn open(opened: Opened, outside: Outside, state: StateDirectory) -> Result<Arc<Self>, EndpointError> {
         let wrong =
             |tried: &str, e: std::io::Error| EndpointError::Start { reason: format!("{tried}: {e}"), log: state.log() };
         let source = Arc::new(Source::default());
         let switch = Switch::with_outside(source.clone(), outside).map_err(|e| wrong("the switch did not start", e))?;
         let sandbox = Sandbox::new(switch.clone());
         let (events, received) = mpsc::unbounded_channel();
+        let Opened { account, keeping, clock, .. } = opened;
         let this = Arc::new(Self {
             account: Mutex::new(account),
-            clock: Clock::default(),
+            keeping,
+            clock,
             machines: Mutex::default(),
             switch,
             public_addresses: PublicAddresses::default(),
@@ -87,8 +95,10 @@ impl Datacenter {
             changed: Notify::new(),
         });
         let _ = source.0.set(Arc::downgrade(&this));
-        // A new account has groups, and nothing to be done.
-        drop(this.follow(&mut this.account()));
+        // A new account has groups, and nothing to be done; one that was taken over has machines to be started.
+        let effects = this.follow(&mut this.account());
+        this.carry_out(effects);
+        tokio::spawn(this.clone().write_through());
         tokio::spawn(this.clone().carry_events(received));
         tokio::spawn(this.clone().keep_time());
         Ok(this)
@@ -103,23 +113,53 @@ impl Datacenter {
         self.machines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the account is like, and changes of it by request.
-    pub(super) fn control(&self, control: Control) -> Result<Status, ApiError> {
+    /// Lets an account be asked or changed; what has changed is written down before anybody hears of it. Where that fails,
+    /// nothing has changed: the account is what is written of it.
+    fn ask<T>(&self, changes: bool, ask: impl FnOnce(&mut Account) -> Result<T, ApiError>) -> Result<T, ApiError> {
         let mut account = self.account();
-        match control {
-            Control::Status => {}
-            Control::Conditions(conditions) => account.set_conditions(conditions),
-            Control::Fault(fault) => account.add_fault(fault)?,
-            Control::ClearFaults => account.clear_faults(),
-            Control::Advance(time) => {
-                self.clock.advance(time);
-                // Whoever keeps the time sleeps until a time that may have come.
-                self.changed.notify_one();
+        if changes {
+            // What machines have told must not be lost with the request.
+            self.keeping.keep(&mut account, &self.clock).map_err(|e| unavailable(&e))?;
+        }
+        let answer = ask(&mut account);
+        match self.keeping.keep(&mut account, &self.clock) {
+            Err(error) if changes => {
+                if let Err(e) = self.keeping.go_back(&mut account) {
+                    tracing::error!("failed to {e}; what was refused may be seen until the endpoint is started again");
+                }
+                Err(unavailable(&error))
+            }
+            _ => {
+                let effects = self.follow(&mut account);
+                drop(account);
+                self.carry_out(effects);
+                answer
             }
         }
-        let conditions = account.conditions();
-        let faults = account.faults().iter().map(ToString::to_string).collect();
-        Ok(Status { conditions, faults, advanced: self.clock.advanced() })
+    }
+
+    /// What the account is like, and changes of it by request.
+    pub(super) fn control(&self, control: Control) -> Result<Status, ApiError> {
+        self.ask(control != Control::Status, |account| {
+            match control {
+                Control::Status => {}
+                Control::Conditions(conditions) => account.set_conditions(conditions),
+                Control::Fault(fault) => account.add_fault(fault)?,
+                Control::ClearFaults => account.clear_faults(),
+                Control::Advance(time) => {
+                    self.clock.advance(time);
+                    account.advance(self.clock.now());
+                }
+            }
+            let conditions = account.conditions();
+            let faults = account.faults().iter().map(ToString::to_string).collect();
+            Ok(Status { conditions, faults, advanced: self.clock.advanced() })
+        })
+    }
+
+    /// The account ends, and nobody is to take it over.
+    pub(super) fn end_account(&self) {
+        self.keeping.end();
     }
 
     /// How many instances are neither terminated nor on their way there, with or without power.
@@ -156,20 +196,56 @@ impl Datacenter {
     }
 
     async fn carry_events(self: Arc<Self>, mut received: mpsc::UnboundedReceiver<(String, Event)>) {
-        while let Some((instance, event)) = received.recv().await {
-            tracing::debug!(instance, ?event, "machine event");
-            if matches!(event, Event::PoweredOff | Event::Rebooting | Event::Failed(_)) {
-                self.machines().remove(&instance);
-            }
-            if let Event::Failed(reason) = &event {
-                tracing::warn!(instance, reason, "machine failed");
-            }
+        let mut events = Vec::new();
+        while received.recv_many(&mut events, EVENTS_AT_ONCE).await > 0 {
             let effects = {
                 let mut account = self.account();
-                account.machine_event(self.clock.now(), &instance, event);
+                // What is said on consoles can wait: it is lost at most, and comes in many pieces.
+                let is_important = events.iter().any(|(_, event)| !matches!(event, Event::Console(_)));
+                for (instance, event) in events.drain(..) {
+                    self.note(&instance, &event);
+                    account.machine_event(self.clock.now(), &instance, event);
+                }
+                if is_important {
+                    // What can't be written is tried again; it has happened all the same.
+                    let _ = self.keeping.keep(&mut account, &self.clock);
+                } else {
+                    self.keeping.keep_soon();
+                }
                 self.follow(&mut account)
             };
             self.carry_out(effects);
+        }
+    }
+
+    fn note(&self, instance: &str, event: &Event) {
+        tracing::debug!(instance, ?event, "machine event");
+        if matches!(event, Event::PoweredOff | Event::Rebooting | Event::Failed(_)) {
+            self.machines().remove(instance);
+        }
+        if let Event::Failed(reason) = event {
+            tracing::warn!(instance, reason, "machine failed");
+        }
+    }
+
+    /// Writes the journal through to the disk, and what could not be written before.
+    async fn write_through(self: Arc<Self>) {
+        loop {
+            self.keeping.due().await;
+            let _ = self.keeping.keep(&mut self.account(), &self.clock);
+            if self.keeping.is_failing() {
+                self.keeping.keep_soon();
+                continue;
+            }
+            let written = match self.keeping.handle() {
+                Ok(file) => {
+                    tokio::task::spawn_blocking(move || file.sync_data()).await.map_err(io::Error::other).flatten()
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = written {
+                tracing::warn!("failed to write the journal through to the disk: {error}");
+            }
         }
     }
 
@@ -188,6 +264,7 @@ impl Datacenter {
                     let effects = {
                         let mut account = self.account();
                         account.advance(self.clock.now());
+                        let _ = self.keeping.keep(&mut account, &self.clock);
                         self.follow(&mut account)
                     };
                     self.carry_out(effects);
@@ -227,19 +304,19 @@ impl Datacenter {
     }
 
     fn start(&self, start: Start) {
-        let (kind, instance) = (start.kind, start.instance.clone());
+        let (kind, instance, has_disk) = (start.kind, start.instance.clone(), start.has_disk);
         let disk = self.state.machines().join(&instance);
-        let made = || {
-            super::state::make_directory(&disk)?;
-            start.root.as_ref().map(|root| self.shelf.images().hold(root, &instance, &disk)).transpose()
-        };
-        let started = made().map_err(io::Error::other).and_then(|image| {
-            let specification = start.specification(disk, image);
-            match kind {
-                Kind::Sandbox => self.sandbox.start(specification, self.events.clone()),
-                Kind::Blank => Blank.start(specification, self.events.clone()),
+        let started = match kind {
+            Kind::Sandbox => {
+                let made = || {
+                    make_disk(&disk, has_disk)?;
+                    let hold = |root: &String| self.shelf.images().hold(root, &instance, &disk);
+                    start.root.as_ref().map(hold).transpose().map_err(io::Error::other)
+                };
+                made().and_then(|image| self.sandbox.start(start.specification(disk, image), self.events.clone()))
             }
-        });
+            Kind::Blank => Blank.start(start.specification(disk, None), self.events.clone()),
+        };
         match started {
             Ok(machine) => {
                 self.machines().insert(instance, machine);
@@ -278,17 +355,26 @@ impl Datacenter {
     }
 }
 
+/// Makes a machine's disk; one that must be there is not made anew, or the machine would forget all silently.
+fn make_disk(disk: &Path, has_disk: bool) -> io::Result<()> {
+    if has_disk && !disk.exists() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, format!("find its disk: {} is gone", disk.display())));
+    }
+    super::state::make_directory(disk).map_err(io::Error::other)
+}
+
 impl Service for Datacenter {
     fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Structure, Failure>> + Send + '_>> {
-        let (answer, delivery, effects) = {
-            let mut account = self.account();
+        let changes = !["Describe", "Get"].iter().any(|start| request.action.starts_with(start));
+        let mut delivery = Delivery::default();
+        let answer = self.ask(changes, |account| {
             if let Some(images) = self.shelf.news() {
                 account.offer(images);
             }
             let answer = account.call(self.clock.now(), &request.region, request.action, &request.input);
-            (answer, account.take_delivery(), self.follow(&mut account))
-        };
-        self.carry_out(effects);
+            delivery = account.take_delivery();
+            answer
+        });
         Box::pin(async move {
             match delivery {
                 Delivery::Late(time) => tokio::time::sleep(time).await,

@@ -24,6 +24,13 @@ pub enum EndpointError {
         /// What is wrong with it.
         reason: String,
     },
+    /// An endpoint that was killed has left an account that can't be taken over.
+    TakeOver {
+        /// Where it is.
+        directory: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// The endpoint did not come up.
     Start {
         /// What it said, or why it could not be started.
@@ -74,6 +81,14 @@ impl fmt::Display for EndpointError {
                 "use the state directory {}: {reason}; it holds a secret, so it must be yours alone",
                 path.display()
             ),
+            Self::TakeOver { directory, reason } => {
+                let directory = directory.display();
+                write!(
+                    f,
+                    "take over the account in {directory}, whose endpoint was killed: {reason}; start the build that can, or \
+                     give the account up: rm -r {directory}"
+                )
+            }
             Self::Start { reason, log } => {
                 write!(f, "start the local EC2: {reason}; its log is {}", log.display())
             }

@@ -12,6 +12,9 @@ mod datacenter;
 mod error;
 mod idle;
 mod images;
+mod journal;
+mod keeping;
+mod premises;
 mod process;
 mod public_addresses;
 mod ssh_config;
@@ -23,6 +26,7 @@ pub use client::{Client, connect, ensure};
 pub use control::Status;
 pub use error::EndpointError;
 pub use images::{Image, ImageName, Images, Import, Listed};
+pub use keeping::{Opening, TakenOver};
 pub(crate) use process::role_main;
 pub use process::{LOGIN_USER, Stay, run};
 pub use ssh_config::ssh_config;
@@ -42,19 +46,20 @@ pub const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), "-", env!("EC2_LOCAL_
 
 /// How an endpoint behaves; told by whoever starts it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct Settings {
     /// How long it stays after its last instance and its last client. Default: 10 s.
     pub linger: Duration,
     /// The port on 127.0.0.1; 0 for any that is free. Default: 0.
     pub port: u16,
-    /// The factor on all times that AWS takes. Default: 0.01.
-    pub pace: f64,
-    /// What AWS does to you on top of EC2's rules. Default: typical.
-    pub conditions: Conditions,
-    /// The seed of what the conditions draw at random, and of ids. Default: drawn at random itself. It may be shown: keys
-    /// follow from the endpoint's secret, too.
-    pub seed: u64,
+    /// The factor on all times that AWS takes. Default: that of an account that is taken over, else 0.01.
+    pub pace: Option<f64>,
+    /// What AWS does to you on top of EC2's rules. Default: that of an account that is taken over, else typical.
+    pub conditions: Option<Conditions>,
+    /// The seed of what the conditions draw at random, and of a new account's ids. Default: that of an account that is taken
+    /// over, else drawn at random itself. It may be shown: keys follow from the endpoint's secret, too.
+    pub seed: Option<u64>,
     /// Whether each region has a default VPC from the start. Default: true.
     pub default_vpc: bool,
     /// How much each region may hold.
@@ -70,9 +75,9 @@ impl Default for Settings {
         Self {
             linger: Duration::from_secs(10),
             port: 0,
-            pace: 0.01,
-            conditions: Conditions::default(),
-            seed: getrandom::u64().unwrap_or(1),
+            pace: None,
+            conditions: None,
+            seed: None,
             default_vpc: true,
             quotas: Quotas::default(),
             capacity: Vec::new(),

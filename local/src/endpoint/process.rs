@@ -1,16 +1,16 @@
 //! The process: starts behind its locks, serves until nobody is left, and takes everything with it.
 
 use super::{
-    BUILD, EndpointError, Greeting, Settings,
+    BUILD, EndpointError, Greeting, Opening, Settings,
     datacenter::Datacenter,
     idle::{Clients, idle_for},
-    images::Images,
-    state::{Credentials, StateDirectory, failed, make_directory},
+    keeping,
+    premises::Premises,
+    state::{Credentials, StateDirectory, failed},
     way_in,
 };
 use crate::{
-    account::{self, Account, ImageSettings},
-    machine::sandbox::{clear_remains, remove_disk},
+    account::{self, ImageSettings},
     network::Outside,
     wire::{self, Door},
 };
@@ -19,7 +19,6 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
-    os::unix::fs::OpenOptionsExt,
     time::Duration,
 };
 use tokio::{
@@ -40,74 +39,13 @@ pub enum Stay {
     UntilTold,
 }
 
-/// An endpoint's own lock and files; gone when this is dropped.
-struct Premises {
-    state: StateDirectory,
-    // Locked as long as the endpoint lives.
-    _alive: File,
-}
-
-impl Premises {
-    /// Moves in: under the state directory's lock, which the caller holds. What a dead predecessor has left goes.
-    fn move_in(state: StateDirectory) -> Result<Option<Self>, EndpointError> {
-        make_directory(&state.run())?;
-        let path = state.alive();
-        let alive = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed("open", &path))?;
-        if alive.try_lock().is_err() {
-            return Ok(None);
-        }
-        let premises = Self { state, _alive: alive };
-        premises.clear()?;
-        make_directory(&premises.state.machines())?;
-        Ok(Some(premises))
-    }
-
-    fn clear(&self) -> Result<(), EndpointError> {
-        let machines = self.state.machines();
-        if let Ok(entries) = fs::read_dir(&machines) {
-            for disk in entries.filter_map(Result::ok) {
-                remove_disk(&disk.path()).map_err(failed("remove", &disk.path()))?;
-            }
-        }
-        clear_remains();
-        // Removed images whose last machines these were.
-        if let Err(error) = Images::of(&self.state).sweep() {
-            tracing::warn!("failed to {error}");
-        }
-        let way_in = self.state.run().join("way-in");
-        match fs::remove_file(&way_in) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", &way_in)(e)),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Drop for Premises {
-    fn drop(&mut self) {
-        let cleared = self.clear().and_then(|()| {
-            let run = self.state.run();
-            fs::remove_dir_all(&run).map_err(failed("remove", &run))
-        });
-        if let Err(error) = cleared {
-            tracing::warn!("failed to {error}");
-        }
-        // Other builds may have their directories beside ours.
-        let _ = fs::remove_dir(self.state.path().join("run"));
-    }
-}
-
-/// Runs an endpoint on this thread until it ends. `ready` is called once it answers, with its URL.
+/// Runs an endpoint on this thread until it ends. `ready` is called once it answers, with what it has to say.
 ///
 /// # Errors
 ///
-/// The state directory can't be used, an endpoint of this build runs already, or a part of it can't be started.
-pub fn run(settings: &Settings, stay: Stay, ready: impl FnOnce(&str)) -> Result<(), EndpointError> {
+/// The state directory can't be used, an endpoint of this build runs already, an account that one has left can't be taken
+/// over, or a part of it can't be started.
+pub fn run(settings: &Settings, stay: Stay, ready: impl FnOnce(&Opening)) -> Result<(), EndpointError> {
     let state = StateDirectory::of_user()?;
     let start_error = |reason: String| EndpointError::Start { reason, log: state.log() };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -121,12 +59,12 @@ pub fn run(settings: &Settings, stay: Stay, ready: impl FnOnce(&str)) -> Result<
         Stay::WhileNeeded => None,
         Stay::UntilTold => Some(state.lock()?),
     };
-    let Some(premises) = Premises::move_in(state.clone())? else {
+    let Some(mut premises) = Premises::move_in(state.clone())? else {
         return Err(start_error("one of this build is running already; `ec2-local env` tells where".into()));
     };
-    let result = runtime.block_on(serve(&state, settings, stay, |url| {
+    let result = runtime.block_on(serve(&state, &mut premises, settings, stay, |opening| {
         drop(lock);
-        ready(url);
+        ready(opening);
     }));
     runtime.shutdown_timeout(Duration::from_secs(2));
     drop(premises);
@@ -136,21 +74,17 @@ pub fn run(settings: &Settings, stay: Stay, ready: impl FnOnce(&str)) -> Result<
 /// Serves until the end; the lock that comes back keeps others out until the premises are cleared.
 async fn serve(
     state: &StateDirectory,
+    premises: &mut Premises,
     settings: &Settings,
     stay: Stay,
-    ready: impl FnOnce(&str),
+    ready: impl FnOnce(&Opening),
 ) -> Result<Option<File>, EndpointError> {
     let wrong = |what: &str, e: &dyn std::fmt::Display| EndpointError::Start {
         reason: format!("{what}: {e}"),
         log: state.log(),
     };
     let credentials = state.credentials()?;
-    let account = Account::new(account_settings(settings, &credentials));
-    let mut outside = Outside::default();
-    outside.private_networks.clone_from(&settings.private_networks);
-    let datacenter = Datacenter::open(account, outside, state.clone())?;
-    let door = Door::new(wire::Credentials::new(credentials.access_key, credentials.secret_key), ACCOUNT);
-    let activity = door.activity();
+    // All that may fail comes first: an account is not taken over in vain.
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port));
     let listener = TcpListener::bind(address).await.map_err(|e| wrong(&format!("can't listen on {address}"), &e))?;
     let url = listener.local_addr().map(|at| format!("http://{at}")).map_err(|e| wrong("no address", &e))?;
@@ -158,20 +92,32 @@ async fn serve(
     let socket = state.way_in()?;
     let way_in_listener =
         UnixListener::bind(socket.as_ref() as &std::path::Path).map_err(failed("listen on", socket.as_ref()))?;
-    let greeting =
-        Greeting { pid: std::process::id(), url: url.clone(), account: ACCOUNT.to_owned(), seed: settings.seed };
+    let mut signals = Vec::new();
+    for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
+        signals.push(signal(kind).map_err(|e| wrong("can't watch for signals", &e))?);
+    }
+    let opened = keeping::open(premises, state, settings, &credentials)?;
+    let opening = Opening {
+        url: url.clone(),
+        conditions: opened.account.conditions(),
+        seed: opened.seed,
+        taken_over: opened.taken_over.clone(),
+        left: premises.left().to_vec(),
+    };
+    let mut outside = Outside::default();
+    outside.private_networks.clone_from(&settings.private_networks);
+    let datacenter = Datacenter::open(opened, outside, state.clone())?;
+    let door = Door::new(wire::Credentials::new(credentials.access_key, credentials.secret_key), ACCOUNT);
+    let activity = door.activity();
+    let greeting = Greeting { pid: std::process::id(), url, account: ACCOUNT.to_owned(), seed: opening.seed };
     let way_in = tokio::spawn(way_in::serve(way_in_listener, datacenter.clone(), clients.clone(), greeting));
     let (close, closed) = oneshot::channel::<()>();
     let serving = tokio::spawn(wire::serve(listener, door, datacenter.clone(), async {
         let _ = closed.await;
     }));
-    let mut signals = Vec::new();
-    for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
-        signals.push(signal(kind).map_err(|e| wrong("can't watch for signals", &e))?);
-    }
-    let (conditions, seed) = (settings.conditions.name(), settings.seed);
-    tracing::info!(url, build = BUILD, pid = std::process::id(), conditions, seed, "ready");
-    ready(&url);
+    let Opening { url, conditions, seed, .. } = &opening;
+    tracing::info!(url, build = BUILD, pid = std::process::id(), %conditions, seed, "ready");
+    ready(&opening);
 
     let told = async {
         let [terminate, interrupt, hangup] = &mut signals[..] else { return };
@@ -184,6 +130,7 @@ async fn serve(
         lock = unneeded(state, settings, &clients, busy, idle), if stay == Stay::WhileNeeded => lock,
     };
     tracing::info!("ending");
+    datacenter.end_account();
     way_in.abort();
     let _ = close.send(());
     datacenter.close().await;
@@ -220,16 +167,17 @@ async fn unneeded(
 /// The number of the local account; AWS gives out no such number.
 const ACCOUNT: &str = "000000000000";
 
-fn account_settings(settings: &Settings, credentials: &Credentials) -> account::Settings {
+/// What an account is made with, or taken over; ids and keys follow from `seed` and the secret.
+pub(super) fn account_settings(settings: &Settings, credentials: &Credentials, seed: u64) -> account::Settings {
     let os_release = ["/etc/os-release", "/usr/lib/os-release"].iter().find_map(|path| fs::read_to_string(path).ok());
     let host = ImageSettings::host(LOGIN_USER, &os_release.unwrap_or_default());
     // Keys follow from the account's seed, so it must not follow from what is shown alone.
-    let seed = Sha256::new().chain_update(&credentials.secret_key).chain_update(settings.seed.to_be_bytes()).finalize();
-    let mut made = account::Settings::new(seed.into(), host);
-    made.conditions = settings.conditions;
-    made.conditions_seed = settings.seed;
+    let own = Sha256::new().chain_update(&credentials.secret_key).chain_update(seed.to_be_bytes()).finalize();
+    let mut made = account::Settings::new(own.into(), host);
+    made.conditions = settings.conditions.unwrap_or_default();
+    made.conditions_seed = seed;
     made.account = ACCOUNT.to_owned();
-    made.pace = settings.pace;
+    made.pace = settings.pace.unwrap_or(made.pace);
     made.default_vpc = settings.default_vpc;
     made.quotas = settings.quotas.clone();
     made.capacity = settings.capacity.clone();

@@ -7,6 +7,7 @@
 //!   images/                          imported images, shared by all builds
 //!   run/BUILD/                       gone when the endpoint is
 //!     endpoint                       locked by the endpoint as long as it lives
+//!     journal                        its account
 //!     way-in                         the socket to it and to its machines
 //!     machines/i-…/                  the disks
 //! ```
@@ -100,11 +101,6 @@ impl StateDirectory {
     /// What belongs to the running endpoint of this build.
     pub(crate) fn run(&self) -> PathBuf {
         self.0.join("run").join(BUILD)
-    }
-
-    /// The file that a running endpoint holds locked.
-    pub(crate) fn alive(&self) -> PathBuf {
-        self.run().join("endpoint")
     }
 
     /// The disks.

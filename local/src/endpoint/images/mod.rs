@@ -287,6 +287,26 @@ impl Images {
         })
     }
 
+    /// Notes that the disks below a directory are below another one now.
+    pub(super) fn moved(&self, from: &Path, to: &Path) -> Result<(), EndpointError> {
+        if !self.trees().exists() {
+            return Ok(());
+        }
+        self.while_locked(|| {
+            for tree in fs::read_dir(self.trees()).map_err(failed("list", &self.trees()))?.filter_map(Result::ok) {
+                let users = fs::read_dir(tree.path().join("users")).into_iter().flatten().filter_map(Result::ok);
+                for user in users.map(|user| user.path()) {
+                    let disk = fs::read_to_string(&user).map_err(failed("read", &user))?;
+                    if let Ok(rest) = Path::new(&disk).strip_prefix(from) {
+                        fs::write(&user, to.join(rest).as_os_str().as_encoded_bytes())
+                            .map_err(failed("write", &user))?;
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Removes the trees that no image names and no disk needs.
     pub(super) fn sweep(&self) -> Result<(), EndpointError> {
         if !self.trees().exists() {

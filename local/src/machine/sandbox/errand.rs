@@ -3,8 +3,7 @@
 
 use super::{
     advice,
-    identity::Identity,
-    keeper::FILES,
+    identity::{FILES, Identity},
     kernel::{self, Side},
     protocol::{self, Go, Report, Request, Users},
     start_keeper,

@@ -12,6 +12,7 @@
 use super::protocol::Users;
 use rustix::process::{Pid, getegid, geteuid};
 use std::{
+    collections::BTreeSet,
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -25,6 +26,22 @@ pub const RANGE: u32 = 1 << 16;
 pub const FIRST: u32 = 0x7000_0000;
 /// How many ranges there are from [`FIRST`] on, below 2^31.
 pub const RANGES: u32 = 0x0fff;
+
+/// Where on a machine's disk its files are; this directory belongs to the machine's root.
+pub const FILES: &str = "files";
+
+/// The number of the range to which the files on a machine's disk belong, if there are any and they belong to one.
+pub fn range_of(disk: &Path) -> Option<u32> {
+    let owner = fs::metadata(disk.join(FILES)).ok()?.uid();
+    let number = owner.checked_sub(FIRST)? / RANGE;
+    (number < RANGES).then_some(number)
+}
+
+/// The ranges of the disks that lie beside a machine's.
+pub fn ranges_beside(disk: &Path) -> BTreeSet<u32> {
+    let disks = disk.parent().and_then(|machines| fs::read_dir(machines).ok());
+    disks.into_iter().flatten().filter_map(|disk| range_of(&disk.ok()?.path())).collect()
+}
 
 /// How a machine's ids are mapped to the host's.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,10 +8,11 @@ use super::{
     advice, boot,
     cgroup::Cgroup,
     errand,
-    identity::Identity,
+    identity::{FILES, Identity},
     kernel::{self, Side},
     limits::Limits,
     protocol::{self, Boot, Command, Go, Report, Request},
+    remains,
     root::{self, told},
 };
 use crate::guest::init::{End, Willingness};
@@ -35,8 +36,6 @@ use std::{
 
 /// What init's exit status says when it wants to be started again.
 const REBOOT: i32 = 64;
-/// Where on a machine's disk its files are; this directory belongs to the machine's root.
-pub const FILES: &str = "files";
 
 /// Runs the role; ends with the machine.
 pub fn main() -> ! {
@@ -90,7 +89,8 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
     let handle = pidfd_open(init, PidfdFlags::empty())?;
     protocol::send(endpoint, &Report::Created, &[handle.as_fd()])?;
 
-    let released = release(init, boot, identity, &cgroup, &connection);
+    // Before init may mount anything.
+    let released = remains::note(&boot.disk, init).and_then(|()| release(init, boot, identity, &cgroup, &connection));
     // From here on its end tells init that nothing more will come.
     drop(connection);
     let mut killed = released.is_err();

@@ -25,6 +25,7 @@ mod kernel;
 mod limits;
 mod package_sources;
 mod protocol;
+mod remains;
 mod root;
 mod seccomp;
 mod system_files;
@@ -46,6 +47,8 @@ use std::{
     thread,
 };
 use tokio::sync::mpsc::UnboundedSender;
+
+pub use remains::end_remains;
 
 /// Names the role that a process of this executable is to play.
 pub const ROLE_VARIABLE: &str = "EC2_LOCAL_ROLE";
@@ -94,7 +97,7 @@ impl Hypervisor for Sandbox {
     ) -> io::Result<Box<dyn Machine>> {
         let (control, keepers) = protocol::connection()?;
         let control = Arc::new(control);
-        let range = Range::take(&self.ranges, &specification.instance);
+        let range = Range::take(&self.ranges, &specification);
         // Sent before anybody can send a command, which must come after it.
         protocol::send(&control, &Request::Boot(describe(&specification, &range, self.program.clone())), &[])?;
         let running = Running { control: control.clone(), plug: self.plug.clone(), specification, range, events };
@@ -281,14 +284,18 @@ struct Range {
 }
 
 impl Range {
-    /// Takes the range that follows from the instance's id, so that it is mostly the same on each start, or the next free one.
-    fn take(taken: &Arc<Mutex<BTreeSet<u32>>>, instance: &str) -> Self {
+    /// Takes the range to which the files on the disk belong. For a new disk: the one that follows from the instance's id, or
+    /// the next that neither a running machine has nor the disk of one that is off.
+    fn take(taken: &Arc<Mutex<BTreeSet<u32>>>, specification: &Specification) -> Self {
         let mut hasher = DefaultHasher::new();
-        instance.hash(&mut hasher);
+        specification.instance.hash(&mut hasher);
         let start = u32::try_from(hasher.finish() % u64::from(identity::RANGES)).unwrap_or(0);
         let mut ranges = taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut candidates = (start..identity::RANGES).chain(0..start);
-        let number = candidates.find(|number| !ranges.contains(number)).unwrap_or(start);
+        let number = identity::range_of(&specification.disk).unwrap_or_else(|| {
+            let off = identity::ranges_beside(&specification.disk);
+            let mut candidates = (start..identity::RANGES).chain(0..start);
+            candidates.find(|number| !ranges.contains(number) && !off.contains(number)).unwrap_or(start)
+        });
         ranges.insert(number);
         Self { taken: taken.clone(), number }
     }

@@ -1,0 +1,234 @@
+//! The account and its journal as one: what is not written down has not happened.
+
+use super::{
+    BUILD, EndpointError, Settings,
+    clock::Clock,
+    journal::{Entry, Header, Journal, Story},
+    premises::{Premises, journal_of},
+    process::account_settings,
+    state::{Credentials, StateDirectory},
+};
+use crate::{
+    account::Account,
+    error::{ApiError, Code},
+};
+use std::{
+    fmt,
+    fs::File,
+    io,
+    path::PathBuf,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::Notify;
+
+/// How long after it was written the journal is written through to the disk.
+const WRITE_THROUGH: Duration = Duration::from_secs(1);
+
+/// Writes down what changes in an account.
+pub(super) struct Keeping {
+    journal: Mutex<Journal>,
+    /// Something is to be written, or to be written through.
+    due: Notify,
+    is_failing: AtomicBool,
+}
+
+impl Keeping {
+    pub(super) fn new(journal: Journal) -> Self {
+        Self { journal: Mutex::new(journal), due: Notify::new(), is_failing: AtomicBool::new(false) }
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes down what has changed. What can't be written is tried again with what comes next, and a second later.
+    pub(super) fn keep(&self, account: &mut Account, clock: &Clock) -> io::Result<()> {
+        let kept = self.write(account, clock);
+        let is_failing = kept.is_err();
+        if let Err(error) = &kept
+            && !self.is_failing.load(Ordering::Relaxed)
+        {
+            tracing::error!(
+                "failed to write the journal: {error}; whatever changes the account is refused until it can be"
+            );
+        }
+        self.is_failing.store(is_failing, Ordering::Relaxed);
+        kept
+    }
+
+    fn write(&self, account: &mut Account, clock: &Clock) -> io::Result<()> {
+        let Some(record) = account.unstored()? else { return Ok(()) };
+        self.due.notify_one();
+        let mut journal = self.journal();
+        journal.append(&entry(clock, record))?;
+        account.set_stored();
+        if journal.is_overlong()
+            && let Err(error) = journal.write_anew(&entry(clock, account.snapshot()?))
+        {
+            tracing::warn!("failed to write the journal anew: {error}; it goes on growing");
+        }
+        Ok(())
+    }
+
+    /// Something has changed that need not be written down at once.
+    pub(super) fn keep_soon(&self) {
+        self.due.notify_one();
+    }
+
+    /// Makes of an account what is written of it.
+    pub(super) fn go_back(&self, account: &mut Account) -> Result<(), EndpointError> {
+        let Story { entries, .. } = self.journal().story()?;
+        let records = entries.into_iter().map(|entry| entry.record);
+        account.go_back(records).map_err(|e| EndpointError::State {
+            tried: "go back to what is written in",
+            path: PathBuf::from("the journal"),
+            source: io::Error::other(e),
+        })
+    }
+
+    /// The account ends: nobody is to take it over.
+    pub(super) fn end(&self) {
+        if let Err(error) = self.journal().end() {
+            tracing::warn!("failed to remove the journal: {error}");
+        }
+    }
+
+    /// Waits until something is due to be written, or written through to the disk, and a second more.
+    pub(super) async fn due(&self) {
+        self.due.notified().await;
+        tokio::time::sleep(WRITE_THROUGH).await;
+    }
+
+    /// What is to be written through now.
+    pub(super) fn handle(&self) -> io::Result<File> {
+        self.journal().handle()
+    }
+
+    /// Whether the journal can't be written.
+    pub(super) fn is_failing(&self) -> bool {
+        self.is_failing.load(Ordering::Relaxed)
+    }
+}
+
+fn entry(clock: &Clock, record: crate::account::Record) -> Entry {
+    Entry { at: clock.now(), advanced: clock.advanced(), record }
+}
+
+/// What is answered where nothing can be written down.
+pub(super) fn unavailable(error: &dyn fmt::Display) -> ApiError {
+    let message = format!(
+        "The server can't handle the request, and nothing was done: the endpoint can't write its journal: {error}; see that \
+         there is room in its state directory"
+    );
+    ApiError::new(Code::Unavailable, message)
+}
+
+/// An account that is kept from now on.
+pub(super) struct Opened {
+    pub(super) account: Account,
+    pub(super) keeping: Keeping,
+    pub(super) clock: Clock,
+    /// The seed of what happens by chance.
+    pub(super) seed: u64,
+    pub(super) taken_over: Option<TakenOver>,
+}
+
+/// An account that an endpoint that was killed has left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TakenOver {
+    /// The build of that endpoint.
+    pub build: String,
+    /// How many instances boot again.
+    pub instances: usize,
+}
+
+/// Opens the account that is on the premises, or a new one.
+pub(super) fn open(
+    premises: &mut Premises,
+    state: &StateDirectory,
+    settings: &Settings,
+    credentials: &Credentials,
+) -> Result<Opened, EndpointError> {
+    let journal = journal_of(&state.run());
+    let Some(story) = premises.take_story() else {
+        let seed = settings.seed.unwrap_or_else(|| getrandom::u64().unwrap_or(1));
+        let settings = Settings { seed: Some(seed), ..settings.clone() };
+        let mut account = Account::new(account_settings(&settings, credentials, seed));
+        let clock = Clock::default();
+        let header = Header::new(clock.now(), settings);
+        let keeping = begin(&journal, header, &mut account, &clock)?;
+        return Ok(Opened { account, keeping, clock, seed, taken_over: None });
+    };
+    let wrong = |reason: String| EndpointError::TakeOver { directory: state.run(), reason };
+    let clock = story.clock().map_or_else(Clock::default, |(at, advanced)| Clock::resumed(at, advanced));
+    let Story { header, entries } = story;
+    let build = header.build.clone();
+    // The account's own seed stays, whatever happens by chance from now on.
+    let own = header.settings.seed.unwrap_or(1);
+    let seed = settings.seed.unwrap_or(own);
+    let settings = Settings { seed: Some(own), pace: settings.pace.or(header.settings.pace), ..settings.clone() };
+    let mut made = account_settings(&settings, credentials, own);
+    made.conditions_seed = seed;
+    let records = entries.into_iter().map(|entry| entry.record);
+    let mut account = Account::restored(made, settings.conditions, records)
+        .map_err(|e| wrong(format!("it is of the build {build}, and this build can't read it: {e}")))?;
+    let instances = account.take_over(clock.now());
+    let keep: std::collections::HashSet<&str> = account.disks().collect();
+    premises.keep_disks(|instance| keep.contains(instance))?;
+    tracing::info!(build, account = header.account, instances, "took over an account whose endpoint was killed");
+    let keeping = begin(&journal, header.taken_over(settings), &mut account, &clock)?;
+    Ok(Opened { account, keeping, clock, seed, taken_over: Some(TakenOver { build, instances }) })
+}
+
+fn begin(
+    path: &std::path::Path,
+    header: Header,
+    account: &mut Account,
+    clock: &Clock,
+) -> Result<Keeping, EndpointError> {
+    let snapshot = account.snapshot().map_err(io::Error::from).map_err(super::state::failed("write", path))?;
+    let journal = Journal::begin(path, header, &entry(clock, snapshot))?;
+    account.set_stored();
+    let keeping = Keeping::new(journal);
+    keeping.keep_soon();
+    Ok(keeping)
+}
+
+/// What an endpoint says when it opens; as text, a line for each thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Opening {
+    /// The URL of its Query API.
+    pub url: String,
+    /// What AWS does to you.
+    pub conditions: crate::conditions::Conditions,
+    /// The seed of what happens by chance.
+    pub seed: u64,
+    /// The account that it has taken over, where it has not made a new one.
+    pub taken_over: Option<TakenOver>,
+    /// The directories of other accounts whose endpoints were killed. A later start takes them over, one at a time.
+    pub left: Vec<PathBuf>,
+}
+
+impl fmt::Display for Opening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "serving EC2 on {}", self.url)?;
+        writeln!(f, "conditions: {}, seed {}", self.conditions, self.seed)?;
+        if let Some(TakenOver { build, instances }) = &self.taken_over {
+            let whose = if build == BUILD { String::new() } else { format!(" of the build {build}") };
+            writeln!(
+                f,
+                "took over the account of an endpoint{whose} that was killed: {instances} instances boot again"
+            )?;
+        }
+        for directory in &self.left {
+            writeln!(f, "another such account is left for a later start, in {}", directory.display())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,103 @@
+//! What is left of machines whose endpoint was killed: for some milliseconds processes that are dying, and have the disk
+//! mounted until they are gone. Everything else of a machine is in its namespaces, and goes with them.
+//!
+//! A machine's init is the last of its processes to go, with its mounts; so its keeper writes down on the disk who it is.
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::Mode,
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+};
+use std::{
+    fs,
+    io::{self, Write},
+    os::{fd::AsFd, unix::fs::OpenOptionsExt},
+    path::Path,
+    time::Duration,
+};
+
+/// How long a machine that was killed may take to be gone. Usual are milliseconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Notes on a disk whose process has it mounted.
+pub(super) fn note(disk: &Path, init: Pid) -> io::Result<()> {
+    let path = disk.join("init");
+    let who = identity(init).unwrap_or_default();
+    let mode = Mode::RUSR | Mode::WUSR;
+    let mut file = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(mode.bits()).open(&path)?;
+    file.write_all(format!("{} {who}", init.as_raw_pid()).as_bytes())
+}
+
+/// Waits until nothing uses the disks below a directory any more, and ends what does. To be called when their endpoint is
+/// dead: its machines are dying by themselves.
+///
+/// # Errors
+///
+/// A machine doesn't end.
+pub fn end_remains(machines: &Path) -> io::Result<()> {
+    let Ok(disks) = fs::read_dir(machines) else { return Ok(()) };
+    for disk in disks.filter_map(Result::ok) {
+        let Ok(text) = fs::read_to_string(disk.path().join("init")) else { continue };
+        if let Some((pid, who)) = text.split_once(' ')
+            && let Some(pid) = pid.parse().ok().and_then(Pid::from_raw)
+        {
+            end(pid, who)?;
+        }
+    }
+    Ok(())
+}
+
+fn end(pid: Pid, who: &str) -> io::Result<()> {
+    // Opened first: from then on the number can't become another's unnoticed.
+    let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else { return Ok(()) };
+    if identity(pid).as_deref() != Some(who) {
+        return Ok(());
+    }
+    // It may just have ended.
+    let _ = pidfd_send_signal(&handle, Signal::KILL);
+    let patience = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
+    match poll(&mut [PollFd::from_borrowed_fd(handle.as_fd(), PollFlags::IN)], Some(&patience))? {
+        0 => Err(io::Error::new(io::ErrorKind::TimedOut, format!("process {} doesn't end", pid.as_raw_pid()))),
+        _ => Ok(()),
+    }
+}
+
+/// What no other process of this number has: the boot that it runs in, and when it was started (proc(5), `starttime`).
+fn identity(pid: Pid) -> Option<String> {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid())).ok()?;
+    // The name, in parentheses, may have anything in it.
+    let started = stat.rsplit_once(") ")?.1.split(' ').nth(19)?;
+    Some(format!("{} {started}", boot.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    fn sleeper() -> (std::process::Child, Pid) {
+        let child = Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        (child, pid)
+    }
+
+    #[test]
+    fn what_has_a_disk_is_ended_and_a_namesake_is_not() {
+        let machines = tempfile::tempdir().unwrap();
+        let (mut user, pid) = sleeper();
+        let (mut namesake, other) = sleeper();
+        for name in ["i-1", "i-2", "i-3"] {
+            fs::create_dir(machines.path().join(name)).unwrap();
+        }
+        note(&machines.path().join("i-1"), pid).unwrap();
+        fs::write(machines.path().join("i-2/init"), format!("{} another boot 1", other.as_raw_pid())).unwrap();
+        end_remains(machines.path()).unwrap();
+        assert!(!user.wait().unwrap().success());
+        assert!(namesake.try_wait().unwrap().is_none());
+        namesake.kill().unwrap();
+        namesake.wait().unwrap();
+        end_remains(machines.path()).unwrap();
+        end_remains(&machines.path().join("nothing")).unwrap();
+    }
+}

@@ -1,0 +1,6 @@
+//! Endpoints that are killed at any time, and started again; and many machines and clients at once.
+
+mod kill;
+mod server;
+mod take_over;
+mod wire;

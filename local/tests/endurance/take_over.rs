@@ -1,0 +1,273 @@
+//! What becomes of an account whose endpoint was killed.
+
+use crate::server::{Server, State, eventually, mounts_of};
+use std::{
+    fs::{self, File},
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+/// SSH to machines, with a key and the host keys that were seen.
+struct Ssh<'a> {
+    state: &'a State,
+    key: PathBuf,
+}
+
+impl<'a> Ssh<'a> {
+    /// Makes a key pair `k`, and lets everybody in.
+    fn new(state: &'a State, server: &Server) -> Self {
+        let material = server.door.ok("Action=CreateKeyPair&KeyName=k&KeyType=ed25519").one("keyMaterial");
+        let key = state.beside().join("key");
+        fs::write(&key, format!("{}\n", material.trim().replace("&#xA;", "\n"))).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        let group = server.door.ok("Action=DescribeSecurityGroups").one("groupId");
+        let rule = "IpProtocol=tcp&FromPort=22&ToPort=22&CidrIp=0.0.0.0%2F0";
+        server.door.ok(&format!("Action=AuthorizeSecurityGroupIngress&GroupId={group}&{rule}"));
+        Self { state, key }
+    }
+
+    fn try_run(&self, instance: &str, command: &str) -> Output {
+        let program = env!("CARGO_BIN_EXE_ec2-local");
+        let proxy =
+            format!("ProxyCommand=env EC2_LOCAL_STATE_DIR={} {program} connect %h %p", self.state.path().display());
+        let known = format!("UserKnownHostsFile={}", self.state.beside().join("known").display());
+        let mut ssh = Command::new("ssh");
+        ssh.args(["-F", "none", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR", "-o", "IdentitiesOnly=yes"]);
+        // A host key that isn't the one that was seen before is refused.
+        ssh.args(["-o", "StrictHostKeyChecking=accept-new", "-o", &known, "-o", &proxy, "-i"]).arg(&self.key);
+        ssh.arg(format!("ec2-user@{instance}")).arg(command).env_remove("SSH_AUTH_SOCK").output().unwrap()
+    }
+
+    fn run(&self, instance: &str, command: &str) -> String {
+        eventually("it answers on SSH", || self.try_run(instance, "true").status.success());
+        let output = self.try_run(instance, command);
+        assert!(output.status.success(), "{command}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+#[test]
+fn machines_boot_again_with_all_that_is_theirs() {
+    const BOOT: &str = "cat /proc/sys/kernel/random/boot_id";
+    let state = State::new();
+    let server = Server::start(&state);
+    let ssh = Ssh::new(&state, &server);
+    let machines = server.launch("host", 3, "&KeyName=k");
+    let boots: Vec<String> = machines.iter().map(|id| ssh.run(id, &format!("echo {id} >mark; sync; {BOOT}"))).collect();
+    let stopped = server.launch("host", 1, "&KeyName=k").remove(0);
+    ssh.run(&stopped, "echo stopped >mark");
+    server.door.ok(&format!("Action=StopInstances&InstanceId.1={stopped}"));
+    eventually("it is stopped", || server.count("stopped") == 1);
+    let before: Vec<String> = machines.iter().map(|id| server.describe(id).one("reservationSet")).collect();
+    server.kill();
+    assert_eq!(mounts_of(&state.path()), 0);
+
+    // Twice, and the second time while they are just booting.
+    for _ in 0..2 {
+        let server = Server::start(&state);
+        assert!(server.opening.contains("was killed: 3 instances boot again\n"), "{}", server.opening);
+        server.kill_at_once();
+    }
+    let server = Server::start(&state);
+    for ((id, boot), before) in machines.iter().zip(boots).zip(before) {
+        assert_eq!(ssh.run(id, "cat mark"), format!("{id}\n"));
+        assert_ne!(ssh.run(id, BOOT), boot);
+        assert_eq!(server.describe(id).one("reservationSet"), before, "state, addresses and all are the same");
+        let console = server.door.ok(&format!("Action=GetConsoleOutput&InstanceId={id}")).one("output");
+        assert!(!console.is_empty());
+    }
+    server.door.ok(&format!("Action=StartInstances&InstanceId.1={stopped}"));
+    assert_eq!(ssh.run(&stopped, "cat mark"), "stopped\n");
+    server.end();
+    state.assert_clean();
+}
+
+#[test]
+fn a_machine_whose_disk_is_gone_fails() {
+    let state = State::new();
+    let server = Server::start(&state);
+    let machines = server.launch("host", 2, "");
+    eventually("they run", || server.count("running") == 2);
+    server.kill();
+    let [run] = &state.runs()[..] else { panic!("{:?}", state.runs()) };
+    fs::remove_dir_all(run.join("machines").join(&machines[0])).unwrap();
+    // A disk that is of no instance goes.
+    fs::create_dir(run.join("machines/i-0123456789abcdef0")).unwrap();
+    let server = Server::start(&state);
+    eventually("one has failed", || server.count("stopped") == 1);
+    let failed = server.describe(&machines[0]);
+    assert!(failed.body.contains("Server.InternalError"), "{failed:?}");
+    assert!(failed.body.contains("find its disk"), "{failed:?}");
+    assert_eq!(server.count("running"), 1);
+    assert!(!run.join("machines/i-0123456789abcdef0").exists());
+    server.end();
+    state.assert_clean();
+}
+
+/// Makes of an account that was left one that another build has left.
+fn rename(state: &State, format: &str, build: &str) -> PathBuf {
+    let [run] = &state.runs()[..] else { panic!("{:?}", state.runs()) };
+    let other = run.with_file_name(build);
+    fs::rename(run, &other).unwrap();
+    let journal = other.join("journal");
+    let text = fs::read_to_string(&journal).unwrap();
+    let (header, entries) = text.split_once('\n').unwrap();
+    let own = run.file_name().unwrap().to_str().unwrap();
+    let header = header.replace(own, build).replace("\"format\":1", &format!("\"format\":{format}"));
+    fs::write(&journal, format!("{header}\n{entries}")).unwrap();
+    other
+}
+
+#[test]
+fn the_account_of_an_older_build_is_taken_over() {
+    let state = State::new();
+    let server = Server::start_with(&state, &["--conditions", "typical", "--seed", "7"]);
+    let ids = server.launch("blank", 2, "&ClientToken=t");
+    server.kill();
+    let other = rename(&state, "1", "0.0.9-older");
+    let server = Server::start_with(&state, &[]);
+    assert!(server.opening.contains("conditions: typical, seed 7\n"), "{}", server.opening);
+    let said =
+        "took over the account of an endpoint of the build 0.0.9-older that was killed: 2 instances boot again\n";
+    assert!(server.opening.contains(said), "{}", server.opening);
+    assert!(!other.exists());
+    assert_eq!(server.launch("blank", 2, "&ClientToken=t"), ids, "the token holds");
+    server.kill();
+    // What is given on the command line wins.
+    let server = Server::start(&state);
+    assert!(server.opening.contains("conditions: calm, seed 7\n"), "{}", server.opening);
+    server.end();
+    state.assert_clean();
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_and_kept() {
+    let state = State::new();
+    Server::start(&state).kill();
+    let other = rename(&state, "9", "9.0.0-newer");
+    for _ in 0..2 {
+        let said = state.refusal();
+        let directory = other.display().to_string();
+        for part in [&directory, "9.0.0-newer", "in the format 9", &format!("rm -r {directory}")] {
+            assert!(said.contains(part), "{said}");
+        }
+    }
+    fs::remove_dir_all(&other).unwrap();
+    Server::start(&state).kill();
+    let journal = |state: &State| state.runs()[0].join("journal");
+    let text = fs::read_to_string(journal(&state)).unwrap();
+    fs::write(journal(&state), text.replacen("us-east-1", "us-east-9", 1)).unwrap();
+    File::options()
+        .append(true)
+        .open(journal(&state))
+        .unwrap()
+        .write_all(text.lines().nth(1).unwrap().as_bytes())
+        .unwrap();
+    File::options().append(true).open(journal(&state)).unwrap().write_all(b"\n").unwrap();
+    let said = state.refusal();
+    assert!(said.contains("line 2 is damaged"), "{said}");
+    fs::write(journal(&state), text).unwrap();
+    Server::start(&state).end();
+    state.assert_clean();
+}
+
+#[test]
+fn half_a_line_at_the_end_counts_for_nothing() {
+    let state = State::new();
+    let server = Server::start(&state);
+    server.launch("blank", 1, "");
+    server.kill();
+    let journal = state.runs()[0].join("journal");
+    let whole = fs::read(&journal).unwrap();
+    for end in [&b"0123"[..], b"01234567 {\"at\":", b"\0\0\0\0\0\0\0\0\0\0\0\0", b"\n"] {
+        fs::write(&journal, [&whole, end].concat()).unwrap();
+        let server = Server::start(&state);
+        assert_eq!(server.count("running"), 1);
+        server.kill();
+    }
+    Server::start(&state).end();
+    state.assert_clean();
+}
+
+#[test]
+fn an_endpoint_of_another_build_that_is_in_use_is_left_alone() {
+    let state = State::new();
+    let server = Server::start(&state);
+    server.launch("blank", 1, "");
+    server.kill();
+    let other = rename(&state, "9", "9.0.0-newer");
+    let lock = File::open(other.join("endpoint")).unwrap();
+    lock.lock().unwrap();
+    let server = Server::start(&state);
+    assert!(!server.opening.contains("took over"), "{}", server.opening);
+    assert_eq!(server.count("running"), 0);
+    server.launch("blank", 1, "");
+    server.kill();
+    // Both were killed now: this build's own is first, and the other is named.
+    drop(lock);
+    let server = Server::start(&state);
+    assert!(server.opening.contains("was killed: 1 instances boot again\n"), "{}", server.opening);
+    assert!(server.opening.contains(&format!("for a later start, in {}\n", other.display())), "{}", server.opening);
+    server.end();
+    assert!(other.join("journal").exists());
+    fs::remove_dir_all(&other).unwrap();
+    fs::remove_dir(state.path().join("run")).unwrap();
+    state.assert_clean();
+}
+
+#[test]
+fn a_port_that_is_taken_costs_nobody_the_account() {
+    let state = State::new();
+    let server = Server::start(&state);
+    server.launch("blank", 1, "");
+    server.kill();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    assert!(!state.command().args(["serve", "--port", &port]).output().unwrap().status.success());
+    let server = Server::start(&state);
+    assert_eq!(server.count("running"), 1);
+    server.end();
+    state.assert_clean();
+}
+
+#[test]
+fn where_nothing_can_be_written_nothing_is_done() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root may mount a small file system");
+        return;
+    }
+    let state = State::new();
+    Server::start(&state).end();
+    let run = state.path().join("run");
+    fs::create_dir(&run).unwrap();
+    let script = "mount -t tmpfs -o size=400k none \"$0\" && head -c 200000 /dev/zero >\"$0/ballast\" && exec \"$1\" serve --conditions calm";
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", script]).arg(&run).arg(env!("CARGO_BIN_EXE_ec2-local"));
+    let server = Server::run(&state, command.env("EC2_LOCAL_STATE_DIR", state.path()));
+    let image = server.image("blank");
+    let request = format!("Action=RunInstances&ImageId={image}&InstanceType=t3.nano&MinCount=5&MaxCount=5");
+    let mut launched = 0;
+    let refused = loop {
+        let reply = server.door.ask(&request).unwrap();
+        if reply.status != 200 {
+            break reply;
+        }
+        launched += 5;
+    };
+    assert_eq!((refused.status, refused.one("Code").as_str()), (503, "Unavailable"), "{refused:?}");
+    assert!(refused.one("Message").contains("nothing was done"), "{refused:?}");
+    assert_eq!(server.count("*"), launched);
+    assert_eq!(server.door.ask(&request).unwrap().status, 503);
+    let ballast = Path::new("/proc").join(server.pid().to_string()).join("root").join(run.strip_prefix("/").unwrap());
+    fs::remove_file(ballast.join("ballast")).unwrap();
+    server.door.ok(&request);
+    launched += 5;
+    eventually("all run", || server.count("running") == launched);
+    let nics = server.door.ok("Action=DescribeNetworkInterfaces").all("networkInterfaceId");
+    assert_eq!(nics.len(), launched);
+    server.end();
+    fs::remove_dir(&run).unwrap();
+    state.assert_clean();
+}
