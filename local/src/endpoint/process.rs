@@ -48,6 +48,9 @@ pub enum Stay {
 pub fn run(settings: &Settings, stay: Stay, ready: impl FnOnce(&Opening)) -> Result<(), EndpointError> {
     let state = StateDirectory::of_user()?;
     let start_error = |reason: String| EndpointError::Start { reason, log: state.log() };
+    if let Err(error) = crate::machine::allow_many_descriptors() {
+        tracing::warn!("failed to raise the limit of open files: {error}; some hundred machines may be too many");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("ec2-local")

@@ -4,7 +4,10 @@
 //! account decides what they mean.
 
 pub mod blank;
+mod descriptors;
 pub mod sandbox;
+
+pub use descriptors::allow_many as allow_many_descriptors;
 
 use crate::network::Nic;
 use std::{io, path::PathBuf};

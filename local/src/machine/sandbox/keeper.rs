@@ -15,7 +15,10 @@ use super::{
     remains,
     root::{self, told},
 };
-use crate::guest::init::{End, Willingness};
+use crate::{
+    guest::init::{End, Willingness},
+    machine::descriptors::allow_usual,
+};
 use rustix::{
     fs::{Mode, OFlags},
     process::{
@@ -48,6 +51,7 @@ fn run() -> io::Result<()> {
     rustix::process::umask(Mode::from_raw_mode(0o022));
     rustix::process::chdir("/")?;
     let endpoint = take_stdin()?;
+    allow_usual()?;
     // Whoever has started the endpoint may have had anything open, and may wait for its end.
     kernel::close_all_from(3, endpoint.as_fd())?;
     // SAFETY: this process has one thread, so nobody reads the environment meanwhile.
