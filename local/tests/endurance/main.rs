@@ -3,5 +3,6 @@
 mod kill;
 mod scale;
 mod server;
+mod soak;
 mod take_over;
 mod wire;

@@ -22,9 +22,7 @@ impl<'a> Ssh<'a> {
         let key = state.beside().join("key");
         fs::write(&key, format!("{}\n", material.trim().replace("&#xA;", "\n"))).unwrap();
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-        let group = server.door.ok("Action=DescribeSecurityGroups").one("groupId");
-        let rule = "IpProtocol=tcp&FromPort=22&ToPort=22&CidrIp=0.0.0.0%2F0";
-        server.door.ok(&format!("Action=AuthorizeSecurityGroupIngress&GroupId={group}&{rule}"));
+        server.let_in_ssh();
         Self { state, key }
     }
 
