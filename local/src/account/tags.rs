@@ -27,12 +27,24 @@ pub(super) type TagSet = BTreeMap<String, String>;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tags {
     tags: BTreeMap<String, TagSet>,
-    /// What the tags were before they were changed, and when, where some replica may not know of it yet.
-    before: BTreeMap<String, (Option<OffsetDateTime>, TagSet)>,
+    /// What the tags were before they were changed, where some replica may not know of the change yet.
+    before: BTreeMap<String, Before>,
+    /// How many changes there were.
+    changes: u64,
     /// What the replica knows that answers the present request.
     view: Option<View>,
     /// The resources whose tags have changed since they were stored.
     changed: BTreeSet<String>,
+}
+
+/// What a resource's tags were before a change.
+#[derive(Debug, Clone)]
+struct Before {
+    tags: TagSet,
+    /// When they were changed; none while the request goes on that does it.
+    since: Option<OffsetDateTime>,
+    /// Which change it was: ids follow from a secret, and the same seed must mean the same day everywhere.
+    change: u64,
 }
 
 const LIMIT: usize = 50;
@@ -42,8 +54,10 @@ const VALUE_LENGTH: usize = 256;
 impl Tags {
     pub(super) fn get(&self, id: impl AsRef<str>) -> Option<&TagSet> {
         match (&self.view, self.before.get(id.as_ref())) {
-            (Some(view), Some((Some(since), before))) if !view.knows(&format!("tags of {}", id.as_ref()), *since) => {
-                Some(before)
+            (Some(view), Some(Before { tags, since: Some(since), change }))
+                if !view.knows(&format!("tags {change}"), *since) =>
+            {
+                Some(tags)
             }
             _ => self.tags.get(id.as_ref()),
         }
@@ -64,7 +78,9 @@ impl Tags {
         let tags = self.tags.entry(id.to_owned()).or_default();
         self.changed.insert(id.to_owned());
         // Who hasn't heard of the last change yet hasn't of this one.
-        self.before.entry(id.to_owned()).or_insert_with(|| (None, tags.clone()));
+        self.changes += 1;
+        let before = || Before { tags: tags.clone(), since: None, change: self.changes };
+        self.before.entry(id.to_owned()).or_insert_with(before);
         change(tags);
     }
 
@@ -92,7 +108,7 @@ impl Tags {
 impl Eventual for Tags {
     fn look(&mut self, view: Option<View>) {
         if let Some(view) = &view {
-            self.before.retain(|_, (since, _)| since.is_none_or(|since| !view.is_settled(since)));
+            self.before.retain(|_, before| before.since.is_none_or(|since| !view.is_settled(since)));
         }
         self.view = view;
     }
@@ -100,8 +116,8 @@ impl Eventual for Tags {
     fn note(&mut self, made: Option<OffsetDateTime>) {
         match made {
             None => self.before.clear(),
-            Some(made) => self.before.values_mut().for_each(|(since, _)| {
-                since.get_or_insert(made);
+            Some(made) => self.before.values_mut().for_each(|before| {
+                before.since.get_or_insert(made);
             }),
         }
     }

@@ -385,6 +385,41 @@ fn the_metadata_comes_a_while_after_the_machine() {
     }
 }
 
+/// What two accounts see whose secrets differ: ids differ, and nothing else.
+#[test]
+fn the_same_seed_means_the_same_day_whatever_the_secret() {
+    let day = |secret: u8, seed: u64| {
+        let mut world = World::with(|settings| {
+            settings.seed = [secret; 32];
+            settings.conditions = Conditions::Hostile;
+            settings.conditions_seed = seed;
+            settings.pace = 1.0;
+        });
+        world.patience = Duration::ZERO;
+        let image = world.account.regions[REGION].images.iter().next().unwrap().0.to_string();
+        let mut seen = Vec::new();
+        for name in ["a", "b", "c", "d", "e"] {
+            let key = Structure::new().with("KeyName", name).with("KeyType", "ed25519");
+            seen.push(code(world.call("CreateKeyPair", key)));
+            let tags = vec![Structure::new().with("Key", name).with("Value", "")];
+            let tagging = Structure::new().with("Resources", vec![image.as_str()]).with("Tags", tags);
+            seen.push(code(world.call("CreateTags", tagging)));
+            world.now += Duration::from_secs(5);
+            seen.push(code(world.call("DescribeKeyPairs", Structure::new().with("KeyNames", vec![name]))));
+            let tagged = world.call("DescribeImages", filters(&[("tag-key", &[name])]));
+            seen.push(
+                tagged.map_or_else(|error| error.code.name(), |images| ["", "seen"][images.list("Images").len()]),
+            );
+        }
+        seen
+    };
+    let days: std::collections::BTreeSet<_> = (0..8).map(|seed| day(1, seed)).collect();
+    assert!(days.len() > 4, "{days:?}");
+    for seed in 0..8 {
+        assert_eq!(day(1, seed), day(2, seed), "hostile, seed {seed}");
+    }
+}
+
 /// What happens in a hostile account to requests in a row, and then whether it still does what it should.
 fn hostile_day(seed: u64) -> Vec<String> {
     let (mut world, launch) = world_with_launch(Conditions::Hostile, seed);
