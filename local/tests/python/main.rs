@@ -13,31 +13,38 @@ use std::{
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ec2-local");
 
 /// Ends the endpoint however the test ends.
-struct Serving(Child);
+struct Serving {
+    process: Child,
+    /// Its conditions and their seed, for each failure's message.
+    conditions: String,
+}
 
 impl Serving {
     fn start(state: &Path, options: &[&str]) -> Self {
         let mut serving = Command::new(PROGRAM);
         serving.args(["serve", "--port", "0"]).args(options).env("EC2_LOCAL_STATE_DIR", state).stdout(Stdio::piped());
-        let mut child = serving.spawn().unwrap();
-        let said = BufReader::new(child.stdout.as_mut().unwrap()).lines().next().unwrap().unwrap();
-        assert!(said.starts_with("serving EC2 on http://127.0.0.1:"), "{said}");
-        Self(child)
+        let mut process = serving.spawn().unwrap();
+        let mut said = BufReader::new(process.stdout.as_mut().unwrap()).lines().map(Result::unwrap);
+        let url = said.next().unwrap();
+        assert!(url.starts_with("serving EC2 on http://127.0.0.1:"), "{url}");
+        let conditions = said.next().unwrap();
+        assert!(conditions.starts_with("conditions: typical, seed "), "{conditions}");
+        Self { process, conditions }
     }
 
     /// Ctrl-C, and all machines end with it.
     fn interrupt(mut self) {
-        let process = rustix::process::Pid::from_child(&self.0);
+        let process = rustix::process::Pid::from_child(&self.process);
         rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
-        let ended = self.0.wait().unwrap();
+        let ended = self.process.wait().unwrap();
         assert!(ended.success(), "{ended}");
     }
 }
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
@@ -71,7 +78,7 @@ fn run(script: &str, arguments: &[&str], options: &[&str]) {
         .output()
         .unwrap();
     let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    assert!(output.status.success(), "{stdout}{stderr}");
+    assert!(output.status.success(), "{}\n{stdout}{stderr}", serving.conditions);
 
     serving.interrupt();
     let mut left: Vec<_> = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name()).collect();
