@@ -156,7 +156,8 @@ fn only_who_has_a_gateway_and_an_address_of_the_internet_gets_out() {
         lab.set_attributes(&nic, |attributes| {
             (attributes.groups, attributes.reaches_internet) = (vec![OPEN.to_owned()], false);
         });
-        assert_eq!(greeting(&machine, WORLD, 80), Err(ErrorKind::NetworkUnreachable));
+        let refused = || greeting(&machine, WORLD, 80) == Err(ErrorKind::NetworkUnreachable);
+        eventually("the change holds", refused);
         let udp = machine.udp();
         udp.set_read_timeout(Some(PATIENCE)).unwrap();
         udp.connect((WORLD, 123)).unwrap();
