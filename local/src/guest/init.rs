@@ -99,6 +99,11 @@ pub fn run(
     }
 }
 
+/// Sees that no signal is lost until [`run`] waits for them: the kernel drops what process 1 neither handles nor blocks.
+pub fn expect_signals() -> io::Result<()> {
+    Signals::block().map(drop)
+}
+
 /// Writes a line to the console.
 pub fn say(console: &OwnedFd, line: &str) {
     // A console that nobody reads any more is no reason to fail.

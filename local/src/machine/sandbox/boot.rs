@@ -80,6 +80,8 @@ pub fn run(boot: &Boot, keeper: OwnedFd, endpoint: &OwnedFd) -> io::Result<End> 
     drop_capabilities()?;
 
     let (read, console) = built.console;
+    // From its start on the machine may be told to end.
+    init::expect_signals()?;
     report_start(endpoint, read, ends)?;
     for note in go.notes.iter().chain(&built.notes) {
         init::say(&console, &format!("init: {note}"));
