@@ -210,6 +210,9 @@ keys! {
     /// What the local EC2's chance follows from; it holds as `local_pace` does. Default: drawn at random, and named in its
     /// log.
     local_seed: Option<u64> = None;
+    /// Private networks of this host's that machines of the local EC2 may reach, beside the internet; it holds as `local_pace`
+    /// does. Default: none.
+    local_private_networks: Vec<IpNet> = Vec::new();
     /// How long the local EC2 stays after its last instance and client. Default: `10s`.
     local_linger: Duration = Duration::from_secs(10);
 }

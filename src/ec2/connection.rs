@@ -106,10 +106,10 @@ impl Connection {
     /// Whether the local EC2 behind it has ended, and all of its machines with it.
     #[cfg(feature = "local")]
     pub(crate) async fn is_gone(&self) -> bool {
-        let Some(pid) = self.local.as_ref().map(ec2_local::endpoint::Client::pid) else { return false };
+        let Some(local) = &self.local else { return false };
         let now = tokio::task::spawn_blocking(ec2_local::endpoint::connect).await;
         match now {
-            Ok(Ok(now)) => now.pid() != pid,
+            Ok(Ok(now)) => now.identity() != local.identity(),
             Ok(Err(error)) => matches!(error, ec2_local::endpoint::EndpointError::NotRunning),
             Err(_) => false,
         }
@@ -146,6 +146,12 @@ async fn open_local(config: &Config) -> Result<Connection, Error> {
         LocalConditions::Hostile => Conditions::Hostile,
     });
     settings.seed = config.local_seed;
+    settings.private_networks = config
+        .local_private_networks
+        .iter()
+        .map(|network| network.to_string().parse())
+        .collect::<Result<_, String>>()
+        .map_err(|e| Error::new(ErrorKind::Configuration, "use `local_private_networks`").because(e))?;
     let backoff = BACKOFF.mul_f64(config.local_pace.factor().min(1.0)).max(Duration::from_millis(10));
     // Starting a process and waiting for it blocks, which the engine must not.
     let local = tokio::task::spawn_blocking(move || ensure(&settings))

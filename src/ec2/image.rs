@@ -208,7 +208,8 @@ fn not_found(connection: &Connection, config: &Config, tried: String) -> Error {
     let mut known: Vec<&str> = config.images.keys().map(String::as_str).collect();
     let advice = if connection.target == Target::Local {
         known.extend(["host", "blank"]);
-        "use one of them, map the alias under `images` in ec2-harness.toml to an image that is there, or set `target`"
+        "use one of them, import it (`ec2-local image import`), map the alias under `images` in ec2-harness.toml to an image \
+         that is there, or set `target`"
     } else {
         known.extend(BUILT_IN.iter().map(|built_in| built_in.alias));
         "use one of them, an AMI id or `resolve:ssm:/…`, or add it under `images` in ec2-harness.toml"

@@ -27,8 +27,8 @@ type Customize = Arc<dyn Fn(RunInstancesFluentBuilder) -> RunInstancesFluentBuil
 /// A launch that is being prepared; see [`Ec2::launch`].
 ///
 /// What isn't said comes from the configuration. Instance metadata is served by version 2 only, every volume ends with
-/// the machine, and the machine is waited for until it is ready: running, SSH answers, cloud-init, if there is one, is
-/// done.
+/// the machine, one whose host fails isn't recovered, and the machine is waited for until it is ready: running, SSH
+/// answers, cloud-init, if there is one, is done.
 #[must_use = "nothing is launched before `.await`, `.wait()` or `.start()`"]
 #[derive(Clone)]
 pub struct Launch {

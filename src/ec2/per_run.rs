@@ -51,7 +51,10 @@ pub(super) fn place(connection: &Connection) -> String {
     let target = match &connection.target {
         Target::Endpoint(url) => url.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect(),
         #[cfg(feature = "local")]
-        Target::Local => format!("local-{}", connection.local.as_ref().map_or(0, ec2_local::endpoint::Client::pid)),
+        Target::Local => {
+            let identity = connection.local.as_ref().map(ec2_local::endpoint::Client::identity);
+            format!("local-{}", identity.unwrap_or_default())
+        }
         other => format!("{other:?}").to_lowercase(),
     };
     format!("{target}-{}-{}", connection.account.as_deref().unwrap_or("any"), connection.region)

@@ -18,7 +18,8 @@ use crate::{
 use aws_sdk_ec2::{
     operation::run_instances::builders::RunInstancesFluentBuilder,
     types::{
-        BlockDeviceMapping, EbsBlockDevice, Filter, HttpTokensState, InstanceMetadataOptionsRequest, ResourceType, Tag,
+        BlockDeviceMapping, EbsBlockDevice, Filter, HttpTokensState, InstanceAutoRecoveryState,
+        InstanceMaintenanceOptionsRequest, InstanceMetadataOptionsRequest, ResourceType, Tag,
     },
 };
 use base64::Engine as _;
@@ -123,7 +124,11 @@ impl Request<'_> {
             .set_security_group_ids(Some(self.groups.clone()))
             .set_subnet_id(subnet.map(str::to_owned))
             .set_user_data(launch.user_data.as_ref().map(|text| base64::engine::general_purpose::STANDARD.encode(text)))
-            .metadata_options(InstanceMetadataOptionsRequest::builder().http_tokens(HttpTokensState::Required).build());
+            .metadata_options(InstanceMetadataOptionsRequest::builder().http_tokens(HttpTokensState::Required).build())
+            // A machine whose host fails is lost to its test; nobody would expect it back.
+            .maintenance_options(
+                InstanceMaintenanceOptionsRequest::builder().auto_recovery(InstanceAutoRecoveryState::Disabled).build(),
+            );
         for customize in &launch.customize {
             builder = customize(builder);
         }

@@ -38,6 +38,12 @@ impl Client {
         &self.greeting.account
     }
 
+    /// What no two accounts share, whatever their number: an endpoint that was started anew has another one, unless it has taken
+    /// over the account of one that was killed.
+    pub fn identity(&self) -> &str {
+        &self.greeting.identity
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.greeting.pid

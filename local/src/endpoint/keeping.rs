@@ -132,6 +132,8 @@ pub(super) struct Opened {
     pub(super) account: Account,
     pub(super) keeping: Keeping,
     pub(super) clock: Clock,
+    /// What no two accounts share.
+    pub(super) identity: String,
     /// The seed of what happens by chance.
     pub(super) seed: u64,
     pub(super) taken_over: Option<TakenOver>,
@@ -161,13 +163,14 @@ pub(super) fn open(
         let mut account = Account::new(account_settings(&settings, credentials, seed));
         let clock = Clock::default();
         let header = Header::new(clock.now(), settings);
+        let identity = header.account.clone();
         let keeping = begin(&journal, header, &mut account, &clock)?;
-        return Ok(Opened { account, keeping, clock, seed, taken_over: None });
+        return Ok(Opened { account, keeping, clock, identity, seed, taken_over: None });
     };
     let wrong = |reason: String| EndpointError::TakeOver { directory: state.run(), reason };
     let clock = story.clock().map_or_else(Clock::default, |(at, advanced)| Clock::resumed(at, advanced));
     let Story { header, entries } = story;
-    let build = header.build.clone();
+    let (build, identity) = (header.build.clone(), header.account.clone());
     // The account's own seed stays, whatever happens by chance from now on.
     let own = header.settings.seed.unwrap_or(1);
     let seed = settings.seed.unwrap_or(own);
@@ -180,9 +183,9 @@ pub(super) fn open(
     let instances = account.take_over(clock.now());
     let keep: std::collections::HashSet<&str> = account.disks().collect();
     premises.keep_disks(|instance| keep.contains(instance))?;
-    tracing::info!(build, account = header.account, instances, "took over an account whose endpoint was killed");
+    tracing::info!(build, account = identity, instances, "took over an account whose endpoint was killed");
     let keeping = begin(&journal, header.taken_over(settings), &mut account, &clock)?;
-    Ok(Opened { account, keeping, clock, seed, taken_over: Some(TakenOver { build, instances }) })
+    Ok(Opened { account, keeping, clock, identity, seed, taken_over: Some(TakenOver { build, instances }) })
 }
 
 fn begin(

@@ -95,6 +95,8 @@ pub(crate) struct Greeting {
     url: String,
     /// The account's number.
     account: String,
+    /// What no two accounts share, whatever their number; a new endpoint that takes an account over tells the same.
+    identity: String,
     /// The seed of what its conditions draw at random.
     seed: u64,
 }

@@ -109,10 +109,11 @@ async fn serve(
     };
     let mut outside = Outside::default();
     outside.private_networks.clone_from(&settings.private_networks);
+    let identity = opened.identity.clone();
     let datacenter = Datacenter::open(opened, outside, state.clone())?;
     let door = Door::new(wire::Credentials::new(credentials.access_key, credentials.secret_key), ACCOUNT);
     let activity = door.activity();
-    let greeting = Greeting { pid: std::process::id(), url, account: ACCOUNT.to_owned(), seed: opening.seed };
+    let greeting = Greeting { pid: std::process::id(), url, account: ACCOUNT.to_owned(), identity, seed: opening.seed };
     let way_in = tokio::spawn(way_in::serve(way_in_listener, datacenter.clone(), clients.clone(), greeting));
     let (close, closed) = oneshot::channel::<()>();
     let serving = tokio::spawn(wire::serve(listener, door, datacenter.clone(), async {
