@@ -253,6 +253,19 @@ fn checked(line: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic(text: Vec<u8>, place: prop::sample::Index, bytes: Vec<u8>) {
+            let _ = Story::parse(&text);
+            let header = Header::new(OffsetDateTime::UNIX_EPOCH, Settings::default());
+            let mut whole = [serde_json::to_vec(&header).unwrap(), b"\n".to_vec(), line(&entry(1)).unwrap()].concat();
+            let place = place.index(whole.len());
+            whole.splice(place..(place + bytes.len()).min(whole.len()), bytes);
+            let _ = Story::parse(&whole);
+        }
+    }
 
     fn entry(drawn: u64) -> Entry {
         let record = serde_json::from_str(&format!(r#"{{"general":{{"drawn":{drawn}}}}}"#)).unwrap();

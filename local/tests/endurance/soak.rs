@@ -308,7 +308,11 @@ fn work(server: &Server, run: &Path, seed: u64, until: Instant) -> u64 {
                     let (instances, keys, groups) = (Vec::new(), Vec::new(), Vec::new());
                     let mut client = Client { random, door, run, images, number, asked: 0, instances, keys, groups };
                     while Instant::now() < until {
-                        if number == 0 && client.asked % 10 == 0 { boot_and_end(&mut client) } else { client.step() }
+                        if number == 0 && client.asked.is_multiple_of(10) {
+                            boot_and_end(&mut client)
+                        } else {
+                            client.step()
+                        }
                     }
                     client.asked
                 })

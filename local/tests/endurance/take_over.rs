@@ -90,9 +90,8 @@ fn a_machine_whose_disk_is_gone_fails() {
     eventually("they run", || server.count("running") == 2);
     server.kill();
     let [run] = &state.runs()[..] else { panic!("{:?}", state.runs()) };
-    fs::remove_dir_all(run.join("machines").join(&machines[0])).unwrap();
-    // A disk that is of no instance goes.
-    fs::create_dir(run.join("machines/i-0123456789abcdef0")).unwrap();
+    // It becomes one of no instance, which goes.
+    fs::rename(run.join("machines").join(&machines[0]), run.join("machines/i-0123456789abcdef0")).unwrap();
     let server = Server::start(&state);
     eventually("one has failed", || server.count("stopped") == 1);
     let failed = server.describe(&machines[0]);
@@ -267,5 +266,34 @@ fn where_nothing_can_be_written_nothing_is_done() {
     assert_eq!(nics.len(), launched);
     server.end();
     fs::remove_dir(&run).unwrap();
+    state.assert_clean();
+}
+
+/// What is in `journals` was written once, by the first version of each format, and stays as it is.
+#[test]
+fn what_older_versions_have_written_is_read() {
+    let state = State::new();
+    Server::start(&state).end();
+    let run = state.path().join("run/0.1.0-format-1");
+    fs::create_dir_all(&run).unwrap();
+    let journal = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/endurance/journals/format-1");
+    fs::copy(journal, run.join("journal")).unwrap();
+    let server = Server::start_with(&state, &[]);
+    assert!(server.opening.contains("conditions: calm, seed 7\n"), "{}", server.opening);
+    assert!(server.opening.contains("of the build 0.1.0-format-1 that was killed: 2 instances"), "{}", server.opening);
+    assert_eq!((server.count("running"), server.count("stopped")), (2, 1));
+    let all = server.door.ok("Action=DescribeInstances&Filter.1.Name=tag%3Aof&Filter.1.Value.1=format+1");
+    assert!(!all.all("instanceId").is_empty());
+    for (action, parts) in [
+        ("DescribeKeyPairs", &["<keyName>k</keyName>", "<value>format 1</value>"][..]),
+        ("DescribeSecurityGroups", &["of format 1", "10.0.0.0/8", "2001:db8::/32", "<ipProtocol>icmp</ipProtocol>"]),
+        ("DescribeVolumes", &["<size>9</size>", "/dev/sdb"]),
+    ] {
+        let reply = server.door.ok(&format!("Action={action}"));
+        assert!(parts.iter().all(|part| reply.body.contains(part)), "{reply:?}");
+    }
+    let faults = state.command().arg("conditions").output().unwrap().stdout;
+    assert!(String::from_utf8_lossy(&faults).contains("fault: StartInstances capacity next 3"));
+    server.end();
     state.assert_clean();
 }

@@ -134,8 +134,8 @@ pub fn receive<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<Option<(T, 
     let mut beside = RecvAncillaryBuffer::new(&mut space);
     let received = loop {
         match recvmsg(&socket, &mut [IoSliceMut::new(&mut bytes)], &mut beside, RecvFlags::CMSG_CLOEXEC) {
-            Err(Errno::INTR) => {}
-            Err(Errno::CONNRESET) => return Ok(None),
+            // Who has closed with something unread is told first, but what they have said before is still there.
+            Err(Errno::INTR | Errno::CONNRESET) => {}
             other => break other?,
         }
     };
@@ -178,5 +178,15 @@ mod tests {
         assert_eq!(two.len(), 2);
         drop(two);
         assert!(receive::<Report>(&there).unwrap().is_none());
+    }
+
+    #[test]
+    fn the_last_word_counts_though_its_sender_has_not_read_all() {
+        let (here, there) = connection().unwrap();
+        send(&here, &Command::Kill, &[]).unwrap();
+        send(&there, &Report::PoweredOff, &[]).unwrap();
+        drop(there);
+        assert!(matches!(receive::<Report>(&here).unwrap(), Some((Report::PoweredOff, _))));
+        assert!(receive::<Report>(&here).unwrap().is_none());
     }
 }
