@@ -17,13 +17,30 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Tells the facts, in words of the shell alone: there may be nothing else.
+/// Tells the facts: in words of the shell alone, since there may be nothing else, and what else is tried where it is there.
 const FACTS: &str = "users=0; while read -r inside outside count; do users=$((users + count)); done </proc/self/uid_map
     echo \"users: $users\"
     if [ -O /bin/sh ]; then owner=root; else owner=nobody; fi
     echo \"the host's files belong to: $owner\"
-    if : >/usr/ec2-local-check; then layer=writable; else layer=read-only; fi 2>/dev/null
+    if (: >/usr/ec2-local-check); then layer=writable; else layer=read-only; fi 2>/dev/null
     echo \"the host's directories are: $layer\"
+    if (: >>/usr/bin/env); then changed=yes; else changed=no; fi 2>/dev/null
+    echo \"the host's files can be changed in place: $changed\"
+    if command -v useradd >/dev/null; then
+        if useradd --system check >/dev/null 2>&1; then added=yes; else added=no; fi
+        echo \"users can be added: $added\"
+    fi
+    if command -v dpkg-deb >/dev/null; then
+        mkdir -p /tmp/check/DEBIAN /tmp/check/usr/share/ec2-local-check
+        echo check >/tmp/check/usr/share/ec2-local-check/file
+        printf '%s\\n' 'Package: ec2-local-check' 'Version: 1' 'Architecture: all' 'Maintainer: nobody <nobody@example.com>' \
+            'Description: nothing' >/tmp/check/DEBIAN/control
+        package() { \"$@\" >/tmp/said 2>&1 </dev/null && echo yes || { echo no; tail -n 3 /tmp/said >&2; }; }
+        dpkg-deb --root-owner-group --build /tmp/check /tmp/check.deb >/dev/null 2>&1
+        echo \"packages can be installed with dpkg: $(package dpkg -i /tmp/check.deb)\"
+        dpkg -r ec2-local-check >/dev/null 2>&1
+        echo \"packages can be installed with apt-get: $(package apt-get install --yes /tmp/check.deb)\"
+    fi
     echo told; while :; do read -r line || exec sleep 1000; done";
 
 /// Boots it; its facts, a line each, and its notes.
@@ -83,6 +100,7 @@ fn specification(disk: &Path) -> Specification {
         nics: vec![nic],
         memory_mib: 512,
         vcpus: 2,
+        disk_gib: Some(8),
         boot_id: "00000000-0000-4000-8000-000000000000".into(),
     }
 }

@@ -104,6 +104,7 @@ impl Whole {
             nics: vec![nic()],
             memory_mib: 1024,
             vcpus: 2,
+            disk_gib: None,
             boot_id: "11111111-1111-4111-8111-111111111111".into(),
         };
         let (sender, mut received) = unbounded_channel();

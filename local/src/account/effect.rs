@@ -49,6 +49,8 @@ pub struct Start {
     pub memory_mib: u64,
     /// The processors of the instance type.
     pub vcpus: u32,
+    /// The size of the root volume in GiB.
+    pub disk_gib: Option<u32>,
     /// Fresh for every boot.
     pub boot_id: String,
     /// Whether it was running before: then there must be its disk, and it must not begin anew without.
@@ -58,7 +60,7 @@ pub struct Start {
 impl Start {
     /// What the machine is made of, once it is known where its disk and its image's root directory lie.
     pub fn specification(self, disk: PathBuf, image: Option<PathBuf>) -> Specification {
-        let Self { instance, hostname, login_user, nics, memory_mib, vcpus, boot_id, .. } = self;
-        Specification { instance, disk, image, hostname, login_user, nics, memory_mib, vcpus, boot_id }
+        let Self { instance, hostname, login_user, nics, memory_mib, vcpus, disk_gib, boot_id, .. } = self;
+        Specification { instance, disk, image, hostname, login_user, nics, memory_mib, vcpus, disk_gib, boot_id }
     }
 }

@@ -71,6 +71,7 @@ mod tests {
             nics: Vec::new(),
             memory_mib: 512,
             vcpus: 2,
+            disk_gib: None,
             boot_id: "1".into(),
         };
         let machine = Blank.start(specification, sender).unwrap();

@@ -33,6 +33,9 @@ pub struct Specification {
     pub memory_mib: u64,
     /// The processors of its instance type; no more than the host has are to be had.
     pub vcpus: u32,
+    /// The size of its root volume in GiB, for its first boot; none: as large as the host's file system. Where that size
+    /// can't be had, the console says so.
+    pub disk_gib: Option<u32>,
     /// A fresh UUID for every boot: `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
 }

@@ -12,7 +12,25 @@ pub const NAME: &str = "ec2-local-canary";
 pub const VARIABLE: &str = "EC2_LOCAL_TEST_CANARIES";
 
 /// Where they are planted: wherever hosts keep what is nobody's business.
-const PLACES: [&str; 9] = ["/etc", "/etc/profile.d", "/root", "/home", "/var", "/var/lib", "/var/tmp", "/opt", "/run"];
+const PLACES: [&str; 17] = [
+    "/etc",
+    "/etc/profile.d",
+    "/etc/ssh",
+    "/etc/ssl",
+    "/etc/ssl/private",
+    "/root",
+    "/home",
+    "/var",
+    "/var/lib",
+    "/var/log",
+    "/var/tmp",
+    "/opt",
+    "/run",
+    "/srv",
+    "/mnt",
+    "/tmp",
+    "/boot",
+];
 
 /// Canaries, which are gone when this is dropped.
 pub struct Canaries {

@@ -49,6 +49,7 @@ pub fn specification(disk: &Path, boot_id: &str) -> Specification {
         }],
         memory_mib: 1024,
         vcpus: 2,
+        disk_gib: None,
         boot_id: boot_id.into(),
     }
 }
@@ -58,9 +59,13 @@ pub const SECOND_BOOT: &str = "22222222-2222-4222-8222-222222222222";
 
 impl Running {
     pub fn start(specification: Specification) -> Self {
+        Self::start_program(specification, &["/bin/sh", "-c", JOBS])
+    }
+
+    pub fn start_program(specification: Specification, program: &[&str]) -> Self {
         let (plug, plugged) = std::sync::mpsc::channel();
         let hypervisor =
-            Sandbox::with_plug(move |nic, frames| Box::new(plug.send((nic, frames)))).program(["/bin/sh", "-c", JOBS]);
+            Sandbox::with_plug(move |nic, frames| Box::new(plug.send((nic, frames)))).program(program.iter().copied());
         let (sender, events) = unbounded_channel();
         let disk = specification.disk.clone();
         let machine = hypervisor.start(specification, sender).unwrap();

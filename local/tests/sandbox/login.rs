@@ -13,9 +13,10 @@ use russh::keys::{
     },
 };
 use std::{
+    fs,
     io::{Read, Write},
     net::{Ipv4Addr, TcpListener, TcpStream},
-    os::unix::net::UnixStream,
+    os::unix::{fs::MetadataExt, net::UnixStream},
     path::Path,
     sync::Arc,
     thread,
@@ -133,6 +134,31 @@ fn is_logged_in_to_and_ended_from_within() {
         assert_eq!(end, Some(expected), "{console}");
     }
     assert_eq!(keys[0], keys[1]);
+    disk.remove();
+}
+
+/// Init and agent are the host's executable, which belongs to the machine's root where a user runs it.
+#[test]
+fn changes_no_executable_of_the_host() {
+    let disk = Disk::new();
+    let account = Account::new();
+    let machine = account.start(&disk.path(), FIRST_BOOT);
+    let session = account.log_in();
+    let executable = std::env::current_exe().unwrap();
+    let before = fs::metadata(&executable).unwrap();
+    let files = session.sftp().unwrap();
+    let mode = |perm| ssh2::FileStat { size: None, uid: None, gid: None, perm: Some(perm), atime: None, mtime: None };
+    let own = Path::new("/proc/self/exe");
+    files.setstat(own, mode(0o4777)).unwrap_err();
+    files.open_mode(own, ssh2::OpenFlags::WRITE, 0, ssh2::OpenType::File).map(drop).unwrap_err();
+    let answer =
+        exec(&session, "sudo sh -c 'for process in /proc/[0-9]*; do chmod 4777 $process/exe; done; echo tried'");
+    assert!(answer.contains("tried"), "{answer}");
+    let after = fs::metadata(&executable).unwrap();
+    let shown = |found: &fs::Metadata| (found.mode(), found.len(), found.mtime(), found.ctime());
+    assert_eq!(shown(&after), shown(&before));
+    machine.machine.kill();
+    machine.end();
     disk.remove();
 }
 

@@ -11,6 +11,7 @@ mod packages;
 mod share;
 mod system;
 mod users;
+mod volume;
 
 use ec2_local::machine::sandbox;
 

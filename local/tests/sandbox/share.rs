@@ -119,9 +119,13 @@ fn all_its_processes_share_its_memory() {
     let neighbour = Running::booted(&other.path(), FIRST_BOOT);
     if is_bounded(&mut machine, "memory") {
         // Each of them may have that much; together they may not, and what is in file systems in memory counts.
-        let script = "exec 2>/dev/null; head -c 100M /dev/zero >/dev/shm/much; all=
-            for number in 1 2 3 4 5; do perl -e '$all = \"x\"; $all x= 60 << 20; sleep 1000' & all=\"$all $!\"; done
-            sleep 1; alive=0; for one in $all; do kill -0 $one && alive=$((alive + 1)); done
+        let script = "exec 2>/dev/null; cd /root; head -c 100M /dev/zero >/dev/shm/much; all=
+            for one in 1 2 3 4 5; do
+                perl -e '$all = \"x\"; $all x= 60 << 20; open F, \">full.$$\"; sleep 1000' & all=\"$all $!\"
+            done
+            settled() { for one in $all; do [ -e full.$one ] || ! kill -0 $one || return; done; }
+            until settled; do sleep 0.1; done
+            alive=0; for one in $all; do kill -0 $one && alive=$((alive + 1)); done
             rm /dev/shm/much; kill $all; echo \"alive: $alive\"";
         let answer = machine.run(script);
         let alive = answer.lines().find_map(|line| line.strip_prefix("alive: ")?.parse::<u32>().ok()).expect(&answer);
@@ -225,4 +229,45 @@ fn keeper_of(instance: &str) -> Option<u32> {
         assert!(Instant::now() < deadline, "nobody is in {}", inside.display());
         thread::sleep(Duration::from_millis(1));
     }
+}
+
+#[test]
+fn floods_nobody_with_its_console() {
+    let disk = Disk::new();
+    let mut machine = Running::booted(&disk.path(), FIRST_BOOT);
+    machine.send_job("cat /dev/zero >/dev/console");
+    // Nobody reads what is told of it meanwhile.
+    thread::sleep(Duration::from_secs(1));
+    machine.machine.kill();
+    let mut told = 0;
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        match machine.events.try_recv() {
+            Ok((_, Event::Console(bytes))) => told += bytes.len(),
+            Ok((_, Event::PoweredOff)) => break,
+            Ok((_, event)) => panic!("{event:?}"),
+            Err(_) => thread::sleep(Duration::from_millis(1)),
+        }
+    }
+    assert!((1 << 10..100 << 20).contains(&told), "{told}");
+    disk.remove();
+}
+
+#[test]
+fn leaves_no_cores_to_the_host() {
+    let disk = Disk::new();
+    let machine = Running::booted(&disk.path(), FIRST_BOOT);
+    // The one limit that also keeps a core from the program to which the host gives them; programs believe it was set.
+    let script =
+        "(ulimit -c 0) && (ulimit -Sc unlimited); perl -e '$none = pack q(QQ), 0, 0; exit(syscall(%d, 0, 4, $none, 0) != 0)' &&
+        grep 'core file' /proc/self/limits; ulimit -n; prlimit --core --noheadings --output SOFT,HARD"
+            .replace("%d", if cfg!(target_arch = "x86_64") { "302" } else { "261" });
+    let answer = machine.run(&script);
+    let limits: Vec<&str> = answer.lines().flat_map(str::split_whitespace).collect();
+    assert!(
+        answer.contains("core file size") && limits.windows(2).filter(|pair| *pair == ["1", "1"]).count() == 2,
+        "{answer}"
+    );
+    machine.end();
+    disk.remove();
 }

@@ -21,6 +21,8 @@ fn as_user(delegated: bool) {
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let executable = directory.path().join("tests");
     fs::copy(std::env::current_exe().unwrap(), &executable).unwrap();
+    // As what a user has built: the machines' root may be its owner.
+    chown(&executable, Some(4242), Some(4242)).unwrap();
     let scratch = directory.path().join("tmp");
     fs::create_dir(&scratch).unwrap();
     chown(&scratch, Some(4242), Some(4242)).unwrap();

@@ -21,12 +21,15 @@ pub(in crate::account) fn on(context: &mut Context<'_>, id: &InstanceId) {
     let Some(instance) = context.region.instances.get_mut(id) else { return };
     instance.power = Power::Starting;
     let nics = instance.network_interfaces.clone();
+    // The root volume comes first.
+    let volumes = instance.volumes.clone();
     let (kind, image, login_user) = (instance.kind, instance.image_name.clone(), instance.login_user.clone());
     let root = instance.image_root.clone();
     let memory_mib = instance.instance_type.memory_mib();
     let vcpus = u32::try_from(instance.instance_type.vcpus()).unwrap_or(u32::MAX);
     let has_disk = instance.was_running;
     let region = &*context.region;
+    let root_volume = volumes.first().and_then(|root| region.volumes.get(root));
     let interfaces: Vec<_> = nics.iter().filter_map(|nic| Some((nic, region.network_interfaces.get(nic)?))).collect();
     let hostname = interfaces.first().map(|(_, interface)| address::private_dns_name(region.place, interface.address));
     context.shared.effects.push(Effect::Start(Start {
@@ -39,6 +42,7 @@ pub(in crate::account) fn on(context: &mut Context<'_>, id: &InstanceId) {
         nics: interfaces.iter().filter_map(|(nic, interface)| interface.nic(nic, region)).collect(),
         memory_mib,
         vcpus,
+        disk_gib: root_volume.and_then(|volume| u32::try_from(volume.shape.gib).ok()),
         boot_id,
         has_disk,
     }));

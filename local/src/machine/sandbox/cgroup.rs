@@ -17,6 +17,7 @@ use super::{
     limits::Limits,
     root::told,
 };
+use rustix::process::{Pid, geteuid};
 use std::{
     fs::{self, File},
     io,
@@ -63,11 +64,7 @@ impl Cgroup {
         if !missing.is_empty() {
             let what: Vec<_> = missing.iter().map(|controller| controller.bounds()).collect();
             let why = why.map_or_else(|| "the host has no such cgroup".to_owned(), |error| error.to_string());
-            let advice = if rustix::process::geteuid().is_root() {
-                ""
-            } else {
-                "; run it by `systemd-run --user --scope`, or as root"
-            };
+            let advice = if geteuid().is_root() { "" } else { "; run it by `systemd-run --user --scope`, or as root" };
             made.notes.push(format!("the machine as a whole is not bounded in {}: {why}{advice}", what.join(", ")));
         }
         made
@@ -78,9 +75,12 @@ impl Cgroup {
         self.held.clear();
     }
 
-    /// The files to which the number of the machine's first process is to be written.
-    pub fn entrances(&self) -> Vec<PathBuf> {
-        self.held.iter().map(|held| held.directory.join(LEAF).join("cgroup.procs")).collect()
+    /// Puts the machine's first process into them.
+    pub fn enter(&self, init: Pid) -> io::Result<()> {
+        self.held.iter().try_for_each(|held| {
+            let entrance = held.directory.join(LEAF).join("cgroup.procs");
+            fs::write(&entrance, init.as_raw_pid().to_string()).map_err(told("write", entrance.display()))
+        })
     }
 
     /// Makes one in a hierarchy; says which of its controllers bound the machine now.

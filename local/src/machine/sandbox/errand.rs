@@ -53,7 +53,7 @@ pub fn unpack_image(archive: impl AsFd, into: &Path, limits: &Limits) -> io::Res
 }
 
 /// Has a process of its own do it.
-fn send(request: &Request, beside: &[BorrowedFd<'_>]) -> io::Result<Report> {
+pub fn send(request: &Request, beside: &[BorrowedFd<'_>]) -> io::Result<Report> {
     let (control, keepers) = protocol::connection()?;
     protocol::send(&control, request, beside)?;
     let mut keeper = start_keeper(keepers)?;

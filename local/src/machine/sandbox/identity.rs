@@ -48,7 +48,7 @@ pub fn ranges_beside(disk: &Path) -> BTreeSet<u32> {
 pub enum Identity {
     /// 0 is this id of the host's, and so on for [`RANGE`] ids.
     Range(u32),
-    /// Every id is itself.
+    /// Every id is itself: so is a machine below the keeper's own namespaces (`super::seclusion`), too.
     Same(Vec<(u32, u32)>),
     /// 0 is the user; from 1 on come the delegated ids.
     Delegated { users: Delegation, groups: Delegation },
@@ -88,6 +88,7 @@ impl Identity {
     pub fn users(&self) -> Users {
         match self {
             Self::Single => Users::RootOnly,
+            Self::Same(extents) if matches!(extents[..], [(_, 1)]) => Users::RootOnly,
             _ => Users::Many,
         }
     }

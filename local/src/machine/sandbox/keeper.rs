@@ -11,9 +11,10 @@ use super::{
     identity::{FILES, Identity},
     kernel::{self, Side},
     limits::Limits,
-    protocol::{self, Boot, Command, Go, Report, Request},
-    remains,
+    protocol::{self, Boot, Command, Go, Report, Request, Users},
+    remains, room,
     root::{self, told},
+    seclusion, volume,
 };
 use crate::{
     guest::init::{End, Willingness},
@@ -47,24 +48,37 @@ pub fn main() -> ! {
 
 fn run() -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    setsid()?;
+    if !seclusion::is_entered() {
+        setsid()?;
+    }
     rustix::process::umask(Mode::from_raw_mode(0o022));
     rustix::process::chdir("/")?;
     let endpoint = take_stdin()?;
     allow_usual()?;
     // Whoever has started the endpoint may have had anything open, and may wait for its end.
     kernel::close_all_from(3, endpoint.as_fd())?;
-    // SAFETY: this process has one thread, so nobody reads the environment meanwhile.
-    unsafe { std::env::remove_var(super::ROLE_VARIABLE) };
-    let outcome = match protocol::receive::<Request>(&endpoint)? {
-        Some((Request::Boot(boot), _)) => keep(&boot, &endpoint),
-        Some((Request::Remove(disk), _)) => errand::remove(&disk),
-        Some((Request::Unpack { into, limits }, archive)) => errand::unpack(archive, &into, &limits),
+    if let Err(error) = seclusion::enter(&endpoint) {
+        // Whoever leaves what was said unread cuts off what they say themselves.
+        protocol::receive::<Request>(&endpoint)?;
+        return report(Err(error), &endpoint);
+    }
+    for variable in [super::ROLE_VARIABLE, seclusion::VARIABLE] {
+        // SAFETY: this process has one thread, so nobody reads the environment meanwhile.
+        unsafe { std::env::remove_var(variable) };
+    }
+    match protocol::receive::<Request>(&endpoint)? {
+        Some((Request::Boot(boot), _)) => report(keep(&boot, &endpoint), &endpoint),
+        Some((Request::Remove(disk), _)) => report(errand::remove(&disk), &endpoint),
+        Some((Request::Measure(disk), _)) => report(room::measure(&disk).map(Report::Size), &endpoint),
+        Some((Request::Unpack { into, limits }, archive)) => report(errand::unpack(archive, &into, &limits), &endpoint),
         // The endpoint died in between.
-        None => return Ok(()),
-    };
+        None => Ok(()),
+    }
+}
+
+fn report(outcome: io::Result<Report>, endpoint: &OwnedFd) -> io::Result<()> {
     let report = outcome.unwrap_or_else(|error| Report::Failed(advice::on_refusal(error).to_string()));
-    protocol::send(&endpoint, &report, &[])
+    protocol::send(endpoint, &report, &[])
 }
 
 /// The connection to the endpoint comes as standard input, since that is what a child process can be given.
@@ -78,13 +92,17 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
     let files = boot.disk.join(FILES);
     let identity = Identity::choose(&files, boot.first_id);
     prepare(&files, &identity)?;
+    let mut notes = Vec::new();
+    let volume = mount_volume(boot, &files, &identity, &mut notes)?;
     let limits = Limits::of(boot.memory_mib, boot.vcpus);
     let cgroup = Cgroup::make(&cgroup_name(boot), limits);
+    notes.extend_from_slice(&cgroup.notes);
     let (connection, theirs) = protocol::connection()?;
     let init = match fork(&identity, limits).map_err(|error| advice::on_namespaces(&error))? {
         Side::Child => {
             drop(connection);
             cgroup.let_go();
+            drop(volume);
             exit(init_main(boot, theirs, endpoint))
         }
         Side::Parent(init) => init,
@@ -94,7 +112,8 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
     protocol::send(endpoint, &Report::Created, &[handle.as_fd()])?;
 
     // Before init may mount anything.
-    let released = remains::note(&boot.disk, init).and_then(|()| release(init, boot, identity, &cgroup, &connection));
+    let noted = remains::note(&boot.disk, init).and_then(|()| cgroup.enter(init));
+    let released = noted.and_then(|()| release(init, boot, volume, &identity, notes, &connection));
     // From here on its end tells init that nothing more will come.
     drop(connection);
     let mut killed = released.is_err();
@@ -188,23 +207,49 @@ fn prepare(files: &Path, identity: &Identity) -> io::Result<()> {
     }
 }
 
-/// Maps init's users and lets it go on.
-fn release(init: Pid, boot: &Boot, identity: Identity, cgroup: &Cgroup, connection: &OwnedFd) -> io::Result<()> {
-    identity.apply(init)?;
-    let mut notes = cgroup.notes.clone();
-    for entrance in cgroup.entrances() {
-        fs::write(&entrance, init.as_raw_pid().to_string()).map_err(told("write", entrance.display()))?;
+/// Mounts the root volume, which is made if the machine is to have one and hasn't; notes what can't be had.
+fn mount_volume(
+    boot: &Boot,
+    files: &Path,
+    identity: &Identity,
+    notes: &mut Vec<String>,
+) -> io::Result<Option<OwnedFd>> {
+    if volume::exists(&boot.disk) {
+        return volume::mount(&boot.disk).map(Some);
     }
+    // What a machine has written stays where it is.
+    let booted_before = fs::read_dir(files).map_err(told("list", files.display()))?.next().is_some();
+    let Some(gib) = boot.disk_gib.filter(|_| !booted_before) else { return Ok(None) };
+    let mounted = match identity {
+        Identity::Range(_) => volume::make_and_mount(&boot.disk, gib, identity.root()),
+        _ => Err(io::Error::other("only the host's root can mount a file system of its own")),
+    };
+    if let Err(error) = &mounted {
+        notes.push(format!("the disk has as much room as the host's, and not {gib} GiB: {error}"));
+    }
+    Ok(mounted.ok())
+}
+
+/// Maps init's users and lets it go on.
+fn release(
+    init: Pid,
+    boot: &Boot,
+    volume: Option<OwnedFd>,
+    identity: &Identity,
+    mut notes: Vec<String>,
+    connection: &OwnedFd,
+) -> io::Result<()> {
+    identity.apply(init)?;
     // Where memory is short the machine goes, and nothing else; within it, init goes last.
     if let Err(error) = fs::write(format!("/proc/{}/oom_score_adj", init.as_raw_pid()), Willingness::INIT) {
         notes.push(format!("the host may end others before this machine when it is short of memory: {error}"));
     }
-    if identity == Identity::Single {
+    if identity.users() == Users::RootOnly {
         notes.push("root is the only user: install newuidmap (package uidmap) and give the user a range in /etc/subuid for more".into());
     }
     let below = boot.image.clone().map_or_else(root::layers, |image| vec![image]);
     let paths: Vec<_> = iter::once(boot.disk.join(FILES)).chain(below).collect();
-    let trees = if geteuid().is_root() { trees(init, boot, &paths, &identity, &mut notes)? } else { Vec::new() };
+    let trees = if geteuid().is_root() { trees(init, boot, &paths, volume, identity, &mut notes)? } else { Vec::new() };
     let beside: Vec<_> = trees.iter().map(AsFd::as_fd).collect();
     protocol::send(connection, &Go { users: identity.users(), trees: paths, notes }, &beside)
 }
@@ -216,18 +261,20 @@ fn trees(
     init: Pid,
     boot: &Boot,
     paths: &[PathBuf],
+    volume: Option<OwnedFd>,
     identity: &Identity,
     notes: &mut Vec<String>,
 ) -> io::Result<Vec<OwnedFd>> {
     let namespace = format!("/proc/{}/ns/user", init.as_raw_pid());
     let namespace = rustix::fs::open(&namespace, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .map_err(told("open", namespace))?;
-    let mut trees = Vec::new();
-    for (index, path) in paths.iter().enumerate() {
+    // The disk comes first, and belongs to the machine's users already.
+    let disk =
+        volume.map_or_else(|| paths.first().map(|path| root::tree(path)).transpose(), |volume| Ok(Some(volume)))?;
+    let mut trees: Vec<_> = disk.into_iter().collect();
+    for path in paths.iter().skip(1) {
         let tree = root::tree(path)?;
-        // The disk, which comes first, belongs to the machine's users already.
-        if index > 0
-            && matches!(identity, Identity::Range(_))
+        if matches!(identity, Identity::Range(_))
             && let Err(error) = kernel::map_owners(&tree, &namespace)
         {
             let path = path.display();

@@ -40,6 +40,18 @@ fn side(result: libc::c_long) -> io::Result<Side> {
     }
 }
 
+/// Plain fork(2); the process must have one thread only.
+pub fn fork() -> io::Result<Side> {
+    // SAFETY: the process has one thread, so no lock is held by a thread that the child lacks.
+    side(unsafe { libc::fork() }.into())
+}
+
+/// Moves this process, which must have one thread only, into user and mount namespaces of its own.
+pub fn unshare_users_and_mounts() -> io::Result<()> {
+    // SAFETY: no pointers are passed.
+    check(unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS) }.into())
+}
+
 /// Makes the cgroup that this process is in the highest that it and its descendants see.
 pub fn enter_cgroup_namespace() -> io::Result<()> {
     // SAFETY: no pointers are passed.
@@ -79,6 +91,62 @@ pub fn make_tap(device: &OwnedFd, name: &CStr) -> io::Result<()> {
     request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as libc::c_short;
     // SAFETY: TUNSETIFF takes a pointer to such a structure, which lives through the call.
     check(unsafe { libc::ioctl(device.as_raw_fd(), libc::TUNSETIFF, &raw mut request) }.into())
+}
+
+/// The number of a loop device that nobody uses, made if there is none (loop(4)).
+pub fn free_loop_device(control: &impl AsFd) -> io::Result<u32> {
+    // SAFETY: this request takes no argument.
+    let number = unsafe { libc::ioctl(control.as_fd().as_raw_fd(), LOOP_CTL_GET_FREE) };
+    check(number.into())?;
+    u32::try_from(number).map_err(io::Error::other)
+}
+
+/// Attaches a file to a loop device, to which it clings as long as the device is in use.
+pub fn attach_loop_device(device: &impl AsFd, file: &impl AsFd) -> io::Result<()> {
+    let mut config = LoopConfig { file: file.as_fd().as_raw_fd().cast_unsigned(), ..LoopConfig::EMPTY };
+    config.flags = LO_FLAGS_AUTOCLEAR;
+    // SAFETY: the request takes a pointer to such a structure, which lives through the call.
+    check(unsafe { libc::ioctl(device.as_fd().as_raw_fd(), LOOP_CONFIGURE, &raw const config) }.into())
+}
+
+const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4c82;
+const LOOP_CONFIGURE: libc::Ioctl = 0x4c0a;
+const LO_FLAGS_AUTOCLEAR: u32 = 4;
+
+/// The kernel's `struct loop_config` with the `struct loop_info64` in it (`linux/loop.h`).
+#[repr(C)]
+struct LoopConfig {
+    file: u32,
+    block_size: u32,
+    device: u64,
+    inode: u64,
+    rdevice: u64,
+    offset: u64,
+    size_limit: u64,
+    number: u32,
+    encryption: u32,
+    key_size: u32,
+    flags: u32,
+    names_and_keys: [u8; 64 + 64 + 32 + 16],
+    reserved: [u64; 8],
+}
+
+impl LoopConfig {
+    const EMPTY: Self = Self {
+        file: 0,
+        block_size: 0,
+        device: 0,
+        inode: 0,
+        rdevice: 0,
+        offset: 0,
+        size_limit: 0,
+        number: 0,
+        encryption: 0,
+        key_size: 0,
+        flags: 0,
+        names_and_keys: [0; 176],
+        reserved: [0; 8],
+    };
 }
 
 /// Reaches files as this user from now on, whoever the process is otherwise; it must be one of its three.

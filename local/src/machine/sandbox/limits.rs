@@ -17,6 +17,12 @@ const MOST_THREADS: u64 = 32768;
 /// What is reserved counts, not what is used: a process with 100 threads has 800 MiB of stacks, and uses 1.
 const RESERVED_PER_USED: u64 = 4;
 
+/// What systemd gives to every process, and so what they have on EC2's usual images.
+const FILES: u64 = 512 << 10;
+/// Where the host gives its cores to a program, that runs as the host's root, and with any limit but this: the kernel takes
+/// it for such a program's own crash (`do_coredump`). A limit of 0 only keeps cores out of files (core(5)).
+const NO_CORE: u64 = 1;
+
 /// What a machine may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -35,9 +41,23 @@ impl Limits {
 
     /// Holds this process and its descendants to them, unless its own are lower: only the host's root can raise them.
     pub fn hold(self) -> io::Result<()> {
-        for (resource, most) in [(Resource::Data, self.data()), (Resource::Nproc, self.threads())] {
+        let all = [
+            (Resource::Data, self.data()),
+            (Resource::Nproc, self.threads()),
+            (Resource::Nofile, FILES),
+            (Resource::Core, NO_CORE),
+            // Whoever started the endpoint may have been allowed more than others.
+            (Resource::Nice, 0),
+            (Resource::Rtprio, 0),
+        ];
+        for (resource, most) in all {
             let most = getrlimit(resource).maximum.map_or(most, |hard| hard.min(most));
-            setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
+            // Programs rely on the usual number of open files, and may ask for more.
+            let usual = getrlimit(resource).current.filter(|_| resource == Resource::Nofile);
+            setrlimit(
+                resource,
+                Rlimit { current: Some(usual.map_or(most, |usual| usual.min(most))), maximum: Some(most) },
+            )?;
         }
         Ok(())
     }

@@ -26,9 +26,12 @@ mod limits;
 mod package_sources;
 mod protocol;
 mod remains;
+mod room;
 mod root;
 mod seccomp;
+mod seclusion;
 mod system_files;
+mod volume;
 
 pub use errand::{remove_disk, unpack_image};
 
@@ -36,6 +39,7 @@ use super::{Event, Hypervisor, Machine, Specification};
 use crate::network::{Nic, Switch};
 pub use cgroup::clear_remains;
 use protocol::{Boot, Command, Interface, Report, Request};
+use room::{Room, Tenant};
 use std::{
     collections::BTreeSet,
     fs,
@@ -45,6 +49,7 @@ use std::{
     process::{Child, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread,
+    time::Duration,
 };
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -55,6 +60,11 @@ pub const ROLE_VARIABLE: &str = "EC2_LOCAL_ROLE";
 /// The role of a machine's keeper.
 pub const ROLE: &str = "sandbox";
 
+/// What a pipe holds (pipe(7)), and what is passed on of a console at once.
+const PIPE: usize = 64 << 10;
+/// How long a console that is flooded has to wait: a serial line is a thousand times slower, and who listens must keep up.
+const FLOOD_PAUSE: Duration = Duration::from_millis(10);
+
 /// How a NIC is plugged in: what is returned unplugs it on drop.
 type Plug = dyn Fn(Nic, OwnedFd) -> Box<dyn Send> + Send + Sync;
 
@@ -63,6 +73,7 @@ type Plug = dyn Fn(Nic, OwnedFd) -> Box<dyn Send> + Send + Sync;
 pub struct Sandbox {
     plug: Arc<Plug>,
     ranges: Arc<Mutex<BTreeSet<u32>>>,
+    room: Arc<Room>,
     program: Option<Vec<String>>,
 }
 
@@ -77,7 +88,7 @@ impl Sandbox {
     /// device's descriptor, non-blocking, as [`Switch::attach`] wants it.
     #[must_use]
     pub fn with_plug(plug: impl Fn(Nic, OwnedFd) -> Box<dyn Send> + Send + Sync + 'static) -> Self {
-        Self { plug: Arc::new(plug), ranges: Arc::default(), program: None }
+        Self { plug: Arc::new(plug), ranges: Arc::default(), room: Arc::default(), program: None }
     }
 
     /// Runs a program of the machine's own, with its arguments, where the agent would run: no SSH server, no user data.
@@ -100,7 +111,10 @@ impl Hypervisor for Sandbox {
         let range = Range::take(&self.ranges, &specification);
         // Sent before anybody can send a command, which must come after it.
         protocol::send(&control, &Request::Boot(describe(&specification, &range, self.program.clone())), &[])?;
-        let running = Running { control: control.clone(), plug: self.plug.clone(), specification, range, events };
+        let tenant = Tenant::new(&specification.disk, control.clone());
+        self.room.admit(&tenant)?;
+        let running =
+            Running { control: control.clone(), plug: self.plug.clone(), specification, range, tenant, events };
         // A thread per machine: a process is told of its parent's death when the thread that started it ends, so this
         // thread must live as long as the machine does, and not a moment longer.
         thread::Builder::new()
@@ -154,6 +168,7 @@ fn describe(specification: &Specification, range: &Range, program: Option<Vec<St
         interfaces: specification.nics.iter().map(interface).collect(),
         memory_mib: specification.memory_mib,
         vcpus: specification.vcpus,
+        disk_gib: specification.disk_gib,
         boot_id: specification.boot_id.clone(),
         first_id: range.first(),
         program,
@@ -166,12 +181,14 @@ struct Running {
     plug: Arc<Plug>,
     specification: Specification,
     range: Range,
+    tenant: Arc<Tenant>,
     events: UnboundedSender<(String, Event)>,
 }
 
 impl Running {
     fn attend_until_gone(self, keepers: OwnedFd) {
         let outcome = self.run(keepers).unwrap_or_else(|error| Event::Failed(error.to_string()));
+        let outcome = self.tenant.verdict().map_or(outcome, |why| Event::Failed(why.to_owned()));
         let Self { specification, range, events, .. } = self;
         drop(range);
         // Nobody listens any more when the endpoint itself is ending.
@@ -225,7 +242,8 @@ impl Running {
                 Report::PoweredOff => outcome = outcome.or(Some(Event::PoweredOff)),
                 Report::Rebooting => outcome = outcome.or(Some(Event::Rebooting)),
                 Report::Failed(why) => outcome = outcome.or(Some(Event::Failed(why))),
-                Report::Unpacked(_) => {}
+                // Nobody has asked a running machine for these.
+                Report::Unpacked(_) | Report::Size(_) => {}
             }
         }
         // The keeper reports after init's end. If it was killed itself, its init is about to die.
@@ -246,11 +264,19 @@ impl Running {
 
     /// Passes on what stands in the console; says whether more can come.
     fn pass_on(&self, console: &mut fs::File) -> bool {
-        let mut text = vec![0; 64 << 10];
+        let mut text = vec![0; PIPE];
+        let mut passed = 0;
         loop {
             match console.read(&mut text) {
                 Ok(0) => return false,
-                Ok(length) => self.tell(Event::Console(text[..length].to_vec())),
+                Ok(length) => {
+                    self.tell(Event::Console(text[..length].to_vec()));
+                    passed += length;
+                    if passed >= PIPE {
+                        thread::sleep(FLOOD_PAUSE);
+                        return true;
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
             }

@@ -28,6 +28,8 @@ pub enum Request {
     Remove(PathBuf),
     /// Unpack an archive into an empty directory, for machines of this user's. Beside it: the archive.
     Unpack { into: PathBuf, limits: Limits },
+    /// Measure what it takes on the host, likewise.
+    Measure(PathBuf),
 }
 
 /// What a machine is made of, as it is told to its keeper.
@@ -42,6 +44,7 @@ pub struct Boot {
     pub interfaces: Vec<Interface>,
     pub memory_mib: u64,
     pub vcpus: u32,
+    pub disk_gib: Option<u32>,
     pub boot_id: String,
     /// The first of the host's user ids for this machine, where it may have a range of its own and its disk has none yet.
     pub first_id: u32,
@@ -80,6 +83,8 @@ pub enum Report {
     Unpacked(Contents),
     /// It is over, or never began.
     Failed(String),
+    /// What was measured, in bytes.
+    Size(u64),
 }
 
 /// What the keeper gives init when it may go on.

@@ -249,7 +249,7 @@ fn own_directories(lower: &Path, upper: &Path, levels: u32) -> io::Result<()> {
 }
 
 /// Makes a bind mount read-only, and keeps the flags that a user namespace may not clear.
-fn make_read_only(target: &Path, also: MountFlags) -> io::Result<()> {
+pub fn make_read_only(target: &Path, also: MountFlags) -> io::Result<()> {
     let has = rustix::fs::statvfs(target)?.f_flag;
     let kept = [
         (StatVfsMountFlags::NOSUID, MountFlags::NOSUID),
@@ -352,10 +352,11 @@ pub fn mount_devices(users: Users, limits: Limits) -> io::Result<()> {
     }
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
     fs::create_dir("root/dev/pts").map_err(told("make", "/dev/pts"))?;
+    // The host has some 3,000 for all machines (`kernel.pty.max`).
     // Terminals belong to the group `tty`, which has this number on every distribution; there is none if root is alone.
     let options = match users {
-        Users::Many => c"newinstance,ptmxmode=0666,mode=0620,gid=5",
-        Users::RootOnly => c"newinstance,ptmxmode=0666,mode=0620",
+        Users::Many => c"newinstance,ptmxmode=0666,mode=0620,max=256,gid=5",
+        Users::RootOnly => c"newinstance,ptmxmode=0666,mode=0620,max=256",
     };
     mount("devpts", "root/dev/pts", "devpts", flags, options).map_err(told("mount", "/dev/pts"))?;
     fs::create_dir("root/dev/shm").map_err(told("make", "/dev/shm"))?;

@@ -7,8 +7,10 @@
 //! | `bpf` | the host's kernel, where `kernel.unprivileged_bpf_disabled` is 0 |
 //! | `socket` of `AF_VSOCK` | the hypervisor below the host: no network namespace holds these |
 //! | `io_uring_setup` | all that a filter forbids can be had through a ring; as in container engines |
+//! | `setrlimit`, `prlimit64` of cores | the host's program for cores, which a limit keeps away ([`super::limits`]) |
 //!
-//! The last one answers "no such call", so that programs do without it, as on older kernels.
+//! The last answers that it was done, since programs insist on it; `io_uring_setup` answers "no such call", so that programs
+//! do without it, as on older kernels.
 
 use super::{kernel, root::told};
 use libc::{
@@ -23,23 +25,59 @@ struct Abi {
     denied: [u32; 3],
     socket: u32,
     io_uring_setup: u32,
+    setrlimit: u32,
+    prlimit64: u32,
     /// The old way to `socket` and others, whose arguments a filter can't see.
     socketcall: Option<u32>,
 }
 
 #[cfg(target_arch = "x86_64")]
 const ABIS: &[Abi] = &[
-    Abi { architecture: 0xc000_003e, denied: [103, 298, 321], socket: 41, io_uring_setup: 425, socketcall: None },
-    Abi { architecture: 0x4000_0003, denied: [103, 336, 357], socket: 359, io_uring_setup: 425, socketcall: Some(102) },
+    Abi {
+        architecture: 0xc000_003e,
+        denied: [103, 298, 321],
+        socket: 41,
+        io_uring_setup: 425,
+        setrlimit: 160,
+        prlimit64: 302,
+        socketcall: None,
+    },
+    Abi {
+        architecture: 0x4000_0003,
+        denied: [103, 336, 357],
+        socket: 359,
+        io_uring_setup: 425,
+        setrlimit: 75,
+        prlimit64: 340,
+        socketcall: Some(102),
+    },
 ];
 #[cfg(target_arch = "aarch64")]
 const ABIS: &[Abi] = &[
-    Abi { architecture: 0xc000_00b7, denied: [116, 241, 280], socket: 198, io_uring_setup: 425, socketcall: None },
-    Abi { architecture: 0x4000_0028, denied: [103, 364, 386], socket: 281, io_uring_setup: 425, socketcall: Some(102) },
+    Abi {
+        architecture: 0xc000_00b7,
+        denied: [116, 241, 280],
+        socket: 198,
+        io_uring_setup: 425,
+        setrlimit: 164,
+        prlimit64: 261,
+        socketcall: None,
+    },
+    Abi {
+        architecture: 0x4000_0028,
+        denied: [103, 364, 386],
+        socket: 281,
+        io_uring_setup: 425,
+        setrlimit: 75,
+        prlimit64: 369,
+        socketcall: Some(102),
+    },
 ];
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 compile_error!("the numbers of the system calls that machines may not make are known for x86_64 and aarch64 only");
 
+/// `RLIMIT_CORE`, on all of these architectures.
+const CORES: u32 = 4;
 /// Calls of x86_64's 32-bit pointer ABI bear this bit; it would be a way around all numbers.
 const X32: u32 = 0x4000_0000;
 
@@ -74,9 +112,24 @@ fn rules(abi: &Abi) -> Vec<sock_filter> {
         rules.extend([jump(BPF_JEQ, call, 0, 1), refuse(ENOSYS)]);
     }
     rules.extend([
+        jump(BPF_JEQ, abi.setrlimit, 0, 4),
+        load(argument(0)),
+        jump(BPF_JEQ, CORES, 0, 1),
+        refuse(0),
+        instruction(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        // Who gives it no new limit asks for the old one.
+        jump(BPF_JEQ, abi.prlimit64, 0, 8),
+        load(argument(1)),
+        jump(BPF_JEQ, CORES, 0, 4),
+        load(argument(2)),
+        jump(BPF_JEQ, 0, 0, 3),
+        load(argument(2) ^ 4),
+        jump(BPF_JEQ, 0, 0, 1),
+        instruction(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        refuse(0),
         jump(BPF_JEQ, abi.socket, 0, 3),
-        // The address family; the lower half of the argument, as the kernel takes it.
-        load(offset_of!(seccomp_data, args) + if cfg!(target_endian = "little") { 0 } else { 4 }),
+        // The address family.
+        load(argument(0)),
         jump(BPF_JEQ, libc::AF_VSOCK.cast_unsigned(), 0, 1),
         refuse(EAFNOSUPPORT),
         instruction(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
@@ -86,6 +139,11 @@ fn rules(abi: &Abi) -> Vec<sock_filter> {
 
 fn load(offset: usize) -> sock_filter {
     instruction(BPF_LD | BPF_W | BPF_ABS, u32::try_from(offset).unwrap_or(u32::MAX))
+}
+
+/// Where the lower half of an argument is; the upper one is 4 bytes off.
+fn argument(number: usize) -> usize {
+    offset_of!(seccomp_data, args) + 8 * number + if cfg!(target_endian = "little") { 0 } else { 4 }
 }
 
 fn refuse(error: i32) -> sock_filter {

@@ -1,0 +1,89 @@
+//! The keeper of whoever is not the host's root, in user and mount namespaces of its own, one above the machine's.
+//!
+//! There the machine's root may be the very user to whom this executable belongs, and init and agent run it: through
+//! `/proc/self/exe` the user's file could be reached and its mode changed, and on kernels that let running programs be
+//! written to (6.11 and 6.12) what is in it. So it is run through a mount that is read-only and not the machine's to change.
+//!
+//! The keeper is root there, of all users that the machine will have: it can read and remove whatever they have written.
+
+use super::{
+    advice,
+    identity::Identity,
+    kernel::{self, Side},
+    protocol,
+    root::{self, told},
+};
+use rustix::{
+    mount::{MountFlags, MountPropagationFlags, mount_bind, mount_change},
+    process::{WaitOptions, getpid, waitpid},
+};
+use std::{
+    env, fs, io,
+    os::{
+        fd::OwnedFd,
+        unix::{fs::MetadataExt, process::CommandExt},
+    },
+    path::Path,
+    process::{Command, Stdio, exit},
+};
+
+/// Tells the keeper that it is in there.
+pub const VARIABLE: &str = "EC2_LOCAL_SECLUDED";
+
+/// Whether this process is there.
+pub fn is_entered() -> bool {
+    env::var_os(VARIABLE).is_some()
+}
+
+/// Goes there, unless it is there or needs no such thing: becomes this executable again, which finds its connection to the
+/// endpoint on standard input as before.
+pub fn enter(connection: &OwnedFd) -> io::Result<()> {
+    let identity = Identity::choose(Path::new("/nonexistent"), super::identity::FIRST);
+    if matches!(identity, Identity::Range(_)) || is_entered() {
+        return Ok(());
+    }
+    become_root_of(&identity)?;
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .map_err(told("make mounts private below", "/"))?;
+    let program = fs::read_link("/proc/self/exe").map_err(told("read", "/proc/self/exe"))?;
+    // What has been replaced since is nobody's any more.
+    let identity = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
+    let is_itself = identity(&program) == identity(Path::new("/proc/self/exe"));
+    let mut command = Command::new(if is_itself { &program } else { Path::new("/proc/self/exe") });
+    if is_itself {
+        mount_bind(&program, &program).map_err(told("mount", program.display()))?;
+        root::make_read_only(&program, MountFlags::empty())?;
+    }
+    command
+        .env_clear()
+        .env(super::ROLE_VARIABLE, super::ROLE)
+        .env(VARIABLE, "")
+        .stdin(Stdio::from(connection.try_clone()?));
+    Err(told("run", program.display())(command.exec()))
+}
+
+/// Makes the namespaces for this process itself. Only a process that is outside may map more than one user, so a child of
+/// before does.
+fn become_root_of(identity: &Identity) -> io::Result<()> {
+    let keeper = getpid();
+    let (here, there) = protocol::connection()?;
+    let child = match kernel::fork()? {
+        Side::Child => {
+            drop(here);
+            let Ok(Some(((), _))) = protocol::receive(&there) else { exit(1) };
+            let outcome = identity.apply(keeper).map_err(|error| error.to_string());
+            exit(i32::from(protocol::send(&there, &outcome, &[]).is_err()))
+        }
+        Side::Parent(child) => child,
+    };
+    drop(there);
+    let made = kernel::unshare_users_and_mounts().map_err(|error| advice::on_namespaces(&error));
+    let applied = made.and_then(|()| protocol::send(&here, &(), &[])).and_then(|()| protocol::receive(&here));
+    drop(here);
+    waitpid(Some(child), WaitOptions::empty())?;
+    match applied? {
+        Some((Ok::<(), String>(()), _)) => Ok(()),
+        Some((Err(why), _)) => Err(io::Error::other(why)),
+        None => Err(io::Error::other("map the machine's users: the process that does it was killed")),
+    }
+}

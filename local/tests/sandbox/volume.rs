@@ -1,0 +1,121 @@
+//! The size of the disk.
+
+use crate::fixture::{Disk, FIRST_BOOT, Running, SECOND_BOOT, specification};
+use ec2_local::machine::{Event, Hypervisor, sandbox::Sandbox};
+use std::{
+    fs,
+    os::unix::fs::{FileExt, MetadataExt},
+    path::Path,
+    thread,
+    time::Duration,
+};
+use tokio::sync::mpsc::unbounded_channel;
+
+/// A machine with a root volume of 1 GiB, which runs this script and goes on; what it said up to `over`. None where such a
+/// volume can't be had, as the console says.
+fn with_volume(disk: &Disk, boot_id: &str, script: &str) -> Option<(Running, String)> {
+    let mut small = specification(&disk.path(), boot_id);
+    small.disk_gib = Some(1);
+    // Elsewhere it would be the host's disk that is filled.
+    let has = "[ $(df -B1M --output=size / | tail -n 1) -lt 2048 ]";
+    let script = format!("({has} && {{ {script}; }}) 2>&1; echo over; exec sleep 1000");
+    let mut machine = Running::start_program(small, &["/bin/sh", "-c", &script]);
+    assert_eq!(machine.next(), Some(Event::Started), "{}", machine.console);
+    machine.until_console("over");
+    let console = machine.console.clone();
+    if let Some(note) = console.lines().find(|line| line.contains("and not 1 GiB")) {
+        let root = rustix::process::geteuid().is_root();
+        assert!(!root || !Path::new("/dev/loop-control").exists() || note.contains("mke2fs"), "{note}");
+        eprintln!("skipped: {note}");
+        machine.end();
+        return None;
+    }
+    Some((machine, console))
+}
+
+#[test]
+fn ends_where_the_volume_does() {
+    let disk = Disk::new();
+    let script = "df -B1M --output=size / | tail -n 1; fallocate -l 100G /root/large; rm /root/large
+        head -c 2G /dev/zero >/var/much; stat -c 'wrote %s' /var/much; /bin/echo more >/root/kept; rm /var/much
+        echo kept >/root/kept; chown 1000:1000 /root/kept; sync";
+    if let Some((machine, console)) = with_volume(&disk, FIRST_BOOT, script) {
+        let mib: u64 = console.lines().find_map(|line| line.trim().parse().ok()).expect(&console);
+        assert!((900..=1024).contains(&mib), "{console}");
+        assert_eq!(console.matches("No space left on device").count(), 3, "{console}");
+        let wrote: u64 =
+            console.lines().find_map(|line| line.trim().strip_prefix("wrote ")?.parse().ok()).expect(&console);
+        assert!((800 << 20..1 << 30).contains(&wrote), "{console}");
+        let taken: u64 =
+            fs::read_dir(disk.path()).unwrap().map(|file| file.unwrap().metadata().unwrap().blocks()).sum();
+        assert!(taken * 512 < 1100 << 20, "{taken}");
+        // Where the host keeps it is none of the machine's business.
+        machine.end();
+
+        let script = "cat /root/kept; stat -c %u /root/kept; grep . /sys/block/loop*/loop/backing_file; mount";
+        let (mut machine, console) = with_volume(&disk, SECOND_BOOT, script).unwrap();
+        assert!(console.contains("kept\r\n1000") || console.contains("kept\n1000"), "{console}");
+        let place = disk.directory().to_str().unwrap();
+        assert!(!console.contains(place), "{place}: {console}");
+        // The power is taken, and given at once: nothing else has it mounted meanwhile.
+        machine.machine.kill();
+        assert_eq!(machine.next(), Some(Event::PoweredOff));
+        let (machine, console) = with_volume(&disk, SECOND_BOOT, "cat /root/kept").unwrap();
+        assert!(console.contains("kept"), "{console}");
+        machine.end();
+
+        // As its host's crash leaves it: mounted, says the file system of itself.
+        let volume = fs::File::options().write(true).open(disk.path().join("volume")).unwrap();
+        volume.write_all_at(&[0, 0], 1024 + 0x3a).unwrap();
+        let (machine, console) = with_volume(&disk, SECOND_BOOT, "cat /root/kept").unwrap();
+        assert!(console.contains("kept"), "{console}");
+        machine.end();
+    }
+    disk.remove();
+    let devices = fs::read_dir("/sys/block")
+        .unwrap()
+        .filter_map(|device| fs::read_to_string(device.unwrap().path().join("loop/backing_file")).ok());
+    assert_eq!(devices.filter(|file| file.contains("/volume")).count(), 0);
+}
+
+#[test]
+fn loses_its_power_before_the_host_has_no_room() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("skipped: only root can make a disk that is full soon");
+    }
+    let place = tempfile::tempdir().unwrap();
+    let run = |program: &str, arguments: &[&str]| {
+        assert!(std::process::Command::new(program).args(arguments).arg(place.path()).status().unwrap().success());
+    };
+    run("mount", &["-t", "tmpfs", "-o", "size=512M", "none"]);
+    let on = |name: &str| {
+        let disk = place.path().join(name);
+        fs::create_dir(&disk).unwrap();
+        specification(&disk, FIRST_BOOT)
+    };
+    // They share the disk, and so an endpoint.
+    let (plug, _plugged) = std::sync::mpsc::channel();
+    let hypervisor = Sandbox::with_plug(move |nic, frames| Box::new(plug.send((nic, frames))));
+    let (mut greedy, mut modest) = (on("greedy"), on("modest"));
+    greedy.instance = "i-greedy".to_owned();
+    modest.instance = "i-modest".to_owned();
+    let (sender, mut events) = unbounded_channel();
+    let fill = "echo some >/root/some; head -c 400M /dev/zero >/root/much; exec sleep 1000";
+    let machines = [(greedy, fill), (modest, "echo some >/root/some; exec sleep 1000")].map(|(machine, script)| {
+        hypervisor.clone().program(["/bin/sh", "-c", script]).start(machine, sender.clone()).unwrap()
+    });
+    let mut next = || loop {
+        match events.blocking_recv().unwrap() {
+            (_, Event::Console(_) | Event::Started) => {}
+            (instance, event) => return (instance, event),
+        }
+    };
+    let (instance, event) = next();
+    assert_eq!(instance, "i-greedy");
+    assert!(matches!(&event, Event::Failed(why) if why.contains("leave room on the host's disk")), "{event:?}");
+    // The others go on, though the room is still taken.
+    thread::sleep(Duration::from_secs(1));
+    machines[1].power_off();
+    assert_eq!(next(), ("i-modest".to_owned(), Event::PoweredOff));
+    run("umount", &[]);
+}
