@@ -4,7 +4,7 @@ use super::{Client, EndpointError, connect};
 use std::{
     io::{self, Read, Write},
     net::Shutdown,
-    os::unix::net::UnixStream,
+    os::{fd::AsFd, unix::net::UnixStream},
     thread,
 };
 
@@ -15,15 +15,8 @@ use std::{
 ///
 /// No endpoint runs, there is no such machine, or nothing answers on the port.
 pub fn connect_standard_streams(machine: &str, port: u16) -> Result<(), EndpointError> {
-    let client = connect()?;
-    let failed = |reason: String| EndpointError::Connect { machine: machine.to_owned(), port, reason };
-    let io_failed = |e: io::Error| failed(e.to_string());
-    let mut stream = UnixStream::connect(client.way_in()).map_err(io_failed)?;
-    writeln!(stream, "{}", Client::hello(machine, port)).map_err(io_failed)?;
-    let answer = read_line(&mut stream).map_err(io_failed)?;
-    if answer != "ok" {
-        return Err(failed(answer.strip_prefix("error ").unwrap_or(&answer).to_owned()));
-    }
+    let mut stream = connect()?.reach(machine, port)?;
+    let io_failed = |e: io::Error| failed(machine, port, e.to_string());
     let mut up = stream.try_clone().map_err(io_failed)?;
     thread::spawn(move || {
         let _ = copy(&mut io::stdin().lock(), &mut up);
@@ -32,6 +25,36 @@ pub fn connect_standard_streams(machine: &str, port: u16) -> Result<(), Endpoint
     // Its end is the end of it all; whoever closes their side first may find the other gone.
     let _ = copy(&mut stream, &mut io::stdout().lock());
     Ok(())
+}
+
+impl Client {
+    /// Connects to a TCP port of a machine, by instance id, address or DNS name. A machine that is just being started is waited
+    /// for, but not a server of it that doesn't listen yet.
+    ///
+    /// # Errors
+    ///
+    /// There is no such machine, or nothing answers on the port.
+    pub fn reach(&self, machine: &str, port: u16) -> Result<UnixStream, EndpointError> {
+        let io_failed = |e: io::Error| failed(machine, port, e.to_string());
+        let mut stream = UnixStream::connect(self.way_in()).map_err(io_failed)?;
+        widen(&stream);
+        writeln!(stream, "{}", Self::hello(machine, port)).map_err(io_failed)?;
+        match read_line(&mut stream).map_err(io_failed)?.as_str() {
+            "ok" => Ok(stream),
+            answer => Err(failed(machine, port, answer.strip_prefix("error ").unwrap_or(answer).to_owned())),
+        }
+    }
+}
+
+fn failed(machine: &str, port: u16, reason: String) -> EndpointError {
+    EndpointError::Connect { machine: machine.to_owned(), port, reason }
+}
+
+/// Lets as much be under way from this end of a stream as the system allows (`net.core.wmem_max`): then the switch and its
+/// clients wait less for each other. Without, it is only slower.
+pub(super) fn widen(stream: impl AsFd) {
+    const MOST: usize = 4 << 20;
+    let _ = rustix::net::sockopt::set_socket_send_buffer_size(stream, MOST);
 }
 
 /// Byte by byte: what follows the line is the machine's.

@@ -6,7 +6,7 @@
 //! - `status`, `conditions NAME`, `fault ACTION KIND WHEN`, `faults clear`, `advance SECONDS` → `ok {…}`, or `error TEXT`.
 //! - `connect MACHINE PORT` → `ok`, or `error TEXT`; after `ok` the connection is the machine's.
 
-use super::{Greeting, control::Control, datacenter::Datacenter, idle::Clients};
+use super::{Greeting, control::Control, datacenter::Datacenter, idle::Clients, streams::widen};
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -88,6 +88,7 @@ async fn tunnel(mut stream: UnixStream, datacenter: &Datacenter, machine: &str, 
         Ok(connection) => {
             // Before the connection is joined, so that no byte of the machine's can overtake it.
             stream.write_all(b"ok\n").await?;
+            widen(&stream);
             connection.join(stream.into_std()?);
             Ok(())
         }
