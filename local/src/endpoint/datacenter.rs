@@ -29,6 +29,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
+use time::OffsetDateTime;
 use tokio::sync::{Notify, mpsc};
 
 /// How soon a machine that has just got power is tried again.
@@ -52,7 +53,9 @@ pub(super) struct Datacenter {
     shelf: Shelf,
     state: StateDirectory,
     events: mpsc::UnboundedSender<(String, Event)>,
-    /// Something has changed that may change when the next timed transition is due, or whether anybody is here.
+    /// When the next timed transition is due.
+    due: Mutex<Option<OffsetDateTime>>,
+    /// It is due at another time than it was, or the clock was put forward.
     changed: Notify,
 }
 
@@ -92,6 +95,7 @@ impl Datacenter {
             shelf: Shelf::new(Images::of(&state)),
             state,
             events,
+            due: Mutex::default(),
             changed: Notify::new(),
         });
         let _ = source.0.set(Arc::downgrade(&this));
@@ -273,8 +277,13 @@ impl Datacenter {
         }
     }
 
-    /// Tells the switch what has changed, while nobody can change it again, and says what is to be done.
+    /// Tells the switch and whoever keeps the time what has changed, while nobody can change it again, and says what is to
+    /// be done.
     fn follow(&self, account: &mut Account) -> Vec<Effect> {
+        let due = account.next_due();
+        if std::mem::replace(&mut *self.due.lock().unwrap_or_else(PoisonError::into_inner), due) != due {
+            self.changed.notify_one();
+        }
         for change in account.take_changes() {
             self.public_addresses.follow(&change, &self.switch);
             self.switch.heed(change);
@@ -300,7 +309,6 @@ impl Datacenter {
                 Effect::Discard { instance } => self.discard(&instance),
             }
         }
-        self.changed.notify_one();
     }
 
     fn start(&self, start: Start) {
