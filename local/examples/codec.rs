@@ -114,7 +114,7 @@ fn from_value(value: &Value) -> Result<Json, Box<dyn Error>> {
 fn to_structure(members: &Map<String, Json>) -> Result<Structure, Box<dyn Error>> {
     let mut structure = Structure::new();
     for (name, value) in members {
-        structure.set(name, to_value(value)?);
+        structure.set(name.clone(), to_value(value)?);
     }
     Ok(structure)
 }

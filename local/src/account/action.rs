@@ -185,7 +185,7 @@ impl Action {
         let unserved = input.members().filter(|(name, _)| *name != "DryRun");
         let mut rest = Structure::new();
         for (name, value) in unserved.filter(|(name, _)| !self.parameters.contains(name)) {
-            rest.set(name, value.clone());
+            rest.set(name.to_owned(), value.clone());
         }
         only(&rest, "", &[])
     }

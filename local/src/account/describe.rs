@@ -94,7 +94,7 @@ impl Listing {
     /// The whole answer, of one list.
     pub(super) fn answer<I: Id, R, S: Into<Row>>(
         &self,
-        member: &str,
+        member: &'static str,
         input: &Structure,
         table: &Table<I, R>,
         tags: &Tags,
@@ -106,7 +106,7 @@ impl Listing {
     /// The whole answer, of one list, of those resources only that are wanted.
     pub(super) fn answer_where<I: Id, R, S: Into<Row>>(
         &self,
-        member: &str,
+        member: &'static str,
         input: &Structure,
         table: &Table<I, R>,
         tags: &Tags,

@@ -117,7 +117,7 @@ impl Stored for Tokens {
 fn without_dry_run(input: &Structure) -> Structure {
     let mut same = Structure::new();
     for (name, value) in input.members().filter(|(name, _)| *name != "DryRun") {
-        same.set(name, value.clone());
+        same.set(name.to_owned(), value.clone());
     }
     same
 }

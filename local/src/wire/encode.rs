@@ -74,9 +74,12 @@ impl<'v> Encoder<'v> {
     }
 
     fn structure(&mut self, members: &Members, structure: &'v Structure) -> Result<(), ApiError> {
+        // Both are in the order of their names: side by side, none has to be searched for.
+        let mut targets = members.iter();
         for (member, value) in structure.members() {
             self.path.push(Step::Member(member));
-            let target = members.get(member).ok_or_else(|| self.bug("is a member that the model does not have"))?;
+            let target = targets.find(|(name, _)| *name >= member).filter(|(name, _)| *name == member);
+            let (_, target) = target.ok_or_else(|| self.bug("is a member that the model does not have"))?;
             self.value(target, target.answer_name(member), value)?;
             self.path.pop();
         }
@@ -170,6 +173,10 @@ fn bug(place: &str, what: &str) -> ApiError {
 /// Text as it may stand in an element: what XML can't represent at all becomes U+FFFD, and a carriage return is
 /// written as a reference, since parsers turn the bare one into a line feed (XML 1.0, 2.11).
 pub(super) fn escape(text: &str) -> Cow<'_, str> {
+    // Nearly all of it is.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'<' | b'>' | b'&')) {
+        return text.into();
+    }
     let plain = |c: char| is_xml(c) && c != '\r';
     if text.chars().all(plain) {
         return quick_xml::escape::partial_escape(text);

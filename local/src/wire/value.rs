@@ -1,7 +1,7 @@
 //! Values of the model, between the codec and the account.
 
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use serde::{Deserialize, Serialize, Serializer};
+use std::{borrow::Cow, collections::BTreeMap};
 use time::OffsetDateTime;
 
 /// A value of one of the model's types.
@@ -26,8 +26,12 @@ pub enum Value {
 }
 
 /// A structure of the model: member name to value. A member that isn't set isn't there.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Structure(BTreeMap<String, Value>);
+///
+/// Sorted by name. A listing of a thousand instances has ten thousand structures, most of them small: a list each is less
+/// memory than a tree, and sooner made and gone; and names are the program's own nearly always, so they are not copied.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(from = "BTreeMap<String, Value>")]
+pub struct Structure(Vec<(Cow<'static, str>, Value)>);
 
 impl Structure {
     /// A structure without members.
@@ -37,19 +41,23 @@ impl Structure {
 
     /// Sets a member, in the manner of a builder.
     #[must_use]
-    pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
+    pub fn with(mut self, member: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
         self.set(member, value);
         self
     }
 
     /// Sets a member.
-    pub fn set(&mut self, member: &str, value: impl Into<Value>) {
-        self.0.insert(member.to_owned(), value.into());
+    pub fn set(&mut self, member: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
+        let (member, value) = (member.into(), value.into());
+        match self.find(&member) {
+            Ok(at) => self.0[at].1 = value,
+            Err(at) => self.0.insert(at, (member, value)),
+        }
     }
 
     /// Sets a member where there is a value for it.
     #[must_use]
-    pub fn with_some(mut self, member: &str, value: Option<impl Into<Value>>) -> Self {
+    pub fn with_some(mut self, member: impl Into<Cow<'static, str>>, value: Option<impl Into<Value>>) -> Self {
         if let Some(value) = value {
             self.set(member, value);
         }
@@ -58,7 +66,12 @@ impl Structure {
 
     /// A member's value.
     pub fn get(&self, member: &str) -> Option<&Value> {
-        self.0.get(member)
+        self.find(member).ok().map(|at| &self.0[at].1)
+    }
+
+    /// Where a member is, or would have to be.
+    fn find(&self, member: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(name, _)| name.as_ref().cmp(member))
     }
 
     /// A member that is a string; `None` if it isn't set.
@@ -117,14 +130,26 @@ impl Structure {
         })
     }
 
-    /// All members that are set, by name.
+    /// All members that are set, in the order of their names.
     pub fn members(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value))
+        self.0.iter().map(|(name, value)| (name.as_ref(), value))
     }
 
     /// Whether no member is set.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl Serialize for Structure {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.members())
+    }
+}
+
+impl From<BTreeMap<String, Value>> for Structure {
+    fn from(members: BTreeMap<String, Value>) -> Self {
+        Self(members.into_iter().map(|(name, value)| (Cow::Owned(name), value)).collect())
     }
 }
 

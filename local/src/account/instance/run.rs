@@ -135,7 +135,7 @@ fn incorrect_state(id: &InstanceId, done: &str) -> ApiError {
 fn change(
     context: &mut Context<'_>,
     ids: &[InstanceId],
-    member: &str,
+    member: &'static str,
     mut act: impl FnMut(&mut Context<'_>, &InstanceId),
 ) -> Structure {
     let mut changes = Vec::new();

@@ -243,7 +243,7 @@ pub(super) fn describe_offerings(context: &mut Context<'_>, input: &Structure) -
 /// A page of rows that never change.
 fn page(
     action: &str,
-    member: &str,
+    member: &'static str,
     input: &Structure,
     filters: &[Definition],
     sizes: std::ops::RangeInclusive<i64>,

@@ -12,7 +12,7 @@ fn refused(change: impl FnOnce(Structure) -> Structure) -> String {
     error
 }
 
-fn one(member: &str, value: impl Into<crate::wire::Value>) -> Structure {
+fn one(member: &'static str, value: impl Into<crate::wire::Value>) -> Structure {
     Structure::new().with(member, value)
 }
 

@@ -221,7 +221,7 @@ proptest! {
             if action == "RunInstances" {
                 for (member, value) in launch.members() {
                     if input.get(member).is_none() {
-                        input.set(member, value.clone());
+                        input.set(member.to_owned(), value.clone());
                     }
                 }
             }

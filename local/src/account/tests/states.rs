@@ -30,7 +30,7 @@ fn instance_in(world: &mut World, state: &str) -> String {
 }
 
 /// A change of an attribute of an instance.
-fn change(id: &str, member: &str, value: impl Into<crate::wire::Value>) -> Structure {
+fn change(id: &str, member: &'static str, value: impl Into<crate::wire::Value>) -> Structure {
     Structure::new().with("InstanceId", id).with(member, Structure::new().with("Value", value))
 }
 
