@@ -29,8 +29,11 @@ use std::{
 
 type Result<T = (), E = Box<dyn Error>> = std::result::Result<T, E>;
 
+/// A name, and what measures it.
+type Part = (&'static str, fn(Scope) -> Result);
+
 /// What can be measured by itself, in an endpoint of its own.
-const PARTS: &[(&str, fn(Scope) -> Result)] =
+const PARTS: &[Part] =
     &[("switch", switch::run), ("describes", describes::run), ("scale", scale::run), ("machines", machines::run)];
 
 /// How much is done.

@@ -18,6 +18,16 @@ use std::{collections::HashMap, net::Ipv4Addr, sync::Arc};
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 4);
 
+fn nic() -> Nic {
+    Nic {
+        id: "eni-1".into(),
+        vpc: "vpc-1".into(),
+        mac: MAC,
+        addresses: vec![ADDRESS],
+        subnet: (Ipv4Addr::new(10, 0, 0, 0), 24),
+    }
+}
+
 /// Frames of a machine, each after its length in two bytes: they go through router, filter and stack as the engine sends
 /// them. The frames' Ethernet header is made right where it is missing, since everything ends there otherwise.
 pub fn frames(bytes: &[u8]) {
@@ -56,13 +66,6 @@ impl Machine {
             None,
         )
         .ok()?;
-        let nic = Nic {
-            id: "eni-1".into(),
-            vpc: "vpc-1".into(),
-            mac: MAC,
-            addresses: vec![ADDRESS],
-            subnet: (Ipv4Addr::new(10, 0, 0, 0), 24),
-        };
         let mut filter = Filter::default();
         let rule = |direction, traffic, peer| Rule { direction, traffic, peer };
         let all = Peer::Network(Ipv4Addr::UNSPECIFIED, 0);
@@ -77,7 +80,7 @@ impl Machine {
         );
         let port = Port::new(Watched::new(&epoll, ours, 1).ok()?);
         let stack = Stack::new(MAC, Instant::ZERO).ok()?;
-        Some(Self { link: Link { nic, port, filter }, stack, exchange: Exchange::default(), _cable: cable })
+        Some(Self { link: Link { nic: nic(), port, filter }, stack, exchange: Exchange::default(), _cable: cable })
     }
 
     fn send(&mut self, frame: &mut [u8], neighbours: &Neighbours, now: Instant) {
@@ -140,14 +143,7 @@ pub fn dns(message: &[u8]) {
 
 /// A message to the DHCP server: what is answered is for the one who has asked.
 pub fn dhcp(message: &[u8]) {
-    let nic = Nic {
-        id: "eni-1".into(),
-        vpc: "vpc-1".into(),
-        mac: MAC,
-        addresses: vec![ADDRESS],
-        subnet: (Ipv4Addr::new(10, 0, 0, 0), 24),
-    };
-    if let Some(frame) = dhcp::answer(&nic, "ec2.internal", message) {
+    if let Some(frame) = dhcp::answer(&nic(), "ec2.internal", message) {
         let asker = |message: &[u8]| message.get(28..34).map(<[u8]>::to_vec);
         assert_eq!(asker(message), Some(MAC.to_vec()));
         assert_eq!(asker(&frame[ETHERNET + 20 + 8..]), Some(MAC.to_vec()));
