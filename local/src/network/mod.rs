@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `engine` | the one thread: waits for ports, flows and commands, and moves what is ready |
 //! | `port` | frames in and out of a descriptor |
+//! | `batch` | TCP segments that go to a machine as one frame |
 //! | `router` | what becomes of a frame: pure, without I/O |
 //! | `frame` | the frames that the switch itself makes: ARP, ICMP, UDP |
 //! | `outside` | the way out: TCP and UDP over the host's own sockets |
@@ -28,6 +29,7 @@
 //!
 //! What this room isn't: a holder of state. Which NIC has which address, and what its metadata is, it is told.
 
+mod batch;
 mod dhcp;
 mod dns;
 mod engine;
@@ -162,7 +164,8 @@ impl Switch {
         Ok(Self { shared })
     }
 
-    /// Plugs in a NIC. `frames` is a TAP device's descriptor (`IFF_NO_PI`, no offloads): one frame a read, one a write.
+    /// Plugs in a NIC. `frames` is a TAP device's descriptor (`IFF_NO_PI`, `IFF_VNET_HDR` with its 10 bytes,
+    /// `TUNSETOFFLOAD` not asked for): one frame a read, one a write.
     /// The NIC is unplugged when the returned value is dropped, or when a NIC of the same id is plugged in.
     pub fn attach(&self, nic: Nic, frames: OwnedFd) -> Attached {
         let id = self.shared.next_id();

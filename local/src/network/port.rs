@@ -1,11 +1,17 @@
 //! A port of the switch: Ethernet frames in and out of a descriptor.
 //!
-//! Today every port is a TAP device, one frame a read and one a write. A port over a stream (a length before each frame,
-//! as QEMU's `-netdev stream` speaks) differs in nothing but this file.
+//! Today every port is a TAP device: one frame a read and one a write, each after a header. A port over a stream (a length
+//! before each frame, as QEMU's `-netdev stream` speaks) differs in nothing but this file.
 
-use super::watched::Watched;
+use super::{
+    batch::{Batch, HEADER, Header, WHOLE},
+    watched::Watched,
+};
 use rustix::io::Errno;
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    io::{IoSlice, IoSliceMut},
+};
 
 /// The largest IP packet: EC2's jumbo frames.
 pub(super) const MTU: usize = 9001;
@@ -18,8 +24,9 @@ const QUEUE: usize = 256;
 /// Frames in and out of a descriptor.
 pub(super) struct Port {
     device: Watched,
-    waiting: VecDeque<Vec<u8>>,
+    waiting: VecDeque<(Header, Vec<u8>)>,
     scratch: Box<[u8]>,
+    batch: Batch,
     /// Frames that were lost because the queue was full.
     lost: u64,
 }
@@ -35,18 +42,21 @@ pub(super) enum Received {
 }
 
 impl Port {
-    /// A port over a TAP device.
+    /// A port over a TAP device (`IFF_NO_PI`, `IFF_VNET_HDR`).
     pub(super) fn new(device: Watched) -> Self {
         let scratch = vec![0; ETHERNET + MTU].into_boxed_slice();
-        Self { device, waiting: VecDeque::new(), scratch, lost: 0 }
+        Self { device, waiting: VecDeque::new(), scratch, batch: Batch::default(), lost: 0 }
     }
 
     /// Reads one frame.
     pub(super) fn receive(&mut self, frame: &mut [u8]) -> Received {
+        // A machine's frames are whole: no device has been asked for anything else.
+        let mut header = WHOLE;
         loop {
-            return match rustix::io::read(&self.device, &mut *frame) {
+            let mut parts = [IoSliceMut::new(&mut header), IoSliceMut::new(frame)];
+            return match rustix::io::readv(&self.device, &mut parts) {
                 Ok(0) => Received::Gone,
-                Ok(length) => Received::Frame(length),
+                Ok(length) => Received::Frame(length.saturating_sub(HEADER)),
                 Err(Errno::INTR) => continue,
                 // The device is down: EIO. It may come up.
                 Err(Errno::AGAIN | Errno::IO) => Received::Nothing,
@@ -62,12 +72,12 @@ impl Port {
 
     /// Sends a frame, or queues it.
     pub(super) fn send(&mut self, frame: &[u8]) {
-        if !self.waiting.is_empty() || !self.write(frame) {
-            self.queue(frame.to_vec());
-        }
+        self.finish();
+        self.give(WHOLE, frame);
     }
 
-    /// Sends a frame of `length` bytes after its Ethernet header, which `fill` writes, and says whether it may go.
+    /// Sends a frame of `length` bytes after its Ethernet header, which `fill` writes, and says whether it may go. It may be
+    /// held back until [`Port::finish`], since one that follows can go with it.
     pub(super) fn send_with<R>(
         &mut self,
         header: &[u8; ETHERNET],
@@ -81,26 +91,44 @@ impl Port {
         }
         scratch[..ETHERNET].copy_from_slice(header);
         let (result, admitted) = fill(&mut scratch[ETHERNET..end]);
-        if admitted {
-            self.send(&scratch[..end]);
+        let frame = &scratch[..end];
+        if admitted && !self.batch.take(frame) {
+            self.finish();
+            if !self.batch.take(frame) {
+                self.give(WHOLE, frame);
+            }
         }
         self.scratch = scratch;
         result
     }
 
+    /// Sends what was held back.
+    pub(super) fn finish(&mut self) {
+        if let Some((header, frame)) = self.batch.finish() {
+            self.give(header, &frame);
+            self.batch.give_back(frame);
+        }
+    }
+
+    fn give(&mut self, header: Header, frame: &[u8]) {
+        if !self.waiting.is_empty() || !self.write(header, frame) {
+            self.queue(header, frame.to_vec());
+        }
+    }
+
     /// Sends what waits, as far as the device takes it.
     pub(super) fn flush(&mut self) {
-        while let Some(frame) = self.waiting.pop_front() {
-            if !self.write(&frame) {
-                self.waiting.push_front(frame);
+        while let Some((header, frame)) = self.waiting.pop_front() {
+            if !self.write(header, &frame) {
+                self.waiting.push_front((header, frame));
                 return;
             }
         }
     }
 
-    fn queue(&mut self, frame: Vec<u8>) {
+    fn queue(&mut self, header: Header, frame: Vec<u8>) {
         if self.has_room() {
-            self.waiting.push_back(frame);
+            self.waiting.push_back((header, frame));
         } else {
             self.lost += 1;
             // Powers of two: a machine that doesn't read must not fill the log.
@@ -111,9 +139,9 @@ impl Port {
     }
 
     /// Whether the device has taken the frame; also true if it never will.
-    fn write(&self, frame: &[u8]) -> bool {
+    fn write(&self, header: Header, frame: &[u8]) -> bool {
         loop {
-            return match rustix::io::write(&self.device, frame) {
+            return match rustix::io::writev(&self.device, &[IoSlice::new(&header), IoSlice::new(frame)]) {
                 Err(Errno::INTR) => continue,
                 Err(Errno::AGAIN) => false,
                 // A device that is down (EIO) loses its frames, as a cable that isn't plugged in does.

@@ -92,6 +92,7 @@ impl Stack {
         let mut opening = Opening::new(from, outcome, now);
         let mut wire = Wire { link, header: &self.header, packet: None, opening: Some(&mut opening) };
         while self.interface.poll_egress(now, &mut wire, &mut self.sockets) != PollResult::None {}
+        drop(wire);
         self.openings.insert(id, opening);
     }
 
@@ -204,6 +205,7 @@ impl Stack {
             while self.interface.poll_egress(now, &mut wire, &mut self.sockets) != PollResult::None {
                 busy = true;
             }
+            drop(wire);
             if !busy {
                 break;
             }

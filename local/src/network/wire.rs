@@ -11,7 +11,7 @@ use smoltcp::{
     time::Instant,
 };
 
-/// The network device of a stack, for the time of one call.
+/// The network device of a stack, for the time of one call; when that is over nothing is held back.
 pub(super) struct Wire<'a> {
     /// Where frames go.
     pub(super) link: &'a mut Link,
@@ -21,6 +21,12 @@ pub(super) struct Wire<'a> {
     pub(super) packet: Option<&'a [u8]>,
     /// The opening whose first frame is to be kept.
     pub(super) opening: Option<&'a mut Opening>,
+}
+
+impl Drop for Wire<'_> {
+    fn drop(&mut self) {
+        self.link.port.finish();
+    }
 }
 
 /// A packet that came in.

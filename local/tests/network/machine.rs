@@ -213,7 +213,7 @@ fn reply(control: BorrowedFd<'_>, descriptor: Option<BorrowedFd<'_>>) {
 pub fn make_tap(mac: &[u8]) -> OwnedFd {
     let tap = std::fs::File::options().read(true).write(true).open("/dev/net/tun").expect("open /dev/net/tun");
     let mut request = interface(DEVICE);
-    request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as i16;
+    request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as i16;
     control(tap.as_fd(), libc::TUNSETIFF as _, &mut request);
     let mut request = interface(DEVICE);
     // SAFETY: all zeros is an address.

@@ -78,7 +78,7 @@ pub fn map_owners(mount: impl AsFd, user_namespace: impl AsFd) -> io::Result<()>
     check(result)
 }
 
-/// Makes an opened `/dev/net/tun` a TAP device of that name, which carries bare Ethernet frames.
+/// Makes an opened `/dev/net/tun` a TAP device of that name, which carries Ethernet frames, each after virtio's header.
 pub fn make_tap(device: &OwnedFd, name: &CStr) -> io::Result<()> {
     // SAFETY: the structure is plain data for which zeroes are valid.
     let mut request: libc::ifreq = unsafe { zeroed() };
@@ -88,7 +88,7 @@ pub fn make_tap(device: &OwnedFd, name: &CStr) -> io::Result<()> {
     for (to, from) in request.ifr_name.iter_mut().zip(name.to_bytes()) {
         *to = from.cast_signed() as libc::c_char;
     }
-    request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as libc::c_short;
+    request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as libc::c_short;
     // SAFETY: TUNSETIFF takes a pointer to such a structure, which lives through the call.
     check(unsafe { libc::ioctl(device.as_raw_fd(), libc::TUNSETIFF, &raw mut request) }.into())
 }

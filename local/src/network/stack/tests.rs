@@ -1,5 +1,5 @@
 use super::*;
-use crate::network::{Direction, Nic, Peer, Rule, Traffic, filter::Filter, port::Port, router};
+use crate::network::{Direction, Nic, Peer, Rule, Traffic, batch::HEADER, filter::Filter, port::Port, router};
 use etherparse::{IpNumber, Ipv4Header, Ipv4HeaderSlice, PacketBuilder, TcpHeaderSlice};
 use proptest::prelude::*;
 use rustix::event::epoll;
@@ -72,9 +72,9 @@ impl Cable {
 
     /// The packets that the machine has got.
     fn packets(&self) -> Vec<Vec<u8>> {
-        let mut buffer = [0; 10_000];
+        let mut buffer = [0; 70_000];
         let frames = std::iter::from_fn(|| self.machine.recv(&mut buffer).ok().map(|length| buffer[..length].to_vec()));
-        frames.map(|frame| frame[ETHERNET..].to_vec()).collect()
+        frames.map(|frame| frame[HEADER + ETHERNET..].to_vec()).collect()
     }
 
     fn say(&mut self, packet: &[u8]) {
