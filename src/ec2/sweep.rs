@@ -23,8 +23,8 @@ use std::{
 /// How long the machines may take to let go of their groups.
 const GROUPS_WITHIN: Duration = Duration::from_secs(5 * 60);
 
-/// The two last looks are this far apart; the local EC2 shows everything sooner.
-const PAUSE: Duration = Duration::from_secs(2);
+/// The two last looks are this far apart, so that what is seen late mostly is by then; the local EC2 shows everything sooner.
+const PAUSE: Duration = Duration::from_secs(5);
 const PAUSE_LOCAL: Duration = Duration::from_millis(100);
 
 /// What a sweep takes.

@@ -224,10 +224,8 @@ impl fmt::Display for Opening {
         writeln!(f, "conditions: {}, seed {}", self.conditions, self.seed)?;
         if let Some(TakenOver { build, instances }) = &self.taken_over {
             let whose = if build == BUILD { String::new() } else { format!(" of the build {build}") };
-            writeln!(
-                f,
-                "took over the account of an endpoint{whose} that was killed: {instances} instances boot again"
-            )?;
+            let boot = if *instances == 1 { "instance boots" } else { "instances boot" };
+            writeln!(f, "took over the account of an endpoint{whose} that was killed: {instances} {boot} again")?;
         }
         for directory in &self.left {
             writeln!(f, "another such account is left for a later start, in {}", directory.display())?;

@@ -205,7 +205,7 @@ fn an_endpoint_of_another_build_that_is_in_use_is_left_alone() {
     // Both were killed now: this build's own is first, and the other is named.
     drop(lock);
     let server = Server::start(&state);
-    assert!(server.opening.contains("was killed: 1 instances boot again\n"), "{}", server.opening);
+    assert!(server.opening.contains("was killed: 1 instance boots again\n"), "{}", server.opening);
     assert!(server.opening.contains(&format!("for a later start, in {}\n", other.display())), "{}", server.opening);
     server.end();
     assert!(other.join("journal").exists());

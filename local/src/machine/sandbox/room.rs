@@ -21,8 +21,10 @@ use std::{
 
 /// How often it is looked at: a fast disk takes some 500 MB in that time.
 const LOOK: Duration = Duration::from_millis(250);
-/// What is left to the host: a fiftieth of its disk, but not less than this, and of a small disk a fourth.
+/// What is left to the host: a fiftieth of its disk, but not less and not more than these, and of a small disk a fourth. More
+/// than that is often not free, and no machine's fault.
 const LEAST_RESERVE: u64 = 1 << 30;
+const MOST_RESERVE: u64 = 4 << 30;
 
 /// A machine that takes room.
 #[derive(Debug)]
@@ -131,7 +133,7 @@ impl Shortage {
 }
 
 fn reserve(all: u64) -> u64 {
-    (all / 50).max(LEAST_RESERVE).min(all / 4)
+    (all / 50).clamp(LEAST_RESERVE, MOST_RESERVE).min(all / 4)
 }
 
 /// How much a disk takes on the host.
@@ -168,6 +170,7 @@ mod tests {
         assert_eq!(reserve(100 << 30), 2 << 30);
         assert_eq!(reserve(20 << 30), 1 << 30);
         assert_eq!(reserve(1 << 30), 256 << 20);
+        assert_eq!(reserve(4 << 40), 4 << 30);
     }
 
     #[test]
