@@ -64,7 +64,11 @@ pub(super) fn instances(context: &Context<'_>, ahead: &[&Instance], wanted: u64)
 /// What the quota of vCPUs leaves of instances of a type.
 pub(super) fn vcpus(context: &Context<'_>, ahead: &[&Instance], instance_type: &InstanceType) -> Room {
     let quota = context.settings.quotas.vcpus.unwrap_or(u64::MAX);
-    let used: u64 = counted(context, ahead).map(|instance| instance.instance_type.vcpus()).sum();
+    let used: u64 = match context.settings.quotas.vcpus {
+        Some(_) => counted(context, ahead).map(|instance| instance.instance_type.vcpus()).sum(),
+        // As many as anybody likes: then there is nothing to be counted.
+        None => 0,
+    };
     let message = format!(
         "You have requested more vCPU capacity than your current vCPU limit of {quota} allows for the instance bucket that \
          the specified instance type belongs to. Please visit http://aws.amazon.com/contact-us/ec2-request to request an \
