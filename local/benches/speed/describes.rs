@@ -78,8 +78,10 @@ pub fn run(scope: Scope) -> Result {
         println!("{}: ours {}; moto {}; ratio moto/ours {ratio:.1}", question.name, ours.text(), moto.text());
         least = least.min(ratio);
     }
-    // The least of the three.
-    println!("ratio moto/ours {least:.1}");
+    if scope == Scope::Full {
+        // The least of the three.
+        println!("ratio moto/ours {least:.1}");
+    }
     Ok(())
 }
 

@@ -48,7 +48,7 @@ pub fn run(scope: Scope) -> Result {
     thread::sleep(watched);
     let spent = processor_time(local.endpoint.pid())?.saturating_sub(before);
     let share = spent.as_secs_f64() / watched.as_secs_f64() * 100.0;
-    println!("{idle} idle machines and their endpoint take {share:.2} % of a processor");
+    println!("{idle} idle machines and their endpoint take {share:.3} % of a processor");
     Ok(())
 }
 

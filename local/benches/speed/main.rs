@@ -84,6 +84,9 @@ fn all(words: &[&str], scope: Scope) -> Result {
         let parts: Vec<_> = PARTS.iter().map(|(name, _)| *name).collect();
         return Err(format!("there is no part `{unknown}`; the parts are {}", parts.join(", ")).into());
     }
+    if scope == Scope::Smoke {
+        println!("a little of everything, to see that it works: the figures mean nothing");
+    }
     for (part, _) in PARTS.iter().filter(|(name, _)| words.is_empty() || words.contains(name)) {
         println!("--- {part}");
         in_a_place_of_its_own(&["within", part, scope.pick("--bench", "--test")])?;
