@@ -84,10 +84,16 @@ fn processes(path: &Path) -> Vec<String> {
     })
 }
 
-/// Processes in whose mount namespace a path is mounted, or a part of a mount.
+/// Processes in whose mount namespace a path is mounted, or a part of a mount, or a file below it by way of a loop device.
 fn processes_that_mount(path: &Path) -> Vec<String> {
+    let path = path.to_str().unwrap();
+    let devices = fs::read_dir("/sys/block").unwrap().filter_map(Result::ok).filter(|device| {
+        fs::read_to_string(device.path().join("loop/backing_file")).is_ok_and(|file| file.starts_with(path))
+    });
+    let devices: Vec<_> = devices.map(|device| format!(" /dev/{} ", device.file_name().to_str().unwrap())).collect();
     all_processes(|process| {
-        fs::read_to_string(process.join("mountinfo")).unwrap_or_default().contains(path.to_str().unwrap())
+        let mounts = fs::read_to_string(process.join("mountinfo")).unwrap_or_default();
+        mounts.contains(path) || devices.iter().any(|device| mounts.contains(device))
     })
 }
 

@@ -97,7 +97,7 @@ fn a_machine_whose_disk_is_gone_fails() {
     let failed = server.describe(&machines[0]);
     assert!(failed.body.contains("Server.InternalError"), "{failed:?}");
     assert!(failed.body.contains("find its disk"), "{failed:?}");
-    assert_eq!(server.count("running"), 1);
+    eventually("one runs", || server.count("running") == 1);
     assert!(!run.join("machines/i-0123456789abcdef0").exists());
     server.end();
     state.assert_clean();
@@ -181,7 +181,7 @@ fn half_a_line_at_the_end_counts_for_nothing() {
     for end in [&b"0123"[..], b"01234567 {\"at\":", b"\0\0\0\0\0\0\0\0\0\0\0\0", b"\n"] {
         fs::write(&journal, [&whole, end].concat()).unwrap();
         let server = Server::start(&state);
-        assert_eq!(server.count("running"), 1);
+        eventually("it runs", || server.count("running") == 1);
         server.kill();
     }
     Server::start(&state).end();
@@ -224,7 +224,7 @@ fn a_port_that_is_taken_costs_nobody_the_account() {
     let port = taken.local_addr().unwrap().port().to_string();
     assert!(!state.command().args(["serve", "--port", &port]).output().unwrap().status.success());
     let server = Server::start(&state);
-    assert_eq!(server.count("running"), 1);
+    eventually("one runs", || server.count("running") == 1);
     server.end();
     state.assert_clean();
 }
@@ -255,7 +255,7 @@ fn where_nothing_can_be_written_nothing_is_done() {
     };
     assert_eq!((refused.status, refused.one("Code").as_str()), (503, "Unavailable"), "{refused:?}");
     assert!(refused.one("Message").contains("nothing was done"), "{refused:?}");
-    assert_eq!(server.count("*"), launched);
+    eventually("all are there", || server.count("*") == launched);
     assert_eq!(server.door.ask(&request).unwrap().status, 503);
     let ballast = Path::new("/proc").join(server.pid().to_string()).join("root").join(run.strip_prefix("/").unwrap());
     fs::remove_file(ballast.join("ballast")).unwrap();
@@ -281,7 +281,7 @@ fn what_older_versions_have_written_is_read() {
     let server = Server::start_with(&state, &[]);
     assert!(server.opening.contains("conditions: calm, seed 7\n"), "{}", server.opening);
     assert!(server.opening.contains("of the build 0.1.0-format-1 that was killed: 2 instances"), "{}", server.opening);
-    assert_eq!((server.count("running"), server.count("stopped")), (2, 1));
+    eventually("all are as they were", || (server.count("running"), server.count("stopped")) == (2, 1));
     let all = server.door.ok("Action=DescribeInstances&Filter.1.Name=tag%3Aof&Filter.1.Value.1=format+1");
     assert!(!all.all("instanceId").is_empty());
     for (action, parts) in [
