@@ -11,7 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Starts processes until no more can be had, says how many there are, and ends them; the shell's own words start none.
+/// Starts processes until no more can be had, says how many there are, ends them, and waits until they have gone, so that whoever
+/// has it run can start some again; the shell's own words start none.
 const FORK_BOMB: &str = "(while :; do sleep 1000 & done) 2>/dev/null
     for user in 1000 1001 1002; do
         [ $users = 1 ] || setpriv --reuid $user --clear-groups sh -c 'while :; do sleep 1000 & done' 2>/dev/null
@@ -19,7 +20,8 @@ const FORK_BOMB: &str = "(while :; do sleep 1000 & done) 2>/dev/null
     set -- /proc/[0-9]*; echo $#
     for process; do
         read name <$process/comm && [ \"$name\" = sleep ] && kill -9 ${process#/proc/}
-    done 2>/dev/null; true";
+    done 2>/dev/null
+    while set -- /proc/[0-9]*; [ $# -gt 100 ]; do :; done";
 
 /// How many processes a machine of 64 MiB may have, and a few of its own.
 const MOST: usize = 520;

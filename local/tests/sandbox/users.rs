@@ -31,7 +31,10 @@ fn as_user(delegated: bool) {
     let script = format!(
         "set -e; mount --make-rprivate /; mount --bind {} /etc/passwd; mount --bind {} /etc/subuid; mount --bind {} /etc/subgid
          mount -t tmpfs none /dev/net; mknod -m 666 /dev/net/tun c 10 200
-         exec setpriv --reuid 4242 --regid 4242 --clear-groups env TMPDIR={} {} --skip ordinary_user",
+         tests() {{ setpriv --reuid 4242 --regid 4242 --clear-groups env TMPDIR={} {} \"$@\"; }}
+         tests --skip ordinary_user --skip fork_bomb
+         # By itself: all machines of a user share what processes the user may have.
+         tests fork_bomb",
         file("passwd", &passwd), file("subuid", ids), file("subgid", ids), scratch.display(), executable.display(),
     );
     let canaries = Canaries::plant();
