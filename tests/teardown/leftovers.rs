@@ -84,17 +84,29 @@ fn processes(path: &Path) -> Vec<String> {
     })
 }
 
-/// Processes in whose mount namespace a path is mounted, or a part of a mount, or a file below it by way of a loop device.
+/// Processes in whose mount namespace a path is mounted, or a part of a mount.
 fn processes_that_mount(path: &Path) -> Vec<String> {
-    let path = path.to_str().unwrap();
-    let devices = fs::read_dir("/sys/block").unwrap().filter_map(Result::ok).filter(|device| {
-        fs::read_to_string(device.path().join("loop/backing_file")).is_ok_and(|file| file.starts_with(path))
-    });
-    let devices: Vec<_> = devices.map(|device| format!(" /dev/{} ", device.file_name().to_str().unwrap())).collect();
     all_processes(|process| {
-        let mounts = fs::read_to_string(process.join("mountinfo")).unwrap_or_default();
-        mounts.contains(path) || devices.iter().any(|device| mounts.contains(device))
+        fs::read_to_string(process.join("mountinfo")).unwrap_or_default().contains(path.to_str().unwrap())
     })
+}
+
+/// The processes of an endpoint's machines: its children, and theirs.
+fn processes_of_machines(endpoint: &str) -> Vec<String> {
+    let children = |parent: &str| {
+        all_processes(|process| {
+            // The second word behind the name in parentheses is the parent (proc_pid_stat(5)).
+            let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)) == Some(parent)
+        })
+    };
+    let mut found = children(endpoint);
+    let mut at = 0;
+    while at < found.len() {
+        found.extend(children(&found[at]));
+        at += 1;
+    }
+    found
 }
 
 fn send(process: &str, signal: Signal) {
@@ -115,7 +127,8 @@ fn two_runs_share_one_endpoint_and_leave_nothing() {
     let (mut one, mut other) = (world.start("waits"), world.start("waits"));
     let endpoint = one.value("endpoint");
     assert_eq!(other.value("endpoint"), endpoint);
-    assert!(lives(&endpoint) && !processes_that_mount(world.0.path()).is_empty(), "this test sees no machines");
+    let machines = processes_of_machines(&endpoint);
+    assert!(lives(&endpoint) && !machines.is_empty(), "this test sees no machines");
     // A terminal's Ctrl-C is for the test that runs there, not for the endpoint that it has started.
     one.signal_group(Signal::INT);
     other.signal_group(Signal::INT);
@@ -127,7 +140,7 @@ fn two_runs_share_one_endpoint_and_leave_nothing() {
     assert_eq!(third.value("endpoint"), endpoint);
     assert!(third.end().success());
     world.assert_is_empty();
-    assert!(!lives(&endpoint));
+    assert!(!lives(&endpoint) && !machines.iter().any(|machine| lives(machine)));
 }
 
 #[test]
