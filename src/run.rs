@@ -144,12 +144,23 @@ const KEPT: &str = "kept";
 
 /// The machines of a run of this user on this host that are kept, as far as it was noted here.
 pub(crate) fn kept(run: &str) -> Result<BTreeSet<String>, Error> {
-    // Tags are anybody's to write.
-    if Path::new(run).file_name() != Some(OsStr::new(run)) {
-        return Ok(BTreeSet::new());
-    }
-    let noted = fs::read_to_string(runs_directory()?.join(run).join(KEPT)).unwrap_or_default();
+    let Some(directory) = directory_of(run)? else { return Ok(BTreeSet::new()) };
+    let noted = fs::read_to_string(directory.join(KEPT)).unwrap_or_default();
     Ok(noted.lines().map(str::to_owned).collect())
+}
+
+/// The directory of a run of this user on this host, which may not be there; `None` if no run can have that id.
+pub(crate) fn directory_of(run: &str) -> Result<Option<PathBuf>, Error> {
+    // Tags are anybody's to write.
+    let is_name = Path::new(run).file_name() == Some(OsStr::new(run));
+    is_name.then(|| runs_directory().map(|runs| runs.join(run))).transpose()
+}
+
+/// The directories of all runs of this user on this host.
+pub(crate) fn directories() -> Result<Vec<PathBuf>, Error> {
+    let entries = fs::read_dir(runs_directory()?).into_iter().flatten().filter_map(Result::ok);
+    let runs = entries.filter(|entry| !entry.file_name().to_string_lossy().starts_with(GOING));
+    Ok(runs.map(|entry| entry.path()).collect())
 }
 
 /// The file that each process of a run holds locked, shared.
@@ -202,14 +213,14 @@ pub(crate) fn abandoned(place: &str) -> Result<Vec<(PathBuf, File)>, Error> {
         let mut watchdogs = files(directory).filter_map(|file| file.file_name().into_string().ok());
         watchdogs.all(|name| !name.starts_with("watchdog.") || name == watchdog_lock(place))
     };
-    Ok(files(&runs_directory()?)
-        .filter(|entry| !entry.file_name().to_string_lossy().starts_with(GOING))
-        .map(|entry| entry.path())
-        .filter(|directory| {
-            was_here(directory) && !is_living(directory) && !is_locked(&directory.join(watchdog_lock(place)))
-        })
-        .filter_map(|directory| try_over(&directory).map(|over| (directory, over)))
-        .collect())
+    let watched = |directory: &Path| is_locked(&directory.join(watchdog_lock(place)));
+    Ok(over()?.into_iter().filter(|(directory, _)| was_here(directory) && !watched(directory)).collect())
+}
+
+/// The directories of runs that are over, each with what shows that nobody is in it.
+pub(crate) fn over() -> Result<Vec<(PathBuf, File)>, Error> {
+    let over = directories()?.into_iter().filter(|directory| !is_living(directory));
+    Ok(over.filter_map(|directory| try_over(&directory).map(|over| (directory, over))).collect())
 }
 
 /// Removes the directories of runs that are over and were begun this long ago: nothing of theirs can still be wanted.

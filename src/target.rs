@@ -29,7 +29,10 @@ impl Target {
     pub fn is_there(&self) -> bool {
         match self {
             #[cfg(feature = "local")]
-            Self::Local => ec2_local::endpoint::connect().is_ok(),
+            // One that doesn't answer now may be busy.
+            Self::Local => {
+                !matches!(ec2_local::endpoint::connect(), Err(ec2_local::endpoint::EndpointError::NotRunning))
+            }
             #[cfg(not(feature = "local"))]
             Self::Local => false,
             Self::Aws | Self::Endpoint(_) => true,

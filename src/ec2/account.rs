@@ -53,7 +53,7 @@ impl Ec2 {
         Operation::new("find an instance", OnDrop::Cancel, async move {
             let key = per_run::existing_key(&ec2.connection, &ec2.config)?;
             let user = ec2.config.user.clone();
-            let begin = Begin { ec2, name: id.clone(), id, ours: false, key, user, reservation: None };
+            let begin = Begin { ec2, name: id.clone(), id, ours: false, key, user, reservation: None, journaled: None };
             let machine = Machine::begin(begin);
             machine.look_up().await?;
             Ok(machine)

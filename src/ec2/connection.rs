@@ -1,16 +1,18 @@
 //! A connection: the SDK's clients for one target in one region, and what a process shares behind them.
 
-use super::{image::Image, poller::Poller};
+use super::{image::Image, per_run, poller::Poller};
 use crate::{
     config::Config,
     engine,
     error::{Error, ErrorKind},
     run::Run,
     target::Target,
+    teardown::journal::{Journal, Kind},
 };
 use aws_sdk_ec2::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig, timeout::TimeoutConfig};
 use std::{
     collections::HashMap,
+    path::Path,
     sync::{Arc, LazyLock},
     time::Duration,
 };
@@ -35,7 +37,7 @@ pub(crate) struct Connection {
     /// What names of images stand for.
     pub(crate) images: Mutex<HashMap<String, Image>>,
     /// The resources that are made once per run, by what they are.
-    pub(crate) per_run: Mutex<HashMap<String, String>>,
+    pub(crate) per_run: Mutex<HashMap<Kind, String>>,
     #[cfg(feature = "local")]
     pub(crate) local: Option<ec2_local::endpoint::Client>,
 }
@@ -94,6 +96,16 @@ pub(crate) fn once() -> aws_sdk_ec2::config::Builder {
 }
 
 impl Connection {
+    /// The journal of this process's run, as far as this connection's place is concerned.
+    pub(crate) fn journal(&self) -> Journal {
+        self.journal_of(self.run.directory())
+    }
+
+    /// The journal in a run's directory, as far as this connection's place is concerned.
+    pub(crate) fn journal_of(&self, run: &Path) -> Journal {
+        Journal::of(run, &per_run::place(self), self.target != Target::Local)
+    }
+
     /// A client of the same configuration, with connections of its own.
     pub(crate) fn new_client(&self) -> aws_sdk_ec2::Client {
         let mut config = self.client.config().to_builder();

@@ -6,11 +6,14 @@ use super::{
     patience::{LOOK_PAUSE_MAX, TRIES, TRY_PAUSE, pauses, until_visible},
 };
 use crate::error::{Error, ErrorKind};
-use aws_sdk_ec2::types::Filter;
+use aws_sdk_ec2::types::{Filter, Instance, InstanceStateName};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// `TerminateInstances` takes up to 1,000 ids; AWS advises fewer.
 const BATCH: usize = 100;
+
+/// A filter takes up to 200 values.
+const VALUES_PER_FILTER: usize = 200;
 
 impl Machine {
     /// Ends machines, together; returns once EC2 has accepted. A machine that has ended already, by whomever, is no error.
@@ -44,20 +47,45 @@ impl Machine {
 }
 
 impl Ec2 {
-    /// Ends what the create calls with these client tokens have made, should they have arrived.
-    pub(crate) async fn end_by_tokens(&self, tokens: Vec<String>) -> Result<(), Error> {
-        let answer = self
-            .connection
-            .client
-            .describe_instances()
-            .filters(Filter::builder().name("client-token").set_values(Some(tokens)).build())
-            .send()
-            .await
-            .map_err(|e| api_error::failed("DescribeInstances", "find launches that were under way", e))?;
-        let ids =
-            answer.reservations().iter().flat_map(|r| r.instances()).filter_map(|i| i.instance_id.clone()).collect();
-        terminate(&self.connection, ids, &|_| true).await.map_err(|(_, error)| error)
+    /// Ends what the create calls with these client tokens have made, as far as it is seen; says which these are.
+    pub(crate) async fn end_by_tokens(&self, tokens: &[String]) -> Result<Vec<String>, Error> {
+        let found = made_with(&self.connection, tokens).await?;
+        let ids = found.iter().filter(|it| !has_ended(it)).filter_map(|it| it.instance_id.clone()).collect();
+        terminate(&self.connection, ids, &|_| true).await.map_err(|(_, error)| error)?;
+        Ok(found.into_iter().filter_map(|it| it.client_token).collect())
     }
+}
+
+/// What the create calls with these client tokens have made, in whatever state, as far as it is seen.
+pub(super) async fn made_with(connection: &Connection, tokens: &[String]) -> Result<Vec<Instance>, Error> {
+    let mut made = Vec::new();
+    for tokens in tokens.chunks(VALUES_PER_FILTER) {
+        made.extend(instances(connection, "client-token", tokens).await?);
+    }
+    Ok(made)
+}
+
+/// All instances that a filter finds.
+pub(super) async fn instances(
+    connection: &Connection,
+    filter: &str,
+    values: &[String],
+) -> Result<Vec<Instance>, Error> {
+    let filter = Filter::builder().name(filter).set_values(Some(values.to_vec())).build();
+    let mut pages = connection.client.describe_instances().filters(filter).into_paginator().send();
+    let mut instances = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|e| api_error::failed("DescribeInstances", "find what was left", e))?;
+        let reservations = page.reservations.into_iter().flatten();
+        instances.extend(reservations.flat_map(|it| it.instances.unwrap_or_default()));
+    }
+    Ok(instances)
+}
+
+/// Whether an instance has ended, or is just ending.
+pub(super) fn has_ended(instance: &Instance) -> bool {
+    let state = instance.state().and_then(|state| state.name());
+    matches!(state, Some(InstanceStateName::Terminated | InstanceStateName::ShuttingDown))
 }
 
 /// Terminates instances. One bad id fails a whole call, so a batch that fails is halved until the bad one is alone. An

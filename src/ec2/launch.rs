@@ -6,7 +6,7 @@ use super::{
     image,
     machine::{Begin, Reached},
     per_run, ready,
-    run_instances::Request,
+    run_instances::{Launched, Request},
 };
 use crate::{
     config::Config,
@@ -211,7 +211,8 @@ impl Launch {
             key: &key.name,
             groups,
         };
-        let launched = request.send(deadline).await.inspect_err(|_| line.end("was not launched"))?;
+        let Launched { instance: launched, launching } =
+            request.send(deadline).await.inspect_err(|_| line.end("was not launched"))?;
         let machine = Machine::begin(Begin {
             ec2: self.ec2.clone(),
             id: launched.instance_id().unwrap_or_default().to_owned(),
@@ -220,8 +221,10 @@ impl Launch {
             key: Some(key.private),
             user: self.user.clone().or(image.user),
             reservation,
+            journaled: Some(launching.journaled().clone()),
         });
         live::add(&machine);
+        drop(launching);
         // From here on whatever goes wrong ends the machine.
         let instance = Instance::new(machine);
         if image.described.is_none() {

@@ -6,7 +6,7 @@ use crate::{
     scope::Scope,
     ssh::{Command, KnownHost, PrivateKey, Session},
     task::{OnDrop, Operation},
-    teardown::live,
+    teardown::{journal::Entry, live},
 };
 use aws_sdk_ec2::types::{Instance as Description, InstanceStateName, Tag};
 use std::{
@@ -36,6 +36,8 @@ pub(crate) struct Inner {
     /// How and where it was ended.
     ended: Mutex<Option<String>>,
     reservation: Mutex<Option<Reservation>>,
+    /// What the journal has of its launch.
+    journaled: Option<Entry>,
 }
 
 /// What a machine's handle starts with.
@@ -47,6 +49,7 @@ pub(crate) struct Begin {
     pub(crate) key: Option<PrivateKey>,
     pub(crate) user: Option<String>,
     pub(crate) reservation: Option<Reservation>,
+    pub(crate) journaled: Option<Entry>,
 }
 
 /// What a failed test shows of a machine.
@@ -97,6 +100,7 @@ impl Machine {
             described: Mutex::default(),
             ended: Mutex::default(),
             reservation: Mutex::new(begin.reservation),
+            journaled: begin.journaled,
         }))
     }
 
@@ -318,7 +322,7 @@ impl Machine {
     /// Leaves the machine running: it is forgotten here, and its lease begins anew. Says how to reach it.
     pub(crate) async fn keep(&self) -> Result<String, Error> {
         self.0.ec2.connection.run.note_kept(self.id())?;
-        live::remove(self.id());
+        self.forget();
         let lease = self.0.ec2.config.lease;
         let until = humantime::format_rfc3339_seconds(std::time::SystemTime::now() + lease).to_string();
         let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
@@ -343,7 +347,15 @@ impl Machine {
 
     /// Gives back what ends with the machine.
     pub(crate) fn release(&self) {
-        live::remove(self.id());
+        self.forget();
         lock(&self.0.reservation).take();
+    }
+
+    /// Nobody is to end it any more.
+    fn forget(&self) {
+        live::remove(self.id());
+        if let Some(journaled) = &self.0.journaled {
+            journaled.settle();
+        }
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     run,
     ssh::PrivateKey,
     target::Target,
+    teardown::journal::Kind,
 };
 use aws_sdk_ec2::{
     primitives::Blob,
@@ -68,7 +69,7 @@ pub(crate) async fn key(connection: &Connection, config: &Config) -> Result<Key,
     let name = name(connection);
     let text = private_key(connection)?;
     let private = PrivateKey::from_text(&text)?;
-    once_per_run(connection, "key", || import(connection, config, &name, &text)).await?;
+    once_per_run(connection, Kind::KeyPair, || import(connection, config, &name, &text)).await?;
     Ok(Key { name, private })
 }
 
@@ -84,17 +85,17 @@ pub(crate) fn existing_key(connection: &Connection, config: &Config) -> Result<O
 }
 
 /// Makes a resource once for all processes of the run, and says which it is.
-async fn once_per_run<F>(connection: &Connection, kind: &str, make: impl FnOnce() -> F) -> Result<String, Error>
+async fn once_per_run<F>(connection: &Connection, kind: Kind, make: impl FnOnce() -> F) -> Result<String, Error>
 where
     F: Future<Output = Result<String, Error>>,
 {
     // Within the process an async lock, between processes a file's.
     let mut made = connection.per_run.lock().await;
-    if let Some(value) = made.get(kind) {
+    if let Some(value) = made.get(&kind) {
         return Ok(value.clone());
     }
-    let note = connection.run.directory().join(format!("{kind}.{}", place(connection)));
-    let lock_name = format!("{kind}.lock");
+    let note = note(connection, kind);
+    let lock_name = format!("{}.lock", kind.word());
     let run = connection.run;
     // Another process may hold it for as long as a call takes, and the engine must not block.
     let lock = tokio::task::spawn_blocking(move || run.lock(&lock_name))
@@ -103,6 +104,7 @@ where
     let value = match fs::read_to_string(&note) {
         Ok(value) => value,
         Err(_) => {
+            connection.journal().intend(kind, &name(connection))?;
             let value = make().await?;
             fs::write(&note, &value)
                 .map_err(|e| Error::new(ErrorKind::Internal, format!("write {}", note.display())).caused_by(e))?;
@@ -110,17 +112,22 @@ where
         }
     };
     drop(lock);
-    made.insert(kind.to_owned(), value.clone());
+    made.insert(kind, value.clone());
     Ok(value)
 }
 
 /// Forgets what was noted: EC2 says that it isn't there any more.
 pub(crate) async fn forget(connection: &Connection) {
     let mut made = connection.per_run.lock().await;
-    for kind in ["key", "group"] {
-        made.remove(kind);
-        let _ = fs::remove_file(connection.run.directory().join(format!("{kind}.{}", place(connection))));
+    for kind in [Kind::KeyPair, Kind::SecurityGroup] {
+        made.remove(&kind);
+        let _ = fs::remove_file(note(connection, kind));
     }
+}
+
+/// Where the run's processes note for each other what was made.
+fn note(connection: &Connection, kind: Kind) -> PathBuf {
+    connection.run.directory().join(format!("{}.{}", kind.word(), place(connection)))
 }
 
 fn key_path(connection: &Connection) -> PathBuf {
@@ -186,7 +193,7 @@ pub(crate) async fn security_groups(connection: &Connection, config: &Config) ->
     if !config.security_groups.is_empty() {
         return Ok(config.security_groups.clone());
     }
-    once_per_run(connection, "group", || create_group(connection, config)).await.map(|id| vec![id])
+    once_per_run(connection, Kind::SecurityGroup, || create_group(connection, config)).await.map(|id| vec![id])
 }
 
 async fn create_group(connection: &Connection, config: &Config) -> Result<String, Error> {

@@ -13,7 +13,7 @@ use crate::{
     engine,
     error::{Error, ErrorKind},
     run,
-    teardown::live,
+    teardown::{journal::Kind, live::Launching, signals},
 };
 use aws_sdk_ec2::{
     operation::run_instances::builders::RunInstancesFluentBuilder,
@@ -36,6 +36,13 @@ const OTHERS_VISIBLE_WITHIN: Duration = Duration::from_secs(5);
 /// The pause between two tries where a quota of the account is used up.
 const QUOTA_PAUSE: Duration = Duration::from_secs(15);
 
+/// What was launched.
+pub(super) struct Launched {
+    pub(super) instance: aws_sdk_ec2::types::Instance,
+    /// Until its machine is known as living.
+    pub(super) launching: Arc<Launching>,
+}
+
 /// One RunInstances, with what it takes to get it through.
 pub(super) struct Request<'a> {
     pub(super) launch: &'a Launch,
@@ -49,13 +56,13 @@ pub(super) struct Request<'a> {
 
 impl Request<'_> {
     /// Tries zone after zone while there is no capacity, and waits while a quota is used up.
-    pub(super) async fn send(&self, deadline: Instant) -> Result<aws_sdk_ec2::types::Instance, Error> {
+    pub(super) async fn send(&self, deadline: Instant) -> Result<Launched, Error> {
         let mut untried = None;
         let mut subnet = self.launch.subnet.clone().or_else(|| self.config.subnet.clone());
         let chosen = subnet.is_some();
         loop {
             let error = match self.send_to(subnet.as_deref()).await {
-                Ok(instance) => return Ok(instance),
+                Ok(launched) => return Ok(launched),
                 Err(error) => error,
             };
             match error.kind() {
@@ -78,16 +85,20 @@ impl Request<'_> {
 
     /// One attempt, with a token of its own; repeated with the same token while its key, group or subnet isn't visible, and
     /// while EC2 throttles it or doesn't answer.
-    async fn send_to(&self, subnet: Option<&str>) -> Result<aws_sdk_ec2::types::Instance, Error> {
+    async fn send_to(&self, subnet: Option<&str>) -> Result<Launched, Error> {
         let token = run::random_id()?;
-        let _launching = live::Launching::new(token.clone(), self.launch.ec2.clone());
+        let journaled = self.connection.journal().intend(Kind::Instance, &token)?;
+        let launching = Arc::new(Launching::new(journaled, self.launch.ec2.clone()));
         let tried =
             format!("launch {} as {} in {}", self.launch.image_name(), self.instance_type, self.connection.region);
+        // Only now: whoever ends all that lives either sees this one, or is seen here.
+        signals::check(&tried).inspect_err(|_| launching.journaled().settle())?;
         let since = Instant::now();
         let mut pauses = pauses(LOOK_PAUSE, LOOK_PAUSE_MAX);
         loop {
-            match sent(self.connection, &tried, self.builder(subnet, &token)).await {
-                Ok(instance) => return Ok(instance),
+            launching.journaled().sent();
+            match sent(self.connection, &tried, self.builder(subnet, &token), launching.clone()).await {
+                Ok(instance) => return Ok(Launched { instance, launching }),
                 Err(error) => {
                     let ours = match error.code() {
                         Some("InvalidKeyPair.NotFound") => self.launch.key.is_none() && self.config.key_name.is_none(),
@@ -207,6 +218,7 @@ async fn sent(
     connection: &Arc<Connection>,
     tried: &str,
     builder: RunInstancesFluentBuilder,
+    launching: Arc<Launching>,
 ) -> Result<aws_sdk_ec2::types::Instance, Error> {
     let (answered, answer) = oneshot::channel();
     let (connection, task_tried) = (connection.clone(), tried.to_owned());
@@ -218,7 +230,7 @@ async fn sent(
                 .unwrap_or_default()
                 .into_iter()
                 .next()
-                .map(|instance| Unclaimed { connection, instance: Some(instance) })
+                .map(|instance| Unclaimed { connection, instance: Some(instance), launching })
                 .ok_or_else(|| Error::new(ErrorKind::Internal, task_tried).because("EC2 answered without an instance")),
             Err(e) => Err(api_error::failed("RunInstances", task_tried, e)),
         };
@@ -233,6 +245,7 @@ async fn sent(
 struct Unclaimed {
     connection: Arc<Connection>,
     instance: Option<aws_sdk_ec2::types::Instance>,
+    launching: Arc<Launching>,
 }
 
 impl Unclaimed {
@@ -244,10 +257,11 @@ impl Unclaimed {
 impl Drop for Unclaimed {
     fn drop(&mut self) {
         let Some(id) = self.instance.take().and_then(|instance| instance.instance_id) else { return };
-        let connection = self.connection.clone();
+        let (connection, launching) = (self.connection.clone(), self.launching.clone());
         let ending = engine::spawn(async move {
-            if let Err((_, error)) = terminate(&connection, vec![id], &|_| false).await {
-                tracing::error!("failed to {error}");
+            match terminate(&connection, vec![id], &|_| false).await {
+                Ok(()) => launching.journaled().settle(),
+                Err((_, error)) => tracing::error!("failed to {error}"),
             }
         });
         if let Err(error) = ending {

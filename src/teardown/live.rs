@@ -1,5 +1,6 @@
 //! The register of what this process has launched, or is launching, and hasn't ended.
 
+use super::journal::Entry;
 use crate::ec2::Machine;
 use std::{
     collections::BTreeMap,
@@ -20,20 +21,27 @@ fn register() -> MutexGuard<'static, Register> {
     REGISTER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A create call that was sent; known as such until this is dropped.
+/// An instance that is being made: known here as such until this is dropped, and in the journal until it has ended.
 #[derive(Debug)]
-pub(crate) struct Launching(String);
+pub(crate) struct Launching {
+    journaled: Entry,
+}
 
 impl Launching {
-    pub(crate) fn new(token: String, ec2: crate::ec2::Ec2) -> Self {
-        register().launching.insert(token.clone(), ec2);
-        Self(token)
+    pub(crate) fn new(journaled: Entry, ec2: crate::ec2::Ec2) -> Self {
+        register().launching.insert(journaled.name().to_owned(), ec2);
+        Self { journaled }
+    }
+
+    /// What the journal has of it.
+    pub(crate) fn journaled(&self) -> &Entry {
+        &self.journaled
     }
 }
 
 impl Drop for Launching {
     fn drop(&mut self) {
-        register().launching.remove(&self.0);
+        register().launching.remove(self.journaled.name());
     }
 }
 

@@ -15,7 +15,7 @@ use signal_hook::{
     low_level::emulate_default_handler,
 };
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -24,6 +24,10 @@ use std::{
 
 /// nextest kills ten seconds after its SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(8);
+
+/// The pause between two looks at what still lives; it doubles.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Whether a signal is ending this process.
 static ENDING: AtomicBool = AtomicBool::new(false);
@@ -34,6 +38,14 @@ pub(crate) fn give_way() {
     while ENDING.load(Ordering::SeqCst) {
         thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Fails while a signal is ending the process: what is made now would be ended at once.
+pub(crate) fn check(tried: &str) -> Result<(), Error> {
+    if !ENDING.load(Ordering::SeqCst) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Cancelled, tried).because("a signal is ending this process"))
 }
 
 /// Starts the thread; once per process, before the first create call. Signals that are ignored, as under nohup, stay so.
@@ -77,27 +89,43 @@ fn end_everything() {
     let machines_word = if count == 1 { "machine" } else { "machines" };
     eprintln!("ec2-harness: ending {count} {machines_word}; press again to leave them to the watchdog");
     let ended = Task::start("end everything", OnDrop::Finish, async move {
-        let ending = async {
-            let first = Machine::end_all(machines).await;
-            // Creates that were on their way: EC2 finds them by their tokens.
-            let mut tokens: HashMap<String, (crate::ec2::Ec2, Vec<String>)> = HashMap::new();
-            for (token, ec2) in launching {
-                tokens.entry(ec2.region().to_owned()).or_insert_with(|| (ec2, Vec::new())).1.push(token);
-            }
-            for (ec2, tokens) in tokens.into_values() {
-                ec2.end_by_tokens(tokens).await?;
-            }
-            first
-        };
-        match tokio::time::timeout(PATIENCE, ending).await {
+        match tokio::time::timeout(PATIENCE, end_all_that_lives()).await {
             Ok(result) => result,
             Err(_) => Err(Error::new(ErrorKind::TimedOut, "end everything")
                 .because(format!("EC2 didn't accept it within {} s", PATIENCE.as_secs()))
-                .advise("run `ec2-harness sweep`")),
+                .advise("the watchdog ends what is left; `ec2-harness sweep` does it at once")),
         }
     })
     .wait();
     if let Err(error) = ended {
         eprintln!("ec2-harness: failed to {error}");
+    }
+}
+
+/// Ends what lives, until nothing does: what is being launched comes to live, and some of it only then can be seen.
+async fn end_all_that_lives() -> Result<(), Error> {
+    let mut pause = PAUSE_MIN;
+    let mut ended_already = HashSet::new();
+    loop {
+        let (machines, mut launching) = live::everything();
+        launching.retain(|(token, _)| !ended_already.contains(token));
+        if machines.is_empty() && launching.is_empty() {
+            return Ok(());
+        }
+        let mut ended = Machine::end_all(machines).await;
+        // Their answers may take longer than we have: EC2 finds them by their tokens.
+        let mut tokens: HashMap<String, (crate::ec2::Ec2, Vec<String>)> = HashMap::new();
+        for (token, ec2) in launching {
+            tokens.entry(ec2.region().to_owned()).or_insert_with(|| (ec2, Vec::new())).1.push(token);
+        }
+        for (ec2, tokens) in tokens.into_values() {
+            let by_tokens = ec2.end_by_tokens(&tokens).await;
+            ended = ended.and(by_tokens.map(|tokens| ended_already.extend(tokens)));
+        }
+        match ended {
+            Err(error) if !error.is_transient() && error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => tokio::time::sleep(pause).await,
+        }
+        pause = (pause * 2).min(PAUSE_MAX);
     }
 }

@@ -21,11 +21,14 @@ use std::{
     fs::File,
     path::Path,
     process::{Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How long machines that a killed process has left stay, so that a person can have a look at them.
 const GRACE: Duration = Duration::from_secs(30);
+
+/// The pause before the next try where EC2 can't be reached, or doesn't answer.
+const AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// The process whose end ends the run, beside the run's members: nextest.
 const OWNER: &str = "EC2_HARNESS_OWNER";
@@ -82,25 +85,38 @@ fn watch() -> Result<(), Error> {
     // Before the wait: who has started us may take its configuration file along.
     let config = Config::load()?;
     wait_for_owner(run)?;
-    let over = wait_for_members(run.directory())?;
+    let since = Instant::now();
+    loop {
+        let over = wait_for_members(run.directory())?;
+        match end(run, &config, over) {
+            // Nobody is there to be told: whatever may pass is waited for.
+            Err(error) if error.is_transient() && since.elapsed() < config.lease => {
+                tracing::warn!("failed to {error}");
+                std::thread::sleep(AGAIN_AFTER);
+            }
+            ended => return ended,
+        }
+    }
+}
+
+/// Ends what a run has left; `over` shows that nobody is in it.
+fn end(run: &Run, config: &Config, mut over: File) -> Result<(), Error> {
     if !config.target.is_there() {
         // A local EC2 that has ended took everything with it.
         return remove(run, over);
     }
-    let ec2 = Ec2::connect().config(config).wait()?;
+    let ec2 = Ec2::connect().config(config.clone()).wait()?;
     let left = ec2.left_by_run().wait()?;
     if left.kept {
         // The key is needed for as long as the machines are; a sweep removes it with them.
         return Ok(());
     }
-    let over = if left.running {
+    if left.running {
         // A sweep by hand must see that the run is over.
         drop(over);
         std::thread::sleep(GRACE);
-        wait_for_members(run.directory())?
-    } else {
-        over
-    };
+        over = wait_for_members(run.directory())?;
+    }
     ec2.sweep().run_id(run.id()).wait()?;
     remove(run, over)
 }

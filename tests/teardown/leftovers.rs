@@ -12,6 +12,7 @@ use std::{
     process::Command,
     sync::atomic::{AtomicBool, Ordering},
     thread,
+    time::Duration,
 };
 
 /// State directories of their own.
@@ -154,6 +155,48 @@ fn a_killed_run_is_swept() {
     assert!(world.sweep().contains(&instance));
     world.assert_is_empty();
     assert!(world.sweep().contains("nothing is left"));
+}
+
+#[test]
+fn what_a_killed_process_was_making_is_ended_though_it_is_seen_late() {
+    let world = World::new();
+    // While the answer is awaited, and nothing of the run is seen yet.
+    for delay in [20, 50, 100, 150] {
+        let run = Run::start("passes", |command| {
+            // Up to three seconds late.
+            command.env("EC2_HARNESS_LOCAL_CONDITIONS", "hostile").env("EC2_HARNESS_LOCAL_PACE", "0.05");
+            world.enter(command);
+        });
+        let launches = || {
+            let directory = fs::read_dir(world.harness().join("runs").join(&run.id)).into_iter().flatten();
+            let journals = directory.map(|file| file.unwrap().path()).filter(|path| path.is_dir());
+            journals
+                .flat_map(|journal| fs::read_dir(journal).unwrap())
+                .any(|entry| entry.unwrap().file_name().to_str().unwrap().starts_with("instance."))
+        };
+        while !launches() {
+            thread::sleep(Duration::from_millis(2));
+        }
+        thread::sleep(Duration::from_millis(delay));
+        run.signal(Signal::KILL);
+        assert_eq!(run.end().signal(), Some(Signal::KILL.as_raw()));
+    }
+    // The endpoint stays for as long as anything lives there.
+    world.assert_is_empty();
+}
+
+#[test]
+fn a_signal_ends_what_is_being_launched_though_it_is_seen_late() {
+    let world = World::new();
+    for _ in 0..6 {
+        let mut run = Run::start("launches", |command| {
+            world.enter(command.env("EC2_HARNESS_LOCAL_CONDITIONS", "hostile"));
+        });
+        run.value("endpoint");
+        run.signal(Signal::INT);
+        assert_eq!(run.end().signal(), Some(Signal::INT.as_raw()));
+    }
+    world.assert_is_empty();
 }
 
 #[test]

@@ -83,10 +83,13 @@ impl Run {
     }
 }
 
-/// Whether the instances of a run have all ended; there must have been some.
+/// Whether the instances of a run have all ended; there must have been some, though they may be seen late.
 pub fn all_ended(ec2: &Ec2, run: &str) -> bool {
-    let all = support::instances(ec2, "tag:ec2-harness:run", run);
-    assert!(!all.is_empty(), "the run {run} has launched nothing");
+    let mut all = Vec::new();
+    support::eventually("the run's instances are seen", || {
+        all = support::instances(ec2, "tag:ec2-harness:run", run);
+        !all.is_empty()
+    });
     all.iter().all(|it| support::has_ended(ec2, it.instance_id().unwrap()))
 }
 

@@ -1,0 +1,166 @@
+//! The journal: what a run is about to make, or has made and not ended; a file each in the run's directory, there before the
+//! call is sent.
+//!
+//! Tags alone don't do: when a process is killed, a create call of its may be on its way, or its answer lost, and what it
+//! makes is seen late. Whoever ends the run then waits for what the journal names, by client token or by name.
+
+use crate::error::{Error, ErrorKind};
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+/// What is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    /// Known by its client token.
+    Instance,
+    /// Known by its name.
+    KeyPair,
+    /// Known by its name.
+    SecurityGroup,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Instance, Self::KeyPair, Self::SecurityGroup];
+
+    /// EC2's word for it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Instance => "instance",
+            Self::KeyPair => "key-pair",
+            Self::SecurityGroup => "security-group",
+        }
+    }
+}
+
+/// The journal of one run at one place.
+#[derive(Debug, Clone)]
+pub(crate) struct Journal {
+    directory: PathBuf,
+    /// Whether it must outlive this host's power: a local EC2 doesn't either.
+    durable: bool,
+}
+
+/// Something that is about to be made, or may be there.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    kind: Kind,
+    name: String,
+    path: PathBuf,
+}
+
+impl Journal {
+    /// The journal in a run's directory for a place, which may not be there yet.
+    pub(crate) fn of(run: &Path, place: &str, durable: bool) -> Self {
+        Self { directory: run.join(format!("journal.{place}")), durable }
+    }
+
+    /// Notes what is about to be made.
+    pub(crate) fn intend(&self, kind: Kind, name: &str) -> Result<Entry, Error> {
+        let entry = self.entry(kind, name);
+        self.write(&entry.path).map_err(|e| {
+            Error::new(ErrorKind::Internal, format!("note in {} what is about to be made", self.directory.display()))
+                .caused_by(e)
+                .advise("nothing was made; see that the state directory can be written, or set EC2_HARNESS_STATE_DIR")
+        })?;
+        Ok(entry)
+    }
+
+    fn write(&self, path: &Path) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        if self.durable {
+            file.sync_all()?;
+            File::open(&self.directory)?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    fn entry(&self, kind: Kind, name: &str) -> Entry {
+        let path = self.directory.join(format!("{}.{name}", kind.word()));
+        Entry { kind, name: name.to_owned(), path }
+    }
+
+    /// All that may be there.
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        let files = fs::read_dir(&self.directory).into_iter().flatten().filter_map(Result::ok);
+        files
+            .filter_map(|file| file.file_name().into_string().ok())
+            .filter_map(|file| {
+                let (word, name) = file.split_once('.')?;
+                let kind = Kind::ALL.into_iter().find(|kind| kind.word() == word)?;
+                Some(self.entry(kind, name))
+            })
+            .collect()
+    }
+}
+
+impl Entry {
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The client token of what has one, else the name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Notes that the call is sent now, again.
+    pub(crate) fn sent(&self) {
+        let _ = File::options().write(true).open(&self.path).and_then(|file| file.set_modified(SystemTime::now()));
+    }
+
+    /// How long ago the call was sent last.
+    pub(crate) fn age(&self) -> Duration {
+        let sent = fs::metadata(&self.path).and_then(|metadata| metadata.modified());
+        sent.ok().map_or(Duration::MAX, |at| at.elapsed().unwrap_or_default())
+    }
+
+    /// Forgets it: it has ended, was never made, or is to be kept.
+    pub(crate) fn settle(&self) {
+        // Whoever else settles it is as right.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_intended_is_there_until_it_is_settled() {
+        let run = tempfile::tempdir().unwrap();
+        let journal = Journal::of(run.path(), "here", true);
+        assert!(journal.entries().is_empty());
+        let instance = journal.intend(Kind::Instance, "0a1b").unwrap();
+        journal.intend(Kind::KeyPair, "ec2-harness-a.b").unwrap();
+        journal.intend(Kind::KeyPair, "ec2-harness-a.b").unwrap();
+        let other = Journal::of(run.path(), "there", false);
+        other.intend(Kind::SecurityGroup, "ec2-harness-a.b").unwrap();
+        let mut found: Vec<_> = journal.entries().iter().map(|it| (it.kind(), it.name().to_owned())).collect();
+        found.sort_by_key(|(_, name)| name.clone());
+        assert_eq!(found, [(Kind::Instance, "0a1b".into()), (Kind::KeyPair, "ec2-harness-a.b".into())]);
+        instance.settle();
+        instance.settle();
+        journal.entries().iter().for_each(Entry::settle);
+        assert!(journal.entries().is_empty());
+        assert_eq!(other.entries().len(), 1);
+    }
+
+    #[test]
+    fn the_age_is_that_of_the_last_call() {
+        let run = tempfile::tempdir().unwrap();
+        let entry = Journal::of(run.path(), "here", false).intend(Kind::Instance, "0a1b").unwrap();
+        let hour = Duration::from_secs(3600);
+        File::options().write(true).open(&entry.path).unwrap().set_modified(SystemTime::now() - hour).unwrap();
+        assert!(entry.age() >= hour);
+        entry.sent();
+        assert!(entry.age() < hour);
+        entry.settle();
+        assert_eq!(entry.age(), Duration::MAX, "whoever settled it knows that it is gone");
+    }
+}
