@@ -160,15 +160,9 @@ impl Kind for PortCheck {
         if let Ok(sockets) = &sockets
             && here(sockets).is_empty()
         {
-            let mut others: Vec<_> = sockets.iter().map(|socket| socket.at).collect();
-            others.sort_by_key(|at| (at.port(), at.ip()));
-            others.dedup();
-            let others: Vec<_> = others.iter().map(SocketAddr::to_string).collect();
-            let shown = match others.len() {
-                0 => format!("no {} port at all", self.port.protocol),
-                _ => others.join(", "),
-            };
-            findings.evidence("listening", shown);
+            let others = by_port(sockets);
+            let none = || format!("no {} port at all", self.port.protocol);
+            findings.evidence("listening", if others.is_empty() { none() } else { others });
         }
         findings
     }
@@ -179,6 +173,22 @@ fn list(sockets: &[Socket]) -> String {
         [] => "nothing listens there".to_owned(),
         sockets => sockets.iter().map(Socket::describe).collect::<Vec<_>>().join("\n"),
     }
+}
+
+/// All that listens, by port; of a port with many addresses, the first ones.
+fn by_port(sockets: &[Socket]) -> String {
+    const ADDRESSES: usize = 2;
+    let mut all: Vec<_> = sockets.iter().map(|socket| socket.at).collect();
+    all.sort_by_key(|at| (at.port(), at.ip()));
+    all.dedup();
+    let ports = all.chunk_by(|one, other| one.port() == other.port()).map(|port| {
+        let shown: Vec<_> = port.iter().take(ADDRESSES).map(SocketAddr::to_string).collect();
+        match port.len() - shown.len() {
+            0 => shown.join(", "),
+            more => format!("{} and {more} more addresses", shown.join(", ")),
+        }
+    });
+    ports.collect::<Vec<_>>().join(", ")
 }
 
 /// A socket that listens.
@@ -292,5 +302,20 @@ impl<'de> Deserialize<'de> for Port {
             other => other.to_string(),
         };
         text.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_listens_is_listed_by_port() {
+        let at = |text: &str| Socket { at: text.parse().unwrap(), owners: Vec::new() };
+        let mut sockets: Vec<_> = (1..=9).map(|host| at(&format!("127.0.0.{host}:22"))).collect();
+        sockets.extend([at("[::]:80"), at("0.0.0.0:80"), at("0.0.0.0:80"), at("127.0.0.1:9")]);
+        let listed = "127.0.0.1:9, 127.0.0.1:22, 127.0.0.2:22 and 7 more addresses, 0.0.0.0:80, [::]:80";
+        assert_eq!(by_port(&sockets), listed);
+        assert_eq!(by_port(&[]), "");
     }
 }
