@@ -1,21 +1,30 @@
 //! The client's side: find the endpoint of this user and build, or start it.
 
 use super::{
-    EndpointError, Greeting, Settings,
+    EndpointError, Greeting, Settings, Stay, making_way,
     state::{Credentials, StateDirectory, failed, make_directory},
+    wishes::PACE,
 };
 use crate::roles::Role;
 use std::{
     fs::OpenOptions,
-    io::{BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     os::unix::{fs::OpenOptionsExt, net::UnixStream},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 /// How long an endpoint may take until it answers; it needs some 20 ms on an idle machine.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The longest answer that is read.
+const ANSWER_MAX: u64 = 1024 * 1024;
+
+/// How long an endpoint that is otherwise than asked for may be in use before that is told.
+const MAKING_WAY_PATIENCE: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A running endpoint, which stays as long as this value lives.
 #[derive(Debug)]
@@ -51,7 +60,22 @@ impl Client {
 
     /// The seed of what its conditions draw at random: say it where a test fails.
     pub fn seed(&self) -> u64 {
-        self.greeting.seed
+        self.greeting.character.now.seed.unwrap_or_default()
+    }
+
+    /// The factor on all times that AWS takes.
+    pub fn pace(&self) -> f64 {
+        self.greeting.character.now.pace.unwrap_or(PACE)
+    }
+
+    /// In what it is otherwise than it is asked to be.
+    fn differences(&self, asked: &Settings) -> Vec<String> {
+        self.greeting.character.differences(asked)
+    }
+
+    /// Where it is.
+    pub(super) fn state(&self) -> &StateDirectory {
+        &self.state
     }
 
     /// What signs requests to it.
@@ -84,26 +108,72 @@ pub fn connect() -> Result<Client, EndpointError> {
 /// Finds the running endpoint of this user and build, or starts it from the running executable, which must have called
 /// [`roles::run_named`](crate::roles::run_named) before anything else.
 ///
+/// What the settings name must be so. A running endpoint that is otherwise makes way for a new one where it was started on demand
+/// and has no other client, no instance and no open connection. What isn't named is as it is where it is served for everybody, and
+/// the default where another client has named it for an endpoint that was started on demand. How long it stays is up to
+/// whoever has started it.
+///
 /// # Errors
 ///
 /// The state directory can't be used, or the endpoint doesn't come up; the text has what it said.
+/// [`EndpointError::OtherSettings`]: the one that runs is otherwise, and is in use.
 pub fn ensure(settings: &Settings) -> Result<Client, EndpointError> {
     let state = StateDirectory::of_user()?;
-    if let Some(client) = greet(&state)? {
-        return Ok(client);
+    let since = Instant::now();
+    loop {
+        if let Some(client) = greet(&state)?
+            && client.differences(settings).is_empty()
+        {
+            return Ok(client);
+        }
+        // Whoever comes second finds what the first has started.
+        let lock = state.lock()?;
+        if let Some(client) = greet(&state)? {
+            let differences = client.differences(settings);
+            if differences.is_empty() {
+                return Ok(client);
+            }
+            let (pid, stay) = (client.pid(), client.greeting.character.stay);
+            // Its own presence must not be what keeps it.
+            drop(client);
+            match ask(&state, making_way::REQUEST) {
+                // Those who have just used it may take a moment to be gone, as may others who have looked at it.
+                Err(_) if stay == Stay::WhileNeeded && since.elapsed() < MAKING_WAY_PATIENCE => {
+                    drop(lock);
+                    thread::sleep(LOOK);
+                    continue;
+                }
+                Err(reason) => return Err(EndpointError::OtherSettings { pid, differences, reason }),
+                Ok(_) => {}
+            }
+        }
+        start(&state, settings)?;
+        let client = greet(&state)?;
+        drop(lock);
+        return client.ok_or_else(|| EndpointError::Start { reason: "it ended at once".into(), log: state.log() });
     }
-    // Whoever comes second finds what the first has started.
-    let lock = state.lock()?;
-    if let Some(client) = greet(&state)? {
-        return Ok(client);
+}
+
+/// Asks what is answered in one line; the answer, or why there is none.
+pub(super) fn ask(state: &StateDirectory, request: &str) -> Result<String, String> {
+    let ask = || {
+        let mut stream = UnixStream::connect(state.way_in().map_err(io::Error::other)?)?;
+        stream.set_read_timeout(Some(START_TIMEOUT))?;
+        writeln!(stream, "{request}")?;
+        let mut line = String::new();
+        BufReader::new(stream).take(ANSWER_MAX).read_line(&mut line)?;
+        Ok(line)
+    };
+    let line = ask().map_err(|e: io::Error| e.to_string())?;
+    match line.trim_end().split_once(' ').unwrap_or((line.trim_end(), "")) {
+        ("ok", answer) => Ok(answer.to_owned()),
+        ("error", reason) => Err(reason.to_owned()),
+        _ => Err("it hung up".to_owned()),
     }
-    start(&state, settings)?;
-    drop(lock);
-    greet(&state)?.ok_or_else(|| EndpointError::Start { reason: "it ended at once".into(), log: state.log() })
 }
 
 /// Says hello; `None` if nobody is there.
-fn greet(state: &StateDirectory) -> Result<Option<Client>, EndpointError> {
+pub(super) fn greet(state: &StateDirectory) -> Result<Option<Client>, EndpointError> {
     let run = state.run();
     if !run.exists() {
         return Ok(None);
@@ -115,7 +185,7 @@ fn greet(state: &StateDirectory) -> Result<Option<Client>, EndpointError> {
         (&presence).write_all(b"hello\n")?;
         let mut line = String::new();
         // Buffering is harmless: nothing follows the greeting.
-        BufReader::new(&presence).take(4096).read_line(&mut line)?;
+        BufReader::new(&presence).take(ANSWER_MAX).read_line(&mut line)?;
         serde_json::from_str(line.trim_end().strip_prefix("ok ").unwrap_or_default()).map_err(std::io::Error::other)
     })();
     // An endpoint that is just ending closes the connection without a greeting.

@@ -2,18 +2,10 @@
 //!
 //! One line asks, and is answered with the [`Status`] that came of it.
 
-use super::{Client, EndpointError};
+use super::{Client, EndpointError, client::ask};
 use crate::conditions::{Conditions, Fault, FaultError, UnknownConditions};
 use serde::{Deserialize, Serialize};
-use std::{
-    fmt,
-    io::{self, BufRead, BufReader, Read, Write},
-    os::unix::net::UnixStream,
-    time::Duration,
-};
-
-/// The longest answer that is read.
-const ANSWER_MAX: u64 = 1024 * 1024;
+use std::{fmt, time::Duration};
 
 /// What a running endpoint is like.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,19 +111,8 @@ impl Client {
 
     fn control(&self, control: &Control) -> Result<Status, EndpointError> {
         let failed = |reason: String| EndpointError::Control { asked: control.to_string(), reason };
-        let ask = || -> io::Result<String> {
-            let mut stream = UnixStream::connect(self.way_in())?;
-            writeln!(stream, "{control}")?;
-            let mut line = String::new();
-            BufReader::new(stream).take(ANSWER_MAX).read_line(&mut line)?;
-            Ok(line)
-        };
-        let line = ask().map_err(|e| failed(e.to_string()))?;
-        match line.trim_end().split_once(' ') {
-            Some(("ok", status)) => serde_json::from_str(status).map_err(|e| failed(e.to_string())),
-            Some(("error", reason)) => Err(failed(reason.to_owned())),
-            _ => Err(failed("it hung up".to_owned())),
-        }
+        let status = ask(self.state(), &control.to_string()).map_err(failed)?;
+        serde_json::from_str(&status).map_err(|e| failed(e.to_string()))
     }
 }
 

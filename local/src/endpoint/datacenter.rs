@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     account::{Account, Effect, Kind, Start},
-    conditions::Delivery,
+    conditions::{Conditions, Delivery},
     error::ApiError,
     machine::{
         Event, Hypervisor, Machine,
@@ -161,9 +161,19 @@ impl Datacenter {
         })
     }
 
+    /// What AWS does to you now.
+    pub(super) fn conditions(&self) -> Conditions {
+        self.account().conditions()
+    }
+
     /// The account ends, and nobody is to take it over.
     pub(super) fn end_account(&self) {
         self.keeping.end();
+    }
+
+    /// The account's files aren't there any more; it is left as it is, wherever they are.
+    pub(super) fn leave_account(&self) {
+        self.keeping.leave();
     }
 
     /// How many instances are neither terminated nor on their way there, with or without power.

@@ -38,6 +38,15 @@ pub enum EndpointError {
         /// Where it writes its log.
         log: PathBuf,
     },
+    /// The endpoint that runs is otherwise than it was asked to be, and can't be replaced by another.
+    OtherSettings {
+        /// Its process id.
+        pid: u32,
+        /// Which settings it has, and which were asked for.
+        differences: Vec<String>,
+        /// What keeps it.
+        reason: String,
+    },
     /// No endpoint runs, and none was to be started.
     NotRunning,
     /// The endpoint refused a control request, or didn't answer it.
@@ -92,6 +101,13 @@ impl fmt::Display for EndpointError {
             Self::Start { reason, log } => {
                 write!(f, "start the local EC2: {reason}; its log is {}", log.display())
             }
+            Self::OtherSettings { pid, differences, reason } => write!(
+                f,
+                "have the local EC2 as asked for: process {pid} runs with {}, and {reason}; wait until it isn't used any \
+                 more, end it (`kill {pid}`, and its machines end with it), ask for what it has, or set EC2_LOCAL_STATE_DIR to \
+                 another directory for one beside it",
+                differences.join(", ")
+            ),
             Self::Control { asked, reason } => write!(f, "ask the local EC2 for `{asked}`: {reason}"),
             Self::Image { tried, reason } => write!(f, "{tried}: {reason}"),
             // The switch's own words say what was tried.

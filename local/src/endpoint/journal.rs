@@ -79,7 +79,7 @@ pub(super) struct Journal {
     length: u64,
     /// How long it was when it was last written anew.
     began: u64,
-    /// Whether the account has ended: then nothing is written any more.
+    /// Whether the account has ended or was left: then nothing is written any more.
     has_ended: bool,
 }
 
@@ -149,8 +149,13 @@ impl Journal {
 
     /// The account ends here: nobody is to take it over.
     pub(super) fn end(&mut self) -> io::Result<()> {
-        self.has_ended = true;
+        self.leave();
         fs::remove_file(&self.path)
+    }
+
+    /// Nothing is written any more: wherever the file is now, it stays as it is.
+    pub(super) fn leave(&mut self) {
+        self.has_ended = true;
     }
 }
 

@@ -97,6 +97,11 @@ impl Keeping {
         }
     }
 
+    /// Somebody has taken the journal away: what happens from now on is no part of the account.
+    pub(super) fn leave(&self) {
+        self.journal().leave();
+    }
+
     /// Waits until something is due to be written, or written through to the disk, and a second more.
     pub(super) async fn due(&self) {
         self.due.notified().await;
@@ -136,6 +141,8 @@ pub(super) struct Opened {
     pub(super) identity: String,
     /// The seed of what happens by chance.
     pub(super) seed: u64,
+    /// The factor on all times that AWS takes.
+    pub(super) pace: f64,
     pub(super) taken_over: Option<TakenOver>,
 }
 
@@ -160,12 +167,14 @@ pub(super) fn open(
     let Some(story) = premises.take_story() else {
         let seed = settings.seed.unwrap_or_else(|| getrandom::u64().unwrap_or(1));
         let settings = Settings { seed: Some(seed), ..settings.clone() };
-        let mut account = Account::new(account_settings(&settings, credentials, seed));
+        let made = account_settings(&settings, credentials, seed);
+        let pace = made.pace;
+        let mut account = Account::new(made);
         let clock = Clock::default();
         let header = Header::new(clock.now(), settings);
         let identity = header.account.clone();
         let keeping = begin(&journal, header, &mut account, &clock)?;
-        return Ok(Opened { account, keeping, clock, identity, seed, taken_over: None });
+        return Ok(Opened { account, keeping, clock, identity, seed, pace, taken_over: None });
     };
     let wrong = |reason: String| EndpointError::TakeOver { directory: state.run(), reason };
     let clock = story.clock().map_or_else(Clock::default, |(at, advanced)| Clock::resumed(at, advanced));
@@ -177,6 +186,7 @@ pub(super) fn open(
     let settings = Settings { seed: Some(own), pace: settings.pace.or(header.settings.pace), ..settings.clone() };
     let mut made = account_settings(&settings, credentials, own);
     made.conditions_seed = seed;
+    let pace = made.pace;
     let records = entries.into_iter().map(|entry| entry.record);
     let mut account = Account::restored(made, settings.conditions, records)
         .map_err(|e| wrong(format!("it is of the build {build}, and this build can't read it: {e}")))?;
@@ -185,7 +195,8 @@ pub(super) fn open(
     premises.keep_disks(|instance| keep.contains(instance))?;
     tracing::info!(build, account = identity, instances, "took over an account whose endpoint was killed");
     let keeping = begin(&journal, header.taken_over(settings), &mut account, &clock)?;
-    Ok(Opened { account, keeping, clock, identity, seed, taken_over: Some(TakenOver { build, instances }) })
+    let taken_over = Some(TakenOver { build, instances });
+    Ok(Opened { account, keeping, clock, identity, seed, pace, taken_over })
 }
 
 fn begin(

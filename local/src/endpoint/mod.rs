@@ -14,6 +14,7 @@ mod idle;
 mod images;
 mod journal;
 mod keeping;
+mod making_way;
 mod premises;
 mod process;
 mod public_addresses;
@@ -21,6 +22,7 @@ mod ssh_config;
 mod state;
 mod streams;
 mod way_in;
+mod wishes;
 
 pub use client::{Client, connect, ensure};
 pub use control::Status;
@@ -40,6 +42,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use wishes::Character;
 
 /// Which build of this crate a process runs: a client only uses an endpoint of its own build.
 pub const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), "-", env!("EC2_LOCAL_BUILD"));
@@ -87,7 +90,7 @@ impl Default for Settings {
 }
 
 /// What a client learns when it says hello.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Greeting {
     /// The process id.
     pid: u32,
@@ -97,6 +100,6 @@ pub(crate) struct Greeting {
     account: String,
     /// What no two accounts share, whatever their number; a new endpoint that takes an account over tells the same.
     identity: String,
-    /// The seed of what its conditions draw at random.
-    seed: u64,
+    /// What it is like.
+    character: Character,
 }

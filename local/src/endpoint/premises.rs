@@ -5,6 +5,7 @@
 
 use super::{
     EndpointError,
+    client::greet,
     images::Images,
     journal::Story,
     state::{StateDirectory, failed, make_directory},
@@ -13,15 +14,21 @@ use crate::machine::sandbox::{clear_remains, end_remains, remove_disk};
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
+
+/// How long an endpoint that is ending may take to be gone: its machines have 5 s, and what it is doing has 2 s more.
+const ENDING_PATIENCE: Duration = Duration::from_secs(15);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// An endpoint's own lock and files; gone when this is dropped.
 pub(super) struct Premises {
     state: StateDirectory,
-    // Locked as long as the endpoint lives.
-    _alive: File,
+    /// Locked as long as the endpoint lives.
+    alive: File,
     /// What the endpoint that was killed has written.
     story: Option<Story>,
     /// Directories of other builds whose endpoints were killed, too: for a later start.
@@ -37,10 +44,8 @@ impl Premises {
     /// A directory can't be used, or has an account in it that this build can't take over.
     pub(super) fn move_in(state: StateDirectory) -> Result<Option<Self>, EndpointError> {
         let run = state.run();
-        make_directory(&run)?;
-        let Some(alive) = lock(&run)? else { return Ok(None) };
+        let Some(mut alive) = lock_when_free(&state)? else { return Ok(None) };
         let mut left = abandoned(&run)?;
-        let mut alive = alive;
         let mut story = read(&run)?;
         if story.is_none()
             && let Some((directory, lock)) = left.pop()
@@ -56,7 +61,7 @@ impl Premises {
         let machines = state.machines();
         end_remains(&machines).map_err(failed("wait for the end of the machines in", &machines))?;
         let left = left.into_iter().map(|(directory, _)| directory).collect();
-        let premises = Self { state, _alive: alive, story, left };
+        let premises = Self { state, alive, story, left };
         if premises.story.is_none() {
             clear(&run)?;
         }
@@ -77,6 +82,17 @@ impl Premises {
     /// The directories of other accounts whose endpoints were killed. One is taken over at a time.
     pub(super) fn left(&self) -> &[PathBuf] {
         &self.left
+    }
+
+    /// Whether they are still where they are looked for. They may have been removed, and be another endpoint's by now.
+    pub(super) fn are_there(&self) -> bool {
+        is_at(&self.alive, &lock_of(&self.state.run()))
+    }
+
+    /// Whether the socket is.
+    pub(super) fn have_a_way_in(&self) -> bool {
+        let socket = fs::symlink_metadata(self.state.run().join("way-in"));
+        socket.map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |_| true)
     }
 
     /// Removes the disks that are of no instance.
@@ -100,7 +116,7 @@ impl Drop for Premises {
     fn drop(&mut self) {
         // An account that was found and not taken over, since something else went wrong, is for the next one.
         let run = self.state.run();
-        if journal_of(&run).exists() {
+        if journal_of(&run).exists() || !self.are_there() {
             return;
         }
         if let Err(error) = clear(&run).and_then(|()| remove(&run)) {
@@ -112,13 +128,43 @@ impl Drop for Premises {
     }
 }
 
-/// The lock of an endpoint's directory; none if somebody holds it.
+/// The lock of this build's directory; waited for where its endpoint is just ending, and none if that serves.
+fn lock_when_free(state: &StateDirectory) -> Result<Option<File>, EndpointError> {
+    let (run, since) = (state.run(), Instant::now());
+    loop {
+        make_directory(&run)?;
+        if let Some(lock) = lock(&run)? {
+            return Ok(Some(lock));
+        }
+        if since.elapsed() > ENDING_PATIENCE || greet(state)?.is_some() {
+            return Ok(None);
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+fn lock_of(run: &Path) -> PathBuf {
+    run.join("endpoint")
+}
+
+/// Whether an open file is the one at a path; what can't be looked at is taken for it.
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(file), Ok(there)) => (file.dev(), file.ino()) == (there.dev(), there.ino()),
+        (_, Err(error)) => error.kind() != io::ErrorKind::NotFound,
+        _ => true,
+    }
+}
+
+/// The lock of an endpoint's directory; none if somebody holds it, or the directory is just being removed.
 fn lock(run: &Path) -> Result<Option<File>, EndpointError> {
-    let path = run.join("endpoint");
+    let path = lock_of(run);
     let mut options = OpenOptions::new();
-    let file =
-        options.create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(failed("open", &path))?;
-    Ok(file.try_lock().is_ok().then_some(file))
+    let file = match options.create(true).truncate(false).write(true).mode(0o600).open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(failed("open", &path))?,
+    };
+    Ok((file.try_lock().is_ok() && is_at(&file, &path)).then_some(file))
 }
 
 /// The directories of other builds whose endpoints were killed and have left an account, the one that was used last at the end;
@@ -172,8 +218,10 @@ fn clear_disks(machines: &Path, keep: impl Fn(&str) -> bool) -> Result<(), Endpo
     Ok(())
 }
 
+/// Removes an endpoint's directory, whose lock is held. First it is put aside at once: somebody else may wait for it.
 fn remove(run: &Path) -> Result<(), EndpointError> {
-    match fs::remove_dir_all(run) {
+    let aside = run.with_file_name(format!(".ended-{}", std::process::id()));
+    match fs::rename(run, &aside).and_then(|()| fs::remove_dir_all(&aside)) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", run)(e)),
         _ => Ok(()),
     }

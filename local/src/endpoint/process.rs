@@ -5,33 +5,40 @@ use super::{
     datacenter::Datacenter,
     idle::{Clients, idle_for},
     keeping,
+    making_way::Way,
     premises::Premises,
     state::{Credentials, StateDirectory, failed},
     way_in,
+    wishes::{Character, PACE},
 };
 use crate::{
     account::{self, ImageSettings},
     network::Outside,
     wire::{self, Door},
 };
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
     net::{TcpListener, UnixListener},
     signal::unix::{SignalKind, signal},
-    sync::oneshot,
+    sync::{Notify, oneshot},
 };
+
+/// How often an endpoint looks whether it can still be found.
+const LOOK_FOR_PREMISES: Duration = Duration::from_secs(1);
 
 /// The user that logs in on the `host` image, as on Amazon's own.
 pub const LOGIN_USER: &str = "ec2-user";
 
 /// Until when an endpoint stays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stay {
     /// Until nobody needs it any more.
     WhileNeeded,
@@ -90,7 +97,8 @@ async fn serve(
     // All that may fail comes first: an account is not taken over in vain.
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port));
     let listener = TcpListener::bind(address).await.map_err(|e| wrong(&format!("can't listen on {address}"), &e))?;
-    let url = listener.local_addr().map(|at| format!("http://{at}")).map_err(|e| wrong("no address", &e))?;
+    let address = listener.local_addr().map_err(|e| wrong("no address", &e))?;
+    let url = format!("http://{address}");
     let clients = Clients::default();
     let socket = state.way_in()?;
     let way_in_listener =
@@ -110,11 +118,21 @@ async fn serve(
     let mut outside = Outside::default();
     outside.private_networks.clone_from(&settings.private_networks);
     let identity = opened.identity.clone();
+    let mut now = Settings { port: address.port(), ..settings.clone() };
+    (now.conditions, now.pace, now.seed) = (Some(opening.conditions), Some(opened.pace), Some(opening.seed));
+    let character = Character { stay, named: settings.clone(), now };
     let datacenter = Datacenter::open(opened, outside, state.clone())?;
     let door = Door::new(wire::Credentials::new(credentials.access_key, credentials.secret_key), ACCOUNT);
     let activity = door.activity();
-    let greeting = Greeting { pid: std::process::id(), url, account: ACCOUNT.to_owned(), identity, seed: opening.seed };
-    let way_in = tokio::spawn(way_in::serve(way_in_listener, datacenter.clone(), clients.clone(), greeting));
+    let greeting = Greeting { pid: std::process::id(), url, account: ACCOUNT.to_owned(), identity, character };
+    let way = Arc::new(Way {
+        stay,
+        clients: clients.clone(),
+        datacenter: datacenter.clone(),
+        activity: activity.clone(),
+        is_made: Notify::new(),
+    });
+    let way_in = tokio::spawn(way_in::serve(way_in_listener, way.clone(), greeting));
     let (close, closed) = oneshot::channel::<()>();
     let serving = tokio::spawn(wire::serve(listener, door, datacenter.clone(), async {
         let _ = closed.await;
@@ -131,10 +149,16 @@ async fn serve(
     let idle = || activity.idle().unwrap_or_default();
     let lock = tokio::select! {
         () = told => None,
+        () = forsaken(premises) => None,
+        () = way.is_made.notified() => None,
         lock = unneeded(state, settings, &clients, busy, idle), if stay == Stay::WhileNeeded => lock,
     };
     tracing::info!("ending");
-    datacenter.end_account();
+    if premises.are_there() {
+        datacenter.end_account();
+    } else {
+        datacenter.leave_account();
+    }
     way_in.abort();
     let _ = close.send(());
     datacenter.close().await;
@@ -142,6 +166,16 @@ async fn serve(
         tracing::warn!("the door: {e}");
     }
     Ok(lock)
+}
+
+/// Returns once nobody can find the endpoint any more.
+async fn forsaken(premises: &Premises) {
+    let mut missing = 0;
+    while missing < 2 {
+        tokio::time::sleep(LOOK_FOR_PREMISES).await;
+        missing = if premises.are_there() && premises.have_a_way_in() { 0 } else { missing + 1 };
+    }
+    tracing::warn!("the directory of this endpoint was removed, so nobody can find it any more");
 }
 
 /// Returns once nobody needs the endpoint, with the lock that keeps others from finding it.
@@ -154,10 +188,6 @@ async fn unneeded(
 ) -> Option<File> {
     loop {
         idle_for(settings.linger, &busy, &idle).await;
-        // Nobody will ever find us again.
-        if !state.path().exists() {
-            return None;
-        }
         // Whoever is just starting one has the lock, and will find this one; without the lock nobody can.
         if let Some(lock) = state.try_lock()
             && !busy()
@@ -181,7 +211,7 @@ pub(super) fn account_settings(settings: &Settings, credentials: &Credentials, s
     made.conditions = settings.conditions.unwrap_or_default();
     made.conditions_seed = seed;
     made.account = ACCOUNT.to_owned();
-    made.pace = settings.pace.unwrap_or(made.pace);
+    made.pace = settings.pace.unwrap_or(PACE);
     made.default_vpc = settings.default_vpc;
     made.quotas = settings.quotas.clone();
     made.capacity = settings.capacity.clone();

@@ -3,10 +3,18 @@
 //! A connection says one line and is answered with one:
 //!
 //! - `hello` → `ok {…}`: a client; the endpoint stays as long as the connection is open.
+//! - `make way` → `ok`, and the endpoint ends; or `error TEXT`, where somebody uses it.
 //! - `status`, `conditions NAME`, `fault ACTION KIND WHEN`, `faults clear`, `advance SECONDS` → `ok {…}`, or `error TEXT`.
 //! - `connect MACHINE PORT` → `ok`, or `error TEXT`; after `ok` the connection is the machine's.
 
-use super::{Greeting, control::Control, datacenter::Datacenter, idle::Clients, streams::widen};
+use super::{
+    Greeting,
+    control::Control,
+    datacenter::Datacenter,
+    idle::ClientGuard,
+    making_way::{self, Way},
+    streams::widen,
+};
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -21,19 +29,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LINE_MAX: usize = 256;
 
 /// Serves the way in until the future is dropped.
-pub(super) async fn serve(listener: UnixListener, datacenter: Arc<Datacenter>, clients: Clients, greeting: Greeting) {
+pub(super) async fn serve(listener: UnixListener, way: Arc<Way>, greeting: Greeting) {
     let greeting = Arc::new(greeting);
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 // Whoever comes too late must not be greeted by an endpoint that is ending: it looks for the next.
-                let Some(client) = clients.enter() else { continue };
-                let (datacenter, greeting) = (datacenter.clone(), greeting.clone());
+                let Some(client) = way.clients.enter() else { continue };
+                let (way, greeting) = (way.clone(), greeting.clone());
                 tokio::spawn(async move {
-                    if let Err(e) = answer(stream, &datacenter, &greeting).await {
+                    if let Err(e) = answer(stream, &way, &greeting, client).await {
                         tracing::debug!("the way in: {e}");
                     }
-                    drop(client);
                 });
             }
             Err(e) => {
@@ -45,7 +52,8 @@ pub(super) async fn serve(listener: UnixListener, datacenter: Arc<Datacenter>, c
     }
 }
 
-async fn answer(mut stream: UnixStream, datacenter: &Datacenter, greeting: &Greeting) -> io::Result<()> {
+async fn answer(mut stream: UnixStream, way: &Way, greeting: &Greeting, client: ClientGuard) -> io::Result<()> {
+    let datacenter = &way.datacenter;
     // The directory's mode keeps others out already; this holds should it ever be changed.
     if stream.peer_cred()?.uid() != rustix::process::geteuid().as_raw() {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "a connection by another user"));
@@ -62,12 +70,18 @@ async fn answer(mut stream: UnixStream, datacenter: &Datacenter, greeting: &Gree
     }
     match *line.split(' ').collect::<Vec<_>>() {
         ["hello"] => {
-            let greeting = serde_json::to_string(greeting).map_err(io::Error::other)?;
+            let mut greeting = greeting.clone();
+            greeting.character.now.conditions = Some(datacenter.conditions());
+            let greeting = serde_json::to_string(&greeting).map_err(io::Error::other)?;
             stream.write_all(format!("ok {greeting}\n").as_bytes()).await?;
             // It stays open as long as the client lives; whatever it says is of no interest.
             while stream.read(&mut [0; 64]).await? > 0 {}
             Ok(())
         }
+        _ if line == making_way::REQUEST => match way.make(&client) {
+            Ok(()) => stream.write_all(b"ok\n").await,
+            Err(reason) => refuse(stream, &reason).await,
+        },
         ["connect", machine, port] => match port.parse() {
             Ok(port) => tunnel(stream, datacenter, machine, port).await,
             Err(_) => refuse(stream, &format!("`{port}` is no TCP port")).await,

@@ -3,6 +3,17 @@
 mod kill;
 mod scale;
 mod server;
+mod shared;
 mod soak;
 mod take_over;
 mod wire;
+
+/// Plays the roles of this executable before the test harness starts: endpoints that are started on demand, and their clients.
+extern "C" fn play_role() {
+    ec2_local::roles::run_named();
+    shared::play_client();
+}
+
+#[used]
+#[unsafe(link_section = ".init_array")]
+static PLAY_ROLE: extern "C" fn() = play_role;

@@ -37,6 +37,16 @@ impl State {
         command
     }
 
+    /// The door of an endpoint of its.
+    pub fn door(&self, url: &str) -> Door {
+        let secret: serde_json::Value = serde_json::from_slice(&fs::read(self.path().join("secret")).unwrap()).unwrap();
+        Door {
+            address: url.strip_prefix("http://").unwrap().parse().unwrap(),
+            access_key: secret["access_key"].as_str().unwrap().to_owned(),
+            secret_key: secret["secret_key"].as_str().unwrap().to_owned(),
+        }
+    }
+
     /// The directories below `run`.
     pub fn runs(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.path().join("run")).into_iter().flatten();
@@ -84,14 +94,7 @@ impl Server {
         while !opening.contains("in another shell") {
             assert!(output.read_line(&mut opening).unwrap() > 0, "it did not come up: {opening}");
         }
-        let url = opening.split_whitespace().find_map(|word| word.strip_prefix("http://")).unwrap();
-        let secret: serde_json::Value =
-            serde_json::from_slice(&fs::read(state.path().join("secret")).unwrap()).unwrap();
-        let door = Door {
-            address: url.parse().unwrap(),
-            access_key: secret["access_key"].as_str().unwrap().to_owned(),
-            secret_key: secret["secret_key"].as_str().unwrap().to_owned(),
-        };
+        let door = state.door(opening.split_whitespace().find(|word| word.starts_with("http://")).unwrap());
         Self { process, door, opening }
     }
 
