@@ -1,18 +1,18 @@
-//! `ec2-local check`: boots a machine, and says what it has for this user on this host.
+//! `ec2-local check`: boots a machine, and says what it has for this user on this host; and clears what was killed has left.
 //!
 //! What this isn't: the endpoint. The machine is on no network, and its instance is in no account.
 
 use ec2_local::{
-    endpoint::StateDirectory,
+    endpoint::{StateDirectory, abandoned_accounts},
     machine::{
         Event, Hypervisor, Specification,
-        sandbox::{Sandbox, remove_disk},
+        sandbox::{Sandbox, clear_remains, end_user, remove_disk},
     },
     network::Nic,
 };
 use std::{
     fmt::Write as _,
-    fs,
+    fs::{self, File},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
@@ -46,11 +46,12 @@ const FACTS: &str = "users=0; while read -r inside outside count; do users=$((us
 /// Boots it; its facts, a line each, and its notes.
 pub fn run() -> Result<String, String> {
     let state = StateDirectory::of_user().map_err(|e| e.to_string())?;
+    let left = clear_left(&state);
     let disk = Disk::make(state.path())?;
     let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
     // Held, since a machine without its network ends no sooner.
     let sandbox = Sandbox::with_plug(|_, frames| Box::new(frames)).program(["/bin/sh", "-c", FACTS]);
-    let machine = sandbox.start(specification(&disk.0), sender).map_err(|e| e.to_string())?;
+    let machine = sandbox.start(specification(&disk.path), sender).map_err(|e| e.to_string())?;
     let mut console = Vec::new();
     let mut outcome = Err("boot a machine: nothing was heard of it".to_owned());
     while let Some((_, event)) = events.blocking_recv() {
@@ -62,7 +63,7 @@ pub fn run() -> Result<String, String> {
                 }
             }
             Event::Started => {}
-            Event::PoweredOff => outcome = Ok(report(&String::from_utf8_lossy(&console))),
+            Event::PoweredOff => outcome = Ok(report(&String::from_utf8_lossy(&console)) + &left),
             Event::Failed(why) => outcome = Err(format!("boot a machine: {why}")),
             other => outcome = Err(format!("boot a machine: it ended by itself ({other:?})")),
         }
@@ -80,6 +81,34 @@ fn report(console: &str) -> String {
         };
     }
     report
+}
+
+/// Clears what checks and endpoints that were killed have left, but for accounts, which are for the next endpoint; says
+/// what there was, a line each.
+fn clear_left(state: &StateDirectory) -> String {
+    let mut said = String::new();
+    let entries = fs::read_dir(state.path()).into_iter().flatten().filter_map(Result::ok);
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(DISK)) {
+        let path = entry.path();
+        // One in use is locked.
+        let Some(lock) = File::open(&path).ok().filter(|lock| lock.try_lock().is_ok()) else { continue };
+        if let Err(error) = end_user(&path) {
+            eprintln!("ec2-local: failed to end the machine of {}: {error}", path.display());
+        }
+        drop(Disk { path, _lock: lock });
+    }
+    let cgroups = clear_remains();
+    if cgroups > 0 {
+        let _ = writeln!(said, "cleared: empty cgroups of machines whose endpoint was killed: {cgroups}");
+    }
+    for directory in abandoned_accounts(state) {
+        let directory = directory.display();
+        let _ = writeln!(
+            said,
+            "left: the account of an endpoint that was killed, for the next one to take over: {directory}"
+        );
+    }
+    said
 }
 
 fn specification(disk: &Path) -> Specification {
@@ -105,23 +134,31 @@ fn specification(disk: &Path) -> Specification {
     }
 }
 
+/// What the names of disks begin with.
+const DISK: &str = "check-";
+
 /// The machine's disk, which goes when this is dropped.
-struct Disk(PathBuf);
+struct Disk {
+    path: PathBuf,
+    // As long as this is locked, it is in use.
+    _lock: File,
+}
 
 impl Disk {
     fn make(directory: &Path) -> Result<Self, String> {
-        let path = directory.join(format!("check-{}", std::process::id()));
-        let made = fs::DirBuilder::new().mode(0o700).create(&path);
-        made.map(|()| Self(path.clone())).map_err(|e| format!("make {}: {e}", path.display()))
+        let path = directory.join(format!("{DISK}{}", std::process::id()));
+        let made = fs::DirBuilder::new().mode(0o700).create(&path).and_then(|()| File::open(&path));
+        let locked = made.and_then(|lock| lock.try_lock().map(|()| lock).map_err(Into::into));
+        locked.map(|lock| Self { path: path.clone(), _lock: lock }).map_err(|e| format!("make {}: {e}", path.display()))
     }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        if let Err(error) = remove_disk(&self.0) {
+        if let Err(error) = remove_disk(&self.path) {
             // Where no machine can be made, nobody but ourselves has written to it.
-            if fs::remove_dir_all(&self.0).is_err() {
-                eprintln!("ec2-local: failed to remove {}: {error}", self.0.display());
+            if fs::remove_dir_all(&self.path).is_err() {
+                eprintln!("ec2-local: failed to remove {}: {error}", self.path.display());
             }
         }
     }

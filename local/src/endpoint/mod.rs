@@ -29,6 +29,7 @@ pub use control::Status;
 pub use error::EndpointError;
 pub use images::{Image, ImageName, Images, Import, Listed};
 pub use keeping::{Opening, TakenOver};
+pub use premises::abandoned_accounts;
 pub(crate) use process::role_main;
 pub use process::{LOGIN_USER, Stay, run};
 pub use ssh_config::ssh_config;

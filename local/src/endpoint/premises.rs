@@ -191,6 +191,15 @@ fn abandoned(run: &Path) -> Result<Vec<(PathBuf, File)>, EndpointError> {
     Ok(found.into_iter().map(|(_, directory, lock)| (directory, lock)).collect())
 }
 
+/// The directories of accounts whose endpoints were killed. The next starts take them over, one at a time.
+pub fn abandoned_accounts(state: &StateDirectory) -> Vec<PathBuf> {
+    let all = fs::read_dir(state.path().join("run")).into_iter().flatten().filter_map(Result::ok);
+    let is_abandoned = |run: &Path| {
+        journal_of(run).exists() && File::open(lock_of(run)).is_ok_and(|lock| lock.try_lock_shared().is_ok())
+    };
+    all.map(|entry| entry.path()).filter(|run| is_abandoned(run)).collect()
+}
+
 /// Where the journal is.
 pub(super) fn journal_of(run: &Path) -> PathBuf {
     run.join("journal")

@@ -1,6 +1,7 @@
 //! Endpoints that are killed at any time, and started again; and many machines and clients at once.
 
 mod kill;
+mod machines;
 mod scale;
 mod server;
 mod shared;

@@ -71,13 +71,16 @@ fn ends_where_the_volume_does() {
         assert!(console.contains("kept"), "{console}");
         machine.end();
     }
-    // By its number, since the host isn't told the path, and other machines have theirs.
-    let volume = fs::metadata(disk.path().join("volume")).map(|volume| volume.ino().to_string());
+    // By its number and file system, since the host isn't told the path, and other machines have theirs.
+    let volume = fs::metadata(disk.path().join("volume")).map(|volume| {
+        let device = volume.dev();
+        format!("{} {}:{}", volume.ino(), rustix::fs::major(device), rustix::fs::minor(device))
+    });
     disk.remove();
-    let devices =
-        std::process::Command::new("losetup").args(["--noheadings", "--output", "BACK-INO"]).output().unwrap();
+    let columns = ["--noheadings", "--raw", "--output", "BACK-INO,BACK-MAJ:MIN"];
+    let devices = std::process::Command::new("losetup").args(columns).output().unwrap();
     let devices = String::from_utf8(devices.stdout).unwrap();
-    assert!(volume.is_err() || devices.lines().all(|inode| inode.trim() != volume.as_ref().unwrap()), "{devices}");
+    assert!(volume.is_err() || devices.lines().all(|device| device != volume.as_ref().unwrap()), "{devices}");
 }
 
 #[test]

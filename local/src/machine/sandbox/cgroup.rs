@@ -10,7 +10,7 @@
 //! cgroup namespace. So even a machine whose root is the cgroup's owner reaches neither its limits nor a way out.
 //!
 //! The keeper makes it, and removes it at the machine's end. What a killed one has left is empty, and goes when the next
-//! endpoint starts: a cgroup in use is locked by its machine's keeper.
+//! endpoint starts, or with `ec2-local check`: a cgroup in use is locked by its machine's keeper.
 
 use super::{
     hierarchy::{Controller, Hierarchy, Version},
@@ -163,15 +163,22 @@ fn remove(directory: &Path) -> bool {
     gone(&directory.join(LEAF)) && gone(directory)
 }
 
-/// Removes what endpoints that were killed have left.
-pub fn clear_remains() {
+/// Removes what endpoints that were killed have left; how many cgroups that were.
+pub fn clear_remains() -> usize {
+    let mut cleared = 0;
     let parents = Hierarchy::all().into_iter().flat_map(|hierarchy| hierarchy.places());
     let entries = parents.filter_map(|parent| fs::read_dir(parent).ok()).flatten().filter_map(Result::ok);
     for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
-        if File::open(entry.path()).is_ok_and(|lock| lock.try_lock().is_ok() && !remove(&entry.path())) {
+        if !File::open(entry.path()).is_ok_and(|lock| lock.try_lock().is_ok()) {
+            continue;
+        }
+        if remove(&entry.path()) {
+            cleared += 1;
+        } else {
             tracing::debug!("{} has processes in it, and stays", entry.path().display());
         }
     }
+    cleared
 }
 
 /// Sets what a controller bounds.

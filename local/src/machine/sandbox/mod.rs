@@ -53,7 +53,7 @@ use std::{
 };
 use tokio::sync::mpsc::UnboundedSender;
 
-pub use remains::end_remains;
+pub use remains::{end_remains, end_user};
 
 /// Names the role that a process of this executable is to play.
 pub const ROLE_VARIABLE: &str = "EC2_LOCAL_ROLE";

@@ -36,15 +36,20 @@ pub(super) fn note(disk: &Path, init: Pid) -> io::Result<()> {
 /// A machine doesn't end.
 pub fn end_remains(machines: &Path) -> io::Result<()> {
     let Ok(disks) = fs::read_dir(machines) else { return Ok(()) };
-    for disk in disks.filter_map(Result::ok) {
-        let Ok(text) = fs::read_to_string(disk.path().join("init")) else { continue };
-        if let Some((pid, who)) = text.split_once(' ')
-            && let Some(pid) = pid.parse().ok().and_then(Pid::from_raw)
-        {
-            end(pid, who)?;
-        }
+    disks.filter_map(Result::ok).try_for_each(|disk| end_user(&disk.path()))
+}
+
+/// Waits until nothing uses a disk any more, and ends what does.
+///
+/// # Errors
+///
+/// The machine doesn't end.
+pub fn end_user(disk: &Path) -> io::Result<()> {
+    let Ok(text) = fs::read_to_string(disk.join("init")) else { return Ok(()) };
+    match text.split_once(' ').map(|(pid, who)| (pid.parse().ok().and_then(Pid::from_raw), who)) {
+        Some((Some(pid), who)) => end(pid, who),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn end(pid: Pid, who: &str) -> io::Result<()> {
