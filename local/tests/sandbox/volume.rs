@@ -33,6 +33,21 @@ fn with_volume(disk: &Disk, boot_id: &str, script: &str) -> Option<(Running, Str
     Some((machine, console))
 }
 
+/// A volume's number and file system, since the host isn't told the path, and other machines have theirs.
+fn identity(disk: &Disk) -> Option<String> {
+    let volume = fs::metadata(disk.path().join("volume")).ok()?;
+    let device = volume.dev();
+    Some(format!("{} {}:{}", volume.ino(), rustix::fs::major(device), rustix::fs::minor(device)))
+}
+
+/// Those that are on loop devices.
+fn attached() -> Vec<String> {
+    let mut losetup = std::process::Command::new("losetup");
+    let devices = losetup.args(["--noheadings", "--output", "BACK-INO,BACK-MAJ:MIN"]).output().unwrap();
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    String::from_utf8(devices.stdout).unwrap().lines().map(words).collect()
+}
+
 #[test]
 fn ends_where_the_volume_does() {
     let disk = Disk::new();
@@ -46,6 +61,7 @@ fn ends_where_the_volume_does() {
         let wrote: u64 =
             console.lines().find_map(|line| line.trim().strip_prefix("wrote ")?.parse().ok()).expect(&console);
         assert!((800 << 20..1 << 30).contains(&wrote), "{console}");
+        assert!(attached().contains(&identity(&disk).unwrap()), "{:?}", attached());
         let taken: u64 =
             fs::read_dir(disk.path()).unwrap().map(|file| file.unwrap().metadata().unwrap().blocks()).sum();
         assert!(taken * 512 < 1100 << 20, "{taken}");
@@ -71,16 +87,9 @@ fn ends_where_the_volume_does() {
         assert!(console.contains("kept"), "{console}");
         machine.end();
     }
-    // By its number and file system, since the host isn't told the path, and other machines have theirs.
-    let volume = fs::metadata(disk.path().join("volume")).map(|volume| {
-        let device = volume.dev();
-        format!("{} {}:{}", volume.ino(), rustix::fs::major(device), rustix::fs::minor(device))
-    });
+    let volume = identity(&disk);
     disk.remove();
-    let columns = ["--noheadings", "--raw", "--output", "BACK-INO,BACK-MAJ:MIN"];
-    let devices = std::process::Command::new("losetup").args(columns).output().unwrap();
-    let devices = String::from_utf8(devices.stdout).unwrap();
-    assert!(volume.is_err() || devices.lines().all(|device| device != volume.as_ref().unwrap()), "{devices}");
+    assert!(!attached().iter().any(|device| Some(device) == volume.as_ref()), "{volume:?}: {:?}", attached());
 }
 
 #[test]
