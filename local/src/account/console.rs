@@ -5,13 +5,13 @@ use super::{
     ids::InstanceId,
     instance::later,
     request::required,
-    stored::{Rows, Stored, base64, rows},
+    stored::{Changes, Rows, Stored, base64},
 };
 use crate::{error::ApiError, wire::Structure};
 use ::base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use time::OffsetDateTime;
 
 /// What EC2 keeps of a console.
@@ -22,7 +22,7 @@ const KEPT: usize = 64 * 1024;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Consoles {
     consoles: BTreeMap<String, Console>,
-    changed: BTreeSet<String>,
+    changes: Changes<String>,
 }
 
 /// The tail of what was written to an instance's console.
@@ -66,19 +66,19 @@ impl Console {
 impl Consoles {
     pub(super) fn write(&mut self, id: &InstanceId, now: OffsetDateTime, bytes: &[u8]) {
         self.consoles.entry(id.to_string()).or_default().write(now, bytes);
-        self.changed.insert(id.to_string());
+        self.changes.note(id.as_ref());
     }
 
     /// Begins a new one.
     pub(super) fn clear(&mut self, id: &InstanceId) {
         self.consoles.insert(id.to_string(), Console { is_new: true, ..Console::default() });
-        self.changed.insert(id.to_string());
+        self.changes.note(id.as_ref());
     }
 
     /// Forgets the console of an instance that is gone.
     pub(super) fn forget(&mut self, id: &InstanceId) {
         if self.consoles.remove(id.as_ref()).is_some() {
-            self.changed.insert(id.to_string());
+            self.changes.note(id.as_ref());
         }
     }
 
@@ -90,16 +90,16 @@ impl Consoles {
 
 impl Stored for Consoles {
     fn is_stored(&self) -> bool {
-        self.changed.is_empty()
+        self.changes.is_empty()
     }
 
     fn rows(&self, all: bool) -> Result<Rows, serde_json::Error> {
-        let row = |id: &str| self.consoles.get(id).map(|console| console.stored(all));
-        if all { rows(self.instances(), row) } else { rows(self.changed.iter().map(String::as_str), row) }
+        let row = |id: &String| self.consoles.get(id).map(|console| console.stored(all));
+        self.changes.rows(all.then(|| self.consoles.keys()), row)
     }
 
     fn set_stored(&mut self) {
-        for id in std::mem::take(&mut self.changed) {
+        for id in self.changes.take() {
             if let Some(console) = self.consoles.get_mut(&id) {
                 (console.fresh, console.is_new) = (0, false);
             }

@@ -4,23 +4,17 @@
 
 use super::{
     request::invalid,
-    stored::{Rows, Stored, rows},
+    stored::{Kept, Stored},
 };
 use crate::{
     error::{ApiError, Code},
     wire::Structure,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// What came of requests with a client token, by action and token.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Tokens {
-    made: BTreeMap<String, Made>,
-    /// The tokens that have changed since they were stored.
-    changed: BTreeSet<String>,
-}
+pub(super) struct Tokens(Kept<Made>);
 
 /// What a token is known by: tokens of different actions have nothing to do with each other.
 fn key(action: &str, token: &str) -> String {
@@ -47,7 +41,7 @@ impl Tokens {
                 "Value ({token}) for parameter clientToken is invalid. The token can include up to 64 ASCII characters."
             )));
         }
-        match self.made.get(&key(action, token)) {
+        match self.0.get(&key(action, token)) {
             None => Ok(Ok(Some(token.to_owned()))),
             Some(made) if made.input == without_dry_run(input) => Ok(Err(&made.id)),
             Some(_) => Err(ApiError::new(
@@ -67,49 +61,24 @@ impl Tokens {
         resources: usize,
     ) {
         if let Some(token) = token {
-            let key = key(action, &token);
-            self.changed.insert(key.clone());
-            self.made.insert(key, Made { input: without_dry_run(input), id: id.to_owned(), resources });
+            let made = Made { input: without_dry_run(input), id: id.to_owned(), resources };
+            self.0.insert(&key(action, &token), made);
         }
     }
 
     /// One of the resources is gone.
     pub(super) fn release(&mut self, action: &'static str, token: &str) {
         let key = key(action, token);
-        if let Some(made) = self.made.get_mut(&key) {
+        if let Some(made) = self.0.get_mut(&key) {
             made.resources = made.resources.saturating_sub(1);
             if made.resources == 0 {
-                self.made.remove(&key);
+                self.0.remove(&key);
             }
-            self.changed.insert(key);
-        }
-    }
-}
-
-impl Stored for Tokens {
-    fn is_stored(&self) -> bool {
-        self.changed.is_empty()
-    }
-
-    fn rows(&self, all: bool) -> Result<Rows, serde_json::Error> {
-        let row = |key: &str| self.made.get(key);
-        if all {
-            rows(self.made.keys().map(String::as_str), row)
-        } else {
-            rows(self.changed.iter().map(String::as_str), row)
         }
     }
 
-    fn set_stored(&mut self) {
-        self.changed.clear();
-    }
-
-    fn restore(&mut self, key: &str, row: Option<&RawValue>) -> Result<(), serde_json::Error> {
-        match row {
-            Some(row) => drop(self.made.insert(key.to_owned(), serde_json::from_str(row.get())?)),
-            None => drop(self.made.remove(key)),
-        }
-        Ok(())
+    pub(super) fn stored(&mut self) -> &mut dyn Stored {
+        &mut self.0
     }
 }
 

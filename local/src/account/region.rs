@@ -101,9 +101,9 @@ impl Region {
             ("route-tables", &mut self.route_tables),
             ("internet-gateways", &mut self.internet_gateways),
             ("dhcp-options", &mut self.dhcp_options),
-            ("tags", &mut self.tags),
+            ("tags", self.tags.stored()),
             ("consoles", &mut self.consoles),
-            ("tokens", &mut self.tokens),
+            ("tokens", self.tokens.stored()),
         ]
     }
 

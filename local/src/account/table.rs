@@ -5,12 +5,12 @@
 
 use super::{
     ids::Id,
-    stored::{Rows, Stored, rows},
+    stored::{Changes, Rows, Stored},
 };
 use crate::{conditions::View, error::ApiError};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use time::OffsetDateTime;
 
 /// Resources by id, and in the order of creation: that is the order in which they are described and paged.
@@ -25,8 +25,7 @@ pub(super) struct Table<I, R> {
     noted: u64,
     /// What the replica knows that answers the present request.
     view: Option<View>,
-    /// The rows that may have changed since they were stored.
-    changed: BTreeSet<I>,
+    changes: Changes<I>,
 }
 
 impl<I, R> Default for Table<I, R> {
@@ -38,14 +37,14 @@ impl<I, R> Default for Table<I, R> {
             fresh: BTreeMap::new(),
             noted: 1,
             view: None,
-            changed: BTreeSet::new(),
+            changes: Changes::default(),
         }
     }
 }
 
 impl<I: Id, R> Table<I, R> {
     pub(super) fn insert(&mut self, id: I, resource: R) {
-        self.changed.insert(id.clone());
+        self.changes.note(id.clone());
         let number = *self.numbers.entry(id.clone()).or_insert(self.next);
         self.next += 1;
         self.rows.insert(number, (id, resource));
@@ -57,7 +56,7 @@ impl<I: Id, R> Table<I, R> {
 
     pub(super) fn get_mut(&mut self, id: &I) -> Option<&mut R> {
         let (_, resource) = self.rows.get_mut(self.numbers.get(id)?)?;
-        self.changed.insert(id.clone());
+        self.changes.note(id.clone());
         Some(resource)
     }
 
@@ -70,7 +69,7 @@ impl<I: Id, R> Table<I, R> {
 
     pub(super) fn remove(&mut self, id: &I) -> Option<R> {
         let number = self.numbers.remove(id)?;
-        self.changed.insert(id.clone());
+        self.changes.note(id.clone());
         self.fresh.remove(&number);
         self.rows.remove(&number).map(|(_, resource)| resource)
     }
@@ -179,23 +178,18 @@ impl<I: Id, R> Eventual for Table<I, R> {
 /// A row is stored with its number.
 impl<I: Id, R: Serialize + DeserializeOwned> Stored for Table<I, R> {
     fn is_stored(&self) -> bool {
-        self.changed.is_empty()
+        self.changes.is_empty()
     }
 
     fn rows(&self, all: bool) -> Result<Rows, serde_json::Error> {
-        let row = |id: &str| {
-            let number = self.numbers.get(&I::new(id.to_owned()))?;
+        self.changes.rows(all.then(|| self.numbers.keys()), |id| {
+            let number = self.numbers.get(id)?;
             self.rows.get(number).map(|(_, resource)| (number, resource))
-        };
-        if all {
-            rows(self.numbers.keys().map(AsRef::as_ref), row)
-        } else {
-            rows(self.changed.iter().map(AsRef::as_ref), row)
-        }
+        })
     }
 
     fn set_stored(&mut self) {
-        self.changed.clear();
+        self.changes.take();
     }
 
     fn restore(&mut self, key: &str, row: Option<&RawValue>) -> Result<(), serde_json::Error> {
@@ -209,7 +203,7 @@ impl<I: Id, R: Serialize + DeserializeOwned> Stored for Table<I, R> {
             }
             None => drop(self.remove(&id)),
         }
-        self.changed.clear();
+        self.changes.take();
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use super::{
     ids,
     pagination::Page,
     request::{at_most_a_thousand, invalid, missing, required_list},
-    stored::{Rows, Stored, rows},
+    stored::{Kept, Stored},
     table::Eventual,
 };
 use crate::{
@@ -16,8 +16,7 @@ use crate::{
     error::{ApiError, Code},
     wire::{Structure, Value},
 };
-use serde_json::value::RawValue;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use time::OffsetDateTime;
 
 /// The tags of one resource.
@@ -26,15 +25,13 @@ pub(super) type TagSet = BTreeMap<String, String>;
 /// The tags of all resources of a region, by the resource's id.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tags {
-    tags: BTreeMap<String, TagSet>,
+    tags: Kept<TagSet>,
     /// What the tags were before they were changed, where some replica may not know of the change yet.
     before: BTreeMap<String, Before>,
     /// How many changes there were.
     changes: u64,
     /// What the replica knows that answers the present request.
     view: Option<View>,
-    /// The resources whose tags have changed since they were stored.
-    changed: BTreeSet<String>,
 }
 
 /// What a resource's tags were before a change.
@@ -65,18 +62,17 @@ impl Tags {
 
     /// The resources that have tags.
     pub(super) fn resources(&self) -> impl Iterator<Item = &str> {
-        self.tags.keys().map(String::as_str)
+        self.tags.keys()
     }
 
     /// The tags of each resource.
     fn iter(&self) -> impl Iterator<Item = (&str, &TagSet)> {
-        self.tags.keys().filter_map(|id| Some((id.as_str(), self.get(id)?)))
+        self.tags.keys().filter_map(|id| Some((id, self.get(id)?)))
     }
 
     /// Changes the tags of a resource that was made before.
     fn change(&mut self, id: &str, change: impl FnOnce(&mut TagSet)) {
-        let tags = self.tags.entry(id.to_owned()).or_default();
-        self.changed.insert(id.to_owned());
+        let tags = self.tags.entry(id);
         // Who hasn't heard of the last change yet hasn't of this one.
         self.changes += 1;
         let before = || Before { tags: tags.clone(), since: None, change: self.changes };
@@ -86,22 +82,23 @@ impl Tags {
 
     pub(super) fn set(&mut self, id: impl AsRef<str>, tags: TagSet) {
         if !tags.is_empty() {
-            self.changed.insert(id.as_ref().to_owned());
-            self.tags.insert(id.as_ref().to_owned(), tags);
+            self.tags.insert(id.as_ref(), tags);
         }
     }
 
     /// Forgets the tags of a resource that is gone.
     pub(super) fn forget(&mut self, id: impl AsRef<str>) {
-        if self.tags.remove(id.as_ref()).is_some() {
-            self.changed.insert(id.as_ref().to_owned());
-        }
+        self.tags.remove(id.as_ref());
         self.before.remove(id.as_ref());
     }
 
     /// The member `Tags` of what Describe shows.
     pub(super) fn shown(&self, id: impl AsRef<str>) -> Value {
         shown(self.get(id))
+    }
+
+    pub(super) fn stored(&mut self) -> &mut dyn Stored {
+        &mut self.tags
     }
 }
 
@@ -120,33 +117,6 @@ impl Eventual for Tags {
                 before.since.get_or_insert(made);
             }),
         }
-    }
-}
-
-impl Stored for Tags {
-    fn is_stored(&self) -> bool {
-        self.changed.is_empty()
-    }
-
-    fn rows(&self, all: bool) -> Result<Rows, serde_json::Error> {
-        let row = |id: &str| self.tags.get(id);
-        if all {
-            rows(self.tags.keys().map(String::as_str), row)
-        } else {
-            rows(self.changed.iter().map(String::as_str), row)
-        }
-    }
-
-    fn set_stored(&mut self) {
-        self.changed.clear();
-    }
-
-    fn restore(&mut self, key: &str, row: Option<&RawValue>) -> Result<(), serde_json::Error> {
-        match row {
-            Some(row) => drop(self.tags.insert(key.to_owned(), serde_json::from_str(row.get())?)),
-            None => drop(self.tags.remove(key)),
-        }
-        Ok(())
     }
 }
 
@@ -280,7 +250,7 @@ pub(super) fn create(context: &mut Context<'_>, input: &Structure) -> Result<Str
     }
     let resources = resources(context.region, input)?;
     for id in &resources {
-        let present = context.region.tags.tags.get(*id);
+        let present = context.region.tags.tags.get(id);
         let fresh = tags.keys().filter(|key| !present.is_some_and(|present| present.contains_key(*key))).count();
         check_count(present.map_or(0, BTreeMap::len) + fresh)?;
         if context.region.shows_tags_in_metadata(id) {
