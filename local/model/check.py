@@ -7,25 +7,29 @@
 
 In each round, for each operation: an arbitrary input is written by botocore and read by us, and an arbitrary output is
 written by us and read by botocore. Both must come back as they were. It uses no network.
+
+What the messages are made of is the table's. Beside the botocore that the table was made from, it must be all that there is;
+a newer one may know more, which is listed: whatever it knows, it must read what we say. An older one won't do.
 """
 
 import base64
 import datetime
 import json
-import pathlib
 import random
 import subprocess
 import sys
 import urllib.parse
 
-import botocore.awsrequest
+import botocore
 import botocore.loaders
 import botocore.model
 import botocore.parsers
 import botocore.serialize
 
-VERSION = "2016-11-15"
-TABLE = pathlib.Path(__file__).with_name(f"ec2-{VERSION}.json")
+import table
+from regenerate import compact
+from table import VERSION
+
 CHARACTERS = "aZ0 <>&\"'\r\n\t=%+~é日\U0001f600"
 UTC = datetime.timezone.utc
 
@@ -45,23 +49,54 @@ class Codec:
         assert self.process.wait() == 0
 
 
-def arbitrary(shape, dice, required_only=False, filled=True):
+class Model:
+    """The model of the botocore that is installed, and the table as far as it is the same."""
+
+    def __init__(self):
+        self.table, made_from = table.read()
+        model = botocore.loaders.Loader().load_service_model("ec2", "service-2", VERSION)
+        self.service = botocore.model.ServiceModel(model)
+        self.is_newer = botocore.__version__ != made_from
+        print(f"botocore {botocore.__version__}; the table is of {made_from}")
+        if release(botocore.__version__) < release(made_from):
+            raise SystemExit(f"botocore is older than the table: install botocore {made_from}, or a newer one")
+        more, otherwise = table.differences(self.table, compact(model))
+        for line in more:
+            print(f"  besides: {line}")
+        for line in otherwise:
+            print(f"  otherwise: {line}")
+        if not self.is_newer and (more or otherwise):
+            raise SystemExit("the table isn't what botocore's model says: run regenerate.py")
+
+    def admit(self, what):
+        """Something that we don't know, which only a newer model may."""
+        assert self.is_newer, what
+        print(f"  besides: {what}")
+
+
+def release(version):
+    return [int(part) for part in version.split(".")]
+
+
+def arbitrary(known, reference, dice, filled=True):
     """A value of a shape; with `filled`, no structure or list of it is empty, since a request can't bear that."""
-    kind = shape.type_name
-    if kind == "structure":
-        names = [name for name in shape.members if dice.random() < 0.3]
-        if filled and not names and shape.members:
-            names = [dice.choice(list(shape.members))]
-        names = list(dict.fromkeys(names + list(shape.required_members)))
-        return {name: arbitrary(shape.members[name], dice, filled=filled) for name in names}
-    if kind == "list":
-        return [arbitrary(shape.member, dice, filled=filled) for _ in range(dice.randint(int(filled), 12))]
+    shape = known.shape(reference)
+    if "members" in shape:
+        members = shape["members"]
+        names = [name for name in members if dice.random() < 0.3]
+        if filled and not names and members:
+            names = [dice.choice(list(members))]
+        names = dict.fromkeys(names + shape.get("required", []))
+        return {name: arbitrary(known, members[name]["shape"], dice, filled) for name in names}
+    if "list" in shape:
+        element = shape["list"]["shape"]
+        return [arbitrary(known, element, dice, filled) for _ in range(dice.randint(int(filled), 12))]
+    kind = shape["type"]
     if kind == "string":
-        return dice.choice(shape.enum) if shape.enum else "".join(dice.choices(CHARACTERS, k=dice.randint(0, 12)))
+        return dice.choice(shape["enum"]) if "enum" in shape else "".join(dice.choices(CHARACTERS, k=dice.randint(0, 12)))
     if kind in ("integer", "long"):
         bits = 31 if kind == "integer" else 63
-        low = shape.metadata.get("min", -(2**bits))
-        high = shape.metadata.get("max", 2**bits - 1)
+        low, high = shape.get("min", -(2**bits)), shape.get("max", 2**bits - 1)
         return dice.choice([low, high, dice.randint(low, high)])
     if kind in ("float", "double"):
         return dice.choice([0.5, -1.25, 1e9 + 0.5, 0.001])
@@ -101,30 +136,39 @@ def body(request):
     return urllib.parse.urlencode(request["body"])
 
 
-def check_input(codec, operation, dice):
-    wanted = arbitrary(operation.input_shape, dice)
+def read(model, name, document):
+    """An answer as botocore reads it, but for what it reads in a place where the table has nothing."""
+    document = {"body": document.encode(), "headers": {}, "status_code": 200}
+    parsed = botocore.parsers.create_parser("ec2").parse(document, model.service.operation_model(name).output_shape)
+    assert parsed.pop("ResponseMetadata")["RequestId"] == "the-id", document
+    # EC2 says `return` in each answer that says nothing else, whether or not the model has it.
+    if "Return" not in model.table.members(model.table.operations[name].get("output")):
+        parsed.pop("Return", None)
+    return parsed
+
+
+def check_input(codec, model, name, dice):
+    wanted = arbitrary(model.table, model.table.operations[name]["input"], dice)
+    operation = model.service.operation_model(name)
     request = botocore.serialize.create_serializer("ec2", False).serialize_to_request(wanted, operation)
     answer = codec.ask(query=body(request))
-    assert answer.get("action") == operation.name, (operation.name, wanted, answer)
-    assert moment(answer["input"]) == moment(plain(wanted)), (operation.name, wanted, answer)
+    assert answer.get("action") == name, (name, wanted, answer)
+    assert moment(answer["input"]) == moment(plain(wanted)), (name, wanted, answer)
 
 
-def check_output(codec, operation, dice):
-    shape = operation.output_shape
-    wanted = arbitrary(shape, dice, filled=False) if shape else {}
-    answer = codec.ask(action=operation.name, output=plain(wanted), request_id="the-id")
-    assert "document" in answer, (operation.name, wanted, answer)
-    if shape and "Return" in shape.members:
+def check_output(codec, model, name, dice):
+    shape = model.table.operations[name].get("output")
+    wanted = arbitrary(model.table, shape, dice, filled=False) if shape else {}
+    answer = codec.ask(action=name, output=plain(wanted), request_id="the-id")
+    assert "document" in answer, (name, wanted, answer)
+    if "Return" in model.table.members(shape):
         wanted.setdefault("Return", True)
-    parsed = botocore.parsers.create_parser("ec2").parse(
-        {"body": answer["document"].encode(), "headers": {}, "status_code": 200}, shape
-    )
-    assert parsed.pop("ResponseMetadata")["RequestId"] == "the-id", answer
-    assert parsed == wanted, (operation.name, wanted, parsed)
+    parsed = read(model, name, answer["document"])
+    assert parsed == wanted, (name, wanted, parsed)
 
 
-def check_unknown(codec, operation):
-    answer = codec.ask(query=urllib.parse.urlencode({"Action": operation.name, "Version": VERSION, "NoSuch": "x"}))
+def check_unknown(codec, name):
+    answer = codec.ask(query=urllib.parse.urlencode({"Action": name, "Version": VERSION, "NoSuch": "x"}))
     assert answer["code"] == "UnknownParameter", answer
 
 
@@ -132,15 +176,14 @@ def main(path, rounds=20, seed=None):
     seed = random.randrange(2**32) if seed is None else int(seed)
     print(f"seed {seed}")
     dice = random.Random(seed)
-    service = botocore.model.ServiceModel(botocore.loaders.Loader().load_service_model("ec2", "service-2", VERSION))
+    model = Model()
     codec = Codec(path)
-    names = list(json.loads(TABLE.read_text())["operations"])
+    names = list(model.table.operations)
     for name in names:
-        operation = service.operation_model(name)
-        check_unknown(codec, operation)
+        check_unknown(codec, name)
         for _ in range(int(rounds)):
-            check_input(codec, operation, dice)
-            check_output(codec, operation, dice)
+            check_input(codec, model, name, dice)
+            check_output(codec, model, name, dice)
     codec.end()
     print(f"{len(names)} operations, {2 * len(names) * int(rounds)} messages: no difference")
 

@@ -13,13 +13,11 @@ without an enum or a bound is replaced by its type, so that the table stays smal
 """
 
 import json
-import pathlib
 
 import botocore
 import botocore.loaders
 
-VERSION = "2016-11-15"
-TABLE = pathlib.Path(__file__).with_name(f"ec2-{VERSION}.json")
+from table import PATH, VERSION, Table
 
 OPERATIONS = """
     RunInstances DescribeInstances StartInstances StopInstances RebootInstances TerminateInstances
@@ -95,7 +93,7 @@ def compact(model):
             return name
         limits = {}
         if "enum" in shape:
-            limits["enum"] = sorted(shape["enum"] + ALSO.get(name, []))
+            limits["enum"] = sorted({*shape["enum"], *ALSO.get(name, [])})
         if kind in ("integer", "long"):
             limits |= {bound: shape[bound] for bound in ("min", "max") if bound in shape}
         if not limits:
@@ -112,25 +110,25 @@ def compact(model):
     for name in sorted(OPERATIONS):
         operation = model["operations"][name]
         operations[name] = {end: reference(operation[end]["shape"]) for end in ("input", "output") if end in operation}
-    return operations, shapes
+    return Table(operations, shapes)
 
 
 def main():
     model = botocore.loaders.Loader().load_service_model("ec2", "service-2", VERSION)
-    operations, shapes = compact(model)
+    table = compact(model)
 
-    def lines(table):
-        rows = (f"{json.dumps(key)}:{json.dumps(table[key], separators=(',', ':'))}" for key in sorted(table))
+    def lines(entries):
+        rows = (f"{json.dumps(key)}:{json.dumps(entries[key], separators=(',', ':'))}" for key in sorted(entries))
         return "{\n" + ",\n".join(rows) + "\n}"
 
     # A shape a line, so that the difference between two versions of the model can be read.
-    TABLE.write_text(
+    PATH.write_text(
         f'{{"source":"botocore {botocore.__version__}",\n'
         f'"version":"{VERSION}",\n'
-        f'"operations":{lines(operations)},\n'
-        f'"shapes":{lines(shapes)}}}\n'
+        f'"operations":{lines(table.operations)},\n'
+        f'"shapes":{lines(table.shapes)}}}\n'
     )
-    print(f"{TABLE.name}: {len(operations)} operations, {len(shapes)} shapes, {TABLE.stat().st_size} bytes")
+    print(f"{PATH.name}: {len(table.operations)} operations, {len(table.shapes)} shapes, {PATH.stat().st_size} bytes")
 
 
 if __name__ == "__main__":
