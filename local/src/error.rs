@@ -75,6 +75,8 @@ macro_rules! codes {
 
 /// The list of all codes.
 const ERRORS: &str = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html";
+const MODIFY: &str = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyInstanceAttribute.html";
+const STATUS: &str = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstanceStatus.html";
 const FILTERS: &str = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html";
 const IDEMPOTENCY: &str = "https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html";
 const QUOTAS: &str = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-resource-limits.html";
@@ -87,7 +89,7 @@ const HTTP: &str = "https://www.rfc-editor.org/rfc/rfc9110.html";
 codes! {
     /// The request lacks a signature, or names no credentials.
     MissingAuthenticationToken = "MissingAuthenticationToken", 403, ERRORS;
-    /// The access key or the signature is not the one of this endpoint.
+    /// The access key or the signature is not the one of this endpoint; or the image's attribute is one that AWS tells nobody.
     AuthFailure = "AuthFailure", 401, ERRORS;
     /// The signature does not match the request.
     SignatureDoesNotMatch = "SignatureDoesNotMatch", 403, ERRORS;
@@ -143,6 +145,14 @@ codes! {
     InvalidInstanceIdNotFound = "InvalidInstanceID.NotFound", 400, ERRORS;
     /// The instance is in a state in which this can't be done.
     IncorrectInstanceState = "IncorrectInstanceState", 400, ERRORS;
+    /// The instance can't have this type: there is none of the name, or it is of another architecture.
+    InvalidInstanceAttributeValue = "InvalidInstanceAttributeValue", 400, MODIFY;
+    /// More than the 100 instances whose status one request may ask for by their ids.
+    InvalidRequest = "InvalidRequest", 400, STATUS;
+    /// An attribute of an instance that nobody can change.
+    UnsupportedInstanceAttribute = "UnsupportedInstanceAttribute", 400, ERRORS;
+    /// The instance was not launched for hibernation, so it can't be hibernated.
+    UnsupportedHibernationConfiguration = "UnsupportedHibernationConfiguration", 400, ERRORS;
     /// The instance type does not exist.
     InvalidInstanceType = "InvalidInstanceType", 400, ERRORS;
     /// The attribute can't be changed, or the instance is protected.

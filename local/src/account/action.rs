@@ -146,12 +146,17 @@ pub(super) const ACTIONS: &[Action] = &[
         ],
     ),
     action("ModifySecurityGroupRules", security_group::modify_rules, &["GroupId", "SecurityGroupRules"]),
+    action(
+        "ModifyVpcAttribute",
+        vpc::modify_attribute,
+        &["EnableDnsHostnames", "EnableDnsSupport", "EnableNetworkAddressUsageMetrics", "VpcId"],
+    ),
     action("RebootInstances", instance::run::reboot, &["InstanceIds"]),
     action("RevokeSecurityGroupEgress", security_group::revoke_egress, PERMISSIONS),
     action("RevokeSecurityGroupIngress", security_group::revoke_ingress, PERMISSIONS),
     action("RunInstances", instance::run::run, instance::PARAMETERS),
     action("StartInstances", instance::run::start, &["InstanceIds"]),
-    action("StopInstances", instance::run::stop, &["Force", "InstanceIds", "SkipOsShutdown"]),
+    action("StopInstances", instance::run::stop, &["Force", "Hibernate", "InstanceIds", "SkipOsShutdown"]),
     action("TerminateInstances", instance::run::terminate, &["Force", "InstanceIds", "SkipOsShutdown"]),
     action(
         "UpdateSecurityGroupRuleDescriptionsEgress",

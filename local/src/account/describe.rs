@@ -38,12 +38,12 @@ impl From<Structure> for Row {
 }
 
 impl Listing {
-    /// The rows of a page, and the token of the next one.
-    pub(super) fn select<I: Id, R, S: Into<Row>>(
+    /// The rows of a page, and the token of the next one. Without tags, they can't be asked for by tags either.
+    pub(super) fn select<'a, I: Id, R, S: Into<Row>>(
         &self,
         input: &Structure,
         table: &Table<I, R>,
-        tags: &Tags,
+        tags: impl Into<Option<&'a Tags>>,
         wanted: impl Fn(&R) -> bool,
         row: impl Fn(&I, &R) -> S,
     ) -> Result<(Vec<Structure>, Option<String>), ApiError> {
@@ -56,12 +56,16 @@ impl Listing {
                 lower(paging)
             )));
         }
-        let filters = Filters::read(input, self.filters, true)?;
+        let tags = tags.into();
+        let filters = Filters::read(input, self.filters, tags.is_some())?;
         let page = Page::read(input, self.action, &self.sizes)?;
         let mut shown = Vec::new();
         let mut last = 0;
         let mut visit = |number: u64, id: &I, resource: &R| {
-            if !wanted(resource) || !filters.pass_tags(tags.get(id)) || !filters.pass_id(self.id, id.as_ref()) {
+            if !wanted(resource)
+                || !filters.pass_tags(tags.and_then(|tags| tags.get(id)))
+                || !filters.pass_id(self.id, id.as_ref())
+            {
                 return None;
             }
             let row = row(id, resource).into();
@@ -104,12 +108,12 @@ impl Listing {
     }
 
     /// The whole answer, of one list, of those resources only that are wanted.
-    pub(super) fn answer_where<I: Id, R, S: Into<Row>>(
+    pub(super) fn answer_where<'a, I: Id, R, S: Into<Row>>(
         &self,
         member: &'static str,
         input: &Structure,
         table: &Table<I, R>,
-        tags: &Tags,
+        tags: impl Into<Option<&'a Tags>>,
         wanted: impl Fn(&R) -> bool,
         row: impl Fn(&I, &R) -> S,
     ) -> Result<Structure, ApiError> {

@@ -196,6 +196,8 @@ fn shown(id: &ImageId, image: &Image, region: &Region, account: &str) -> Structu
         .with("Tags", region.tags.shown(id))
 }
 
+/// Where to look for an image's block devices is DescribeImages.
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeImageAttribute.html>.
 pub(super) fn describe_attribute(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
     let id = context.region.images.parse(required(input, "ImageId")?)?;
     let image = context.region.images.require(&id)?;
@@ -207,7 +209,9 @@ pub(super) fn describe_attribute(context: &mut Context<'_>, input: &Structure) -
             let public = image.settings.root.is_none().then(|| Structure::new().with("Group", "all"));
             answer.with("LaunchPermissions", public.into_iter().collect::<Vec<_>>())
         }
-        "blockDeviceMapping" => answer.with("BlockDeviceMappings", mappings(image)),
+        "blockDeviceMapping" => {
+            return Err(ApiError::new(Code::AuthFailure, "Unauthorized attempt to access restricted resource"));
+        }
         "productCodes" => answer.with("ProductCodes", Vec::<Structure>::new()),
         "sriovNetSupport" => answer.with("SriovNetSupport", value("simple")),
         "bootMode" => answer.with("BootMode", value("uefi-preferred")),

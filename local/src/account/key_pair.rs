@@ -18,7 +18,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use rsa::{
     RsaPrivateKey, RsaPublicKey,
     pkcs1::EncodeRsaPrivateKey,
-    pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding},
+    pkcs8::{DecodePublicKey, EncodePrivateKey, EncodePublicKey, LineEnding},
 };
 use russh::keys::ssh_key::{self, PrivateKey, PublicKey, public::KeyData};
 use serde::{Deserialize, Serialize};
@@ -132,10 +132,11 @@ pub(super) fn import(context: &mut Context<'_>, input: &Structure) -> Result<Str
     add(context, input, key)
 }
 
-/// RSA of 1024, 2048 or 4096 bits, or ED25519, in OpenSSH's format or that of RFC 4716.
+/// RSA of 1024, 2048 or 4096 bits, or ED25519, in OpenSSH's format, that of RFC 4716, or RSA in base64 of DER.
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/create-key-pairs.html>.
 fn read_public(material: &[u8]) -> Option<(&'static str, String, String)> {
     let text = std::str::from_utf8(material).ok()?.trim();
-    let mut key = PublicKey::from_openssh(text).ok().or_else(|| read_rfc4716(text))?;
+    let mut key = PublicKey::from_openssh(text).ok().or_else(|| read_rfc4716(text)).or_else(|| read_der(text))?;
     key.set_comment("");
     let openssh = key.to_openssh().ok()?.trim_end().to_owned();
     match key.key_data() {
@@ -164,6 +165,11 @@ fn read_rfc4716(text: &str) -> Option<PublicKey> {
         })
         .collect();
     PublicKey::from_bytes(&super::request::decode(&base64)?).ok()
+}
+
+fn read_der(text: &str) -> Option<PublicKey> {
+    let key = RsaPublicKey::from_public_key_der(&super::request::decode(text)?).ok()?;
+    Some(KeyData::from(ssh_key::public::RsaPublicKey::try_from(&key).ok()?).into())
 }
 
 /// Deleting what isn't there is no error.

@@ -57,13 +57,19 @@ impl NetworkInterface {
         })
     }
 
+    /// The name of the public address, where the VPC gives names.
+    pub(super) fn public_dns_name(&self, region: &Region) -> Option<String> {
+        let named = region.vpcs.get(&self.vpc).is_some_and(|vpc| vpc.dns_hostnames);
+        self.public_address.filter(|_| named).map(|address| public_dns_name(region.place, address))
+    }
+
     /// The bond to the public address, as Describe shows it.
     fn association(&self, region: &Region) -> Option<Structure> {
         self.public_address.map(|address| {
             Structure::new()
                 .with("IpOwnerId", "amazon")
                 .with("PublicIp", address.to_string())
-                .with("PublicDnsName", public_dns_name(region.place, address))
+                .with("PublicDnsName", self.public_dns_name(region).unwrap_or_default())
         })
     }
 

@@ -7,7 +7,7 @@ use super::{
     ids::{Source, VpcCidrAssociationId, VpcId},
     internet_gateway::InternetGateway,
     region::Region,
-    request::{invalid, required},
+    request::{combination, invalid, lower, missing, required, unsupported},
     route_table::RouteTable,
     security_group,
     settings::Settings,
@@ -26,6 +26,16 @@ pub(super) struct Vpc {
     pub(super) cidr: Cidr,
     pub(super) association: VpcCidrAssociationId,
     pub(super) is_default: bool,
+    /// Whether public addresses have names.
+    #[serde(default = "on")]
+    pub(super) dns_hostnames: bool,
+    #[serde(default)]
+    usage_metrics: bool,
+}
+
+/// What a default VPC has, unlike others.
+fn on() -> bool {
+    true
 }
 
 /// Makes what a new account finds in each region: a VPC, a subnet in each zone, a way to the internet, a group.
@@ -33,7 +43,10 @@ pub(super) struct Vpc {
 pub(super) fn make_default(region: &mut Region, source: &mut Source) -> VpcId {
     let id: VpcId = source.id();
     let cidr = Cidr::new(Ipv4Addr::new(172, 31, 0, 0), 16);
-    region.vpcs.insert(id.clone(), Vpc { cidr, association: source.id(), is_default: true });
+    region.vpcs.insert(
+        id.clone(),
+        Vpc { cidr, association: source.id(), is_default: true, dns_hostnames: on(), usage_metrics: false },
+    );
     for (zone, third) in region.place.zones().zip([0, 16, 32]) {
         let cidr = Cidr::new(Ipv4Addr::new(172, 31, third, 0), 20);
         region.subnets.insert(source.id(), Subnet::default_of(id.clone(), zone, cidr));
@@ -105,13 +118,42 @@ pub(super) fn create_default(context: &mut Context<'_>, _: &Structure) -> Result
 
 pub(super) fn describe_attribute(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
     let id = context.region.vpcs.parse(required(input, "VpcId")?)?;
+    let vpc = context.region.vpcs.require(&id)?;
     let (member, value) = match required(input, "Attribute")? {
         "enableDnsSupport" => ("EnableDnsSupport", true),
-        "enableDnsHostnames" => ("EnableDnsHostnames", true),
-        "enableNetworkAddressUsageMetrics" => ("EnableNetworkAddressUsageMetrics", false),
+        "enableDnsHostnames" => ("EnableDnsHostnames", vpc.dns_hostnames),
+        "enableNetworkAddressUsageMetrics" => ("EnableNetworkAddressUsageMetrics", vpc.usage_metrics),
         other => {
             return Err(invalid(format!("Value ({other}) for parameter attribute is invalid. Unknown attribute.")));
         }
     };
     Ok(Structure::new().with("VpcId", &id).with(member, Structure::new().with("Value", value)))
+}
+
+/// Changes one attribute.
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyVpcAttribute.html>.
+pub(super) fn modify_attribute(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
+    let id = context.region.vpcs.parse(required(input, "VpcId")?)?;
+    let mut changes = Vec::new();
+    for member in ["EnableDnsHostnames", "EnableDnsSupport", "EnableNetworkAddressUsageMetrics"] {
+        if let Some(attribute) = input.structure(member) {
+            let value = attribute.boolean("Value").ok_or_else(|| missing(&format!("{member}.Value")))?;
+            changes.push((member, value));
+        }
+    }
+    let &[(attribute, value)] = changes.as_slice() else {
+        let named: Vec<String> = changes.iter().map(|(member, _)| lower(member)).collect();
+        return Err(combination(match named.as_slice() {
+            [] => "No attributes specified.".to_owned(),
+            _ => format!("Fields for multiple attribute types specified: {}", named.join(", ")),
+        }));
+    };
+    let vpc = context.region.vpcs.require_mut(&id)?;
+    match attribute {
+        "EnableDnsHostnames" => vpc.dns_hostnames = value,
+        "EnableDnsSupport" if value => {}
+        "EnableDnsSupport" => return Err(unsupported("A VPC without DNS")),
+        _ => vpc.usage_metrics = value,
+    }
+    Ok(Structure::new())
 }

@@ -99,7 +99,8 @@ def look(call, instances):
 def look_at_attributes(call, image, instance):
     for attribute in KNOWN.enum("InstanceAttributeName"):
         call("DescribeInstanceAttribute", Attribute=attribute, InstanceId=instance)
-    for attribute in KNOWN.enum("ImageAttributeName"):
+    # This one EC2 refuses: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeImageAttribute.html
+    for attribute in set(KNOWN.enum("ImageAttributeName")) - {"blockDeviceMapping"}:
         call("DescribeImageAttribute", Attribute=attribute, ImageId=image)
 
 
@@ -121,6 +122,10 @@ def change(call, wait, group, instances):
     unknown = [{"IpProtocol": "udp", "FromPort": 1, "ToPort": 2, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}]
     answer = call("RevokeSecurityGroupIngress", GroupId=group, IpPermissions=unknown)
     assert len(answer["UnknownIpPermissions"]) == 1, answer
+    vpc = call("DescribeVpcs")["Vpcs"][0]["VpcId"]
+    for value in [False, True]:
+        call("ModifyVpcAttribute", VpcId=vpc, EnableDnsHostnames={"Value": value})
+        assert call("DescribeVpcAttribute", VpcId=vpc, Attribute="enableDnsHostnames")["EnableDnsHostnames"]["Value"] == value
     call("CreateTags", Resources=instances, Tags=[{"Key": "more", "Value": "<x/>"}])
     call("DeleteTags", Resources=instances, Tags=[{"Key": "empty"}])
     call("ModifyInstanceAttribute", InstanceId=instances[0], DisableApiStop={"Value": False})

@@ -40,6 +40,10 @@ const ASKED: &[(Code, &[&str])] = &[
     (Code::InvalidGroupNotFound, &["Action=DescribeSecurityGroups&GroupId.1=sg-0123456789abcdef0"]),
     (Code::InvalidGroupReserved, &["Action=CreateSecurityGroup&GroupName=default&GroupDescription=mine"]),
     (Code::InvalidId, &["Action=CreateTags&ResourceId.1=mine&Tag.1.Key=k"]),
+    (
+        Code::InvalidInstanceAttributeValue,
+        &["Action=ModifyInstanceAttribute&InstanceId={instance}&InstanceType.Value=t9.huge"],
+    ),
     (Code::InvalidInstanceIdMalformed, &["Action=DescribeInstances&InstanceId.1=mine"]),
     (Code::InvalidInstanceIdNotFound, &["Action=DescribeInstances&InstanceId.1=i-0123456789abcdef0"]),
     (Code::InvalidInstanceType, &["Action=DescribeInstanceTypes&InstanceType.1=t9.huge"]),
@@ -113,6 +117,11 @@ const ASKED: &[(Code, &[&str])] = &[
         &["{launch}&BlockDeviceMapping.1.DeviceName=/dev/xvda&BlockDeviceMapping.1.Ebs.VolumeType=gp9"],
     ),
     (Code::UnsupportedOperation, &["{launch}&KernelId=aki-12345678"]),
+    (
+        Code::UnsupportedInstanceAttribute,
+        &["Action=ModifyInstanceAttribute&InstanceId={instance}&Attribute=rootDeviceName&Value=/dev/sda1"],
+    ),
+    (Code::UnsupportedHibernationConfiguration, &["Action=StopInstances&InstanceId.1={instance}&Hibernate=true"]),
     (Code::VolumeInUse, &["Action=DeleteVolume&VolumeId={volume}"]),
 ];
 
@@ -133,6 +142,10 @@ const DONE: &[(Code, Provoke)] = &[
     (Code::InstanceLimitExceeded, || bare(|settings| settings.quotas.instances = 0, PLAIN)),
     (Code::InsufficientInstanceCapacity, || {
         bare(|settings| settings.capacity.extend("*/t3.micro=0".parse::<Capacity>()), PLAIN)
+    }),
+    (Code::InvalidRequest, || {
+        let ids: String = (1..=101).map(|n| format!("&InstanceId.{n}={{instance}}")).collect();
+        World::new().call(&format!("Action=DescribeInstanceStatus{ids}"))
     }),
     (Code::KeyPairLimitExceeded, || {
         bare(|settings| settings.quotas.key_pairs = 0, "Action=CreateKeyPair&KeyName=k&KeyType=ed25519")

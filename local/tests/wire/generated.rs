@@ -1,6 +1,7 @@
 //! Every action, and every parameter that the public model gives it: none takes what it shouldn't.
 //!
 //! Each is asked with DryRun, so that nothing changes: `DryRunOperation` says that the request would have been carried out.
+//! The few that can't be rehearsed are carried out.
 
 use crate::{account::World, samples::SAMPLES};
 use ec2_local::{account::Account, error::Code};
@@ -83,13 +84,21 @@ fn sample_without(action: &str, name: &str) -> Vec<(String, String)> {
     pairs.filter(|(key, _)| *key != name).map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
+/// What makes a rehearsal of a request; nothing where the action has none.
+fn rehearsal(action: &str) -> &'static str {
+    let input = MODEL["operations"][action]["input"].as_str().unwrap();
+    if MODEL["shapes"][input]["members"]["DryRun"].is_null() { "" } else { "&DryRun=true" }
+}
+
 /// Asks with DryRun, with one parameter in the place of the sample's own.
 fn ask(world: &World, action: &str, name: &str, value: &str) -> Code {
     let mut pairs = sample_without(action, name.strip_suffix(".Bogus").unwrap_or(name));
     pairs.push((name.to_owned(), encoded(value)));
-    pairs.push(("DryRun".to_owned(), "true".to_owned()));
     let query: String = pairs.iter().map(|(key, value)| format!("&{key}={value}")).collect();
-    let error = world.direct(&format!("Action={action}{query}")).expect_err("a dry run");
+    let error = match world.direct(&format!("Action={action}{query}{}", rehearsal(action))) {
+        Ok(_) if rehearsal(action).is_empty() => return Code::DryRunOperation,
+        answer => answer.expect_err("a dry run"),
+    };
     assert!(!matches!(error.code.status(), 500..), "{action} {name}={value:?}: {error}");
     assert!(error.message.len() < 2000, "{action} {name}: {} bytes of a message", error.message.len());
     error.code
@@ -122,11 +131,11 @@ fn there_is_a_good_request_for_every_action() {
     assert_eq!(sampled, Account::actions().collect());
     for (action, sample) in SAMPLES {
         let world = world_for(action);
-        let refused = world.direct(&format!("Action={action}&{sample}&DryRun=true")).unwrap_err();
-        assert_eq!(refused.code, Code::DryRunOperation, "{action}: {refused}");
         // What a rehearsal would have done it has not done: the same request can be rehearsed again, and then be made.
-        let again = world.direct(&format!("Action={action}&{sample}&DryRun=true")).unwrap_err();
-        assert_eq!(again.code, Code::DryRunOperation, "{action}: {again}");
+        for _ in 0..if rehearsal(action).is_empty() { 0 } else { 2 } {
+            let refused = world.direct(&format!("Action={action}&{sample}&DryRun=true")).unwrap_err();
+            assert_eq!(refused.code, Code::DryRunOperation, "{action}: {refused}");
+        }
         world.direct(&format!("Action={action}&{sample}")).unwrap_or_else(|error| panic!("{action}: {error}"));
     }
 }

@@ -23,7 +23,7 @@ pub const SAMPLES: &[(&str, &str)] = &[
     ("DeleteVolume", "VolumeId={spare-volume}"),
     ("DescribeAccountAttributes", ""),
     ("DescribeAvailabilityZones", ""),
-    ("DescribeImageAttribute", "ImageId={image}&Attribute=blockDeviceMapping"),
+    ("DescribeImageAttribute", "ImageId={image}&Attribute=launchPermission"),
     ("DescribeImages", ""),
     ("DescribeInstanceAttribute", "InstanceId={instance}&Attribute=userData"),
     ("DescribeInstanceStatus", "IncludeAllInstances=true"),
@@ -52,6 +52,7 @@ pub const SAMPLES: &[(&str, &str)] = &[
          &SecurityGroupRule.1.SecurityGroupRule.FromPort=22&SecurityGroupRule.1.SecurityGroupRule.ToPort=80\
          &SecurityGroupRule.1.SecurityGroupRule.CidrIpv4=10.0.0.0/8",
     ),
+    ("ModifyVpcAttribute", "VpcId={vpc}&EnableDnsHostnames.Value=false"),
     ("RebootInstances", "InstanceId.1={instance}"),
     (
         "RevokeSecurityGroupEgress",

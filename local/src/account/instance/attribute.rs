@@ -95,7 +95,7 @@ fn read(input: &Structure) -> Result<Change<'_>, ApiError> {
         changes.push(named(required(input, "Attribute")?, required(input, "Value")?)?);
     }
     match changes.len() {
-        0 => Err(ApiError::new(Code::MissingParameter, "The request must name an attribute to modify")),
+        0 => Err(combination("No attributes specified.")),
         1 => Ok(changes.remove(0)),
         _ => Err(combination("Fields for multiple attribute types specified")),
     }
@@ -122,6 +122,10 @@ fn named<'a>(attribute: &str, value: &'a str) -> Result<Change<'a>, ApiError> {
         "instanceInitiatedShutdownBehavior" => Change::ShutdownBehavior(value),
         "instanceType" => Change::InstanceType(value),
         "userData" => Change::UserData(decode(value).ok_or_else(|| invalid("Invalid BASE64 encoding of user data."))?),
+        "productCodes" | "rootDeviceName" => {
+            let message = format!("The attribute '{attribute}' cannot be modified.");
+            return Err(ApiError::new(Code::UnsupportedInstanceAttribute, message));
+        }
         other => return Err(unsupported(format!("Modifying the attribute '{other}'"))),
     })
 }
@@ -169,12 +173,12 @@ fn set(instance: &mut Instance, id: &InstanceId, change: Change<'_>) -> Result<(
             instance.options.shutdown_behavior = ShutdownBehavior::named(name);
         }
         Change::InstanceType(name) => {
-            let instance_type = instance_type::named(name)?;
+            let refused = |message| ApiError::new(Code::InvalidInstanceAttributeValue, message);
+            let instance_type = instance_type::named(name).map_err(|error| refused(error.message))?;
             must_be_stopped()?;
             if instance_type.architecture != instance.architecture {
-                return Err(invalid(format!(
-                    "The architecture of the instance type {name} does not match that of the instance"
-                )));
+                let from = instance.instance_type.name;
+                return Err(refused(format!("Modifying the instance type from {from} to {name} is not allowed.")));
             }
             instance.instance_type = instance_type;
             (instance.options.cores, instance.options.threads_per_core) =
@@ -199,6 +203,8 @@ fn set_groups(context: &mut Context<'_>, id: &InstanceId, groups: &[&str]) -> Re
     Ok(())
 }
 
+/// Whether volumes end with the instance; they do where nothing else is said.
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyInstanceAttribute.html>.
 fn set_volumes(context: &mut Context<'_>, id: &InstanceId, mappings: &[&Structure]) -> Result<(), ApiError> {
     let volumes = context.region.instances.require(id)?.volumes.clone();
     let mut changes = Vec::new();
@@ -217,7 +223,7 @@ fn set_volumes(context: &mut Context<'_>, id: &InstanceId, mappings: &[&Structur
         if ebs.string("VolumeId").is_some_and(|named| named != volume.as_ref()) {
             return Err(invalid(format!("The volume at {device} is {volume}")));
         }
-        changes.extend(ebs.boolean("DeleteOnTermination").map(|delete| (volume.clone(), delete)));
+        changes.push((volume.clone(), ebs.boolean("DeleteOnTermination").unwrap_or(true)));
     }
     for (volume, delete) in changes {
         if let Some(attachment) = context.region.volumes.require_mut(&volume)?.attachment.as_mut() {

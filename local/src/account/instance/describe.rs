@@ -4,7 +4,7 @@ use super::{Instance, State};
 use crate::{
     account::{
         Context,
-        address::{private_dns_name, public_dns_name},
+        address::private_dns_name,
         describe::{Listing, Row},
         ids::{InstanceId, ReservationId},
         image::ROOT_DEVICE,
@@ -219,12 +219,28 @@ fn reservation_of(account: &str, id: &ReservationId, instances: Vec<Structure>) 
         .with("Instances", instances)
 }
 
-/// The answer of RunInstances.
+/// A reservation as it is.
 pub(super) fn reservation(context: &Context<'_>, id: &ReservationId, instances: &[InstanceId]) -> Structure {
     let region = &*context.region;
     let instances =
         instances.iter().filter_map(|id| Some(shown(context.settings, region, id, region.instances.get(id)?)));
     reservation_of(&context.settings.account, id, instances.collect())
+}
+
+/// A reservation at the moment of its launch: its interfaces are being attached, and of volumes nothing is told yet.
+/// Source: <https://docs.aws.amazon.com/cli/latest/reference/ec2/run-instances.html>.
+pub(super) fn launched(context: &Context<'_>, id: &ReservationId, instances: &[InstanceId]) -> Structure {
+    let attaching = |interface: &Structure| {
+        let attachment = interface.structure("Attachment").map(|it| it.clone().with("Status", "attaching"));
+        interface.clone().with_some("Attachment", attachment)
+    };
+    let on_its_way = |instance: &Structure| {
+        let interfaces: Vec<Structure> = instance.structures("NetworkInterfaces").map(attaching).collect();
+        instance.clone().with("NetworkInterfaces", interfaces).with("BlockDeviceMappings", Vec::<Structure>::new())
+    };
+    let reservation = reservation(context, id, instances);
+    let instances: Vec<Structure> = reservation.structures("Instances").map(on_its_way).collect();
+    reservation.with("Instances", instances)
 }
 
 /// An instance as Describe shows it.
@@ -324,5 +340,5 @@ fn with_network(shown: Structure, settings: &Settings, region: &Region, instance
             primary.map_or_else(String::new, |interface| private_dns_name(region.place, interface.address)),
         )
         .with_some("PublicIpAddress", public.map(|address| address.to_string()))
-        .with("PublicDnsName", public.map_or_else(String::new, |address| public_dns_name(region.place, address)))
+        .with("PublicDnsName", primary.and_then(|interface| interface.public_dns_name(region)).unwrap_or_default())
 }

@@ -5,7 +5,7 @@
 use super::{Instance, State, later};
 use crate::{
     account::{
-        address::{mac_text, private_dns_name, public_dns_name},
+        address::{mac_text, private_dns_name},
         filter::timestamp,
         ids::{InstanceId, NetworkInterfaceId},
         image::ROOT_DEVICE,
@@ -108,8 +108,10 @@ impl Tree {
         self.put("local-ipv4", interface.address.to_string());
         self.put("mac", mac_text(interface.mac));
         self.put("security-groups", names(region, interface).join("\n"));
+        if let Some(name) = interface.public_dns_name(region) {
+            self.put("public-hostname", name);
+        }
         if let Some(address) = interface.public_address {
-            self.put("public-hostname", public_dns_name(region.place, address));
             self.put("public-ipv4", address.to_string());
         }
     }
@@ -143,9 +145,11 @@ impl Tree {
             put("vpc-ipv4-cidr-block", vpc.cidr.to_string());
             put("vpc-ipv4-cidr-blocks", vpc.cidr.to_string());
         }
+        if let Some(name) = interface.public_dns_name(region) {
+            put("public-hostname", name);
+        }
         if let Some(address) = interface.public_address {
             put(&format!("ipv4-associations/{address}"), interface.address.to_string());
-            put("public-hostname", public_dns_name(region.place, address));
             put("public-ipv4s", address.to_string());
         }
     }

@@ -35,7 +35,7 @@ pub(in crate::account) fn run(context: &mut Context<'_>, input: &Structure) -> R
         made.push(make(context, &launch, &reservation, index, token.clone())?);
     }
     context.region.tokens.remember(ACTION, token, input, reservation.as_ref(), made.len());
-    Ok(describe::reservation(context, &reservation, &made))
+    Ok(describe::launched(context, &reservation, &made))
 }
 
 /// What came of the same request before.
@@ -188,7 +188,6 @@ fn check_room(context: &Context<'_>, ids: &[InstanceId]) -> Result<(), ApiError>
 
 pub(in crate::account) fn stop(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
     let ids = named(context, input)?;
-    let force = input.boolean("Force") == Some(true) || input.boolean("SkipOsShutdown") == Some(true);
     for id in &ids {
         let instance = context.region.instances.require(id)?;
         if matches!(instance.state, State::ShuttingDown | State::Terminated) {
@@ -201,13 +200,18 @@ pub(in crate::account) fn stop(context: &mut Context<'_>, input: &Structure) -> 
         if instance.options.disable_stop {
             return Err(protected(id, "stopped", "disableApiStop"));
         }
+        if input.boolean("Hibernate") == Some(true) {
+            let message = format!("The instance '{id}' is not configured for hibernation.");
+            return Err(ApiError::new(Code::UnsupportedHibernationConfiguration, message));
+        }
     }
     Ok(change(context, &ids, "StoppingInstances", |context, id| {
-        if matches!(state(context, id), State::Pending | State::Running) {
+        let is_first = matches!(state(context, id), State::Pending | State::Running);
+        if is_first {
             let transition = user_initiated(context);
             life::leave(context, id, End::Stop, StateReason::user_shutdown(), transition);
         }
-        take_power(context, id, force);
+        take_power(context, id, input, is_first);
     }))
 }
 
@@ -229,7 +233,6 @@ pub(in crate::account) fn reboot(context: &mut Context<'_>, input: &Structure) -
 /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_TerminateInstances.html>.
 pub(in crate::account) fn terminate(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
     let mut ids = named(context, input)?;
-    let force = input.boolean("SkipOsShutdown") == Some(true) || input.boolean("Force") == Some(true);
     let guarded = |id: &&InstanceId| {
         context.region.instances.get(id).is_some_and(|i| i.options.disable_termination && i.state != State::Terminated)
     };
@@ -238,11 +241,12 @@ pub(in crate::account) fn terminate(context: &mut Context<'_>, input: &Structure
     let spared: BTreeSet<Option<usize>> = guarded.iter().map(zone).collect();
     ids.retain(|id| !spared.contains(&context.region.instances.get(id).map(|instance| instance.zone.index)));
     let answer = change(context, &ids, "TerminatingInstances", |context, id| {
-        if !matches!(state(context, id), State::ShuttingDown | State::Terminated) {
+        let is_first = !matches!(state(context, id), State::ShuttingDown | State::Terminated);
+        if is_first {
             let transition = user_initiated(context);
             life::leave(context, id, End::Terminate, StateReason::user_shutdown(), transition);
         }
-        take_power(context, id, force);
+        take_power(context, id, input, is_first);
     });
     match guarded.first() {
         None => Ok(answer),
@@ -250,8 +254,12 @@ pub(in crate::account) fn terminate(context: &mut Context<'_>, input: &Structure
     }
 }
 
-fn take_power(context: &mut Context<'_>, id: &InstanceId, force: bool) {
-    if force {
+/// Has a machine go off by itself, unless the request skips that. To force it is to have it go off by itself first, and is
+/// for a machine that doesn't.
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-stop-methods.html>.
+fn take_power(context: &mut Context<'_>, id: &InstanceId, input: &Structure, is_first: bool) {
+    let asks = |member| input.boolean(member) == Some(true);
+    if asks("SkipOsShutdown") || asks("Force") && !is_first {
         power::kill(context, id);
     } else {
         power::off(context, id, false);

@@ -7,7 +7,7 @@ use crate::{
         describe::{Listing, Row},
         tags::Tags,
     },
-    error::ApiError,
+    error::{ApiError, Code},
     wire::Structure,
 };
 use std::time::Duration;
@@ -42,8 +42,20 @@ const LISTING: Listing = Listing {
     ],
 };
 
+/// How many instances a request may name.
+const MOST: usize = 100;
+
 /// Only running instances, unless all are asked for.
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstanceStatus.html>.
 pub(in crate::account) fn describe(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
+    let named = input.list("InstanceIds").len();
+    if named > MOST {
+        let message = format!(
+            "{named} exceeds the maximum number of instance IDs that can be specified ({MOST}). Please specify fewer than \
+             {MOST} instance IDs."
+        );
+        return Err(ApiError::new(Code::InvalidRequest, message));
+    }
     let all = input.boolean("IncludeAllInstances") == Some(true);
     let region = &*context.region;
     let show = |id: &_, instance: &Instance| {
@@ -66,7 +78,7 @@ pub(in crate::account) fn describe(context: &mut Context<'_>, input: &Structure)
         )
     };
     let wanted = |instance: &Instance| all || instance.state == State::Running;
-    LISTING.answer_where("InstanceStatuses", input, &region.instances, &Tags::default(), wanted, show)
+    LISTING.answer_where("InstanceStatuses", input, &region.instances, None::<&Tags>, wanted, show)
 }
 
 fn checks(context: &Context<'_>, instance: &Instance) -> (&'static str, Option<&'static str>) {

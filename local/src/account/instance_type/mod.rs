@@ -206,8 +206,14 @@ const FILTERS: &[Definition] = &[
     ("vcpu-info.valid-threads-per-core", "VCpuInfo.ValidThreadsPerCore"),
 ];
 
+/// How many types a request may name, by the service model.
+const MOST: usize = 100;
+
 pub(super) fn describe(_: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
     let wanted: Vec<&str> = input.strings("InstanceTypes").collect();
+    if wanted.len() > MOST {
+        return Err(invalid(format!("The parameter instanceType cannot contain over {MOST} values.")));
+    }
     let unknown: Vec<&str> = wanted.iter().copied().filter(|name| find(name).is_none()).collect();
     if !unknown.is_empty() {
         let message = format!("The following supplied instance types do not exist: [{}]", unknown.join(", "));

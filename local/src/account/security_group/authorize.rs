@@ -63,11 +63,10 @@ fn authorize(context: &mut Context<'_>, input: &Structure, direction: Direction)
         return Err(ApiError::new(Code::RulesPerSecurityGroupLimitExceeded, message));
     }
     let mut shown = Vec::new();
-    let vpc = context.region.security_groups.require(&group)?.vpc.clone();
     for rule in rules {
         let described = rule.clone();
         let id = add_rule(context.region, &mut context.shared.source, rule, tags.clone());
-        shown.push(described.shown(&id, context.settings, Some(&vpc)).with("Tags", context.region.tags.shown(&id)));
+        shown.push(described.shown(&id, context.settings).with("Tags", context.region.tags.shown(&id)));
     }
     context.group_changed(&group);
     Ok(Structure::new().with("Return", true).with("SecurityGroupRules", shown))
@@ -115,7 +114,9 @@ fn by_ids(
     direction: Direction,
 ) -> Result<Vec<SecurityGroupRuleId>, ApiError> {
     permission::none(input, "securityGroupRuleIds")?;
-    let ids = context.region.security_group_rules.parse_all(input.strings("SecurityGroupRuleIds"))?;
+    let mut ids = context.region.security_group_rules.parse_all(input.strings("SecurityGroupRuleIds"))?;
+    ids.sort_unstable();
+    ids.dedup();
     match ids.iter().find(|id| !rules_of(context, group, direction).any(|(known, _)| known == *id)) {
         None => Ok(ids),
         Some(id) => Err(ApiError::new(

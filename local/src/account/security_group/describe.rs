@@ -80,8 +80,7 @@ const RULES: Listing = Listing {
 pub(in crate::account) fn describe_rules(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
     let region = &*context.region;
     RULES.answer("SecurityGroupRules", input, &region.security_group_rules, &region.tags, |id, rule| {
-        let vpc = region.security_groups.get(&rule.group).map(|group| &group.vpc);
-        rule.shown(id, context.settings, vpc)
+        rule.shown(id, context.settings)
             .with("SecurityGroupRuleArn", arn(context.settings, region, "security-group-rule", id.as_ref()))
             .with("Tags", region.tags.shown(id))
     })

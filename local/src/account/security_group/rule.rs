@@ -197,13 +197,9 @@ impl Rule {
         self.direction == other.direction && self.ports == other.ports && self.peer == other.peer
     }
 
-    /// As DescribeSecurityGroupRules shows it.
-    pub(super) fn shown(
-        &self,
-        id: &SecurityGroupRuleId,
-        settings: &Settings,
-        vpc: Option<&crate::account::ids::VpcId>,
-    ) -> Structure {
+    /// As DescribeSecurityGroupRules shows it. The VPC of the group that it names is only told where it is another one:
+    /// <https://docs.aws.amazon.com/cli/latest/reference/ec2/describe-security-group-rules.html>.
+    pub(super) fn shown(&self, id: &SecurityGroupRuleId, settings: &Settings) -> Structure {
         let shown = Structure::new()
             .with("SecurityGroupRuleId", id)
             .with("GroupId", &self.group)
@@ -219,10 +215,7 @@ impl Rule {
             Peer::V6(..) => shown.with("CidrIpv6", self.peer.to_string()),
             Peer::Group(group) => shown.with(
                 "ReferencedGroupInfo",
-                Structure::new()
-                    .with("GroupId", group)
-                    .with("UserId", settings.account.as_str())
-                    .with_some("VpcId", vpc),
+                Structure::new().with("GroupId", group).with("UserId", settings.account.as_str()),
             ),
         }
     }

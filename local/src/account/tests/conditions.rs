@@ -60,11 +60,11 @@ fn make_all(world: &mut World) -> Vec<(&'static str, String)> {
     let launched = world.launch();
     let answer = world.ok("RunInstances", launched);
     let instance = first_instance(&answer);
-    let volume = instance.structures("BlockDeviceMappings").next().unwrap().structure("Ebs").unwrap();
+    let volume = world.account.regions[REGION].volumes.iter().next().unwrap().0;
     let interface = instance.structures("NetworkInterfaces").next().unwrap();
     let mut all = vec![
         ("instance", instance.string("InstanceId").unwrap().to_owned()),
-        ("volume", volume.string("VolumeId").unwrap().to_owned()),
+        ("volume", volume.to_string()),
         ("interface", interface.string("NetworkInterfaceId").unwrap().to_owned()),
     ];
     let group = Structure::new().with("GroupName", "fresh").with("Description", "fresh");

@@ -55,6 +55,74 @@ fn a_fresh_account_has_a_default_network_in_each_region() {
 }
 
 #[test]
+fn what_one_request_may_name_is_bounded() {
+    let mut world = World::new();
+    let id = world.running();
+    let status = |count| Structure::new().with("InstanceIds", vec![id.as_str(); count]);
+    assert_eq!(world.ok("DescribeInstanceStatus", status(100)).list("InstanceStatuses").len(), 1);
+    assert!(world.err("DescribeInstanceStatus", status(101)).starts_with("InvalidRequest: 101 exceeds the maximum"));
+    let types = |count| Structure::new().with("InstanceTypes", vec!["t3.micro"; count]);
+    assert_eq!(world.ok("DescribeInstanceTypes", types(100)).list("InstanceTypes").len(), 1);
+    assert!(world.err("DescribeInstanceTypes", types(101)).starts_with("InvalidParameterValue: "));
+}
+
+/// A status has no tags, so what is asked for by them isn't found in vain.
+#[test]
+fn the_status_of_instances_is_not_filtered_by_tags() {
+    let mut world = World::new();
+    for name in ["tag:Name", "tag-key", "tag-value"] {
+        let error = world.err("DescribeInstanceStatus", filters(&[(name, &["*"])]));
+        assert_eq!(error, format!("InvalidParameterValue: The filter '{name}' is invalid"));
+    }
+}
+
+#[test]
+fn a_vpc_gives_public_names_or_not() {
+    let mut world = World::new();
+    let id = world.running();
+    let vpc = world.instance(&id).string("VpcId").unwrap().to_owned();
+    let of = |member: &'static str, value: bool| {
+        Structure::new().with("VpcId", vpc.as_str()).with(member, Structure::new().with("Value", value))
+    };
+    let names = |world: &mut World| {
+        let instance = world.instance(&id);
+        let interface = instance.structures("NetworkInterfaces").next().unwrap().clone();
+        let association = interface.structure("Association").unwrap();
+        assert!(instance.string("PublicIpAddress").is_some());
+        let nic = interface.string("NetworkInterfaceId").unwrap();
+        let told =
+            world.account.metadata(nic).unwrap().tree.iter().any(|(path, _)| path == "meta-data/public-hostname");
+        (
+            instance.string("PublicDnsName").unwrap().is_empty(),
+            association.string("PublicDnsName").unwrap().is_empty(),
+            !told,
+        )
+    };
+    assert_eq!(names(&mut world), (false, false, false));
+    world.ok("ModifyVpcAttribute", of("EnableDnsHostnames", false));
+    assert_eq!(names(&mut world), (true, true, true));
+    let attribute = |world: &mut World, name: &str, member: &str| {
+        let input = Structure::new().with("VpcId", vpc.as_str()).with("Attribute", name);
+        world.ok("DescribeVpcAttribute", input).structure(member).unwrap().boolean("Value").unwrap()
+    };
+    assert!(!attribute(&mut world, "enableDnsHostnames", "EnableDnsHostnames"));
+    world.ok("ModifyVpcAttribute", of("EnableNetworkAddressUsageMetrics", true));
+    assert!(attribute(&mut world, "enableNetworkAddressUsageMetrics", "EnableNetworkAddressUsageMetrics"));
+
+    world.ok("ModifyVpcAttribute", of("EnableDnsSupport", true));
+    assert!(world.err("ModifyVpcAttribute", of("EnableDnsSupport", false)).starts_with("UnsupportedOperation: "));
+    let both = of("EnableDnsSupport", true).with("EnableDnsHostnames", Structure::new().with("Value", true));
+    assert_eq!(
+        world.err("ModifyVpcAttribute", both),
+        "InvalidParameterCombination: Fields for multiple attribute types specified: enableDnsHostnames, enableDnsSupport"
+    );
+    let none = Structure::new().with("VpcId", vpc.as_str());
+    assert!(world.err("ModifyVpcAttribute", none).starts_with("InvalidParameterCombination: "));
+    world.ok("ModifyVpcAttribute", of("EnableDnsHostnames", true));
+    assert_eq!(names(&mut world), (false, false, false));
+}
+
+#[test]
 fn images_by_owner_and_name() {
     let mut world = World::new();
     let names = |world: &mut World, input: Structure| -> Vec<String> {
@@ -75,8 +143,9 @@ fn images_by_owner_and_name() {
     let host = world.image("host");
     let mut other = World::with(|settings| settings.seed = [1; 32]);
     assert_eq!(other.image("host"), host, "ids of images don't follow from the seed");
-    let attribute = Structure::new().with("ImageId", host).with("Attribute", "blockDeviceMapping");
-    assert_eq!(world.ok("DescribeImageAttribute", attribute).list("BlockDeviceMappings").len(), 1);
+    let attribute = |name: &str| Structure::new().with("ImageId", host.as_str()).with("Attribute", name);
+    assert!(world.ok("DescribeImageAttribute", attribute("description")).structure("Description").is_some());
+    assert!(world.err("DescribeImageAttribute", attribute("blockDeviceMapping")).starts_with("AuthFailure: "));
 }
 
 #[test]

@@ -91,5 +91,24 @@ fn fingerprints_of_imported_rsa_keys_are_those_of_ec2() {
     assert_eq!(world.ok("DescribeKeyPairs", filters(&[("fingerprint", &[RSA_MD5])])).list("KeyPairs").len(), 1);
 }
 
+#[test]
+fn an_rsa_key_may_come_as_base64_of_der() {
+    // By: ssh-keygen -ef key -m PKCS8, without the armour.
+    let mut world = World::new();
+    let der = concat!(
+        "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA2JCI4qnUe/qTnISaONiJ\n",
+        "pWYkOH53hdy3rwYquKwgWHyOCD8wpUczl2p36HkR+QqnFBpOfMtBqIACyiEwZlEE\n",
+        "4NULUB/SBIrJzrbFLsbPESIXhxhp6Nok7D5itEj1k24VCp7oEWLS+RB5lkBIZVU9\n",
+        "uyKj7B4V+6cCchtDW6U3WvfhRRCtjCZnQM03DDEMyJPiW4q4aMSfI2PBHNFIqtTj\n",
+        "cY/7WXhsBX1a+tAx8k0s1AwTkbMtDCQl/og4f3QV4BowZvJ+Z0y0yu3RTZZx2l2x\n",
+        "NKdZb58xH9XKGlsmNs2REEUriaKBfvicZ+V4pPN3Uv0VatX8QPIYcGihK+VOHZNP\n",
+        "JQIDAQAB\n",
+    );
+    let answer = world.ok("ImportKeyPair", import("k", der));
+    assert_eq!(answer.string("KeyFingerprint"), Some(RSA_MD5));
+    let shown = world.ok("DescribeKeyPairs", Structure::new().with("IncludePublicKey", true));
+    assert_eq!(shown.structures("KeyPairs").next().unwrap().string("PublicKey"), Some(&*format!("{RSA} k")));
+}
+
 const RSA_MD5: &str = "25:01:7a:bf:bf:fb:56:7e:9b:10:d3:79:e0:57:ef:1a";
 const RSA: &str = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQDYkIjiqdR7+pOchJo42ImlZiQ4fneF3LevBiq4rCBYfI4IPzClRzOXanfoeRH5CqcUGk58y0GogALKITBmUQTg1QtQH9IEisnOtsUuxs8RIheHGGno2iTsPmK0SPWTbhUKnugRYtL5EHmWQEhlVT27IqPsHhX7pwJyG0NbpTda9+FFEK2MJmdAzTcMMQzIk+JbirhoxJ8jY8Ec0Uiq1ONxj/tZeGwFfVr60DHyTSzUDBORsy0MJCX+iDh/dBXgGjBm8n5nTLTK7dFNlnHaXbE0p1lvnzEf1coaWyY2zZEQRSuJooF++Jxn5Xik83dS/RVq1fxA8hhwaKEr5U4dk08l";

@@ -195,13 +195,30 @@ fn what_a_launch_says_is_what_describe_shows() {
 }
 
 #[test]
+fn a_launch_answers_before_anything_is_attached() {
+    let mut world = World::new();
+    let launch = world.launch().with("ClientToken", "once");
+    let answer = world.ok("RunInstances", launch.clone());
+    let status = |instance: &Structure| {
+        let interface = instance.structures("NetworkInterfaces").next().unwrap();
+        interface.structure("Attachment").unwrap().string("Status").unwrap().to_owned()
+    };
+    let launched = first_instance(&answer);
+    assert_eq!((launched.list("BlockDeviceMappings").len(), status(launched).as_str()), (0, "attaching"));
+    for later in [world.instance(&instance_id(&answer)), first_instance(&world.ok("RunInstances", launch)).clone()] {
+        assert_eq!((later.list("BlockDeviceMappings").len(), status(&later).as_str()), (1, "attached"));
+    }
+}
+
+#[test]
 fn a_blank_image_takes_further_volumes() {
     let mut world = World::new();
     let image = world.image("blank");
     let mapping = one("DeviceName", "/dev/sdf").with("Ebs", one("VolumeSize", 1_i64));
     let launch = one("ImageId", image).with("InstanceType", "t3.micro").with("MinCount", 1_i64).with("MaxCount", 1_i64);
     let answer = world.ok("RunInstances", launch.with("BlockDeviceMappings", vec![mapping]));
-    assert_eq!(first_instance(&answer).list("BlockDeviceMappings").len(), 2);
+    let id = instance_id(&answer);
+    assert_eq!(world.instance(&id).list("BlockDeviceMappings").len(), 2);
     assert!(matches!(&world.effects[..], [Effect::Start(start)] if start.kind == Kind::Blank));
 }
 
@@ -265,12 +282,18 @@ fn attributes_and_when_they_can_be_changed() {
     assert!(world.err("ModifyInstanceAttribute", retype.clone()).starts_with("IncorrectInstanceState: "));
     let both = named.clone().with("DisableApiStop", one("Value", true)).with("EbsOptimized", one("Value", true));
     assert!(world.err("ModifyInstanceAttribute", both).starts_with("InvalidParameterCombination: "));
-    assert!(world.err("ModifyInstanceAttribute", named.clone()).starts_with("MissingParameter: "));
+    let error = world.err("ModifyInstanceAttribute", named.clone());
+    assert_eq!(error, "InvalidParameterCombination: No attributes specified.");
+    let unknown = named.clone().with("InstanceType", one("Value", "t9.huge"));
+    assert!(world.err("ModifyInstanceAttribute", unknown).starts_with("InvalidInstanceAttributeValue: "));
     world.ok("ModifyInstanceAttribute", named.clone().with("Attribute", "disableApiStop").with("Value", "true"));
     assert!(world.err("StopInstances", ids(&[&id])).starts_with("OperationNotPermitted: "));
     world.ok("ModifyInstanceAttribute", named.clone().with("DisableApiStop", one("Value", false)));
     world.ok("StopInstances", ids(&[&id]));
     world.settle();
+    let other = if Architecture::host() == Architecture::Arm64 { "t3.small" } else { "t4g.small" };
+    let other = named.clone().with("InstanceType", one("Value", other));
+    assert!(world.err("ModifyInstanceAttribute", other).starts_with("InvalidInstanceAttributeValue: "));
     world.ok("ModifyInstanceAttribute", retype);
     assert!(world.instance(&id).string("InstanceType").unwrap().ends_with(".small"));
     let volume = one("DeviceName", "/dev/xvda").with("Ebs", one("DeleteOnTermination", false));
@@ -278,6 +301,10 @@ fn attributes_and_when_they_can_be_changed() {
     let mappings = world.instance(&id);
     let mapping = mappings.structures("BlockDeviceMappings").next().unwrap();
     assert_eq!(mapping.structure("Ebs").unwrap().boolean("DeleteOnTermination"), Some(false));
+    let silent = one("DeviceName", "/dev/xvda").with("Ebs", Structure::new());
+    world.ok("ModifyInstanceAttribute", named.clone().with("BlockDeviceMappings", vec![silent]));
+    let mapping = world.instance(&id).structures("BlockDeviceMappings").next().unwrap().clone();
+    assert_eq!(mapping.structure("Ebs").unwrap().boolean("DeleteOnTermination"), Some(true), "it is the default");
     world.ok("ModifyInstanceMetadataOptions", named.clone().with("HttpTokens", "required"));
     assert_eq!(world.instance(&id).structure("MetadataOptions").unwrap().string("HttpTokens"), Some("required"));
     assert!(world.err("ModifyInstanceMetadataOptions", named).starts_with("MissingParameter: "));

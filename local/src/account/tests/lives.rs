@@ -186,15 +186,32 @@ fn a_reboot_that_hangs_is_cut_short_and_comes_back() {
 }
 
 #[test]
-fn force_takes_the_power_away_at_once() {
-    for (action, parameter) in
-        [("StopInstances", "Force"), ("TerminateInstances", "SkipOsShutdown"), ("TerminateInstances", "Force")]
-    {
+fn the_power_goes_at_once_where_the_shutdown_is_skipped_and_where_force_is_asked_for_again() {
+    for action in ["StopInstances", "TerminateInstances"] {
         let mut world = World::new();
         let id = world.running();
-        world.ok(action, ids(&[&id]).with(parameter, true));
-        assert_eq!(world.effects, [Effect::Kill { instance: id.clone() }], "{action} {parameter}");
+        world.ok(action, ids(&[&id]).with("SkipOsShutdown", true));
+        assert_eq!(world.effects, [Effect::Kill { instance: id }], "{action}");
+
+        let mut world = World::new();
+        let id = world.running();
+        world.ok(action, ids(&[&id]).with("Force", true));
+        let off = Effect::PowerOff { instance: id.clone() };
+        assert_eq!(world.effects, std::slice::from_ref(&off), "{action}: the guest is asked first");
+        world.ok(action, ids(&[&id]).with("Force", true));
+        assert_eq!(world.effects, [off, Effect::Kill { instance: id.clone() }], "{action}");
     }
+}
+
+#[test]
+fn an_instance_that_was_not_launched_for_it_is_not_hibernated() {
+    let mut world = World::new();
+    let id = world.running();
+    let error = world.err("StopInstances", ids(&[&id]).with("Hibernate", true));
+    assert!(error.starts_with("UnsupportedHibernationConfiguration: "), "{error}");
+    assert_eq!(world.state(&id), "running");
+    world.ok("StopInstances", ids(&[&id]).with("Hibernate", false));
+    assert_eq!(world.state(&id), "stopping");
 }
 
 #[test]

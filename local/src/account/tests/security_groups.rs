@@ -30,6 +30,33 @@ fn shown(world: &mut World, id: &str) -> Structure {
 }
 
 #[test]
+fn a_rule_that_is_named_twice_is_revoked_once() {
+    let mut world = World::new();
+    let id = group(&mut world, "web");
+    let made = world.ok("AuthorizeSecurityGroupIngress", flat(&id, 22, "10.0.0.0/8"));
+    let rule = made.structures("SecurityGroupRules").next().unwrap().string("SecurityGroupRuleId").unwrap();
+    let twice = Structure::new().with("GroupId", id.as_str()).with("SecurityGroupRuleIds", vec![rule, rule]);
+    let revoked = world.ok("RevokeSecurityGroupIngress", twice);
+    assert_eq!(revoked.list("RevokedSecurityGroupRules").len(), 1);
+}
+
+#[test]
+fn a_rule_names_a_group_of_its_own_vpc_without_the_vpc() {
+    let mut world = World::new();
+    let id = group(&mut world, "web");
+    let pair = Structure::new().with("GroupId", id.as_str());
+    let own = permissions(&id, vec![permission(80).with("UserIdGroupPairs", vec![pair])]);
+    let made = world.ok("AuthorizeSecurityGroupIngress", own);
+    let listed = world.ok("DescribeSecurityGroupRules", filters(&[("group-id", &[&id])]));
+    for rule in made.structures("SecurityGroupRules").chain(listed.structures("SecurityGroupRules")) {
+        if let Some(info) = rule.structure("ReferencedGroupInfo") {
+            let members: Vec<&str> = info.members().map(|(name, _)| name).collect();
+            assert_eq!(members, ["GroupId", "UserId"]);
+        }
+    }
+}
+
+#[test]
 fn groups() {
     let mut world = World::new();
     let id = group(&mut world, "web");
