@@ -19,6 +19,7 @@ mod effect;
 mod filter;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod history;
 mod idempotency;
 mod ids;
 mod image;

@@ -4,6 +4,7 @@
 //! always there.
 
 use super::{
+    history::History,
     ids::Id,
     stored::{Changes, Rows, Stored},
 };
@@ -23,6 +24,8 @@ pub(super) struct Table<I, R> {
     fresh: BTreeMap<u64, OffsetDateTime>,
     /// Rows below this number were looked at for being fresh.
     noted: u64,
+    /// What rows were that some replica may still show as they were.
+    history: History<u64, R>,
     /// What the replica knows that answers the present request.
     view: Option<View>,
     changes: Changes<I>,
@@ -36,6 +39,7 @@ impl<I, R> Default for Table<I, R> {
             next: 1,
             fresh: BTreeMap::new(),
             noted: 1,
+            history: History::default(),
             view: None,
             changes: Changes::default(),
         }
@@ -71,7 +75,25 @@ impl<I: Id, R> Table<I, R> {
         let number = self.numbers.remove(id)?;
         self.changes.note(id.clone());
         self.fresh.remove(&number);
+        self.history.forget(&number);
         self.rows.remove(&number).map(|(_, resource)| resource)
+    }
+
+    /// A row is about to change, and replicas that hear of it late will show it as it is now.
+    pub(super) fn keep(&mut self, id: &I)
+    where
+        R: Clone,
+    {
+        if let Some((number, (_, resource))) = self.number(id).and_then(|number| self.rows.get_key_value(&number)) {
+            self.history.keep(*number, || resource.clone());
+        }
+    }
+
+    /// From now on every replica shows the row as it is.
+    pub(super) fn agree(&mut self, id: &I) {
+        if let Some(number) = self.number(id) {
+            self.history.forget(&number);
+        }
     }
 
     #[cfg(test)]
@@ -104,17 +126,25 @@ impl<I: Id, R> Table<I, R> {
         }
     }
 
-    /// Rows with their numbers, from the one after the given number on, as far as they are seen.
+    /// A row as the replica shows it that answers the present request.
+    fn seen<'a>(&'a self, number: u64, (id, resource): &'a (I, R)) -> (&'a I, &'a R) {
+        (id, self.history.was(&number, self.view.as_ref(), I::PREFIX).unwrap_or(resource))
+    }
+
+    /// Rows with their numbers, from the one after the given number on, as far as they are seen, and as they are.
     pub(super) fn after(&self, number: u64) -> impl Iterator<Item = (u64, &I, &R)> {
         self.rows
             .range((std::ops::Bound::Excluded(number), std::ops::Bound::Unbounded))
             .filter(|(number, _)| self.sees_row(**number))
-            .map(|(number, (id, resource))| (*number, id, resource))
+            .map(|(number, row)| {
+                let (id, resource) = self.seen(*number, row);
+                (*number, id, resource)
+            })
     }
 
-    /// The row of a number.
+    /// The row of a number, as it is seen.
     pub(super) fn at(&self, number: u64) -> Option<(&I, &R)> {
-        self.rows.get(&number).map(|(id, resource)| (id, resource))
+        self.rows.get(&number).map(|row| self.seen(number, row))
     }
 
     /// The row's number.
@@ -164,10 +194,12 @@ impl<I: Id, R> Eventual for Table<I, R> {
         if let Some(view) = &view {
             self.fresh.retain(|_, since| !view.is_settled(*since));
         }
+        self.history.look(view.as_ref());
         self.view = view;
     }
 
     fn note(&mut self, made: Option<OffsetDateTime>) {
+        self.history.note(made);
         let since = std::mem::replace(&mut self.noted, self.next);
         if let Some(made) = made {
             self.fresh.extend(self.rows.range(since..).map(|(number, _)| (*number, made)));

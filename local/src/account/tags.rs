@@ -5,6 +5,7 @@
 use super::{
     Context, Region,
     filter::Filters,
+    history::History,
     ids,
     pagination::Page,
     request::{at_most_a_thousand, invalid, missing, required_list},
@@ -26,22 +27,10 @@ pub(super) type TagSet = BTreeMap<String, String>;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tags {
     tags: Kept<TagSet>,
-    /// What the tags were before they were changed, where some replica may not know of the change yet.
-    before: BTreeMap<String, Before>,
-    /// How many changes there were.
-    changes: u64,
+    /// What the tags were before they were changed.
+    history: History<String, TagSet>,
     /// What the replica knows that answers the present request.
     view: Option<View>,
-}
-
-/// What a resource's tags were before a change.
-#[derive(Debug, Clone)]
-struct Before {
-    tags: TagSet,
-    /// When they were changed; none while the request goes on that does it.
-    since: Option<OffsetDateTime>,
-    /// Which change it was: ids follow from a secret, and the same seed must mean the same day everywhere.
-    change: u64,
 }
 
 const LIMIT: usize = 50;
@@ -50,14 +39,8 @@ const VALUE_LENGTH: usize = 256;
 
 impl Tags {
     pub(super) fn get(&self, id: impl AsRef<str>) -> Option<&TagSet> {
-        match (&self.view, self.before.get(id.as_ref())) {
-            (Some(view), Some(Before { tags, since: Some(since), change }))
-                if !view.knows(&format!("tags {change}"), *since) =>
-            {
-                Some(tags)
-            }
-            _ => self.tags.get(id.as_ref()),
-        }
+        let id = id.as_ref();
+        self.history.was(id, self.view.as_ref(), "tags").or_else(|| self.tags.get(id))
     }
 
     /// The resources that have tags.
@@ -73,10 +56,7 @@ impl Tags {
     /// Changes the tags of a resource that was made before.
     fn change(&mut self, id: &str, change: impl FnOnce(&mut TagSet)) {
         let tags = self.tags.entry(id);
-        // Who hasn't heard of the last change yet hasn't of this one.
-        self.changes += 1;
-        let before = || Before { tags: tags.clone(), since: None, change: self.changes };
-        self.before.entry(id.to_owned()).or_insert_with(before);
+        self.history.keep(id.to_owned(), || tags.clone());
         change(tags);
     }
 
@@ -89,7 +69,7 @@ impl Tags {
     /// Forgets the tags of a resource that is gone.
     pub(super) fn forget(&mut self, id: impl AsRef<str>) {
         self.tags.remove(id.as_ref());
-        self.before.remove(id.as_ref());
+        self.history.forget(id.as_ref());
     }
 
     /// The member `Tags` of what Describe shows.
@@ -104,19 +84,12 @@ impl Tags {
 
 impl Eventual for Tags {
     fn look(&mut self, view: Option<View>) {
-        if let Some(view) = &view {
-            self.before.retain(|_, before| before.since.is_none_or(|since| !view.is_settled(since)));
-        }
+        self.history.look(view.as_ref());
         self.view = view;
     }
 
     fn note(&mut self, made: Option<OffsetDateTime>) {
-        match made {
-            None => self.before.clear(),
-            Some(made) => self.before.values_mut().for_each(|before| {
-                before.since.get_or_insert(made);
-            }),
-        }
+        self.history.note(made);
     }
 }
 

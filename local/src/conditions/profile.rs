@@ -11,6 +11,8 @@ pub(crate) struct Profile {
     /// After this time every replica knows. AWS names no bound, but has you back off for up to five minutes; mostly it is
     /// seconds. Source: <https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>.
     pub(crate) lag: Duration,
+    /// Whether a replica that is late shows an instance that stops or starts as it was.
+    pub(crate) stale_states: bool,
     /// How long after its start an instance's metadata service stays silent, so that its key comes after its sshd.
     pub(crate) metadata: Duration,
     /// How long after its start an instance's console is empty.
@@ -29,6 +31,7 @@ pub(crate) struct Profile {
 const CALM: Profile = Profile {
     lag_chance: 0.0,
     lag: Duration::ZERO,
+    stale_states: false,
     metadata: Duration::ZERO,
     console: Duration::ZERO,
     latest_console: Duration::ZERO,
@@ -40,6 +43,7 @@ const CALM: Profile = Profile {
 const TYPICAL: Profile = Profile {
     lag_chance: 0.25,
     lag: Duration::from_secs(5),
+    stale_states: false,
     metadata: Duration::from_secs(5),
     console: Duration::from_secs(60),
     latest_console: Duration::ZERO,
@@ -51,6 +55,7 @@ const TYPICAL: Profile = Profile {
 const HOSTILE: Profile = Profile {
     lag_chance: 0.75,
     lag: Duration::from_secs(60),
+    stale_states: true,
     metadata: Duration::from_secs(30),
     console: Duration::from_secs(240),
     latest_console: Duration::from_secs(30),

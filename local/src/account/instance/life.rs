@@ -33,6 +33,14 @@ impl Context<'_> {
         later(self.now, self.settings.paced(time))
     }
 
+    /// An instance is about to be stopped or started: on a bad day some replicas show it as it was until it has got there.
+    /// Its end they all show at once.
+    pub(super) fn changes_state(&mut self, id: &InstanceId) {
+        if self.settings.conditions.profile().stale_states {
+            self.region.instances.keep(id);
+        }
+    }
+
     /// When an instance that starts now may be `running`.
     pub(super) fn pending_until(&mut self) -> OffsetDateTime {
         let spread = PENDING_SPREAD.as_millis() as u64;
@@ -59,7 +67,10 @@ pub(in crate::account) fn settle(context: &mut Context<'_>, id: &InstanceId) {
     let due = now >= instance.settles;
     match (instance.state, instance.power) {
         (State::Pending, Power::On) if due => run(context, id),
-        (State::Stopping, Power::Off) if due => instance.state = State::Stopped,
+        (State::Stopping, Power::Off) if due => {
+            instance.state = State::Stopped;
+            context.region.instances.agree(id);
+        }
         (State::ShuttingDown, Power::Off) if due => terminated(context, id),
         (State::Terminated, _) if due => vanish(context, id),
         _ => {}
@@ -72,7 +83,9 @@ fn run(context: &mut Context<'_>, id: &InstanceId) {
     instance.state_reason = None;
     instance.running_since = Some(context.now);
     instance.was_running = true;
-    for nic in instance.network_interfaces.clone() {
+    let nics = instance.network_interfaces.clone();
+    context.region.instances.agree(id);
+    for nic in nics {
         give_public_address(context, &nic);
     }
 }
@@ -102,6 +115,9 @@ pub(super) fn leave(context: &mut Context<'_>, id: &InstanceId, end: End, reason
         End::Terminate => (State::ShuttingDown, SHUTTING_DOWN + context.settings.conditions.profile().shutting_down),
     };
     let settles = later(context.in_paced(time), context.verdict.stuck);
+    if end == End::Terminate {
+        context.region.instances.agree(id);
+    }
     let Some(instance) = context.region.instances.get_mut(id) else { return };
     instance.state = state;
     instance.settles = settles;

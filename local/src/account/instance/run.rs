@@ -168,6 +168,7 @@ pub(in crate::account) fn start(context: &mut Context<'_>, input: &Structure) ->
     check_room(context, &ids)?;
     Ok(change(context, &ids, "StartingInstances", |context, id| {
         if state(context, id) == State::Stopped {
+            context.changes_state(id);
             life::start(context, id);
         }
     }))
@@ -209,6 +210,7 @@ pub(in crate::account) fn stop(context: &mut Context<'_>, input: &Structure) -> 
         let is_first = matches!(state(context, id), State::Pending | State::Running);
         if is_first {
             let transition = user_initiated(context);
+            context.changes_state(id);
             life::leave(context, id, End::Stop, StateReason::user_shutdown(), transition);
         }
         take_power(context, id, input, is_first);

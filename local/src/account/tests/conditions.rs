@@ -195,6 +195,79 @@ fn tags_that_are_added_later_are_seen_later() {
     assert!((0..8).any(was_late), "in eight typical worlds tags were always seen at once");
 }
 
+/// The states that are shown of an instance, and how they change.
+fn states_shown(world: &mut World, id: &str, time: Duration) -> Vec<String> {
+    let mut shown = Vec::new();
+    watch(world, time, |world| {
+        if let Ok(found) = world.call("DescribeInstances", ids(&[id])) {
+            shown.push(first_instance(&found).structure("State").unwrap().string("Name").unwrap().to_owned());
+        }
+        true
+    });
+    shown.dedup();
+    shown
+}
+
+/// An instance that runs and is known everywhere; whatever fails at random was tried again.
+fn known(world: &mut World) -> String {
+    world.account.set_conditions(Conditions::Calm);
+    let id = world.run();
+    world.pass(Duration::from_secs(10));
+    world.obey();
+    world.pass(Duration::from_secs(300));
+    assert_eq!(world.state(&id), "running");
+    world.account.set_conditions(Conditions::Hostile);
+    id
+}
+
+/// Asks until nothing that comes at random is in the way.
+fn insist(world: &mut World, action: &str, id: &str) -> Structure {
+    (0..100).find_map(|_| world.call(action, ids(&[id])).ok()).expect("some request gets through")
+}
+
+#[test]
+fn on_a_bad_day_an_instance_that_stops_or_starts_is_still_shown_as_it_was_and_never_again_once_it_is_there() {
+    let mut stale = std::collections::BTreeSet::new();
+    for seed in 0..8 {
+        let mut world = world(Conditions::Hostile, seed);
+        let id = known(&mut world);
+        for (action, was, between, then) in
+            [("StopInstances", "running", "stopping", "stopped"), ("StartInstances", "stopped", "pending", "running")]
+        {
+            let answer = insist(&mut world, action, &id);
+            let changes =
+                answer.structures(if action == "StopInstances" { "StoppingInstances" } else { "StartingInstances" });
+            for change in changes {
+                let current = change.structure("CurrentState").unwrap().string("Name");
+                assert_eq!(current, Some(between), "seed {seed}: who asks for it is told what it is");
+            }
+            let shown = states_shown(&mut world, &id, Duration::from_secs(20));
+            assert!(shown.iter().all(|state| [was, between].contains(&state.as_str())), "seed {seed}: {shown:?}");
+            if shown.iter().any(|state| state == was) {
+                stale.insert(action);
+            }
+            world.pass(Duration::from_secs(600));
+            world.obey();
+            world.pass(Duration::from_secs(600));
+            let shown = states_shown(&mut world, &id, Duration::from_secs(90));
+            assert_eq!(shown, [then], "seed {seed}");
+        }
+        insist(&mut world, "TerminateInstances", &id);
+        let shown = states_shown(&mut world, &id, Duration::from_secs(5));
+        assert!(!shown.contains(&"running".to_owned()), "seed {seed}: an end is seen at once");
+    }
+    assert_eq!(stale.len(), 2, "in eight hostile worlds only {stale:?} was ever seen late");
+}
+
+#[test]
+fn on_an_ordinary_day_a_stop_is_seen_at_once() {
+    let mut world = world(Conditions::Hostile, 1);
+    let id = known(&mut world);
+    world.account.set_conditions(Conditions::Typical);
+    world.ok("StopInstances", ids(&[&id]));
+    assert_eq!(states_shown(&mut world, &id, Duration::from_secs(5)), ["stopping"]);
+}
+
 #[test]
 fn the_buckets_are_those_of_the_documentation() {
     let mut world = world(Conditions::Typical, 1);
