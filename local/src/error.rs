@@ -199,7 +199,7 @@ codes! {
     InvalidPermissionDuplicate = "InvalidPermission.Duplicate", 400, ERRORS;
     /// The rule does not exist in the group.
     InvalidPermissionNotFound = "InvalidPermission.NotFound", 400, ERRORS;
-    /// A group may hold 60 rules in each direction.
+    /// A group may hold 60 rules in each direction, of IPv4 and of IPv6.
     RulesPerSecurityGroupLimitExceeded = "RulesPerSecurityGroupLimitExceeded", 400, VPC_QUOTAS;
     /// A network interface may have 5 groups.
     SecurityGroupsPerInterfaceLimitExceeded = "SecurityGroupsPerInterfaceLimitExceeded", 400, VPC_QUOTAS;

@@ -108,7 +108,7 @@ struct Serve {
     /// How many security groups a region may have [default: 2500]
     #[arg(long, value_name = "COUNT")]
     security_group_quota: Option<u64>,
-    /// How many rules a security group may have in each direction [default: 60]
+    /// How many rules a security group may have in each direction, of IPv4 and of IPv6 [default: 60]
     #[arg(long, value_name = "COUNT")]
     rule_quota: Option<u64>,
 }

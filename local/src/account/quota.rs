@@ -20,7 +20,7 @@ pub struct Quotas {
     pub key_pairs: u64,
     /// Security groups; default 2,500.
     pub security_groups: u64,
-    /// Rules of a security group, in each direction; default 60.
+    /// Rules of a security group, in each direction, of IPv4 and of IPv6; default 60.
     pub rules_per_security_group: u64,
 }
 

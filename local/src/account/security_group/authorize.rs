@@ -2,7 +2,7 @@
 
 use super::{
     add_rule, named, permission, remove_rule,
-    rule::{Direction, Rule},
+    rule::{Direction, Peer, Rule},
 };
 use crate::{
     account::{
@@ -49,6 +49,13 @@ fn group_of(context: &Context<'_>, input: &Structure, direction: Direction) -> R
     named(context.region, input)
 }
 
+/// How many rules there are of IPv4, or of IPv6 if these are more. One that names a group is of both.
+/// Source: <https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html>.
+fn most_of_a_family<'a>(rules: impl Iterator<Item = &'a Rule> + Clone) -> usize {
+    let v4 = rules.clone().filter(|rule| !matches!(rule.peer, Peer::V6(..))).count();
+    v4.max(rules.filter(|rule| !matches!(rule.peer, Peer::V4(_))).count())
+}
+
 fn authorize(context: &mut Context<'_>, input: &Structure, direction: Direction) -> Result<Structure, ApiError> {
     let group = group_of(context, input, direction)?;
     let tags = TagSpecifications::read(input, &["security-group-rule"])?.of("security-group-rule");
@@ -58,7 +65,8 @@ fn authorize(context: &mut Context<'_>, input: &Structure, direction: Direction)
         let message = format!("the specified rule \"{}\" already exists", rule.named());
         return Err(ApiError::new(Code::InvalidPermissionDuplicate, message));
     }
-    if (present.len() + rules.len()) as u64 > context.settings.quotas.rules_per_security_group {
+    let all = present.iter().copied().chain(&rules);
+    if most_of_a_family(all) as u64 > context.settings.quotas.rules_per_security_group {
         let message = "The maximum number of rules per security group has been reached.";
         return Err(ApiError::new(Code::RulesPerSecurityGroupLimitExceeded, message));
     }
@@ -147,7 +155,6 @@ fn by_permissions(
 }
 
 fn revoked(id: &SecurityGroupRuleId, rule: &Rule) -> Structure {
-    use super::rule::Peer;
     let (from, to) = rule.ports.range.unwrap_or((-1, -1));
     let shown = Structure::new()
         .with("SecurityGroupRuleId", id)

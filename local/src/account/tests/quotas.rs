@@ -142,6 +142,33 @@ fn keys_groups_and_rules_have_quotas() {
 }
 
 #[test]
+fn rules_of_each_family_have_the_quota_for_themselves() {
+    let mut world = World::with(|settings| settings.quotas.rules_per_security_group = 2);
+    let group = Structure::new().with("GroupName", "web").with("Description", "x");
+    let id = world.ok("CreateSecurityGroup", group).string("GroupId").unwrap().to_owned();
+    let rule = |list: &'static str, member: &'static str, peer: &str| {
+        let peers = vec![Structure::new().with(member, peer)];
+        let permission = Structure::new().with("IpProtocol", "tcp").with("FromPort", 22_i64).with("ToPort", 22_i64);
+        Structure::new().with("GroupId", id.as_str()).with("IpPermissions", vec![permission.with(list, peers)])
+    };
+    let v4 = |peer: &str| rule("IpRanges", "CidrIp", peer);
+    let v6 = |peer: &str| rule("Ipv6Ranges", "CidrIpv6", peer);
+    world.ok("AuthorizeSecurityGroupIngress", v4("10.0.0.0/8"));
+    world.ok("AuthorizeSecurityGroupIngress", v6("2001:db8::/32"));
+    // One that names a group is of both.
+    world.ok("AuthorizeSecurityGroupIngress", rule("UserIdGroupPairs", "GroupId", &id));
+    for full in [v4("11.0.0.0/8"), v6("2001:db9::/32")] {
+        let error = world.err("AuthorizeSecurityGroupIngress", full);
+        assert!(error.starts_with("RulesPerSecurityGroupLimitExceeded: "), "{error}");
+    }
+    // The other direction has one rule already, which lets all out by IPv4.
+    world.ok("AuthorizeSecurityGroupEgress", v4("11.0.0.0/8"));
+    for free in ["2001:db8::/32", "2001:db9::/32"] {
+        world.ok("AuthorizeSecurityGroupEgress", v6(free));
+    }
+}
+
+#[test]
 fn an_account_without_a_default_vpc_must_be_told_where() {
     let mut world = World::with(|settings| settings.default_vpc = false);
     for (action, member) in
