@@ -65,13 +65,12 @@ pub enum HostKeys {
 }
 
 /// What AWS does to its customers, as the local EC2 does it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LocalConditions {
     /// Nothing: what was made is seen at once, nothing is throttled, nothing fails.
     Calm,
     /// An ordinary day: what is fresh is seen late, and requests are throttled as AWS documents it.
-    #[default]
     Typical,
     /// Much more of that, and requests that fail, are lost or late, and machines that get stuck, at random.
     Hostile,
@@ -98,12 +97,6 @@ impl Pace {
     /// The factor: a finite number from 0 upwards.
     pub fn factor(self) -> f64 {
         self.0
-    }
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self(0.01)
     }
 }
 
@@ -202,11 +195,12 @@ keys! {
     no_skip: bool = false;
     /// `auto`, `plain` or `off`. Default: `auto`.
     progress: Progress = Progress::Auto;
-    /// The factor on all times that AWS takes, at the local EC2: `1` for rehearsals. It holds for an endpoint that this
-    /// process starts, not for one that is running already. Default: `0.01`, a hundredth.
-    local_pace: Pace = Pace::default();
-    /// `calm`, `typical` or `hostile`, at the local EC2; it holds as `local_pace` does. Default: `typical`.
-    local_conditions: LocalConditions = LocalConditions::Typical;
+    /// The factor on all times that AWS takes, at the local EC2: `1` for rehearsals. One that runs otherwise makes way if nobody
+    /// uses it; else it is an error. Default: as `ec2-local serve` has it, where that runs; else `0.01`, a hundredth.
+    local_pace: Option<Pace> = None;
+    /// `calm`, `typical` or `hostile`, at the local EC2; it holds as `local_pace` does. Default: as `ec2-local serve` has it, where
+    /// that runs; else `typical`.
+    local_conditions: Option<LocalConditions> = None;
     /// What the local EC2's chance follows from; it holds as `local_pace` does. Default: drawn at random, and named in its
     /// log.
     local_seed: Option<u64> = None;
@@ -271,6 +265,12 @@ impl Config {
                 .map_err(|reason| if KEYS.contains(&key.as_str()) { format!("`{key}`: {reason}") } else { reason })?;
         }
         Ok(())
+    }
+
+    /// The same, but for what is asked of a local EC2: whoever only looks, or tidies up, takes the one that runs as it is.
+    #[must_use]
+    pub fn with_local_as_it_is(self) -> Self {
+        Self { local_pace: None, local_conditions: None, local_seed: None, local_private_networks: Vec::new(), ..self }
     }
 
     /// What can only be said of several keys together.

@@ -73,7 +73,7 @@ fn sweep(
     dry_run: bool,
     region: Option<String>,
 ) -> Result<String, ec2_harness::Error> {
-    let config = Config::load()?;
+    let config = Config::load()?.with_local_as_it_is();
     if !config.target.is_there() {
         return Ok(format!("nothing is left: {} isn't running", config.target));
     }

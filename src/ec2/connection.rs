@@ -115,6 +115,18 @@ impl Connection {
         aws_sdk_ec2::Client::from_conf(config.build())
     }
 
+    /// The factor on all times that AWS takes.
+    #[cfg(feature = "local")]
+    pub(crate) fn pace(&self) -> f64 {
+        self.local.as_ref().map_or(1.0, ec2_local::endpoint::Client::pace)
+    }
+
+    /// Only a local EC2 has one of its own.
+    #[cfg(not(feature = "local"))]
+    pub(crate) fn pace(&self) -> f64 {
+        1.0
+    }
+
     /// Whether the local EC2 behind it has ended, and all of its machines with it.
     #[cfg(feature = "local")]
     pub(crate) async fn is_gone(&self) -> bool {
@@ -143,7 +155,7 @@ async fn open_local(_: &Config) -> Result<Connection, Error> {
 
 #[cfg(feature = "local")]
 async fn open_local(config: &Config) -> Result<Connection, Error> {
-    use crate::config::LocalConditions;
+    use crate::config::{LocalConditions, Pace};
     use ec2_local::{
         conditions::Conditions,
         endpoint::{Settings, ensure},
@@ -151,8 +163,8 @@ async fn open_local(config: &Config) -> Result<Connection, Error> {
 
     let mut settings = Settings::default();
     settings.linger = config.local_linger;
-    settings.pace = Some(config.local_pace.factor());
-    settings.conditions = Some(match config.local_conditions {
+    settings.pace = config.local_pace.map(Pace::factor);
+    settings.conditions = config.local_conditions.map(|conditions| match conditions {
         LocalConditions::Calm => Conditions::Calm,
         LocalConditions::Typical => Conditions::Typical,
         LocalConditions::Hostile => Conditions::Hostile,
@@ -164,7 +176,6 @@ async fn open_local(config: &Config) -> Result<Connection, Error> {
         .map(|network| network.to_string().parse())
         .collect::<Result<_, String>>()
         .map_err(|e| Error::new(ErrorKind::Configuration, "use `local_private_networks`").because(e))?;
-    let backoff = BACKOFF.mul_f64(config.local_pace.factor().min(1.0)).max(Duration::from_millis(10));
     // Starting a process and waiting for it blocks, which the engine must not.
     let local = tokio::task::spawn_blocking(move || ensure(&settings))
         .await
@@ -172,6 +183,7 @@ async fn open_local(config: &Config) -> Result<Connection, Error> {
         .map_err(|e| Error::new(ErrorKind::Connection, e.to_string()))?;
     let region = config.region.clone().unwrap_or_else(|| "us-east-1".into());
     let secret = local.credentials();
+    let backoff = BACKOFF.mul_f64(local.pace().min(1.0)).max(Duration::from_millis(10));
     // No credential chain, no AWS_* variables, no proxy: everything is given. Without TLS there are no certificates to
     // load either.
     let sdk = aws_sdk_ec2::Config::builder()

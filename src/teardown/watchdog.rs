@@ -83,7 +83,7 @@ fn watch() -> Result<(), Error> {
     let run = Run::observe()?;
     let Some(_only) = only(run)? else { return Ok(()) };
     // Before the wait: who has started us may take its configuration file along.
-    let config = Config::load()?;
+    let config = Config::load()?.with_local_as_it_is();
     wait_for_owner(run)?;
     let since = Instant::now();
     loop {

@@ -81,7 +81,7 @@ impl Sweep {
     /// After which time what was sent is there for all to see, or was never made.
     fn visible_within(&self) -> Duration {
         match self.ec2.target() {
-            Target::Local => VISIBLE_WITHIN.mul_f64(self.ec2.config.local_pace.factor()).max(LOCAL_MIN),
+            Target::Local => VISIBLE_WITHIN.mul_f64(self.ec2.connection.pace()).max(LOCAL_MIN),
             Target::Aws | Target::Endpoint(_) => VISIBLE_WITHIN,
         }
     }
