@@ -267,12 +267,6 @@ impl Config {
         Ok(())
     }
 
-    /// The same, but for what is asked of a local EC2: whoever only looks, or tidies up, takes the one that runs as it is.
-    #[must_use]
-    pub fn with_local_as_it_is(self) -> Self {
-        Self { local_pace: None, local_conditions: None, local_seed: None, local_private_networks: Vec::new(), ..self }
-    }
-
     /// What can only be said of several keys together.
     fn check(self) -> Result<Self, Error> {
         let wrong =

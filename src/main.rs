@@ -73,11 +73,11 @@ fn sweep(
     dry_run: bool,
     region: Option<String>,
 ) -> Result<String, ec2_harness::Error> {
-    let config = Config::load()?.with_local_as_it_is();
+    let config = Config::load()?;
     if !config.target.is_there() {
         return Ok(format!("nothing is left: {} isn't running", config.target));
     }
-    let mut connect = Ec2::connect().config(config);
+    let mut connect = Ec2::connect().config(config).to_running();
     if let Some(region) = region {
         connect = connect.region(region);
     }

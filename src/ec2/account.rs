@@ -30,7 +30,7 @@ pub struct Statistics {
 impl Ec2 {
     /// Connects to the target of the configuration that is found from the crate upwards; see [`Config::load`].
     pub fn connect() -> Connect {
-        Connect { config: None, scope: Scope::process(), region: None }
+        Connect { config: None, scope: Scope::process(), region: None, running: false }
     }
 
     /// Prepares a launch; `image` is an AMI id, an alias or `resolve:ssm:/…`.
@@ -108,6 +108,7 @@ pub struct Connect {
     config: Option<Config>,
     scope: Scope,
     region: Option<String>,
+    running: bool,
 }
 
 impl Connect {
@@ -120,6 +121,13 @@ impl Connect {
     /// Uses this region. Default: the configuration's.
     pub fn region(mut self, region: impl Into<String>) -> Self {
         self.region = Some(region.into());
+        self
+    }
+
+    /// Takes the local EC2 that runs, as it is, and fails where none does: for whoever only looks, or tidies up. Default: one is
+    /// started if need be, and it is as configured, or an error.
+    pub fn to_running(mut self) -> Self {
+        self.running = true;
         self
     }
 
@@ -138,8 +146,8 @@ impl Connect {
             config.region = self.region;
         }
         let opening = {
-            let config = config.clone();
-            engine::spawn(async move { Connection::of(&config).await })?
+            let (config, running) = (config.clone(), self.running);
+            engine::spawn(async move { Connection::of(&config, running).await })?
         };
         let connection =
             opening.await.map_err(|e| Error::new(ErrorKind::Internal, "connect to EC2").caused_by(e))??;

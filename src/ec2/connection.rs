@@ -49,8 +49,9 @@ type Key = (Target, Option<String>, Option<String>, Option<String>);
 static CONNECTIONS: LazyLock<Mutex<HashMap<Key, Arc<Connection>>>> = LazyLock::new(Mutex::default);
 
 impl Connection {
-    /// The connection that a configuration asks for; opened on first use. Runs on the engine.
-    pub(crate) async fn of(config: &Config) -> Result<Arc<Self>, Error> {
+    /// The connection that a configuration asks for; opened on first use. Runs on the engine. A local EC2 is taken as it is if it
+    /// must be `running`.
+    pub(crate) async fn of(config: &Config, running: bool) -> Result<Arc<Self>, Error> {
         debug_assert!(engine::is_current_thread(), "clients belong to the engine's runtime");
         let key = (config.target.clone(), config.region.clone(), config.profile.clone(), config.account.clone());
         let mut connections = CONNECTIONS.lock().await;
@@ -58,7 +59,7 @@ impl Connection {
             return Ok(connection.clone());
         }
         let connection = Arc::new(match &config.target {
-            Target::Local => open_local(config).await?,
+            Target::Local => open_local(config, running).await?,
             Target::Aws => open_aws(config, None).await?,
             Target::Endpoint(url) => open_aws(config, Some(url)).await?,
         });
@@ -147,18 +148,18 @@ impl Connection {
 }
 
 #[cfg(not(feature = "local"))]
-async fn open_local(_: &Config) -> Result<Connection, Error> {
+async fn open_local(_: &Config, _: bool) -> Result<Connection, Error> {
     Err(Error::new(ErrorKind::Configuration, "start the local EC2")
         .because("ec2-harness was built without its feature `local`")
         .advise("turn the feature on, or set `target`"))
 }
 
 #[cfg(feature = "local")]
-async fn open_local(config: &Config) -> Result<Connection, Error> {
+async fn open_local(config: &Config, running: bool) -> Result<Connection, Error> {
     use crate::config::{LocalConditions, Pace};
     use ec2_local::{
         conditions::Conditions,
-        endpoint::{Settings, ensure},
+        endpoint::{Settings, connect, ensure},
     };
 
     let mut settings = Settings::default();
@@ -177,7 +178,7 @@ async fn open_local(config: &Config) -> Result<Connection, Error> {
         .collect::<Result<_, String>>()
         .map_err(|e| Error::new(ErrorKind::Configuration, "use `local_private_networks`").because(e))?;
     // Starting a process and waiting for it blocks, which the engine must not.
-    let local = tokio::task::spawn_blocking(move || ensure(&settings))
+    let local = tokio::task::spawn_blocking(move || if running { connect() } else { ensure(&settings) })
         .await
         .map_err(|e| Error::new(ErrorKind::Internal, "start the local EC2").caused_by(e))?
         .map_err(|e| Error::new(ErrorKind::Connection, e.to_string()))?;

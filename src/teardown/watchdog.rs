@@ -83,7 +83,7 @@ fn watch() -> Result<(), Error> {
     let run = Run::observe()?;
     let Some(_only) = only(run)? else { return Ok(()) };
     // Before the wait: who has started us may take its configuration file along.
-    let config = Config::load()?.with_local_as_it_is();
+    let config = Config::load()?;
     wait_for_owner(run)?;
     let since = Instant::now();
     loop {
@@ -105,7 +105,7 @@ fn end(run: &Run, config: &Config, mut over: File) -> Result<(), Error> {
         // A local EC2 that has ended took everything with it.
         return remove(run, over);
     }
-    let ec2 = Ec2::connect().config(config.clone()).wait()?;
+    let ec2 = Ec2::connect().config(config.clone()).to_running().wait()?;
     let left = ec2.left_by_run().wait()?;
     if left.kept {
         // The key is needed for as long as the machines are; a sweep removes it with them.
