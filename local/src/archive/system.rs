@@ -74,12 +74,14 @@ fn open(root: &OwnedFd, path: &str) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(Errno::INVAL.into()) }
 }
 
-/// The name of the one directory that is all there is, as in an archive of a directory rather than of what is in it.
+/// The name of the one directory that is all there is and holds a system, as in an archive of a directory rather than of what
+/// is in it.
 fn only_directory(root: &Path) -> Option<String> {
     let mut entries = root.read_dir().ok()?;
     let (only, more) = (entries.next()?.ok()?, entries.next());
     let is_directory = more.is_none() && only.file_type().ok()?.is_dir();
-    is_directory.then(|| super::error::shown(only.file_name().as_encoded_bytes()))
+    let has_system = ["bin", "usr"].iter().any(|name| only.path().join(name).symlink_metadata().is_ok());
+    (is_directory && has_system).then(|| super::error::shown(only.file_name().as_encoded_bytes()))
 }
 
 /// What a program is built for, see elf(5): the class, the order of bytes, and the machine's number.

@@ -68,6 +68,11 @@ impl Archive {
         self.entry(kind, path.as_bytes(), b"", 0o644, 0, b"")
     }
 
+    /// GNU's header with the name of the next entry.
+    fn long_name(self, name: &[u8]) -> Self {
+        self.entry(EntryType::GNULongName, b"././@LongLink", b"", 0o644, name.len() as u64, name)
+    }
+
     /// Records of a PAX header, for the next entry.
     fn pax(self, records: &[(&str, &str)]) -> Self {
         let mut text = String::new();
@@ -188,6 +193,16 @@ fn what_could_reach_outside_is_refused() {
         (system().of_kind(EntryType::new(b'M'), "x"), "x", Rule::Kind('M')),
         (system().file("bin/sh/x", b"x"), "bin/sh/x", Rule::ThroughFile("bin/sh".to_owned())),
         (system().file("bin", b"x"), "bin", Rule::ReplacesDirectory),
+        (system().link("bin", "/tmp"), "bin", Rule::ReplacesDirectory),
+        (system().directory("empty").link("empty", "/tmp"), "empty", Rule::ReplacesDirectory),
+        (system().link("out", "/tmp").hard_link("same", "out").file("same/x", b"x"), "same/x", through("same")),
+        (system().long_name(b"../neighbour/x\0").file("y", b"x"), "../neighbour/x", Rule::Upwards),
+        (system().file("./../neighbour/x", b"x"), "./../neighbour/x", Rule::Upwards),
+        (system().file("bin/./..", b"x"), "bin/./..", Rule::Upwards),
+        (system().file(".", b"x"), ".", Rule::NoName),
+        (system().link(".", "/etc"), ".", Rule::NoName),
+        (system().pax(&[("size", "99999999999999")]).file("y", b"x"), "y", Rule::TooLarge(20 << 30)),
+        (system().pax(&[("linkpath", "../../etc")]).link("y", "bin"), "y", Rule::EscapingLink("../../etc".to_owned())),
         (system().pax(&[("path", "../neighbour/x")]).file("y", b"x"), "../neighbour/x", Rule::Upwards),
         (system().pax(&[("linkpath", "/etc/x")]).hard_link("y", "bin/sh"), "y", to("/etc/x", Rule::Absolute)),
         (system().pax(&[("GNU.sparse.major", "1")]).file("y", b"x"), "y", Rule::PaxSparse),
@@ -212,6 +227,47 @@ fn a_link_is_replaced_and_never_written_through() {
         assert_eq!(fs::read(root.join("again")).unwrap(), b"other");
         assert!(root.join("directory").symlink_metadata().unwrap().is_dir());
         assert!(!root.join("bin/x").exists());
+    });
+    outcome.unwrap();
+}
+
+#[test]
+fn what_is_odd_is_taken_as_it_is() {
+    use std::os::unix::ffi::OsStrExt;
+    let long = format!("{}x", "long/".repeat(60));
+    let archive = Archive::system()
+        // A link that leads outside is linked to and replaced itself.
+        .link("out", "/etc/hostname")
+        .hard_link("same", "out")
+        .file("out", b"inside")
+        .entry(EntryType::Regular, b"\xff\n\x1b[2J", b"", 0o644, 1, b"x")
+        .entry(EntryType::Symlink, b"\x80", b"\xfe", 0o777, 0, b"")
+        .file("...", b"x")
+        .long_name(long.as_bytes())
+        .file("y", b"x")
+        // What only files have, in entries that are none.
+        .entry(EntryType::Directory, b"directory", b"", 0o755, 3, b"abc")
+        .entry(EntryType::Symlink, b"link", b"bin", 0o777, 3, b"abc")
+        .entry(EntryType::Fifo, b"pipe", b"", 0o644, 3, b"abc")
+        .pax(&[("size", "5")])
+        .entry(EntryType::Regular, b"size", b"", 0o644, 0, b"hello")
+        // Of the whole archive, not of a file.
+        .entry(EntryType::XGlobalHeader, b"g", b"", 0o644, 19, b"19 path=../../evil\n")
+        .entry(EntryType::Regular, b"modes", b"", 0o7777, 0, b"")
+        .entry(EntryType::Directory, b"closed", b"", 0, 0, b"")
+        .file("closed/x", b"x")
+        .file("last", b"last");
+    let outcome = unpack_beside(&archive.bytes(), &Limits::default(), |root| {
+        let read = |name: &str| fs::read(root.join(name)).unwrap();
+        assert_eq!([read("out"), read("size"), read("last")], [&b"inside"[..], b"hello", b"last"]);
+        assert_eq!(fs::read_link(root.join("same")).unwrap(), Path::new("/etc/hostname"));
+        assert_eq!(read(&long), b"x");
+        let odd = |name: &[u8]| root.join(std::ffi::OsStr::from_bytes(name)).symlink_metadata().unwrap();
+        assert!(odd(b"\xff\n\x1b[2J").is_file() && odd(b"\x80").is_symlink() && odd(b"...").is_file());
+        assert!(odd(b"directory").is_dir() && odd(b"link").is_symlink() && odd(b"pipe").file_type().is_fifo());
+        assert_eq!(odd(b"modes").permissions().mode() & 0o7777, 0o7777);
+        fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0o700)).unwrap();
+        assert_eq!(read("closed/x"), b"x");
     });
     outcome.unwrap();
 }
@@ -297,6 +353,11 @@ fn what_was_cut_short_or_changed_is_told() {
     for length in 10..zipped.len() {
         assert!(matches!(outcome(&zipped[..length]), Err(UnpackError::Damaged(_))), "{length}");
     }
+    for rest in [&b"garbage"[..], &[0; 512], &[0x1f, 0x8b]] {
+        assert!(matches!(outcome(&[&zipped, rest].concat()), Err(UnpackError::Damaged(_))), "{rest:?}");
+    }
+    let parts = [gzip(&whole[..700]), gzip(b""), gzip(&whole[700..])].concat();
+    assert!(outcome(&parts).is_ok(), "gzip's own way to join files");
     let mut changed = whole.clone();
     changed[512] ^= 1;
     assert!(matches!(outcome(&changed), Err(UnpackError::Damaged(_))));
@@ -323,7 +384,8 @@ fn what_is_no_system_of_this_host_is_refused() {
         (Archive::new().file("manifest.json", b"x").directory("blobs"), "docker export"),
         (Archive::new().file("bin/sh", b"#!/bin/cat\n and more than twenty bytes"), "no program"),
         (Archive::new().file("bin/sh", &other), "built for RISC-V"),
-        (Archive::new().of_kind(EntryType::Fifo, "bin/sh"), "no /bin/sh"),
+        (Archive::new().of_kind(EntryType::Fifo, "bin/sh"), "no /bin/sh; logins"),
+        (Archive::new().link("bin/sh", "sh"), "no /bin/sh; logins"),
         // Its own /bin/sh, not the host's.
         (Archive::new().link("bin", "/usr/bin"), "no /bin/sh"),
         (Archive::new().link("bin/sh", "/proc/self/exe"), "no /bin/sh"),

@@ -263,6 +263,21 @@ fn a_killed_import_leaves_no_image_and_the_next_cleans_up() {
 }
 
 #[test]
+fn what_an_image_says_of_itself_does_nothing_to_a_terminal() {
+    let place = Place::new();
+    let release = b"ID=tiny\nPRETTY_NAME=\"\x1b[2Jtiny\x07\x9b\0\"\n";
+    let archive = place.archive("tiny.tar", System::tiny().file("./etc/os-release", release, 0o644));
+    let said = place.says(&["image", "import", &archive, "--name", "tiny"]) + &place.says(&["image", "list"]);
+    assert!(said.contains("imported tiny: \u{fffd}[2Jtiny"), "{said:?}");
+    assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
+    // A client of EC2's must be able to read the answer, too: XML knows no such characters.
+    let serving = Serving::start(&place);
+    let shown = serving.call("Action=DescribeImages&Owner.1=self").body;
+    assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
+    serving.end();
+}
+
+#[test]
 fn of_two_imports_of_a_name_one_wins() {
     let place = Place::new();
     let archive = place.archive("tiny.tar", System::tiny());

@@ -105,9 +105,10 @@ impl Image {
         Some(settings)
     }
 
-    /// What it is, in a few words: the system's pretty name.
+    /// What it is, in a few words: the system's pretty name, which is the image's own word, and is shown on terminals.
     pub fn system(&self) -> String {
-        self.settings().map_or_else(|| "it can't run here".to_owned(), |settings| settings.description)
+        let name = self.settings().map_or_else(|| "it can't run here".to_owned(), |settings| settings.description);
+        name.replace(char::is_control, "\u{fffd}")
     }
 }
 
