@@ -33,7 +33,7 @@ pub struct Client {
     credentials: Credentials,
     state: StateDirectory,
     // As long as this is open, the endpoint has a client.
-    _presence: UnixStream,
+    presence: UnixStream,
 }
 
 impl Client {
@@ -66,11 +66,6 @@ impl Client {
     /// The factor on all times that AWS takes.
     pub fn pace(&self) -> f64 {
         self.greeting.character.now.pace.unwrap_or(PACE)
-    }
-
-    /// In what it is otherwise than it is asked to be.
-    fn differences(&self, asked: &Settings) -> Vec<String> {
-        self.greeting.character.differences(asked)
     }
 
     /// Where it is.
@@ -119,56 +114,64 @@ pub fn connect() -> Result<Client, EndpointError> {
 /// [`EndpointError::OtherSettings`]: the one that runs is otherwise, and is in use.
 pub fn ensure(settings: &Settings) -> Result<Client, EndpointError> {
     let state = StateDirectory::of_user()?;
-    let since = Instant::now();
     loop {
-        if let Some(client) = greet(&state)?
-            && client.differences(settings).is_empty()
-        {
+        let found = match greet(&state)? {
+            Some(client) => client,
+            None => {
+                // Whoever comes second finds what the first has started.
+                let _lock = state.lock()?;
+                match greet(&state)? {
+                    Some(client) => client,
+                    None => return start(&state, settings),
+                }
+            }
+        };
+        let differences = found.greeting.character.differences(settings);
+        if differences.is_empty() {
+            return Ok(found);
+        }
+        if let Some(client) = found.replace(settings, differences)? {
             return Ok(client);
         }
-        // Whoever comes second finds what the first has started.
-        let lock = state.lock()?;
-        if let Some(client) = greet(&state)? {
-            let differences = client.differences(settings);
-            if differences.is_empty() {
-                return Ok(client);
-            }
-            let (pid, stay) = (client.pid(), client.greeting.character.stay);
-            // Its own presence must not be what keeps it.
-            drop(client);
-            match ask(&state, making_way::REQUEST) {
-                // Those who have just used it may take a moment to be gone, as may others who have looked at it.
-                Err(_) if stay == Stay::WhileNeeded && since.elapsed() < MAKING_WAY_PATIENCE => {
-                    drop(lock);
-                    thread::sleep(LOOK);
-                    continue;
-                }
-                Err(reason) => return Err(EndpointError::OtherSettings { pid, differences, reason }),
-                Ok(_) => {}
-            }
-        }
-        start(&state, settings)?;
-        let client = greet(&state)?;
-        drop(lock);
-        return client.ok_or_else(|| EndpointError::Start { reason: "it ended at once".into(), log: state.log() });
     }
 }
 
-/// Asks what is answered in one line; the answer, or why there is none.
+impl Client {
+    /// Has the endpoint make way, and starts another; none if it has ended meanwhile.
+    fn replace(self, settings: &Settings, differences: Vec<String>) -> Result<Option<Self>, EndpointError> {
+        let since = Instant::now();
+        loop {
+            let lock = self.state.lock()?;
+            let Ok(answer) = exchange(&self.presence, making_way::REQUEST) else { return Ok(None) };
+            let Err(reason) = answer else { return start(&self.state, settings).map(Some) };
+            let is_served = self.greeting.character.stay == Stay::UntilTold;
+            if is_served || since.elapsed() > MAKING_WAY_PATIENCE {
+                return Err(EndpointError::OtherSettings { pid: self.pid(), differences, reason });
+            }
+            // Those who have just used it may take a moment to be gone.
+            drop(lock);
+            thread::sleep(LOOK);
+        }
+    }
+}
+
+/// Asks an endpoint what it answers in one line; the answer, or why there is none.
 pub(super) fn ask(state: &StateDirectory, request: &str) -> Result<String, String> {
-    let ask = || {
-        let mut stream = UnixStream::connect(state.way_in().map_err(io::Error::other)?)?;
-        stream.set_read_timeout(Some(START_TIMEOUT))?;
-        writeln!(stream, "{request}")?;
-        let mut line = String::new();
-        BufReader::new(stream).take(ANSWER_MAX).read_line(&mut line)?;
-        Ok(line)
-    };
-    let line = ask().map_err(|e: io::Error| e.to_string())?;
+    let stream = state.way_in().map_err(io::Error::other).and_then(UnixStream::connect);
+    stream.and_then(|stream| exchange(&stream, request)).unwrap_or_else(|error| Err(error.to_string()))
+}
+
+/// Says a line; the answer to it, or what is said against it.
+fn exchange(mut stream: &UnixStream, request: &str) -> io::Result<Result<String, String>> {
+    stream.set_read_timeout(Some(START_TIMEOUT))?;
+    stream.write_all(format!("{request}\n").as_bytes())?;
+    let mut line = String::new();
+    // Buffering is harmless: nothing follows the answer.
+    BufReader::new(stream).take(ANSWER_MAX).read_line(&mut line)?;
     match line.trim_end().split_once(' ').unwrap_or((line.trim_end(), "")) {
-        ("ok", answer) => Ok(answer.to_owned()),
-        ("error", reason) => Err(reason.to_owned()),
-        _ => Err("it hung up".to_owned()),
+        ("ok", answer) => Ok(Ok(answer.to_owned())),
+        ("error", reason) => Ok(Err(reason.to_owned())),
+        _ => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it hung up")),
     }
 }
 
@@ -180,19 +183,14 @@ pub(super) fn greet(state: &StateDirectory) -> Result<Option<Client>, EndpointEr
     }
     let Ok(presence) = UnixStream::connect(state.way_in()?) else { return Ok(None) };
     let credentials = state.credentials()?;
-    let greeting = (|| {
-        presence.set_read_timeout(Some(START_TIMEOUT))?;
-        (&presence).write_all(b"hello\n")?;
-        let mut line = String::new();
-        // Buffering is harmless: nothing follows the greeting.
-        BufReader::new(&presence).take(ANSWER_MAX).read_line(&mut line)?;
-        serde_json::from_str(line.trim_end().strip_prefix("ok ").unwrap_or_default()).map_err(std::io::Error::other)
-    })();
+    let greeting = exchange(&presence, "hello").ok().and_then(Result::ok);
+    let greeting = greeting.and_then(|greeting| serde_json::from_str(&greeting).ok());
     // An endpoint that is just ending closes the connection without a greeting.
-    Ok(greeting.ok().map(|greeting| Client { greeting, credentials, state: state.clone(), _presence: presence }))
+    Ok(greeting.map(|greeting| Client { greeting, credentials, state: state.clone(), presence }))
 }
 
-fn start(state: &StateDirectory, settings: &Settings) -> Result<(), EndpointError> {
+/// Starts an endpoint, under the lock that the caller holds.
+fn start(state: &StateDirectory, settings: &Settings) -> Result<Client, EndpointError> {
     make_directory(&state.run())?;
     let log_path = state.log();
     let log = OpenOptions::new()
@@ -225,7 +223,7 @@ fn start(state: &StateDirectory, settings: &Settings) -> Result<(), EndpointErro
         pipe.read_to_string(&mut said).map_err(|e| wrong(e.to_string()))?;
     }
     match said.trim_end() {
-        "ready" => Ok(()),
+        "ready" => greet(state)?.ok_or_else(|| wrong("it ended at once".to_owned())),
         "" => {
             let ended = child.wait().map(|status| status.to_string()).unwrap_or_default();
             Err(wrong(format!("it ended before it was ready ({ended})")))

@@ -37,17 +37,8 @@ impl Clients {
 
     /// Lets nobody in from now on; `false`, and nothing is changed, if somebody is here.
     pub(super) fn close(&self) -> bool {
-        self.close_on(0)
-    }
-
-    /// The same, but for one who is here.
-    pub(super) fn close_but_for(&self, _: &ClientGuard) -> bool {
-        self.close_on(1)
-    }
-
-    fn close_on(&self, count: usize) -> bool {
         let mut state = self.state();
-        state.is_closed |= state.count == count;
+        state.is_closed |= state.count == 0;
         state.is_closed
     }
 
@@ -85,16 +76,9 @@ mod tests {
         let here = clients.enter();
         assert!(here.is_some() && !clients.close());
         assert!(clients.enter().is_some());
-        assert!(here.as_ref().is_some_and(|here| {
-            let other = clients.enter();
-            !clients.close_but_for(here) && other.is_some()
-        }));
         drop(here);
         assert!(clients.close());
         assert!(clients.enter().is_none());
         assert_eq!(clients.count(), 0);
-        let clients = Clients::default();
-        assert!(clients.enter().is_some_and(|here| clients.close_but_for(&here)));
-        assert!(clients.enter().is_none());
     }
 }

@@ -1,12 +1,8 @@
 //! Making way: an endpoint that was started on demand, and that nobody uses, ends at once for a client that asks for another.
 //!
-//! It would have ended by itself soon; who asks for other settings need not wait for that.
+//! It would have ended by itself soon; who asks for other settings need not wait for that, and is no client of this one.
 
-use super::{
-    Stay,
-    datacenter::Datacenter,
-    idle::{ClientGuard, Clients},
-};
+use super::{Stay, datacenter::Datacenter, idle::Clients};
 use crate::wire::Activity;
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -24,14 +20,14 @@ pub(super) struct Way {
 }
 
 impl Way {
-    /// Lets nobody in from now on, and has the endpoint end; or says who uses it beside the one that asks.
-    pub(super) fn make(&self, asker: &ClientGuard) -> Result<(), String> {
+    /// Lets nobody in from now on, and has the endpoint end; or says who uses it.
+    pub(super) fn make(&self) -> Result<(), String> {
         if self.stay == Stay::UntilTold {
             return Err("it stays until it is told to end by a signal".to_owned());
         }
         // Whoever asks nothing just now, but keeps a connection, is about to.
         let users = [
-            (self.clients.count().saturating_sub(1), "client"),
+            (self.clients.count(), "client"),
             (self.datacenter.instances(), "instance"),
             (self.activity.connections().max(self.activity.requests()), "open connection"),
         ];
@@ -40,7 +36,7 @@ impl Way {
         if !users.is_empty() {
             return Err(format!("it has {}", users.join(", ")));
         }
-        if !self.clients.close_but_for(asker) {
+        if !self.clients.close() {
             return Err("it has just got a client".to_owned());
         }
         self.is_made.notify_one();

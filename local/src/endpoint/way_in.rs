@@ -3,7 +3,7 @@
 //! A connection says one line and is answered with one:
 //!
 //! - `hello` → `ok {…}`: a client; the endpoint stays as long as the connection is open.
-//! - `make way` → `ok`, and the endpoint ends; or `error TEXT`, where somebody uses it.
+//!   It may say `make way` then, and is no client any more → `ok`, and the endpoint ends; or `error TEXT`, where somebody uses it.
 //! - `status`, `conditions NAME`, `fault ACTION KIND WHEN`, `faults clear`, `advance SECONDS` → `ok {…}`, or `error TEXT`.
 //! - `connect MACHINE PORT` → `ok`, or `error TEXT`; after `ok` the connection is the machine's.
 
@@ -65,7 +65,7 @@ async fn answer(mut stream: UnixStream, way: &Way, greeting: &Greeting, client: 
                 let status = serde_json::to_string(&status).map_err(io::Error::other)?;
                 stream.write_all(format!("ok {status}\n").as_bytes()).await
             }
-            Err(reason) => refuse(stream, &reason).await,
+            Err(reason) => refuse(&mut stream, &reason).await,
         };
     }
     match *line.split(' ').collect::<Vec<_>>() {
@@ -74,26 +74,34 @@ async fn answer(mut stream: UnixStream, way: &Way, greeting: &Greeting, client: 
             greeting.character.now.conditions = Some(datacenter.conditions());
             let greeting = serde_json::to_string(&greeting).map_err(io::Error::other)?;
             stream.write_all(format!("ok {greeting}\n").as_bytes()).await?;
-            // It stays open as long as the client lives; whatever it says is of no interest.
-            while stream.read(&mut [0; 64]).await? > 0 {}
+            // It stays open as long as the client lives.
+            let mut client = Some(client);
+            while let Ok(line) = read_line(&mut stream).await {
+                if line == making_way::REQUEST {
+                    client.take();
+                    match way.make() {
+                        Ok(()) => stream.write_all(b"ok\n").await?,
+                        Err(reason) => refuse(&mut stream, &reason).await?,
+                    }
+                }
+            }
             Ok(())
         }
-        _ if line == making_way::REQUEST => match way.make(&client) {
-            Ok(()) => stream.write_all(b"ok\n").await,
-            Err(reason) => refuse(stream, &reason).await,
-        },
         ["connect", machine, port] => match port.parse() {
             Ok(port) => tunnel(stream, datacenter, machine, port).await,
-            Err(_) => refuse(stream, &format!("`{port}` is no TCP port")).await,
+            Err(_) => refuse(&mut stream, &format!("`{port}` is no TCP port")).await,
         },
         _ => {
-            refuse(stream, &format!("`{line}` is neither `hello` nor `connect MACHINE PORT` nor a control request"))
-                .await
+            refuse(
+                &mut stream,
+                &format!("`{line}` is neither `hello` nor `connect MACHINE PORT` nor a control request"),
+            )
+            .await
         }
     }
 }
 
-async fn refuse(mut stream: UnixStream, text: &str) -> io::Result<()> {
+async fn refuse(stream: &mut UnixStream, text: &str) -> io::Result<()> {
     stream.write_all(format!("error {}\n", text.replace('\n', " ")).as_bytes()).await
 }
 
@@ -106,7 +114,7 @@ async fn tunnel(mut stream: UnixStream, datacenter: &Datacenter, machine: &str, 
             connection.join(stream.into_std()?);
             Ok(())
         }
-        Err(e) => refuse(stream, &e.to_string()).await,
+        Err(e) => refuse(&mut stream, &e.to_string()).await,
     }
 }
 

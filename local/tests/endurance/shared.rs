@@ -143,7 +143,8 @@ fn an_endpoint_that_nobody_uses_makes_way() {
         let (pid, got, seed) = client.got();
         assert_eq!(got, conditions);
         assert!(settings.seed.is_none_or(|asked| asked == seed));
-        assert!(pid != last && (last == 0 || !lives(last)), "{pid} in place of {last}");
+        assert_ne!(pid, last);
+        eventually("the other one has ended", || last == 0 || !lives(last));
         // What has ended uses nothing.
         if settings.conditions != Some(Hostile) {
             let door = client.door(&state);
@@ -305,7 +306,8 @@ fn one_whose_files_were_removed_ends() {
     let (pid, ..) = client.got();
     fs::remove_file(state.runs()[0].join("way-in")).unwrap();
     let next = Client::of(&state, Some(Calm));
-    assert!(next.got().0 != pid && !lives(pid));
+    assert_ne!(next.got().0, pid);
+    eventually("it has ended", || !lives(pid));
     next.leave();
     client.leave();
     let last = Client::of(&state, Some(Calm));
@@ -323,7 +325,7 @@ fn one_that_is_just_ending_is_waited_for() {
         assert!(Command::new("kill").arg(pid.to_string()).status().unwrap().success());
         // At once, as after Ctrl-C.
         Server::start(&state).end();
-        assert!(!lives(pid));
+        eventually("it has ended", || !lives(pid));
         drop(server);
     }
     state.assert_clean();

@@ -215,6 +215,34 @@ fn an_endpoint_of_another_build_that_is_in_use_is_left_alone() {
 }
 
 #[test]
+fn of_several_accounts_each_start_takes_one_over() {
+    let state = State::new();
+    let leave = |count: usize, build: &str| {
+        let server = Server::start(&state);
+        server.launch("blank", count, "");
+        server.kill();
+        rename(&state, "1", build);
+        // Out of the way, so that the next one begins anew.
+        fs::rename(state.runs()[0].parent().unwrap(), state.beside().join(build)).unwrap();
+    };
+    for (count, build) in [(1, "0.0.7"), (2, "0.0.8"), (3, "0.0.9")] {
+        leave(count, build);
+    }
+    fs::create_dir(state.path().join("run")).unwrap();
+    for build in ["0.0.7", "0.0.8", "0.0.9"] {
+        fs::rename(state.beside().join(build).join(build), state.path().join("run").join(build)).unwrap();
+    }
+    // The one that was used last comes first.
+    for (count, left) in [(3, 2), (2, 1), (1, 0)] {
+        let server = Server::start(&state);
+        assert!(server.opening.contains(&format!("was killed: {count} instance")), "{}", server.opening);
+        assert_eq!(server.opening.matches("is left for a later start, in ").count(), left, "{}", server.opening);
+        server.end();
+    }
+    state.assert_clean();
+}
+
+#[test]
 fn a_port_that_is_taken_costs_nobody_the_account() {
     let state = State::new();
     let server = Server::start(&state);
