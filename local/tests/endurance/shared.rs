@@ -23,12 +23,12 @@ const SETTINGS: &str = "EC2_LOCAL_TEST_CLIENT";
 /// The role: tells what it got, and stays until it is told to go.
 pub fn play_client() {
     let Ok(settings) = std::env::var(SETTINGS) else { return };
-    let got = ensure(&serde_json::from_str(&settings).unwrap()).map(|client| {
-        println!("{} {} {:?} {}", client.pid(), client.url(), client.status().unwrap().conditions, client.seed());
-        client
-    });
-    if let Err(error) = &got {
-        println!("{error}");
+    let got = ensure(&serde_json::from_str(&settings).unwrap());
+    match &got {
+        Ok(client) => {
+            println!("{} {} {:?} {}", client.pid(), client.url(), client.status().unwrap().conditions, client.seed());
+        }
+        Err(error) => println!("{error}"),
     }
     let _ = io::stdin().read_to_end(&mut Vec::new());
     drop(got);
