@@ -8,6 +8,7 @@ mod images;
 mod life;
 mod login;
 mod packages;
+mod planted;
 mod share;
 mod system;
 mod users;

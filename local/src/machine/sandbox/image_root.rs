@@ -12,17 +12,7 @@ use rustix::{
     fs::{AtFlags, CWD, Mode, OFlags, chmodat, openat},
     mount::{MountFlags, mount},
 };
-use std::{
-    fs, io,
-    os::{fd::OwnedFd, unix::fs::MetadataExt},
-    path::Path,
-};
-
-/// Where file systems of the machine's own are mounted.
-const MOUNT_POINTS: [(&str, u32); 5] =
-    [("dev", 0o755), ("proc", 0o555), ("run", 0o755), ("sys", 0o555), ("tmp", 0o1777)];
-/// On the disk, outside of what the machine and its image can write: without it the machine boots for the first time.
-const MARK: &str = "booted";
+use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
 
 /// Builds the root directory and makes it the calling process's own; nothing of the host's is reachable after it.
 pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
@@ -35,18 +25,18 @@ pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
     root::attach(&parts.files, "disk")?;
     root::attach(image, "lower")?;
     overlay(path)?;
-    make_mount_points()?;
+    root::make_mount_points()?;
     root::mount_memory(parts.limits)?;
     root::mount_kernel_views(parts.boot_id, &mut notes)?;
     root::mount_devices(parts.users, parts.limits)?;
     let console = root::make_console()?;
 
     let disk = openat(CWD, "disk", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let first_boot = !Path::new("disk").join(MARK).exists();
+    let first_boot = root::is_first_boot(Path::new("disk"));
     root::leave_host()?;
     if first_boot {
         image_files::generate(&parts.settings, parts.users)?;
-        mark(&disk)?;
+        root::mark_booted(&disk)?;
     }
     Ok(Root { first_boot, console, notes })
 }
@@ -69,25 +59,4 @@ fn overlay(path: &Path) -> io::Result<()> {
     let options = c"lowerdir=lower,upperdir=disk/root,workdir=disk/work,userxattr,volatile";
     mount("overlay", "root", "overlay", MountFlags::empty(), options)
         .map_err(told("mount an overlay over the image", path.display()))
-}
-
-/// Sees that there are directories to mount on: a link of the image's in their place could lead anywhere.
-fn make_mount_points() -> io::Result<()> {
-    for (name, mode) in MOUNT_POINTS {
-        let path = Path::new("root").join(name);
-        match path.symlink_metadata() {
-            Ok(found) if found.is_dir() => continue,
-            Ok(_) => fs::remove_file(&path).map_err(told("replace", format!("/{name}")))?,
-            Err(_) => {}
-        }
-        fs::create_dir(&path).map_err(told("make", format!("/{name}")))?;
-        chmodat(CWD, &path, Mode::from_raw_mode(mode), AtFlags::empty())?;
-    }
-    Ok(())
-}
-
-/// Notes that the first boot's files are made.
-fn mark(disk: &OwnedFd) -> io::Result<()> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
-    openat(disk, MARK, flags, Mode::from_raw_mode(0o600)).map_err(told("note", "the first boot")).map(drop)
 }

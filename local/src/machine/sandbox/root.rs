@@ -2,10 +2,13 @@
 //!
 //! Everything here happens in the machine's own mount namespace. What is written goes below the disk's `root` and
 //! `layers`; all else is in memory and gone with the namespace.
+//!
+//! Until the host is left, links lead through its directories. So files are made at the first boot only, when nothing of the
+//! machine's has run yet; later on nothing but mounts is, and only on directories that were looked at.
 
 use super::{limits::Limits, protocol::Users, system_files};
 use rustix::{
-    fs::{AtFlags, CWD, FileType, Mode, OFlags, StatVfsMountFlags, chmodat},
+    fs::{AtFlags, CWD, FileType, Mode, OFlags, StatVfsMountFlags, chmodat, openat},
     io::Errno,
     mount::{
         FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
@@ -19,7 +22,7 @@ use std::{
     fmt::Display,
     fs, io,
     os::{
-        fd::OwnedFd,
+        fd::{AsFd, OwnedFd},
         unix::fs::{MetadataExt, symlink},
     },
     path::{Path, PathBuf},
@@ -51,6 +54,11 @@ const HIDDEN: [&str; 11] = [
 ];
 /// What may be read there but not changed.
 const READ_ONLY: [&str; 4] = ["bus", "fs", "irq", "sys"];
+/// Where file systems of the machine's own are mounted.
+const MOUNT_POINTS: [(&str, u32); 5] =
+    [("dev", 0o755), ("proc", 0o555), ("run", 0o755), ("sys", 0o555), ("tmp", 0o1777)];
+/// On the disk, outside of what the machine can write: without it the machine boots for the first time.
+const MARK: &str = "booted";
 
 /// The host's directories of which a machine sees a copy-on-write image, as far as this host has them.
 pub fn layers() -> Vec<PathBuf> {
@@ -124,6 +132,7 @@ pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
     for directory in ["disk/root", "disk/layers"] {
         fs::create_dir_all(directory).map_err(told("make", directory))?;
     }
+    let first_boot = is_first_boot(Path::new("disk"));
     mount_own_files()?;
     link_system_directories()?;
     for (index, (path, tree)) in parts.layers.iter().enumerate() {
@@ -131,15 +140,16 @@ pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
         fs::create_dir(&source).map_err(told("make", &source))?;
         attach(tree, &source)?;
         let inside = path.strip_prefix("/").unwrap_or(path);
-        let target = Path::new("root").join(inside);
-        fs::create_dir_all(&target).map_err(told("make", inside.display()))?;
-        // Files that were copied at the first boot are the machine's own since.
-        if fs::read_dir(&target)?.next().is_some() {
-            continue;
+        // Whatever the machine has put in its place stays.
+        if make_own_directory(inside)? {
+            notes.extend(overlay(&source, inside)?);
         }
-        notes.extend(overlay(&source, inside)?);
     }
-    let first_boot = system_files::generate(Path::new("root"), &parts.settings)?;
+    if first_boot {
+        system_files::generate(Path::new("root"), &parts.settings)?;
+        mark_booted(rustix::fs::open("disk", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)?;
+    }
+    make_mount_points()?;
     mount_memory(parts.limits)?;
     mount_kernel_views(parts.boot_id, &mut notes)?;
     mount_devices(parts.users, parts.limits)?;
@@ -198,6 +208,48 @@ fn link_system_directories() -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Makes a directory of the machine's own, and those above it; says whether it is one by now, and empty. A link of the
+/// machine's would lead through the host's directories, and is left alone.
+fn make_own_directory(inside: &Path) -> io::Result<bool> {
+    let mut path = PathBuf::from("root");
+    for name in inside {
+        path.push(name);
+        match path.symlink_metadata() {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => return Ok(false),
+            Err(_) => fs::create_dir(&path).map_err(told("make", inside.display()))?,
+        }
+    }
+    // Files that were copied at the first boot are the machine's own since.
+    Ok(fs::read_dir(&path).map_err(told("list", inside.display()))?.next().is_none())
+}
+
+/// Sees that there are directories to mount on: a link in their place could lead anywhere.
+pub fn make_mount_points() -> io::Result<()> {
+    for (name, mode) in MOUNT_POINTS {
+        let path = Path::new("root").join(name);
+        match path.symlink_metadata() {
+            Ok(found) if found.is_dir() => continue,
+            Ok(_) => fs::remove_file(&path).map_err(told("replace", format!("/{name}")))?,
+            Err(_) => {}
+        }
+        fs::create_dir(&path).map_err(told("make", format!("/{name}")))?;
+        chmodat(CWD, &path, Mode::from_raw_mode(mode), AtFlags::empty())?;
+    }
+    Ok(())
+}
+
+/// Whether the machine of a disk boots for the first time.
+pub fn is_first_boot(disk: &Path) -> bool {
+    !disk.join(MARK).exists()
+}
+
+/// Notes on a disk that the first boot's files are made.
+pub fn mark_booted(disk: impl AsFd) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
+    openat(disk, MARK, flags, Mode::from_raw_mode(0o600)).map_err(told("note", "the first boot")).map(drop)
 }
 
 /// Lays a writable layer over a directory of the host's. Where the kernel or the file system can't, the directory is
@@ -265,7 +317,6 @@ pub fn make_read_only(target: &Path, also: MountFlags) -> io::Result<()> {
 
 pub fn mount_memory(limits: Limits) -> io::Result<()> {
     for (target, mode) in [("root/run", 0o755), ("root/tmp", 0o1777), ("root/dev", 0o755)] {
-        fs::create_dir_all(target).map_err(told("make", target))?;
         mount_tmpfs(target, mode, limits)?;
     }
     fs::create_dir_all("root/run/lock").map_err(told("make", "/run/lock"))
@@ -279,9 +330,6 @@ fn mount_tmpfs(target: &str, mode: u32, limits: Limits) -> io::Result<()> {
 
 pub fn mount_kernel_views(boot_id: &str, notes: &mut Vec<String>) -> io::Result<()> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    for directory in ["root/proc", "root/sys"] {
-        fs::create_dir_all(directory).map_err(told("make", directory))?;
-    }
     mount("proc", "root/proc", "proc", flags, None).map_err(|error| {
         let advice = match error {
             Errno::PERM => "; the host's own /proc is partly hidden, as in a container: run it with `--security-opt systempaths=unconfined` or outside",

@@ -26,8 +26,6 @@ pub struct Settings<'a> {
 /// The first id of people rather than of services (login.defs(5), `UID_MIN`).
 const PEOPLE: u32 = 1000;
 const NOBODY: u32 = 65534;
-/// Written last: without it the files are made again.
-const MARK: &str = "var/lib/ec2-local/generated";
 
 /// What programs need of the host's `/etc` to work: nothing that holds a secret, a name or an address.
 const FROM_HOST: &[&str] = &[
@@ -88,11 +86,8 @@ const FROM_HOST: &[&str] = &[
     "xattr.conf",
 ];
 
-/// Generates the files below a root directory unless they are there; says whether it did.
-pub fn generate(root: &Path, settings: &Settings<'_>) -> io::Result<bool> {
-    if root.join(MARK).exists() {
-        return Ok(false);
-    }
+/// Generates the files below the root directory of a machine that has never run: links of its own would be followed.
+pub fn generate(root: &Path, settings: &Settings<'_>) -> io::Result<()> {
     directories(root)?;
     for name in FROM_HOST {
         let from = Path::new("/etc").join(name);
@@ -104,9 +99,7 @@ pub fn generate(root: &Path, settings: &Settings<'_>) -> io::Result<bool> {
     }
     accounts(root, settings)?;
     texts(root, settings)?;
-    package_sources(root)?;
-    write(root, MARK, "", 0o600)?;
-    Ok(true)
+    package_sources(root)
 }
 
 fn directories(root: &Path) -> io::Result<()> {
@@ -126,7 +119,6 @@ fn directories(root: &Path) -> io::Result<()> {
         ("srv", 0o755),
         ("var/cache", 0o755),
         ("var/lib/misc", 0o755),
-        ("var/lib/ec2-local", 0o700),
         ("var/local", 0o755),
         ("var/log", 0o755),
         ("var/mail", 0o1777),
