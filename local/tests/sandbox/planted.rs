@@ -1,4 +1,4 @@
-//! What a machine's root leaves on its disk for the next boot, which begins on the host: links that lead outside lead nowhere.
+//! What a machine's root leaves on its disk for the host: links that lead outside lead nowhere, and all of it can be removed.
 
 use crate::fixture::{Disk, FIRST_BOOT, PATIENCE, Running, SECOND_BOOT, specification};
 use ec2_local::machine::Event;
@@ -72,4 +72,15 @@ fn links_on_a_disk_lead_nowhere_outside() {
         assert_eq!(as_it_is(), before, "{places:?}");
         disk.remove();
     }
+}
+
+#[test]
+fn a_disk_is_removed_however_deep_it_is() {
+    let disk = Disk::new();
+    let machine = Running::booted(&disk.path(), FIRST_BOOT);
+    let answer = machine
+        .run("cd /root; perl -e 'for (1..5000) { mkdir q(d) or die; chdir q(d) or die }; open F, q(>), q(file)'");
+    assert_eq!(answer, "exit 0\n");
+    machine.end();
+    disk.remove();
 }

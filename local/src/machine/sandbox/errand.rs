@@ -6,6 +6,7 @@ use super::{
     identity::{FILES, Identity},
     kernel::{self, Side},
     protocol::{self, Go, Report, Request, Users},
+    removal::remove_all,
     start_keeper,
 };
 use crate::archive::{self, Contents, Limits, Owners};
@@ -27,7 +28,7 @@ use std::{
 /// What failed to be removed, and why.
 pub fn remove_disk(disk: &Path) -> io::Result<()> {
     if geteuid().is_root() || !disk.exists() {
-        return match fs::remove_dir_all(disk) {
+        return match remove_all(disk) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         };
@@ -73,10 +74,7 @@ fn unexpected(report: &Report) -> io::Error {
 /// The keeper's part of [`remove_disk`].
 pub fn remove(disk: &Path) -> io::Result<Report> {
     let identity = Identity::choose(&disk.join(FILES), 0);
-    within_namespaces(&identity, || {
-        let failed = |error| super::root::told("remove", disk.display())(error);
-        fs::remove_dir_all(disk).map(|()| Report::PoweredOff).map_err(failed)
-    })
+    within_namespaces(&identity, || remove_all(disk).map(|()| Report::PoweredOff))
 }
 
 /// The keeper's part of [`unpack_image`]. Root does it in a user namespace, too: what only the host's root may do is not

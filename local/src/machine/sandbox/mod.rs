@@ -26,6 +26,7 @@ mod limits;
 mod package_sources;
 mod protocol;
 mod remains;
+mod removal;
 mod room;
 mod root;
 mod seccomp;

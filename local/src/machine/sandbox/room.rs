@@ -8,12 +8,17 @@ use super::{
     protocol::{self, Command, Report, Request},
     volume,
 };
-use rustix::process::geteuid;
+use rustix::{
+    fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, openat2, statat},
+    process::geteuid,
+};
 use std::{
     collections::HashMap,
-    fs, io,
-    os::{fd::OwnedFd, unix::fs::MetadataExt},
+    ffi::OsStr,
+    io,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
+    rc::Rc,
     sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
     thread,
     time::Duration,
@@ -25,6 +30,8 @@ const LOOK: Duration = Duration::from_millis(250);
 /// than that is often not free, and no machine's fault.
 const LEAST_RESERVE: u64 = 1 << 30;
 const MOST_RESERVE: u64 = 4 << 30;
+/// How long a path within a disk may be before another one begins; the kernel takes 4096 bytes at once.
+const LONG: usize = 2048;
 
 /// A machine that takes room.
 #[derive(Debug)]
@@ -147,15 +154,31 @@ fn taken(disk: &Path) -> io::Result<u64> {
     }
 }
 
-/// The same, for who may look at all of its files.
+/// The same, for who may look at all of its files. The machine goes on changing them meanwhile, and has nested them as deep
+/// as it likes: no link is followed, and what is too deep for a path is counted from where a path may begin.
 pub fn measure(disk: &Path) -> io::Result<u64> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let top = Rc::new(rustix::fs::open(disk, flags, Mode::empty())?);
+    let mut pending = vec![(top, PathBuf::from("."))];
     let mut bytes = 0;
-    for entry in fs::read_dir(disk)? {
-        // A machine goes on removing files meanwhile.
-        let Ok(found) = entry.and_then(|entry| Ok((entry.metadata()?, entry.path()))) else { continue };
-        bytes += found.0.blocks() * 512;
-        if found.0.is_dir() {
-            bytes += measure(&found.1).unwrap_or_default();
+    while let Some((base, path)) = pending.pop() {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let Ok(directory) = openat2(&*base, &path, flags, Mode::empty(), resolve) else { continue };
+        let Ok(entries) = Dir::read_from(&directory) else { continue };
+        let directory = (path.as_os_str().len() > LONG).then(|| Rc::new(directory));
+        for entry in
+            entries.filter_map(Result::ok).filter(|entry| !matches!(entry.file_name().to_bytes(), b"." | b".."))
+        {
+            let name = Path::new(OsStr::from_bytes(entry.file_name().to_bytes()));
+            let (base, path) = match &directory {
+                Some(directory) => (directory.clone(), name.to_owned()),
+                None => (base.clone(), path.join(name)),
+            };
+            let Ok(found) = statat(&*base, &path, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+            bytes += u64::try_from(found.st_blocks).unwrap_or(0) * 512;
+            if FileType::from_raw_mode(found.st_mode).is_dir() {
+                pending.push((base, path));
+            }
         }
     }
     Ok(bytes)
@@ -164,6 +187,7 @@ pub fn measure(disk: &Path) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{fs, io::Write};
 
     #[test]
     fn the_host_keeps_a_part_of_any_disk() {
@@ -183,5 +207,34 @@ mod tests {
         fs::write(disk.path().join("files/full"), vec![1; 1 << 20]).unwrap();
         let after = measure(disk.path()).unwrap();
         assert!(before < 1 << 20 && after - before >= 1 << 20, "{before}, {after}");
+    }
+
+    #[test]
+    fn measures_what_is_deeper_than_a_path_can_tell() {
+        let disk = tempfile::tempdir().unwrap();
+        let mut directory = rustix::fs::open(disk.path(), OFlags::PATH, Mode::empty()).unwrap();
+        let name = "d".repeat(100);
+        for _ in 0..1000 {
+            rustix::fs::mkdirat(&directory, &name, Mode::RWXU).unwrap();
+            directory = rustix::fs::openat(&directory, &name, OFlags::PATH, Mode::empty()).unwrap();
+        }
+        // A small stack, as that of the thread that measures has.
+        let look = || {
+            thread::scope(|scope| {
+                thread::Builder::new()
+                    .stack_size(64 << 10)
+                    .spawn_scoped(scope, || measure(disk.path()))
+                    .unwrap()
+                    .join()
+                    .unwrap()
+                    .unwrap()
+            })
+        };
+        let before = look();
+        let flags = OFlags::CREATE | OFlags::WRONLY;
+        let file = rustix::fs::openat(&directory, "file", flags, Mode::RWXU).unwrap();
+        fs::File::from(file).write_all(&vec![1; 1 << 20]).unwrap();
+        assert!(look() - before >= 1 << 20);
+        super::super::removal::remove_all(&disk.keep()).unwrap();
     }
 }
