@@ -5,6 +5,7 @@ use crate::{
     fixture::{Disk, FIRST_BOOT, Running},
 };
 use std::{
+    ffi::CString,
     fs,
     os::{
         linux::net::SocketAddrExt,
@@ -14,6 +15,7 @@ use std::{
         },
     },
     path::Path,
+    process::Command,
 };
 
 #[test]
@@ -83,6 +85,12 @@ fn attempts() -> Vec<String> {
         "chrt -f 1 true",
         "renice -n -5 -p $$",
         "ls /dev/fuse /dev/loop0 /dev/loop-control /dev/disk",
+        // Its own cgroup, by which it is bounded, and the program that the kernel runs when one is left.
+        "mount -t cgroup -o memory none /mnt && echo 1073741824000 >/mnt/memory.limit_in_bytes",
+        "mount -t cgroup -o pids none /mnt && echo max >/mnt/pids.max",
+        "mount -t cgroup -o devices none /mnt && echo a >/mnt/devices.allow",
+        "mount -t cgroup -o freezer none /mnt && echo /bin/true >/mnt/release_agent",
+        "mount -t cgroup2 none /mnt && echo /bin/true >/mnt/release_agent",
         // The same in a namespace below, or from above.
         "unshare -Urpf --mount-proc sh -c 'echo h >/proc/sysrq-trigger'",
         "unshare -Urpf --mount-proc head -c 1 /proc/kcore",
@@ -92,14 +100,18 @@ fn attempts() -> Vec<String> {
         "unshare -Ur mknod /root/disk b 254 0",
         "nsenter -t 1 -m true",
         "nsenter -t 1 -U true",
+        "unshare -Urm sh -c 'mount -t tmpfs none /mnt && cd /mnt && mkdir old && pivot_root . old && test -e old/proc/sysrq-trigger'",
+        "for process in /proc/[0-9]*; do ls $process/root/; done | grep -x lost+found",
         // The terminal of whoever started the endpoint.
-        "perl -e 'open T, q(+<), q(/dev/tty) or exit 1; ioctl T, 0x5412, qq(x) or exit 1'",
+        "perl -e 'open T, q(+<), q(/dev/tty) or exit 1; $x = qq(x); ioctl T, 0x5412, $x or exit 1'",
+        "perl -e 'open T, q(+<), q(/dev/console) or exit 1; $x = qq(x); ioctl T, 0x5412, $x or exit 1'",
         // This executable, which is the host's, in its process 1.
         "cat /proc/1/environ",
         "cat /proc/1/maps",
         "readlink /proc/1/fd/0",
         "ls /proc/1/root/",
         "cat /proc/1/exe >/dev/null",
+        "perl -e 'open M, q(+<), q(/proc/1/mem) or exit 1'",
         // Its limits.
         "bash -c 'ulimit -Hu 1000000'",
         "bash -c 'ulimit -Hd unlimited'",
@@ -120,20 +132,28 @@ fn attempts() -> Vec<String> {
     }
     attempts.push(format!("kill -0 {}", std::process::id()));
     attempts.push(format!("cat /proc/{}/environ", std::process::id()));
-    let [trace, module, log, bpf, perf, ring, kexec] = match cfg!(target_arch = "x86_64") {
-        true => [101, 175, 103, 321, 298, 425, 246],
-        false => [117, 105, 116, 280, 241, 425, 104],
+    let [trace, module, log, bpf, perf, ring, kexec, key, clock, handle] = match cfg!(target_arch = "x86_64") {
+        true => [101, 175, 103, 321, 298, 425, 246, 250, 227, 304],
+        false => [117, 105, 116, 280, 241, 425, 104, 219, 112, 265],
     };
     for call in [
         format!("{trace}, 16, 1, 0, 0"),
-        format!("{module}, 0, 0, \"\""),
+        format!("{module}, $space, 0, $space"),
         format!("{log}, 3, $space, 65536"),
         format!("{bpf}, 0, $space, 72"),
         format!("{perf}, $space, 0, -1, -1, 0"),
         format!("{ring}, 8, $space"),
         format!("{kexec}, 0, 0, 0, 0"),
+        // The session keyring's number.
+        format!("{key}, 0, -3, 1"),
+        format!("{clock}, 0, $space"),
+        // A file by its number, here the root directory of most file systems, wherever that is mounted.
+        format!("{handle}, fileno(R), $handle, 0"),
     ] {
-        attempts.push(format!("perl -e '$space = \"\\0\" x 65536; exit(syscall({call}) < 0)'"));
+        attempts.push(format!(
+            "perl -e '$space = \"\\0\" x 65536; $handle = pack(q(IIII), 8, 1, 2, 0); open R, q(<), q(/); \
+             exit(syscall({call}) < 0)'"
+        ));
     }
     attempts.push(format!("perl -e 'exit !socket(S, {}, 1, 0)'", libc::AF_VSOCK));
     attempts
@@ -191,4 +211,47 @@ fn its_root_is_root_and_nobody_elses() {
     assert!(answer.contains("file"), "{answer}");
     machine.end();
     disk.remove();
+}
+
+#[test]
+fn finds_no_key_of_the_hosts() {
+    let keyctl = if cfg!(target_arch = "x86_64") { 250 } else { 219 };
+    // keyctl(2): the user's keyring, KEYCTL_GET_KEYRING_ID, KEYCTL_INVALIDATE.
+    let (user, get, invalidate) = (-4, 0, 21);
+    let secret = format!("ec2-local-test-{}", std::process::id());
+    let name = CString::new(secret.clone()).unwrap();
+    // SAFETY: the pointers are to strings that live through the call.
+    let key =
+        unsafe { libc::syscall(libc::SYS_add_key, c"user".as_ptr(), name.as_ptr(), name.as_ptr(), secret.len(), user) };
+    // SAFETY: no pointers are passed.
+    let ring = unsafe { libc::syscall(libc::SYS_keyctl, get, user, 1) };
+    if key < 0 || ring < 0 {
+        return eprintln!("skipped: this host keeps no keys: {}", std::io::Error::last_os_error());
+    }
+    let disk = Disk::new();
+    let machine = Running::booted(&disk.path(), FIRST_BOOT);
+    // KEYCTL_LINK to the session's keyring, and KEYCTL_READ.
+    let answer = machine.run(&format!(
+        "perl -e '$space = qq(\\0) x 64; syscall({keyctl}, 8, {ring}, -3); syscall({keyctl}, 11, {key}, $space, 64); print $space'"
+    ));
+    assert!(answer.ends_with("exit 0\n") && !answer.contains(&secret), "{answer:?}");
+    machine.end();
+    disk.remove();
+    // SAFETY: no pointers are passed.
+    unsafe { libc::syscall(libc::SYS_keyctl, invalidate, key) };
+}
+
+#[test]
+fn the_hosts_root_is_nobody_in_any_machine() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("skipped: only root can put root into a user namespace");
+    }
+    let output = Command::new("unshare")
+        .args(["--user", "--map-root-user"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "life::boots_as_a_machine_of_its_own"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("the host's root is a user of this user namespace"), "{said}");
 }

@@ -27,6 +27,9 @@ pub const FIRST: u32 = 0x7000_0000;
 /// How many ranges there are from [`FIRST`] on, below 2^31.
 pub const RANGES: u32 = 0x0fff;
 
+/// Whose the kernel says is what belongs to a user that isn't mapped (user_namespaces(7)).
+const NOBODY: u32 = 65534;
+
 /// Where on a machine's disk its files are; this directory belongs to the machine's root.
 pub const FILES: &str = "files";
 
@@ -99,6 +102,20 @@ impl Identity {
             Self::Range(first) => (*first, *first),
             _ => (geteuid().as_raw(), getegid().as_raw()),
         }
+    }
+
+    /// Refuses where one of the machine's users would be the host's root, to whom what is in `/proc/sys` and `/sys` belongs
+    /// whatever capabilities it has.
+    pub fn check(&self) -> io::Result<()> {
+        let Self::Same(_) = self else { return Ok(()) };
+        // What isn't mapped here is shown as nobody's.
+        if fs::metadata("/proc/sys/kernel")?.uid() == NOBODY {
+            return Ok(());
+        }
+        Err(io::Error::other(
+            "keep the machine's root from being the host's: the host's root is a user of this user namespace, as after \
+             `unshare --map-root-user`; run it outside of the namespace, or as another user",
+        ))
     }
 
     /// Maps the ids of a process that is in a user namespace of its own, which has none yet.

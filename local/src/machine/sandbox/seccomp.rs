@@ -6,11 +6,12 @@
 //! | `perf_event_open` | what the host's processors do, as `kernel.perf_event_paranoid` allows |
 //! | `bpf` | the host's kernel, where `kernel.unprivileged_bpf_disabled` is 0 |
 //! | `socket` of `AF_VSOCK` | the hypervisor below the host: no network namespace holds these |
+//! | `add_key`, `request_key`, `keyctl` | the keys of the host's user whose namespaces these are, and helpers of the host's root |
 //! | `io_uring_setup` | all that a filter forbids can be had through a ring; as in container engines |
 //! | `setrlimit`, `prlimit64` of cores | the host's program for cores, which a limit keeps away ([`super::limits`]) |
 //!
-//! The last answers that it was done, since programs insist on it; `io_uring_setup` answers "no such call", so that programs
-//! do without it, as on older kernels.
+//! The last answers that it was done, since programs insist on it; `io_uring_setup` and those for keys answer "no such call", so
+//! that programs do without, as on kernels without them.
 
 use super::{kernel, root::told};
 use libc::{
@@ -23,12 +24,12 @@ use std::{io, mem::offset_of};
 struct Abi {
     architecture: u32,
     denied: [u32; 3],
+    /// `io_uring_setup`, `add_key`, `request_key`, `keyctl`, and the old way to `socket` and others, whose arguments a filter
+    /// can't see.
+    missing: &'static [u32],
     socket: u32,
-    io_uring_setup: u32,
     setrlimit: u32,
     prlimit64: u32,
-    /// The old way to `socket` and others, whose arguments a filter can't see.
-    socketcall: Option<u32>,
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -36,20 +37,18 @@ const ABIS: &[Abi] = &[
     Abi {
         architecture: 0xc000_003e,
         denied: [103, 298, 321],
+        missing: &[425, 248, 249, 250],
         socket: 41,
-        io_uring_setup: 425,
         setrlimit: 160,
         prlimit64: 302,
-        socketcall: None,
     },
     Abi {
         architecture: 0x4000_0003,
         denied: [103, 336, 357],
+        missing: &[425, 286, 287, 288, 102],
         socket: 359,
-        io_uring_setup: 425,
         setrlimit: 75,
         prlimit64: 340,
-        socketcall: Some(102),
     },
 ];
 #[cfg(target_arch = "aarch64")]
@@ -57,20 +56,18 @@ const ABIS: &[Abi] = &[
     Abi {
         architecture: 0xc000_00b7,
         denied: [116, 241, 280],
+        missing: &[425, 217, 218, 219],
         socket: 198,
-        io_uring_setup: 425,
         setrlimit: 164,
         prlimit64: 261,
-        socketcall: None,
     },
     Abi {
         architecture: 0x4000_0028,
         denied: [103, 364, 386],
+        missing: &[425, 309, 310, 311, 102],
         socket: 281,
-        io_uring_setup: 425,
         setrlimit: 75,
         prlimit64: 369,
-        socketcall: Some(102),
     },
 ];
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -108,8 +105,8 @@ fn rules(abi: &Abi) -> Vec<sock_filter> {
     for call in abi.denied {
         rules.extend([jump(BPF_JEQ, call, 0, 1), refuse(EPERM)]);
     }
-    for call in abi.socketcall.into_iter().chain([abi.io_uring_setup]) {
-        rules.extend([jump(BPF_JEQ, call, 0, 1), refuse(ENOSYS)]);
+    for call in abi.missing {
+        rules.extend([jump(BPF_JEQ, *call, 0, 1), refuse(ENOSYS)]);
     }
     rules.extend([
         jump(BPF_JEQ, abi.setrlimit, 0, 4),
