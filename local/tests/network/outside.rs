@@ -3,7 +3,7 @@
 use crate::{
     lab::{Lab, OPEN, eventually, nic, rule},
     machine::Machine,
-    world::{FAR, HOST, PRIVATE, WORLD, on_a_host_of_its_own},
+    world::{CLOUDS, FAR, HOST, PRIVATE, WORLD, on_a_host_of_its_own},
 };
 use ec2_local::network::{Attached, Direction, Nic, Outside, Peer, Traffic};
 use etherparse::{Icmpv4Type, Ipv4HeaderSlice, PacketBuilder, icmpv4::DestUnreachableHeader};
@@ -148,6 +148,45 @@ fn sockets_of_the_host_are_bounded() {
 }
 
 #[test]
+fn tcp_connections_are_bounded() {
+    on_a_host_of_its_own("outside::tcp_connections_are_bounded", |world| {
+        const MOST: usize = 1024;
+        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        let all = rustix::process::Rlimit { current: files.maximum, maximum: files.maximum };
+        rustix::process::setrlimit(rustix::process::Resource::Nofile, all).unwrap();
+        let (lab, _, machine, _attached) = start();
+        let listener = world.listen(80);
+        // As many as the world's queue holds would be open without it.
+        let (sender, accepted) = std::sync::mpsc::channel();
+        thread::spawn(move || {
+            while let Ok((stream, _)) = listener.accept() {
+                let _ = sender.send(stream);
+            }
+        });
+        let to = SocketAddrV4::new(WORLD, 80);
+        let mut near: Vec<TcpStream> = (0..MOST).map(|_| machine.connect_within(PATIENCE, to).unwrap()).collect();
+        let mut far: Vec<TcpStream> = (0..MOST).map(|_| accepted.recv_timeout(PATIENCE).unwrap()).collect();
+        assert_eq!(machine.connect_within(SILENCE, to).unwrap_err().kind(), ErrorKind::TimedOut, "one too many");
+        assert!(accepted.recv_timeout(SILENCE).is_err(), "the world hears nothing of it");
+        // Another machine has a bound of its own, and names and metadata are answered as before.
+        let (other, _other) = lab.machine(&nic("vpc-1", [10, 0, 0, 6]));
+        other.connect_within(PATIENCE, to).unwrap();
+        drop(accepted.recv_timeout(PATIENCE).unwrap());
+        machine.connect_within(PATIENCE, SocketAddrV4::new(Ipv4Addr::new(169, 254, 169, 254), 80)).unwrap();
+        // Those that are there work, and where one ends there is room.
+        near[MOST - 1].write_all(b"word").unwrap();
+        let hears = |far: &mut TcpStream| {
+            far.set_nonblocking(true).unwrap();
+            far.read_exact(&mut [0; 4]).is_ok()
+        };
+        eventually("what the last one says arrives", || far.iter_mut().any(hears));
+        drop(far);
+        drop(near.split_off(MOST / 2));
+        eventually("there is room again", || machine.connect_within(SILENCE, to).is_ok());
+    });
+}
+
+#[test]
 fn only_who_has_a_gateway_and_an_address_of_the_internet_gets_out() {
     on_a_host_of_its_own("outside::only_who_has_a_gateway_and_an_address_of_the_internet_gets_out", |world| {
         let (lab, nic, machine, _attached) = start();
@@ -202,7 +241,8 @@ fn nothing_of_the_hosts_is_reached() {
         greet(world.listen(80), "world");
         let own = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 80)).unwrap();
         own.set_nonblocking(true).unwrap();
-        for address in HOST {
+        // The first one is the machine's own service's.
+        for address in HOST.into_iter().chain(CLOUDS.into_iter().skip(1)) {
             assert_eq!(greeting(&machine, address, 80), Err(ErrorKind::HostUnreachable), "{address}");
         }
         // Its own kernel would not send these, but its root can.

@@ -122,6 +122,50 @@ fn a_change_of_rules_holds_for_new_connections_and_spares_tracked_ones() {
 }
 
 #[test]
+fn live_connections_outlast_the_rule_that_admitted_them_by_address_or_by_group() {
+    let (lab, nics) = (Lab::new(), nics());
+    lab.set_rules("sg-2", vec![]);
+    // Not open both ways, so that its connections are tracked.
+    lab.set_rules("sg-3", vec![out()]);
+    lab.set_rules("sg-4", vec![out()]);
+    for (peer, other) in [(only(nics[1].addresses[0]), group("sg-other")), (group("sg-3"), only([10, 9, 9, 9].into()))]
+    {
+        lab.set_rules("sg-1", vec![tcp_in(80, peer.clone()), out()]);
+        let (server, _attached) = lab.machine_of(&["sg-1"], &nics[0]);
+        let (client, _attached) = lab.machine_of(&["sg-3"], &nics[1]);
+        let listener = server.listen(80);
+        let connect = || {
+            let there = client.connect_within(Duration::from_secs(10), SocketAddrV4::new(server.address, 80));
+            let there = there.unwrap_or_else(|error| panic!("{peer:?}: {error}"));
+            (there, listener.accept().unwrap().0)
+        };
+        let (mut first, mut here) = connect();
+        let mut lives = |what: &str| {
+            assert!(says(&mut first, &mut here, b"ping") && says(&mut here, &mut first, b"pong"), "{peer:?}: {what}");
+        };
+        lives("as long as its rule is there");
+        // Another rule in its place.
+        lab.set_rules("sg-1", vec![tcp_in(80, other), out()]);
+        assert!(!reaches(&client, &server, 80), "{peer:?}");
+        lives("without its rule");
+        // Another group, which has none, in the place of the server's.
+        lab.set_rules("sg-1", vec![tcp_in(80, peer.clone()), out()]);
+        assert!(reaches(&client, &server, 80), "{peer:?}");
+        lab.set_attributes(&nics[0], |attributes| attributes.groups = vec!["sg-2".to_owned()]);
+        assert!(!reaches(&client, &server, 80), "{peer:?}");
+        lives("without its group");
+        // And the client's.
+        lab.set_attributes(&nics[0], |attributes| attributes.groups = vec!["sg-1".to_owned()]);
+        lab.set_attributes(&nics[1], |attributes| attributes.groups = vec!["sg-4".to_owned()]);
+        assert_eq!(reaches(&client, &server, 80), matches!(peer, Peer::Network(..)));
+        lives("from another group");
+        lab.set_attributes(&nics[1], |attributes| attributes.groups = vec!["sg-2".to_owned()]);
+        assert!(!reaches(&client, &server, 80), "{peer:?}");
+        lives("from a group without rules");
+    }
+}
+
+#[test]
 fn a_connection_that_all_the_world_may_make_is_cut_with_its_rule() {
     let (lab, nics) = (Lab::new(), nics());
     lab.set_rules("sg-1", vec![tcp_in(80, anyone()), out()]);

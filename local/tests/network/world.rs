@@ -13,6 +13,9 @@ const ROLE: &str = "NETWORK_TEST_HOST";
 pub const WORLD: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 9);
 pub const FAR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 77);
 pub const PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
+/// What clouds tell their hosts, and nobody else: the world answers there, too.
+pub const CLOUDS: [Ipv4Addr; 3] =
+    [Ipv4Addr::new(169, 254, 169, 254), Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192)];
 /// The host's addresses: on that link, a private one, one of its link alone.
 pub const HOST: [Ipv4Addr; 3] =
     [Ipv4Addr::new(198, 51, 100, 2), Ipv4Addr::new(10, 88, 0, 5), Ipv4Addr::new(169, 254, 7, 7)];
@@ -26,7 +29,7 @@ pub fn on_a_host_of_its_own(test: &str, body: impl FnOnce(Machine)) {
             id: "world".to_owned(),
             vpc: "world".to_owned(),
             mac: [2, 0, 0, 0, 9, 2],
-            addresses: vec![WORLD, FAR, PRIVATE],
+            addresses: [WORLD, FAR, PRIVATE].into_iter().chain(CLOUDS).collect(),
             subnet: (Ipv4Addr::new(198, 51, 100, 0), 24),
         });
         let far_end = world.take_tap();

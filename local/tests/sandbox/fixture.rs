@@ -66,10 +66,15 @@ impl Running {
         let (plug, plugged) = std::sync::mpsc::channel();
         let hypervisor =
             Sandbox::with_plug(move |nic, frames| Box::new(plug.send((nic, frames)))).program(program.iter().copied());
+        Self { plugged, ..Self::start_on(&hypervisor, specification) }
+    }
+
+    /// One whose NICs are plugged in by this hypervisor, which runs [`JOBS`].
+    pub fn start_on(hypervisor: &Sandbox, specification: Specification) -> Self {
         let (sender, events) = unbounded_channel();
         let disk = specification.disk.clone();
         let machine = hypervisor.start(specification, sender).unwrap();
-        Self { machine, events, console: String::new(), disk, plugged }
+        Self { machine, events, console: String::new(), disk, plugged: std::sync::mpsc::channel().1 }
     }
 
     pub fn booted(disk: &Path, boot_id: &str) -> Self {
@@ -77,10 +82,17 @@ impl Running {
     }
 
     pub fn until_ready(specification: Specification) -> Self {
-        let mut running = Self::start(specification);
-        assert_eq!(running.next(), Some(Event::Started), "{}", running.console);
-        running.until_console("ready");
-        running
+        Self::start(specification).ready()
+    }
+
+    pub fn until_ready_on(hypervisor: &Sandbox, specification: Specification) -> Self {
+        Self::start_on(hypervisor, specification).ready()
+    }
+
+    fn ready(mut self) -> Self {
+        assert_eq!(self.next(), Some(Event::Started), "{}", self.console);
+        self.until_console("ready");
+        self
     }
 
     pub fn until_console(&mut self, text: &str) {

@@ -7,12 +7,18 @@ mod fixture;
 mod images;
 mod life;
 mod login;
+#[path = "../network/machine.rs"]
+#[expect(dead_code, reason = "the tests of the switch need more of it")]
+mod machine;
+mod outside;
 mod packages;
 mod planted;
 mod share;
 mod system;
 mod users;
 mod volume;
+#[path = "../network/world.rs"]
+mod world;
 
 use ec2_local::machine::sandbox;
 
@@ -28,3 +34,10 @@ extern "C" fn play_role() {
 #[used]
 #[unsafe(link_section = ".init_array")]
 static PLAY_ROLE: extern "C" fn() = play_role;
+
+/// No test: the process that holds the world's namespace, which the tests start.
+#[test]
+#[ignore = "started by the other tests, inside a namespace"]
+fn machine_process() {
+    machine::run();
+}
