@@ -17,8 +17,9 @@ use std::{
 };
 use tokio::sync::mpsc::{UnboundedReceiver, error::TryRecvError, unbounded_channel};
 
-/// Long enough for anything that is going to happen.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Long enough for anything that is going to happen: the kernel makes and ends namespaces and cgroups one after the other, which
+/// takes many seconds beside hundreds of others.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 /// Runs what is left in a file, and leaves what it wrote in another. No name comes twice: a machine whose root is an overlay
 /// remembers what wasn't there.
 pub const JOBS: &str = "cd /var/tmp; chmod 1777 .; echo ready; while :; do for job in job-*; do if [ -e $job ]; then

@@ -7,8 +7,9 @@ use std::{
     process::Command,
 };
 
-/// Runs all the other tests as an ordinary user, in a mount namespace in which that user exists and may use TAP devices.
-fn as_user(delegated: bool) {
+/// Runs all the other tests as an ordinary user, in a mount namespace in which that user exists and may use TAP devices. A user
+/// of its own for each kind: what a user may have, such as processes, all of that user's machines share.
+fn as_user(user: u32, delegated: bool) {
     if !rustix::process::geteuid().is_root() {
         return eprintln!("skipped: only root can become somebody else; the other tests ran as this user");
     }
@@ -22,16 +23,17 @@ fn as_user(delegated: bool) {
     let executable = directory.path().join("tests");
     fs::copy(std::env::current_exe().unwrap(), &executable).unwrap();
     // As what a user has built: the machines' root may be its owner.
-    chown(&executable, Some(4242), Some(4242)).unwrap();
+    chown(&executable, Some(user), Some(user)).unwrap();
     let scratch = directory.path().join("tmp");
     fs::create_dir(&scratch).unwrap();
-    chown(&scratch, Some(4242), Some(4242)).unwrap();
-    let passwd = fs::read_to_string("/etc/passwd").unwrap() + "tester:x:4242:4242::/nonexistent:/bin/sh\n";
+    chown(&scratch, Some(user), Some(user)).unwrap();
+    let passwd =
+        fs::read_to_string("/etc/passwd").unwrap() + &format!("tester:x:{user}:{user}::/nonexistent:/bin/sh\n");
     let ids = if delegated { "tester:3000000:65536\n" } else { "" };
     let script = format!(
         "set -e; mount --make-rprivate /; mount --bind {} /etc/passwd; mount --bind {} /etc/subuid; mount --bind {} /etc/subgid
          mount -t tmpfs none /dev/net; mknod -m 666 /dev/net/tun c 10 200
-         tests() {{ setpriv --reuid 4242 --regid 4242 --clear-groups env TMPDIR={} {} \"$@\"; }}
+         tests() {{ setpriv --reuid {user} --regid {user} --clear-groups env TMPDIR={} {} \"$@\"; }}
          tests --skip ordinary_user --skip fork_bomb
          # By itself: all machines of a user share what processes the user may have.
          tests fork_bomb",
@@ -48,10 +50,10 @@ fn as_user(delegated: bool) {
 
 #[test]
 fn works_for_an_ordinary_user_with_newuidmap() {
-    as_user(true);
+    as_user(4242, true);
 }
 
 #[test]
 fn works_for_an_ordinary_user_without_newuidmap() {
-    as_user(false);
+    as_user(4243, false);
 }

@@ -73,7 +73,7 @@ fn unexpected(report: &Report) -> io::Error {
 
 /// The keeper's part of [`remove_disk`].
 pub fn remove(disk: &Path) -> io::Result<Report> {
-    let identity = Identity::choose(&disk.join(FILES), 0);
+    let identity = Identity::choose(Some(&disk.join(FILES)), 0);
     within_namespaces(&identity, || remove_all(disk).map(|()| Report::PoweredOff))
 }
 
@@ -81,7 +81,7 @@ pub fn remove(disk: &Path) -> io::Result<Report> {
 /// needed for it.
 pub fn unpack(archive: Vec<OwnedFd>, into: &Path, limits: &Limits) -> io::Result<Report> {
     let archive = archive.into_iter().next().map(File::from).ok_or(io::ErrorKind::InvalidInput)?;
-    let identity = Identity::choose(into, 0);
+    let identity = Identity::choose(Some(into), 0);
     let owners = if identity.users() == Users::Many { Owners::Named } else { Owners::Caller };
     within_namespaces(&identity, || {
         archive::unpack(archive, into, owners, limits).map(Report::Unpacked).map_err(io::Error::other)

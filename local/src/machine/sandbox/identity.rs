@@ -68,12 +68,13 @@ pub struct Delegation {
 }
 
 impl Identity {
-    /// What the calling process can have. `files` is the directory with the machine's files, if it was booted before: they
+    /// What the calling process can have. `files` is the directory with the machine's files: if it was booted before, they
     /// keep their owner; else `first_id` begins its range.
-    pub fn choose(files: &Path, first_id: u32) -> Self {
+    pub fn choose(files: Option<&Path>, first_id: u32) -> Self {
         if geteuid().is_root() {
             let mapped = own_map("/proc/self/uid_map");
-            let first = fs::metadata(files).map_or(first_id, |files| files.uid());
+            let owner = files.and_then(|files| Some(fs::metadata(files).ok()?.uid()));
+            let first = owner.unwrap_or(first_id);
             let fits = |extent: &(u32, u32)| first >= extent.0 && first - extent.0 <= extent.1.saturating_sub(RANGE);
             return if first != 0 && mapped.iter().any(fits) { Self::Range(first) } else { Self::Same(mapped) };
         }

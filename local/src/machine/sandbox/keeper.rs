@@ -90,7 +90,7 @@ fn take_stdin() -> io::Result<OwnedFd> {
 
 fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
     let files = boot.disk.join(FILES);
-    let identity = Identity::choose(&files, boot.first_id);
+    let identity = Identity::choose(Some(&files), boot.first_id);
     identity.check()?;
     prepare(&files, &identity)?;
     let mut notes = Vec::new();
