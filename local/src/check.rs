@@ -58,17 +58,30 @@ pub fn run() -> Result<String, String> {
         match event {
             Event::Console(text) => {
                 console.extend(text);
-                if String::from_utf8_lossy(&console).lines().any(|line| line.trim() == "told") {
+                let console = String::from_utf8_lossy(&console);
+                // One whose shell doesn't stay is started again and again.
+                if has_told(&console) || console.contains("init: the agent ended") {
                     machine.kill();
                 }
             }
             Event::Started => {}
-            Event::PoweredOff => outcome = Ok(report(&String::from_utf8_lossy(&console)) + &left),
+            Event::PoweredOff => {
+                let console = String::from_utf8_lossy(&console);
+                outcome = if has_told(&console) {
+                    Ok(report(&console) + &left)
+                } else {
+                    Err(format!("run a shell in a machine, which said: {}", console.trim()))
+                };
+            }
             Event::Failed(why) => outcome = Err(format!("boot a machine: {why}")),
             other => outcome = Err(format!("boot a machine: it ended by itself ({other:?})")),
         }
     }
     outcome
+}
+
+fn has_told(console: &str) -> bool {
+    console.lines().any(|line| line.trim() == "told")
 }
 
 fn report(console: &str) -> String {

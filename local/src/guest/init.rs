@@ -94,7 +94,14 @@ pub fn run(
             }
         }
         if child.is_none() && Instant::now() >= again {
-            child = Some(start(false)?);
+            match start(false) {
+                Ok(pid) => child = Some(pid),
+                // The machine has as many processes as it may have, or no memory: that may pass.
+                Err(error) => {
+                    say(console, &format!("init: failed to {error}; trying again"));
+                    again = Instant::now() + PAUSE;
+                }
+            }
         }
     }
 }
@@ -114,10 +121,13 @@ pub fn say(console: &OwnedFd, line: &str) {
 
 fn start(signals: &Signals, console: &OwnedFd, agent: impl FnOnce() -> io::Result<()>) -> io::Result<Pid> {
     // SAFETY: the caller promises that this process has one thread, so the child may do all that its parent may.
-    match Pid::from_raw(unsafe { libc::fork() }) {
-        Some(pid) if pid.as_raw_pid() > 0 => Ok(pid),
-        Some(_) => Err(io::Error::last_os_error()),
-        None => {
+    match unsafe { libc::fork() } {
+        -1 => {
+            let error = io::Error::last_os_error();
+            Err(io::Error::new(error.kind(), format!("start the agent: {error}")))
+        }
+        pid if pid > 0 => Pid::from_raw(pid).ok_or_else(|| io::ErrorKind::InvalidData.into()),
+        _ => {
             let run = || {
                 signals.unblock()?;
                 rustix::process::setsid()?;

@@ -126,6 +126,19 @@ fn starts_its_program_again() {
 }
 
 #[test]
+fn waits_until_its_program_can_be_started_again() {
+    let disk = Disk::new();
+    let mut machine = Running::booted(&disk.path(), FIRST_BOOT);
+    machine.console.clear();
+    // Init has a process too many until then.
+    machine.send_job("(prlimit --pid 1 --nproc=1:; kill -9 $PPID; sleep 1; prlimit --pid 1 --nproc=4096:) &");
+    machine.until_console("failed to start the agent");
+    machine.until_console("ready");
+    machine.end();
+    disk.remove();
+}
+
+#[test]
 fn packages_are_known() {
     let (query, package) = if Path::new("/var/lib/dpkg/status").exists() {
         ("dpkg-query -W -f '${Status}' dpkg", "installed")

@@ -18,6 +18,15 @@ pub fn on_refusal(error: io::Error) -> io::Error {
     error
 }
 
+/// What to do where a limit of this process's is used up, to be said after the error; else nothing.
+pub fn on_shortage(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EAGAIN) => "; raise the number of processes that this user may have (`ulimit -u`)",
+        Some(libc::EMFILE) => "; raise the number of files that a process may have open (`ulimit -n`)",
+        _ => "",
+    }
+}
+
 const APPARMOR: &str = "kernel/apparmor_restrict_unprivileged_userns";
 
 fn allow_by_apparmor() -> String {
@@ -27,6 +36,9 @@ fn allow_by_apparmor() -> String {
 
 fn for_namespaces(error: Option<i32>, setting: impl Fn(&str) -> Option<String>) -> String {
     let is = |path: &str, value: &str| setting(path).as_deref() == Some(value);
+    if error == Some(libc::EAGAIN) {
+        return "raise the number of processes that this user may have (`ulimit -u`)".to_owned();
+    }
     // What user_namespaces(7) has for a number that is used up.
     if error == Some(libc::ENOSPC) || is("user/max_user_namespaces", "0") {
         return "raise user.max_user_namespaces (sysctl), and the other user.max_*_namespaces".to_owned();
@@ -55,6 +67,7 @@ mod tests {
         };
         for (advice, setting) in [
             (with(libc::ENOSPC, "", ""), "user.max_user_namespaces"),
+            (with(libc::EAGAIN, APPARMOR, "1"), "ulimit -u"),
             (with(libc::EPERM, "user/max_user_namespaces", "0"), "user.max_user_namespaces"),
             (with(libc::EPERM, "kernel/unprivileged_userns_clone", "0"), "kernel.unprivileged_userns_clone=1"),
             (with(libc::EPERM, APPARMOR, "1"), "kernel.apparmor_restrict_unprivileged_userns=0"),

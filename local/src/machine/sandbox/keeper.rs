@@ -113,7 +113,9 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
     protocol::send(endpoint, &Report::Created, &[handle.as_fd()])?;
 
     // Before init may mount anything.
-    let noted = remains::note(&boot.disk, init).and_then(|()| cgroup.enter(init));
+    let noted = remains::note(&boot.disk, init)
+        .map_err(told("write to", boot.disk.display()))
+        .and_then(|()| cgroup.enter(init));
     let released = noted.and_then(|()| release(init, boot, volume, &identity, notes, &connection));
     // From here on its end tells init that nothing more will come.
     drop(connection);

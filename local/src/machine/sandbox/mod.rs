@@ -41,6 +41,7 @@ use crate::network::{Nic, Switch};
 pub use cgroup::clear_remains;
 use protocol::{Boot, Command, Interface, Report, Request};
 use room::{Room, Tenant};
+use root::told;
 use std::{
     collections::BTreeSet,
     fs,
@@ -113,7 +114,8 @@ impl Hypervisor for Sandbox {
         // Sent before anybody can send a command, which must come after it.
         protocol::send(&control, &Request::Boot(describe(&specification, &range, self.program.clone())), &[])?;
         let tenant = Tenant::new(&specification.disk, control.clone());
-        self.room.admit(&tenant)?;
+        let thread = format!("a thread for {}", specification.instance);
+        self.room.admit(&tenant).map_err(told("start", &thread))?;
         let running =
             Running { control: control.clone(), plug: self.plug.clone(), specification, range, tenant, events };
         // A thread per machine: a process is told of its parent's death when the thread that started it ends, so this
@@ -121,7 +123,8 @@ impl Hypervisor for Sandbox {
         thread::Builder::new()
             .name("sandbox".into())
             .stack_size(256 << 10)
-            .spawn(move || running.attend_until_gone(keepers))?;
+            .spawn(move || running.attend_until_gone(keepers))
+            .map_err(told("start", thread))?;
         Ok(Box::new(SandboxMachine { control }))
     }
 }
@@ -295,7 +298,7 @@ fn start_keeper(connection: OwnedFd) -> io::Result<Child> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .map_err(|error| io::Error::new(error.kind(), format!("start this executable again for a machine: {error}")))
+        .map_err(told("start", "this executable again for a machine"))
 }
 
 /// Plays the role of a keeper, to the machine's end. To be called before the process has a second thread, when

@@ -6,7 +6,7 @@
 //! Until the host is left, links lead through its directories. So files are made at the first boot only, when nothing of the
 //! machine's has run yet; later on nothing but mounts is, and only on directories that were looked at.
 
-use super::{limits::Limits, protocol::Users, system_files};
+use super::{advice, limits::Limits, protocol::Users, system_files};
 use rustix::{
     fs::{AtFlags, CWD, FileType, Mode, OFlags, StatVfsMountFlags, chmodat, openat},
     io::Errno,
@@ -434,6 +434,6 @@ pub fn told<E: Into<io::Error>>(tried: &str, on: impl Display) -> impl FnOnce(E)
     let text = format!("{tried} {on}");
     move |error| {
         let error = error.into();
-        io::Error::new(error.kind(), format!("{text}: {error}"))
+        io::Error::new(error.kind(), format!("{text}: {error}{}", advice::on_shortage(&error)))
     }
 }

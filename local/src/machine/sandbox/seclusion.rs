@@ -67,7 +67,7 @@ pub fn enter(connection: &OwnedFd) -> io::Result<()> {
 fn become_root_of(identity: &Identity) -> io::Result<()> {
     let keeper = getpid();
     let (here, there) = protocol::connection()?;
-    let child = match kernel::fork()? {
+    let child = match kernel::fork().map_err(told("start", "the process that maps the machine's users"))? {
         Side::Child => {
             drop(here);
             let Ok(Some(((), _))) = protocol::receive(&there) else { exit(1) };
