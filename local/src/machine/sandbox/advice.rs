@@ -9,13 +9,21 @@ pub fn on_namespaces(error: &io::Error) -> io::Error {
 }
 
 /// Adds what to do where the namespaces could be made, but nothing can be done in them: that is how Ubuntu forbids them to
-/// ordinary users.
+/// ordinary users, and how filters of system calls do it.
 pub fn on_refusal(error: io::Error) -> io::Error {
-    let restricted = setting(APPARMOR).is_some_and(|value| value != "0");
-    if restricted && error.kind() == io::ErrorKind::PermissionDenied {
-        return io::Error::new(error.kind(), format!("{error}; {}", allow_by_apparmor()));
-    }
-    error
+    let advice = match error.kind() {
+        io::ErrorKind::PermissionDenied if setting(APPARMOR).is_some_and(|value| value != "0") => allow_by_apparmor(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported if is_filtered() => SECCOMP.to_owned(),
+        _ => return error,
+    };
+    let said = error.to_string();
+    if said.ends_with(&advice) { error } else { io::Error::new(error.kind(), format!("{said}; {advice}")) }
+}
+
+/// Whether this process's system calls are filtered (proc(5), `Seccomp`).
+fn is_filtered() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().any(|line| line.split_whitespace().eq(["Seccomp:", "2"]))
 }
 
 /// What to do where a limit of this process's is used up, to be said after the error; else nothing.
@@ -27,6 +35,7 @@ pub fn on_shortage(error: &io::Error) -> &'static str {
     }
 }
 
+const SECCOMP: &str = "a container's seccomp profile may forbid it (`--security-opt seccomp=unconfined`)";
 const APPARMOR: &str = "kernel/apparmor_restrict_unprivileged_userns";
 
 fn allow_by_apparmor() -> String {
@@ -49,7 +58,7 @@ fn for_namespaces(error: Option<i32>, setting: impl Fn(&str) -> Option<String>) 
     if is(APPARMOR, "1") {
         return allow_by_apparmor();
     }
-    "a container's seccomp profile may forbid it (`--security-opt seccomp=unconfined`)".to_owned()
+    SECCOMP.to_owned()
 }
 
 fn setting(path: &str) -> Option<String> {

@@ -10,7 +10,10 @@
 //! | a user without | root is the user, and there is nobody else |
 
 use super::protocol::Users;
-use rustix::process::{Pid, getegid, geteuid};
+use rustix::{
+    process::{Pid, getegid, geteuid},
+    thread::{CapabilitySet, capabilities},
+};
 use std::{
     collections::BTreeSet,
     fs, io,
@@ -105,18 +108,23 @@ impl Identity {
         }
     }
 
-    /// Refuses where one of the machine's users would be the host's root, to whom what is in `/proc/sys` and `/sys` belongs
-    /// whatever capabilities it has.
+    /// Refuses what the kernel would refuse later on with less of a word, and where one of the machine's users would be the
+    /// host's root, to whom what is in `/proc/sys` and `/sys` belongs whatever capabilities it has.
     pub fn check(&self) -> io::Result<()> {
-        let Self::Same(_) = self else { return Ok(()) };
-        // What isn't mapped here is shown as nobody's.
-        if fs::metadata("/proc/sys/kernel")?.uid() == NOBODY {
-            return Ok(());
+        match self {
+            Self::Range(_) if !capabilities(None)?.effective.contains(CapabilitySet::SYS_ADMIN) => {
+                Err(io::Error::other(
+                    "make machines as a root without CAP_SYS_ADMIN: give it to the container (`--cap-add SYS_ADMIN`), or run it \
+                     as an ordinary user",
+                ))
+            }
+            // What isn't mapped here is shown as nobody's.
+            Self::Same(_) if fs::metadata("/proc/sys/kernel")?.uid() != NOBODY => Err(io::Error::other(
+                "keep the machine's root from being the host's: the host's root is a user of this user namespace, as after \
+                 `unshare --map-root-user`; run it outside of the namespace, or as another user",
+            )),
+            _ => Ok(()),
         }
-        Err(io::Error::other(
-            "keep the machine's root from being the host's: the host's root is a user of this user namespace, as after \
-             `unshare --map-root-user`; run it outside of the namespace, or as another user",
-        ))
     }
 
     /// Maps the ids of a process that is in a user namespace of its own, which has none yet.

@@ -54,10 +54,11 @@ fn run() -> io::Result<()> {
     rustix::process::umask(Mode::from_raw_mode(0o022));
     rustix::process::chdir("/")?;
     let endpoint = take_stdin()?;
-    allow_usual()?;
     // Whoever has started the endpoint may have had anything open, and may wait for its end.
-    kernel::close_all_from(3, endpoint.as_fd())?;
-    if let Err(error) = seclusion::enter(&endpoint) {
+    let alone = allow_usual().and_then(|()| {
+        kernel::close_all_from(3, endpoint.as_fd()).map_err(told("close", "what was open before (close_range(2))"))
+    });
+    if let Err(error) = alone.and_then(|()| seclusion::enter(&endpoint)) {
         // Whoever leaves what was said unread cuts off what they say themselves.
         protocol::receive::<Request>(&endpoint)?;
         return report(Err(error), &endpoint);
@@ -109,7 +110,7 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
         Side::Parent(init) => init,
     };
     drop(theirs);
-    let handle = pidfd_open(init, PidfdFlags::empty())?;
+    let handle = pidfd_open(init, PidfdFlags::empty()).map_err(told("watch", "the machine's init (pidfd_open(2))"))?;
     protocol::send(endpoint, &Report::Created, &[handle.as_fd()])?;
 
     // Before init may mount anything.
@@ -132,7 +133,7 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
             let command = protocol::receive::<Command>(endpoint)?.map_or(Command::Kill, |(command, _)| command);
             let signal = if command == Command::Kill { Signal::KILL } else { Signal::TERM };
             killed |= command == Command::Kill;
-            pidfd_send_signal(&handle, signal)?;
+            pidfd_send_signal(&handle, signal).map_err(told("signal", "the machine's init (pidfd_send_signal(2))"))?;
             if killed {
                 break;
             }
