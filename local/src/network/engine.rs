@@ -16,7 +16,7 @@ use super::{
     port::{ETHERNET, Port, Received},
     public::{Public, Publics},
     router::{self, Neighbours, Verdict},
-    services::{Request, Services},
+    services::{Request, Services, Turn},
     stack::Stack,
     watched::Watched,
 };
@@ -76,6 +76,7 @@ struct Plugged {
     stack: Stack,
     exchange: Exchange,
     attributes: Attributes,
+    turn: Turn,
     /// Frames may wait in the port.
     readable: bool,
     due: Option<Instant>,
@@ -249,7 +250,8 @@ impl Engine {
         let name = nic.id.clone();
         let link = Link { nic, port, filter: Filter::default() };
         let (exchange, attributes) = (Exchange::default(), Attributes::default());
-        self.plugged.insert(id, Plugged { link, stack, exchange, attributes, readable: true, due: None });
+        let turn = Turn::default();
+        self.plugged.insert(id, Plugged { link, stack, exchange, attributes, turn, readable: true, due: None });
         self.configure(&name);
         self.touched.insert(id);
         Ok(())
@@ -382,19 +384,13 @@ impl Engine {
             Verdict::Unwanted { from, to } => plugged.stack.refuse(from, to),
             Verdict::Lease(message) => {
                 let (nic, message) = (plugged.link.nic.clone(), message.to_vec());
-                let _ = self.services.try_send(Request::Lease { port: id, nic, message });
+                let _ = self.services.ask(&plugged.turn, Request::Lease { port: id, nic, message });
             }
             Verdict::Query { from, to, question } => {
                 let (asker, mac) = (plugged.link.asker(), plugged.link.nic.mac);
+                let question = question.to_vec();
                 // When too much is asked at once a question is lost, and asked again.
-                let _ = self.services.try_send(Request::Query {
-                    port: id,
-                    asker,
-                    mac,
-                    from,
-                    to,
-                    question: question.to_vec(),
-                });
+                let _ = self.services.ask(&plugged.turn, Request::Query { port: id, asker, mac, from, to, question });
             }
         }
     }

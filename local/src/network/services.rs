@@ -60,10 +60,25 @@ pub(super) enum Request {
 }
 
 /// Where requests go.
-pub(super) type Services = mpsc::Sender<Request>;
+#[derive(Clone)]
+pub(super) struct Services(mpsc::Sender<(Request, Turn)>);
+
+/// What each request of a machine holds one of while it waits, so that they can be counted.
+pub(super) type Turn = Arc<()>;
 
 /// How many requests wait at most.
 const WAITING: usize = 1024;
+/// And of one machine: one that floods loses its own, and no other's.
+const WAITING_OF_ONE: usize = 64;
+
+impl Services {
+    /// Hands on a request of a machine, unless there are too many.
+    pub(super) fn ask(&self, turn: &Turn, request: Request) -> io::Result<()> {
+        let waiting = Arc::strong_count(turn) - 1;
+        let asked = (waiting < WAITING_OF_ONE).then(|| self.0.try_send((request, Arc::clone(turn))));
+        asked.and_then(Result::ok).ok_or_else(|| io::Error::other("too many requests at once"))
+    }
+}
 
 /// Starts the thread; it ends when nobody can ask any more.
 pub(super) fn start(source: Arc<dyn MetadataSource>, names: Names, switch: Weak<Shared>) -> io::Result<Services> {
@@ -80,17 +95,17 @@ pub(super) fn start(source: Arc<dyn MetadataSource>, names: Names, switch: Weak<
         }
     })?;
     outcome.recv().map_err(io::Error::other)??;
-    Ok(requests)
+    Ok(Services(requests))
 }
 
 async fn answer(
     source: Arc<dyn MetadataSource>,
     names: Arc<Names>,
     switch: Weak<Shared>,
-    mut inbox: mpsc::Receiver<Request>,
+    mut inbox: mpsc::Receiver<(Request, Turn)>,
 ) {
     let server = metadata::Server::new(Arc::clone(&source));
-    while let Some(request) = inbox.recv().await {
+    while let Some((request, _turn)) = inbox.recv().await {
         match request {
             Request::Metadata { nic, stream } => match Stream::from_std(stream) {
                 Ok(stream) => drop(tokio::spawn(server.serve(nic, stream))),

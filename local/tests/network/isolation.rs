@@ -2,11 +2,13 @@
 
 use crate::lab::{Lab, nic};
 use crate::machine::Machine;
-use ec2_local::network::Nic;
+use ec2_local::network::{Metadata, Nic};
 use etherparse::{ArpHardwareId, ArpOperation, ArpPacket, EtherType, PacketBuilder};
 use std::{
     io::{ErrorKind, Read, Write},
     net::{Ipv4Addr, SocketAddrV4, UdpSocket},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
     time::Duration,
 };
 
@@ -122,4 +124,34 @@ fn listen(machine: &Machine) -> UdpSocket {
     socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     rustix::net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 9)).unwrap();
     socket
+}
+
+#[test]
+fn a_flood_of_questions_costs_no_other_machine_its_own() {
+    let lab = Lab::new();
+    let nics = [nic("vpc-1", [10, 0, 0, 5]), nic("vpc-1", [10, 0, 0, 6])];
+    let (flooder, _attached) = lab.machine(&nics[0]);
+    let (other, _attached) = lab.machine(&nics[1]);
+    lab.account.set(&nics[1], Metadata { enabled: true, ..Metadata::default() });
+    let socket = flooder.udp();
+    socket.connect((Ipv4Addr::new(10, 0, 0, 2), 53)).unwrap();
+    let over = AtomicBool::new(false);
+    // A name that is known, so that nothing else bounds it.
+    let question =
+        b"\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x0bip-10-0-0-5\x03ec2\x08internal\x00\x00\x01\x00\x01";
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    // Its own queue may be full, or an answer be about the last one.
+                    let _ = socket.send(question);
+                }
+            });
+        }
+        thread::sleep(Duration::from_millis(300));
+        let refused =
+            (0..200).filter(|_| other.connect(SocketAddrV4::new([169, 254, 169, 254].into(), 80)).is_err()).count();
+        over.store(true, Ordering::Relaxed);
+        assert_eq!(refused, 0);
+    });
 }

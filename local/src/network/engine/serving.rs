@@ -41,7 +41,7 @@ impl Engine {
             Service::Metadata => Request::Metadata { nic: plugged.link.nic.id.clone(), stream },
             Service::Names => Request::Names { asker: plugged.link.asker(), stream },
         };
-        self.services.try_send(request).map_err(|_| io::Error::other("too many requests at once"))?;
+        self.services.ask(&plugged.turn, request)?;
         plugged.stack.serve(flow, to, host);
         self.owners.insert(flow, id);
         Ok(())
