@@ -148,6 +148,32 @@ fn sockets_of_the_host_are_bounded() {
 }
 
 #[test]
+fn machines_leave_half_of_the_files_to_their_host() {
+    on_a_host_of_its_own("outside::machines_leave_half_of_the_files_to_their_host", |_world| {
+        const FILES: u64 = 400;
+        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        let few = rustix::process::Rlimit { current: Some(FILES), ..files };
+        rustix::process::setrlimit(rustix::process::Resource::Nofile, few).unwrap();
+        let lab = Lab::with_outside(Outside::default());
+        let machines = [5, 6, 7].map(|number| lab.machine(&nic("vpc-1", [10, 0, 0, number])));
+        let sockets = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+        let near = machines.each_ref().map(|(machine, _)| machine.udp());
+        let before = sockets();
+        for port in 1000..1100 {
+            for near in &near {
+                near.send_to(b"x", (WORLD, port)).unwrap();
+            }
+            // So that none is lost for another reason.
+            thread::sleep(Duration::from_millis(1));
+        }
+        eventually("as many as may be", || sockets() >= before + FILES as usize / 2);
+        thread::sleep(SILENCE);
+        // And one to ask the kernel whose addresses are the host's.
+        assert!(sockets() <= before + FILES as usize / 2 + 1, "{} sockets more", sockets() - before);
+    });
+}
+
+#[test]
 fn tcp_connections_are_bounded() {
     on_a_host_of_its_own("outside::tcp_connections_are_bounded", |world| {
         const MOST: usize = 1024;

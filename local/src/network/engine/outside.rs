@@ -22,6 +22,7 @@ impl Engine {
             return;
         }
         let flow = self.ids.fetch_add(1, Ordering::Relaxed);
+        self.gateway.count(self.owners.len());
         let Plugged { link, stack, exchange, attributes, .. } = plugged;
         let gateway = Some(&mut self.gateway).filter(|_| attributes.reaches_internet);
         match exchange.depart(packet, flow, gateway, link, stack, now) {

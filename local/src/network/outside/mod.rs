@@ -38,7 +38,10 @@ use destinations::Destinations;
 use dial::Dials;
 use etherparse::{Ipv4HeaderSlice, icmpv4::DestUnreachableHeader};
 use packet::Packet;
-use rustix::io::Errno;
+use rustix::{
+    io::Errno,
+    process::{Resource, getrlimit},
+};
 use smoltcp::time::Instant;
 use std::{net::Ipv4Addr, os::fd::OwnedFd, path::PathBuf, sync::Arc};
 
@@ -66,12 +69,26 @@ impl Default for Outside {
 pub(super) struct Gateway {
     destinations: Option<Destinations>,
     epoll: Arc<OwnedFd>,
+    /// How many flows all of them have.
+    flows: usize,
 }
 
 impl Gateway {
     /// A gateway; without an outside it leads nowhere.
     pub(super) fn new(outside: Option<Outside>, epoll: Arc<OwnedFd>) -> Self {
-        Self { destinations: outside.map(|outside| Destinations::new(outside.private_networks)), epoll }
+        Self { destinations: outside.map(|outside| Destinations::new(outside.private_networks)), epoll, flows: 0 }
+    }
+
+    /// Takes note of how many flows all NICs have by now.
+    pub(super) fn count(&mut self, flows: usize) {
+        self.flows = flows;
+    }
+
+    /// Whether machines have as many flows as may be: half of the files that this process may have open. The others are for
+    /// whoever comes in, and for machines to be started.
+    fn is_full(&self) -> bool {
+        let most = getrlimit(Resource::Nofile).current.and_then(|most| usize::try_from(most / 2).ok());
+        most.is_some_and(|most| self.flows >= most)
     }
 }
 
@@ -118,6 +135,8 @@ impl Exchange {
             return tell(link, DestUnreachableHeader::FilterProhibited, packet);
         }
         let begun = match read {
+            // One more is not answered, and asked for again.
+            Packet::Tcp { .. } | Packet::Udp { .. } if !is_known && gateway.is_full() => return Departure::Done,
             Packet::Tcp { .. } if is_known || self.dials.len() + stack.flows() >= CONNECTIONS => Ok(Departure::Done),
             Packet::Tcp { from, to, .. } => {
                 self.dials.begin(id, (from, to), packet, &gateway.epoll, now).map(|()| Departure::Begun(None))
