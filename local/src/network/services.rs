@@ -75,8 +75,8 @@ impl Services {
     /// Hands on a request of a machine, unless there are too many.
     pub(super) fn ask(&self, turn: &Turn, request: Request) -> io::Result<()> {
         let waiting = Arc::strong_count(turn) - 1;
-        let asked = (waiting < WAITING_OF_ONE).then(|| self.0.try_send((request, Arc::clone(turn))));
-        asked.and_then(Result::ok).ok_or_else(|| io::Error::other("too many requests at once"))
+        let asked = waiting < WAITING_OF_ONE && self.0.try_send((request, Arc::clone(turn))).is_ok();
+        if asked { Ok(()) } else { Err(io::Error::other("too many requests at once")) }
     }
 }
 
