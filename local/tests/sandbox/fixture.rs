@@ -135,12 +135,26 @@ impl Running {
         while !answer.exists() {
             assert!(
                 Instant::now() < deadline,
-                "{script:?} was not answered; so far: {:?}",
-                fs::read_to_string(self.file("var/tmp/part"))
+                "{script:?} was not answered; so far: {:?}; it runs {}",
+                fs::read_to_string(self.file("var/tmp/part")),
+                self.processes()
             );
             thread::sleep(Duration::from_millis(2));
         }
         fs::read_to_string(&answer).unwrap()
+    }
+
+    /// What runs in the machine, as its host sees it: each process's name, state, and where in the kernel it waits.
+    fn processes(&self) -> String {
+        let name = self.disk.parent().unwrap().to_str().unwrap();
+        let read = |path: PathBuf| fs::read_to_string(path).unwrap_or_default();
+        let described = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+            let process = entry.unwrap().path();
+            let is_its_own = read(process.join("mountinfo")).contains(name);
+            let [stat, wait] = ["stat", "wchan"].map(|file| read(process.join(file)));
+            is_its_own.then(|| format!("{} {wait}", stat.split(' ').take(4).collect::<Vec<_>>().join(" ")))
+        });
+        format!("{:?}", described.collect::<Vec<_>>())
     }
 
     /// Has a shell script run; where its answer will be.
