@@ -21,9 +21,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, error::TryRecvError, unbounded_channe
 /// takes many seconds beside hundreds of others.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 /// Runs what is left in a file, and leaves what it wrote in another. No name comes twice: a machine whose root is an overlay
-/// remembers what wasn't there.
-pub const JOBS: &str = "cd /var/tmp; chmod 1777 .; echo ready; while :; do for job in job-*; do if [ -e $job ]; then
-                    mv $job running; sh ./running >part 2>&1; echo \"exit $?\" >>part; mv part answer-$job; fi; done
+/// remembers what wasn't there. In quotes, or else the pattern that matched nothing would match what came a moment later, and
+/// all answers that are there already.
+pub const JOBS: &str = "cd /var/tmp; chmod 1777 .; echo ready; while :; do for job in job-*; do if [ -e \"$job\" ]; then
+                    mv \"$job\" running; sh ./running >part 2>&1; echo \"exit $?\" >>part; mv part \"answer-$job\"; fi; done
                     sleep 0.01; done";
 
 pub struct Running {
