@@ -47,7 +47,7 @@ impl Ec2 {
     ///
     /// # Errors
     ///
-    /// EC2 doesn't know the instance, or refuses to describe it.
+    /// EC2 doesn't know the instance, for 5 s since it may be fresh, or refuses to describe it.
     pub fn instance(&self, id: impl Into<String>) -> Operation<Machine> {
         let (ec2, id) = (self.clone(), id.into());
         Operation::new("find an instance", OnDrop::Cancel, async move {

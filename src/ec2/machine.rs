@@ -1,6 +1,11 @@
 //! A machine: identity and console of an instance, without the duty to end it.
 
-use super::{Ec2, api_error, caps::Reservation, patience::until_visible, ready, tags};
+use super::{
+    Ec2, api_error,
+    caps::Reservation,
+    patience::{OTHERS_VISIBLE_WITHIN, until_visible, until_visible_within},
+    ready, tags,
+};
 use crate::{
     error::{Error, ErrorKind},
     scope::Scope,
@@ -258,8 +263,14 @@ impl Machine {
         Evidence { console, failed_units: failed_units.unwrap_or_default() }
     }
 
-    /// Makes sure that EC2 knows it.
+    /// Makes sure that EC2 knows it, which it may do a moment after whoever made it.
     pub(crate) async fn look_up(&self) -> Result<(), Error> {
+        // What is seen late is seen sooner at a local EC2, as all is.
+        let limit = OTHERS_VISIBLE_WITHIN.mul_f64(self.0.ec2.connection.pace().clamp(0.2, 1.0));
+        until_visible_within(limit, || self.look_once()).await
+    }
+
+    async fn look_once(&self) -> Result<(), Error> {
         let tried = format!("find {}", self.id());
         let call = self.client().describe_instances().instance_ids(self.id()).send().await;
         let answer = call.map_err(|e| api_error::failed("DescribeInstances", &tried, e))?;

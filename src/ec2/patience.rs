@@ -7,6 +7,10 @@ use std::time::{Duration, Instant};
 /// <https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>.
 pub(super) const VISIBLE_WITHIN: Duration = Duration::from_secs(60);
 
+/// How long something that somebody else has made, or that a person has named, may be invisible: it may be as fresh as what
+/// we have made, or be misspelt.
+pub(super) const OTHERS_VISIBLE_WITHIN: Duration = Duration::from_secs(5);
+
 /// The pause after a first look that found nothing; it doubles.
 pub(super) const LOOK_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause between two looks.
@@ -22,11 +26,19 @@ pub(crate) async fn until_visible<T, F>(call: impl Fn() -> F) -> Result<T, Error
 where
     F: Future<Output = Result<T, Error>>,
 {
+    until_visible_within(VISIBLE_WITHIN, call).await
+}
+
+/// The same, for as long.
+pub(super) async fn until_visible_within<T, F>(limit: Duration, call: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
     let since = Instant::now();
     let mut pauses = pauses(LOOK_PAUSE, LOOK_PAUSE_MAX);
     loop {
         match call().await {
-            Err(error) if error.kind() == ErrorKind::NotFound && since.elapsed() < VISIBLE_WITHIN => {
+            Err(error) if error.kind() == ErrorKind::NotFound && since.elapsed() < limit => {
                 pauses.next().await;
             }
             other => return other,

@@ -5,7 +5,7 @@ use super::{
     connection::Connection,
     end::terminate,
     image::Image,
-    patience::{LOOK_PAUSE, LOOK_PAUSE_MAX, VISIBLE_WITHIN, pauses},
+    patience::{LOOK_PAUSE, LOOK_PAUSE_MAX, OTHERS_VISIBLE_WITHIN, VISIBLE_WITHIN, pauses},
     per_run, tags,
 };
 use crate::{
@@ -28,10 +28,6 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
-
-/// How long RunInstances is tried again, with the same token, while something that somebody else has made isn't visible: it
-/// may be as fresh as what we have made, or be misspelt.
-const OTHERS_VISIBLE_WITHIN: Duration = Duration::from_secs(5);
 
 /// The pause between two tries where a quota of the account is used up.
 const QUOTA_PAUSE: Duration = Duration::from_secs(15);
