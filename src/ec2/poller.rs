@@ -28,16 +28,35 @@ const PAUSE_MAX: Duration = Duration::from_secs(3);
 /// `DescribeInstances` allows 200 values a filter.
 const IDS_PER_CALL: usize = 200;
 
-/// What is known of an instance.
-#[derive(Debug, Clone, Default)]
+/// What a look has shown of an instance.
+#[derive(Debug, Clone)]
 pub(crate) enum Seen {
-    /// Nothing yet.
-    #[default]
-    Unknown,
     /// As EC2 described it last.
     Instance(Arc<Instance>),
     /// Looking fails, and will go on to: the text of the error.
     Failed(String),
+}
+
+/// Follows an instance; see [`Poller::watch`].
+#[derive(Debug)]
+pub(crate) struct Watch {
+    seen: watch::Receiver<Option<(u64, Seen)>>,
+    /// The first look that counts.
+    from: u64,
+}
+
+impl Watch {
+    /// What the next look shows of the instance, if anything; none once there is no poller any more.
+    pub(crate) async fn next(&mut self) -> Option<Seen> {
+        loop {
+            self.seen.changed().await.ok()?;
+            if let Some((look, seen)) = &*self.seen.borrow_and_update()
+                && *look >= self.from
+            {
+                return Some(seen.clone());
+            }
+        }
+    }
 }
 
 /// See the module.
@@ -57,11 +76,13 @@ struct State {
     watched: HashMap<String, Watched>,
     youngest: Option<Instant>,
     running: bool,
+    /// How many looks have begun.
+    looks: u64,
 }
 
 #[derive(Debug)]
 struct Watched {
-    seen: watch::Sender<Seen>,
+    seen: watch::Sender<Option<(u64, Seen)>>,
     /// Whether the run's tag finds it; others are asked for by id.
     ours: bool,
 }
@@ -76,22 +97,23 @@ impl Poller {
         self.0.describes.load(Ordering::Relaxed)
     }
 
-    /// Follows an instance for as long as the receiver lives. What was seen earlier doesn't count: the first value comes
-    /// from a look that began after this call.
-    pub(crate) fn watch(&self, instance: &str, ours: bool) -> Result<watch::Receiver<Seen>, Error> {
+    /// Follows an instance for as long as the watch lives. What was seen earlier doesn't count, nor what a look shows that has
+    /// begun already: it may be from before whatever the caller has just done.
+    pub(crate) fn watch(&self, instance: &str, ours: bool) -> Result<Watch, Error> {
         let mut state = self.0.lock();
         state.youngest = Some(Instant::now());
         let watched = state
             .watched
             .entry(instance.to_owned())
-            .or_insert_with(|| Watched { seen: watch::Sender::new(Seen::Unknown), ours });
-        let receiver = watched.seen.subscribe();
+            .or_insert_with(|| Watched { seen: watch::Sender::new(None), ours });
+        let seen = watched.seen.subscribe();
+        let watch = Watch { seen, from: state.looks + 1 };
         if !state.running {
             state.running = true;
             drop(state);
             engine::spawn(self.0.clone().poll())?;
         }
-        Ok(receiver)
+        Ok(watch)
     }
 }
 
@@ -129,6 +151,11 @@ impl Inner {
     }
 
     async fn look(&self, filter: Filter) {
+        let look = {
+            let mut state = self.lock();
+            state.looks += 1;
+            state.looks
+        };
         let mut pages = self.client.describe_instances().filters(filter).max_results(1000).into_paginator().send();
         loop {
             self.describes.fetch_add(1, Ordering::Relaxed);
@@ -140,7 +167,7 @@ impl Inner {
                     let state = self.lock();
                     for instance in instances {
                         if let Some(watched) = instance.instance_id().and_then(|id| state.watched.get(id)) {
-                            watched.seen.send_replace(Seen::Instance(Arc::new(instance)));
+                            watched.seen.send_replace(Some((look, Seen::Instance(Arc::new(instance)))));
                         }
                     }
                     if page.next_token.is_none() {
@@ -153,7 +180,7 @@ impl Inner {
                     if matches!(error.kind(), ErrorKind::Unauthorized | ErrorKind::Credentials) {
                         let text = error.to_string();
                         for watched in self.lock().watched.values() {
-                            watched.seen.send_replace(Seen::Failed(text.clone()));
+                            watched.seen.send_replace(Some((look, Seen::Failed(text.clone()))));
                         }
                     }
                     tracing::warn!("failed to {error}");

@@ -117,19 +117,17 @@ impl Machine {
         let tried = format!("wait for {self} to {verb}");
         let wait = async {
             loop {
-                let now = seen.borrow_and_update().clone();
-                match now {
-                    Seen::Instance(described) => {
+                match seen.next().await {
+                    Some(Seen::Instance(described)) => {
                         self.set_described(described.clone());
                         if wanted(&ready::state(&described)) {
                             return Ok(described);
                         }
                     }
-                    Seen::Failed(text) => return Err(Error::new(ErrorKind::Unauthorized, &tried).because(text)),
-                    Seen::Unknown => {}
-                }
-                if seen.changed().await.is_err() {
-                    return Err(Error::new(ErrorKind::Internal, &tried).because("the poller has ended"));
+                    Some(Seen::Failed(text)) => {
+                        return Err(Error::new(ErrorKind::Unauthorized, &tried).because(text));
+                    }
+                    None => return Err(Error::new(ErrorKind::Internal, &tried).because("the poller has ended")),
                 }
             }
         };

@@ -56,6 +56,8 @@ impl Request<'_> {
         let mut untried = None;
         let mut subnet = self.launch.subnet.clone().or_else(|| self.config.subnet.clone());
         let chosen = subnet.is_some();
+        // Others end as much faster as all goes faster at a local EC2.
+        let quota_pause = QUOTA_PAUSE.mul_f64(self.connection.pace().clamp(0.01, 1.0));
         loop {
             let error = match self.send_to(subnet.as_deref()).await {
                 Ok(launched) => return Ok(launched),
@@ -70,9 +72,9 @@ impl Request<'_> {
                     subnet = Some(untried.pop().ok_or(error)?);
                     tracing::info!(?subnet, "no capacity: trying another zone");
                 }
-                ErrorKind::Quota if Instant::now() + QUOTA_PAUSE < deadline => {
+                ErrorKind::Quota if Instant::now() + quota_pause < deadline => {
                     tracing::info!("a quota is used up: waiting for others to end");
-                    tokio::time::sleep(QUOTA_PAUSE).await;
+                    tokio::time::sleep(quota_pause).await;
                 }
                 _ => return Err(error),
             }

@@ -115,9 +115,8 @@ async fn timed_out(machine: &Machine) -> Error {
 async fn run(machine: &Machine) -> Result<Arc<Description>, Error> {
     let mut seen = machine.0.ec2.connection.poller.watch(machine.id(), machine.0.ours)?;
     loop {
-        let now = seen.borrow_and_update().clone();
-        match now {
-            Seen::Instance(described) => {
+        match seen.next().await {
+            Some(Seen::Instance(described)) => {
                 machine.set_described(described.clone());
                 match state(&described) {
                     InstanceStateName::Running => return Ok(described),
@@ -134,13 +133,13 @@ async fn run(machine: &Machine) -> Result<Arc<Description>, Error> {
                     _ => return Err(ended_early(machine, &described)),
                 }
             }
-            Seen::Failed(text) => {
+            Some(Seen::Failed(text)) => {
                 return Err(Error::new(ErrorKind::Unauthorized, format!("wait for {machine}")).because(text));
             }
-            Seen::Unknown => {}
-        }
-        if seen.changed().await.is_err() {
-            return Err(Error::new(ErrorKind::Internal, format!("wait for {machine}")).because("the poller has ended"));
+            None => {
+                let ended = Error::new(ErrorKind::Internal, format!("wait for {machine}"));
+                return Err(ended.because("the poller has ended"));
+            }
         }
     }
 }
