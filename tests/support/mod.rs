@@ -35,10 +35,21 @@ pub fn instances(ec2: &Ec2, filter: &str, value: &str) -> Vec<Description> {
     answer.reservations.unwrap_or_default().into_iter().flat_map(|r| r.instances.unwrap_or_default()).collect()
 }
 
+/// For how long an instance that exists may not be seen, at the local EC2's pace and on its worst day.
+const SEEN_WITHIN: Duration = Duration::from_secs(3);
+
 /// The state of an instance, as EC2 has it; one that EC2 has forgotten is terminated.
 pub fn state(ec2: &Ec2, id: &str) -> String {
-    let found = instances(ec2, "instance-id", id);
-    found.first().map_or("terminated".to_owned(), |it| it.state().unwrap().name().unwrap().to_string())
+    let since = Instant::now();
+    loop {
+        if let Some(found) = instances(ec2, "instance-id", id).first() {
+            return found.state().unwrap().name().unwrap().to_string();
+        }
+        if since.elapsed() > SEEN_WITHIN {
+            return "terminated".to_owned();
+        }
+        sleep(Duration::from_millis(20));
+    }
 }
 
 /// Whether an instance has ended, or is just ending.
