@@ -1,5 +1,6 @@
 //! How often a call is tried, and for how long: EC2 shows late what was made, throttles, and sometimes doesn't answer.
 
+use super::connection::Connection;
 use crate::error::{Error, ErrorKind};
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,14 @@ pub(super) const LOOK_PAUSE_MAX: Duration = Duration::from_secs(5);
 pub(super) const TRIES: u32 = 6;
 /// The pause after the first of them; it doubles.
 pub(super) const TRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// The pause between two tries where a quota of the account is used up, or there is no capacity.
+const QUOTA_PAUSE: Duration = Duration::from_secs(15);
+
+/// That pause at a connection: others end as much faster as all goes faster at a local EC2.
+pub(super) fn quota_pause(connection: &Connection) -> Duration {
+    QUOTA_PAUSE.mul_f64(connection.pace().clamp(0.01, 1.0))
+}
 
 /// Tries a call again as long as EC2 says that something we have just made isn't there.
 pub(crate) async fn until_visible<T, F>(call: impl Fn() -> F) -> Result<T, Error>

@@ -1,12 +1,18 @@
 //! A machine's power: reboot, stop, start, end, and waiting for the states in between.
 
-use super::{Machine, api_error, machine::Reached, patience::until_visible, poller::Seen, ready};
+use super::{
+    Machine, api_error,
+    machine::Reached,
+    patience::{quota_pause, until_visible},
+    poller::Seen,
+    ready,
+};
 use crate::{
     error::{Error, ErrorKind},
     task::{OnDrop, Operation},
 };
 use aws_sdk_ec2::types::{Instance as Description, InstanceStateName};
-use std::{panic::Location, sync::Arc};
+use std::{panic::Location, sync::Arc, time::Instant};
 
 impl Machine {
     /// Reboots it, and waits until SSH answers from the new boot.
@@ -38,7 +44,7 @@ impl Machine {
         })
     }
 
-    /// Starts it after a stop, and waits until it is ready.
+    /// Starts it after a stop, and waits until it is ready; where a quota is used up or there is no capacity, for that, too.
     ///
     /// # Errors
     ///
@@ -48,11 +54,19 @@ impl Machine {
         self.operation("start an instance", OnDrop::Cancel, async move {
             let tried = format!("start {machine}");
             let call = machine.client().start_instances().instance_ids(machine.id());
-            until_visible(|| async {
-                call.clone().send().await.map_err(|e| api_error::failed("StartInstances", &tried, e))
-            })
-            .await?;
-            ready::wait(&machine, Reached::Ready, machine.deadline(), None).await
+            let start =
+                || async { call.clone().send().await.map_err(|e| api_error::failed("StartInstances", &tried, e)) };
+            let (deadline, pause) = (machine.deadline(), quota_pause(&machine.0.ec2.connection));
+            while let Err(error) = until_visible(start).await {
+                // Its zone is that of its disk: no other one could be tried.
+                let may_pass = matches!(error.kind(), ErrorKind::Quota | ErrorKind::Capacity);
+                if !may_pass || Instant::now() + pause >= deadline {
+                    return Err(error);
+                }
+                tracing::info!("waiting to {tried}: {error}");
+                tokio::time::sleep(pause).await;
+            }
+            ready::wait(&machine, Reached::Ready, deadline, None).await
         })
     }
 

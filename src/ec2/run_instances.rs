@@ -5,7 +5,7 @@ use super::{
     connection::Connection,
     end::terminate,
     image::Image,
-    patience::{LOOK_PAUSE, LOOK_PAUSE_MAX, OTHERS_VISIBLE_WITHIN, VISIBLE_WITHIN, pauses},
+    patience::{LOOK_PAUSE, LOOK_PAUSE_MAX, OTHERS_VISIBLE_WITHIN, VISIBLE_WITHIN, pauses, quota_pause},
     per_run, tags,
 };
 use crate::{
@@ -23,14 +23,8 @@ use aws_sdk_ec2::{
     },
 };
 use base64::Engine as _;
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 use tokio::sync::oneshot;
-
-/// The pause between two tries where a quota of the account is used up.
-const QUOTA_PAUSE: Duration = Duration::from_secs(15);
 
 /// What was launched.
 pub(super) struct Launched {
@@ -56,8 +50,7 @@ impl Request<'_> {
         let mut untried = None;
         let mut subnet = self.launch.subnet.clone().or_else(|| self.config.subnet.clone());
         let chosen = subnet.is_some();
-        // Others end as much faster as all goes faster at a local EC2.
-        let quota_pause = QUOTA_PAUSE.mul_f64(self.connection.pace().clamp(0.01, 1.0));
+        let quota_pause = quota_pause(self.connection);
         loop {
             let error = match self.send_to(subnet.as_deref()).await {
                 Ok(launched) => return Ok(launched),
