@@ -56,14 +56,15 @@ where
 }
 
 /// Tries a call again that EC2 throttles or doesn't answer, some times. It must be such that nothing is made twice.
-pub(crate) async fn until_answered<T, F>(call: impl Fn() -> F) -> Result<T, Error>
+/// A local EC2 that has ended will not answer again.
+pub(super) async fn until_answered<T, F>(connection: &Connection, call: impl Fn() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {
     let mut pauses = pauses(TRY_PAUSE, LOOK_PAUSE_MAX);
     for _ in 1..TRIES {
         match call().await {
-            Err(error) if error.is_transient() => pauses.next().await,
+            Err(error) if error.is_transient() && !connection.is_gone().await => pauses.next().await,
             other => return other,
         }
     }

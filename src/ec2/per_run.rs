@@ -164,7 +164,7 @@ async fn import(connection: &Connection, config: &Config, name: &str, private: &
     let public = ssh_key::PrivateKey::from_openssh(private)
         .and_then(|key| key.public_key().to_openssh())
         .map_err(|e| Error::new(ErrorKind::Internal, &tried).caused_by(e))?;
-    until_answered(|| async {
+    until_answered(connection, || async {
         let tags = tags::tags(config, connection.run, &[attempt()?], None, config.lease);
         let answer = connection
             .client
@@ -201,7 +201,7 @@ async fn create_group(connection: &Connection, config: &Config) -> Result<String
     let vpc = vpc(connection, config).await?;
     let from = open_to(connection, config).await?;
     let tried = format!("create the run's security group {name} in {vpc}");
-    let id = until_answered(|| async {
+    let id = until_answered(connection, || async {
         let tags = tags::tags(config, connection.run, &[attempt()?], None, config.lease);
         let answer = connection
             .client

@@ -84,7 +84,7 @@ impl Ec2 {
 
     async fn not_ended(&self, filter: &str, value: &str) -> Result<Vec<Instance>, Error> {
         let values = [value.to_owned()];
-        let mut found = until_answered(|| instances(&self.connection, filter, &values)).await?;
+        let mut found = until_answered(&self.connection, || instances(&self.connection, filter, &values)).await?;
         found.retain(|instance| !has_ended(instance));
         Ok(found)
     }
@@ -169,7 +169,7 @@ impl Sweep {
         let mut swept = Swept::default();
         let (mut empty_looks, mut since) = (0, Instant::now());
         while empty_looks < 2 {
-            let found = until_answered(|| self.look()).await?;
+            let found = until_answered(&self.ec2.connection, || self.look()).await?;
             let is_empty = found.is_empty();
             let ended = if self.dry_run { Ok(()) } else { self.end(&found).await };
             if swept.add(found) {
