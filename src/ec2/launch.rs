@@ -228,7 +228,7 @@ impl Launch {
         // From here on whatever goes wrong ends the machine.
         let instance = Instance::new(machine);
         if image.described.is_none() {
-            instance.end_volumes_with_it(&launched).await?;
+            instance.end_volumes_with_it().await?;
         }
         if self.wait {
             match ready::wait(&instance, Reached::Ready, deadline, Some(&line)).await {

@@ -301,12 +301,11 @@ impl Machine {
 
     /// Sets volumes that would outlive the machine to end with it: where only EC2 resolves the image, the mappings can't be
     /// said at the launch.
-    pub(crate) async fn end_volumes_with_it(&self, launched: &Description) -> Result<(), Error> {
+    pub(crate) async fn end_volumes_with_it(&self) -> Result<(), Error> {
         use aws_sdk_ec2::types::{
             EbsInstanceBlockDeviceSpecification as Ebs, InstanceBlockDeviceMappingSpecification as Mapping,
         };
 
-        let _ = launched;
         let described = self.await_state(|state| *state == InstanceStateName::Running, "run").await?;
         let outliving: Vec<Mapping> = described
             .block_device_mappings()

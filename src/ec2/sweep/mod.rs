@@ -195,11 +195,13 @@ impl Sweep {
     }
 
     /// Removes the directories of runs that are over, and whose watchdog was killed along with them. The key in there is
-    /// needed for as long as machines were kept.
+    /// needed for as long as machines were kept, and the journal until it is settled: a run may have been killed since the last
+    /// look.
     async fn remove_directories(&self) -> Result<(), Error> {
         for (directory, over) in run::abandoned(&per_run::place(&self.ec2.connection))? {
             let id = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if !self.ec2.left_by(id).await?.kept {
+            let is_settled = self.ec2.connection.journal_of(&directory).entries().is_empty();
+            if is_settled && !self.ec2.left_by(id).await?.kept {
                 run::remove(&directory, over).map_err(|e| {
                     Error::new(ErrorKind::Internal, format!("remove {}", directory.display())).caused_by(e)
                 })?;
