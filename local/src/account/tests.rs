@@ -5,6 +5,7 @@
 
 mod conditions;
 mod describe;
+mod faults;
 mod hostile;
 mod key_pairs;
 mod launch;

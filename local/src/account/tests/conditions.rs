@@ -1,7 +1,6 @@
-//! What AWS does to its customers, by name and by request, with a clock that is moved by hand.
+//! What the conditions of a name do to an account at AWS's own pace; faults that are asked for are in `faults`.
 
 use super::*;
-use crate::conditions::Kind as FaultKind;
 
 /// An account in conditions, at AWS's own pace. The name and seed stand in each failure's message.
 fn world(conditions: Conditions, seed: u64) -> World {
@@ -21,16 +20,8 @@ fn world_with_launch(conditions: Conditions, seed: u64) -> (World, Structure) {
     (world, launch)
 }
 
-fn fault(world: &mut World, text: &str) {
-    world.account.add_fault(text.parse().unwrap()).unwrap();
-}
-
 fn code(answer: Result<Structure, ApiError>) -> &'static str {
     answer.map_or_else(|error| error.code.name(), |_| "ok")
-}
-
-fn delivery(world: &mut World) -> Delivery {
-    world.account.take_delivery()
 }
 
 /// Whether something is seen, four times a second for as long as given.
@@ -334,112 +325,6 @@ fn a_machine_that_shuts_down_holds_its_nic_and_its_group() {
 }
 
 #[test]
-fn a_fault_that_is_asked_for_does_nothing_and_says_so() {
-    for (line, action, expected, status) in [
-        ("DescribeVpcs throttle", "DescribeVpcs", "RequestLimitExceeded", 503),
-        ("* internal", "CreateSecurityGroup", "InternalError", 500),
-        ("CreateSecurityGroup unavailable", "CreateSecurityGroup", "Unavailable", 503),
-        ("RunInstances capacity", "RunInstances", "InsufficientInstanceCapacity", 500),
-        ("RunInstances quota", "RunInstances", "VcpuLimitExceeded", 400),
-    ] {
-        let mut world = world(Conditions::Calm, 1);
-        let input = match action {
-            "RunInstances" => world.launch().with("ClientToken", "a token"),
-            "CreateSecurityGroup" => Structure::new().with("GroupName", "a").with("Description", "a"),
-            _ => Structure::new(),
-        };
-        fault(&mut world, line);
-        let error = world.call(action, input.clone()).unwrap_err();
-        assert_eq!((error.code.name(), error.code.status()), (expected, status), "{line}");
-        assert_eq!(delivery(&mut world), Delivery::Prompt);
-        assert!(world.effects.is_empty() && world.account.live_instances() == 0, "{line}");
-        // The same request, with the same token, once the fault is over.
-        world.ok(action, input);
-    }
-}
-
-#[test]
-fn a_launch_that_is_wrong_says_what_is_wrong_whatever_is_short() {
-    let mut world = world(Conditions::Calm, 1);
-    fault(&mut world, "RunInstances capacity every 1");
-    let launch = world.launch().with("KeyName", "nobody's");
-    assert!(world.err("RunInstances", launch).starts_with("InvalidKeyPair.NotFound"));
-    let launch = world.launch();
-    assert!(world.err("RunInstances", launch.clone().with("DryRun", true)).starts_with("DryRunOperation"));
-    let error = world.err("RunInstances", launch);
-    assert!(error.contains("t3.micro") || error.contains("t4g.micro"), "{error}");
-    assert!(error.contains("us-east-1"), "{error}");
-}
-
-#[test]
-fn a_start_may_find_no_capacity() {
-    let mut world = world(Conditions::Calm, 1);
-    let id = world.run();
-    world.obey();
-    world.pass(Duration::from_secs(60));
-    world.ok("StopInstances", ids(&[&id]));
-    world.obey();
-    world.pass(Duration::from_secs(60));
-    fault(&mut world, "StartInstances capacity");
-    assert!(world.err("StartInstances", ids(&[&id])).starts_with("InsufficientInstanceCapacity"));
-    assert_eq!(world.state(&id), "stopped");
-    world.ok("StartInstances", ids(&[&id]));
-    assert_eq!(world.state(&id), "pending");
-}
-
-#[test]
-fn what_is_answered_late_or_never_is_done() {
-    let mut world = world(Conditions::Calm, 1);
-    fault(&mut world, "RunInstances lost");
-    let launch = world.launch().with("ClientToken", "a token");
-    let lost = instance_id(&world.ok("RunInstances", launch.clone()));
-    assert_eq!((delivery(&mut world), delivery(&mut world)), (Delivery::Lost, Delivery::Prompt));
-    assert_eq!(instance_id(&world.ok("RunInstances", launch)), lost, "the token finds it");
-    fault(&mut world, "DescribeVpcs late=3");
-    world.ok("DescribeVpcs", Structure::new());
-    assert_eq!(delivery(&mut world), Delivery::Late(Duration::from_secs(3)));
-    world.ok("DescribeVpcs", Structure::new());
-    assert_eq!(delivery(&mut world), Delivery::Prompt);
-}
-
-#[test]
-fn stuck_instances_stay_in_between() {
-    let mut world = world(Conditions::Calm, 1);
-    let (within, after) = (Duration::from_secs(500), Duration::from_secs(130));
-    let stays = |world: &mut World, id: &str, between: &str, end: &str| {
-        world.obey();
-        world.pass(within);
-        assert_eq!(world.state(id), between);
-        world.pass(after);
-        world.obey();
-        assert_eq!(world.state(id), end);
-    };
-    fault(&mut world, "RunInstances stuck=600");
-    let id = world.run();
-    stays(&mut world, &id, "pending", "running");
-    fault(&mut world, "StopInstances stuck=600");
-    world.ok("StopInstances", ids(&[&id]));
-    stays(&mut world, &id, "stopping", "stopped");
-    fault(&mut world, "StartInstances stuck=600");
-    world.ok("StartInstances", ids(&[&id]));
-    stays(&mut world, &id, "pending", "running");
-    fault(&mut world, "TerminateInstances stuck=600");
-    world.ok("TerminateInstances", ids(&[&id]));
-    stays(&mut world, &id, "shutting-down", "terminated");
-}
-
-#[test]
-fn faults_are_of_actions_that_there_are() {
-    let mut world = world(Conditions::Calm, 1);
-    let unknown = Fault::of("RunInstance", FaultKind::Lost, crate::conditions::When::Every(1)).unwrap();
-    assert_eq!(world.account.add_fault(unknown).unwrap_err().code, Code::InvalidAction);
-    fault(&mut world, "* lost every 2");
-    assert_eq!(world.account.faults().len(), 1);
-    world.account.clear_faults();
-    assert_eq!(world.account.faults(), []);
-}
-
-#[test]
 fn the_metadata_comes_a_while_after_the_machine() {
     for conditions in Conditions::ALL {
         let (mut world, launch) = world_with_launch(Conditions::Calm, 1);
@@ -502,7 +387,7 @@ fn hostile_day(seed: u64) -> Vec<String> {
     for _ in 0..40 {
         world.now += Duration::from_secs(2);
         let answer = world.call("RunInstances", launch.clone());
-        log.push(format!("{} {:?}", code(answer.clone()), delivery(&mut world)));
+        log.push(format!("{} {:?}", code(answer.clone()), world.account.take_delivery()));
         let found = answer.ok().map(|answer| instance_id(&answer));
         assert!(id.is_none() || found.is_none() || id == found, "hostile, seed {seed}: one token, two instances");
         id = id.or(found);
