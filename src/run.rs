@@ -172,7 +172,28 @@ pub(crate) const OWNED: &str = "owned";
 /// Whether anybody belongs to a run: one of its processes, or the one that starts them, of which there may be none for a
 /// moment.
 pub(crate) fn is_living(directory: &Path) -> bool {
-    is_locked(&directory.join(OWNED)) || is_locked(&directory.join(MEMBERS))
+    is_locked(&directory.join(OWNED)) || has_members(&directory.join(MEMBERS))
+}
+
+/// Whether the file of a run's members is locked by any. Whoever has it locked alone shows that there are none: the watchdog
+/// that ends the run, or somebody who looks, as we do.
+fn has_members(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else { return false };
+    for _ in 0..LOOKS {
+        if file.try_lock().is_ok() || file.try_lock_shared().is_err() || file.unlock().is_err() {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    true
+}
+
+/// How often it is looked for members: they have their file locked for long, others who look have it for a moment.
+const LOOKS: u32 = 5;
+
+/// Whether a run that is over is being ended: by its watchdog, mostly.
+pub(crate) fn is_being_ended(directory: &Path) -> bool {
+    !is_living(directory) && is_locked(&directory.join(MEMBERS))
 }
 
 /// Whether anybody has a file locked, in whatever way. For a moment we have it ourselves.
@@ -266,6 +287,22 @@ pub(crate) fn random_id() -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_that_is_being_ended_lives_no_more() {
+        let runs = tempfile::tempdir().unwrap();
+        let run = Run::at(runs.path(), "r".into());
+        let directory = run.directory().to_owned();
+        run.join().unwrap();
+        assert!(is_living(&directory) && !is_being_ended(&directory));
+        drop(run);
+        assert!(!is_living(&directory) && !is_being_ended(&directory));
+        let watchdog = wait_for_members(&directory).unwrap();
+        assert!(!is_living(&directory) && is_being_ended(&directory));
+        assert!(try_over(&directory).is_none());
+        drop(watchdog);
+        assert!(!is_being_ended(&directory));
+    }
 
     #[test]
     fn a_run_is_over_when_its_last_member_is_gone() {

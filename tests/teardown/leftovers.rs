@@ -196,6 +196,28 @@ fn a_run_whose_watchdog_was_killed_too_is_swept() {
     let world = World::new();
     let mut run = world.start("waits");
     let instance = run.value("id");
+    kill_with_watchdog(run);
+    assert!(world.sweep().contains(&instance));
+    world.assert_is_empty();
+}
+
+#[test]
+fn a_run_is_over_for_a_sweep_while_its_watchdog_looks_what_it_has_left() {
+    let world = World::new();
+    let mut run = world.start("waits");
+    let (instance, directory) = (run.value("id"), world.harness().join("runs").join(&run.id));
+    kill_with_watchdog(run);
+    // As the watchdog has it then.
+    let members = fs::File::open(directory.join("members")).unwrap();
+    members.lock().unwrap();
+    eventually("it is found", || world.sweep_with(&["--dry-run"]).contains(&instance));
+    drop(members);
+    assert!(world.sweep().contains(&instance));
+    world.assert_is_empty();
+}
+
+/// Kills a run, and first what would end it then.
+fn kill_with_watchdog(run: Run) {
     let watchdogs = all_processes(|process| {
         let environment = fs::read(process.join("environ")).unwrap_or_default();
         let environment = String::from_utf8_lossy(&environment);
@@ -205,8 +227,6 @@ fn a_run_whose_watchdog_was_killed_too_is_swept() {
     send(&watchdogs[0], Signal::KILL);
     run.signal(Signal::KILL);
     run.end();
-    assert!(world.sweep().contains(&instance));
-    world.assert_is_empty();
 }
 
 #[test]

@@ -79,6 +79,9 @@ impl Ec2 {
             left.kept |= kept;
             left.running |= !kept;
         }
+        // What a killed process was making, or has made, may not be seen just now.
+        let journaled = run::directory_of(run)?.map(|directory| self.connection.journal_of(&directory).entries());
+        left.running |= journaled.is_some_and(|entries| entries.iter().any(|entry| entry.kind() == Kind::Instance));
         Ok(left)
     }
 
