@@ -265,9 +265,13 @@ impl Machine {
 
     /// Makes sure that EC2 knows it, which it may do a moment after whoever made it.
     pub(crate) async fn look_up(&self) -> Result<(), Error> {
+        until_visible_within(self.visible_within(), || self.look_once()).await
+    }
+
+    /// How long it may be that EC2 doesn't show it, though somebody knows its id.
+    pub(crate) fn visible_within(&self) -> Duration {
         // What is seen late is seen sooner at a local EC2, as all is.
-        let limit = OTHERS_VISIBLE_WITHIN.mul_f64(self.0.ec2.connection.pace().clamp(0.2, 1.0));
-        until_visible_within(limit, || self.look_once()).await
+        OTHERS_VISIBLE_WITHIN.mul_f64(self.0.ec2.connection.pace().clamp(0.2, 1.0))
     }
 
     async fn look_once(&self) -> Result<(), Error> {

@@ -1,7 +1,8 @@
 //! Launches: what can be said of a machine, and what goes wrong.
 
-use super::support::{block_on, ec2, eventually, has_ended, instances, sdk, unique};
+use super::support::{block_on, ec2, eventually, has_ended, insist, instances, sdk, unique};
 use aws_sdk_ec2::{
+    error::ProvideErrorMetadata,
     primitives::Blob,
     types::{ResourceType, Tag, TagSpecification},
 };
@@ -38,7 +39,8 @@ async fn all_that_can_be_said(ec2: Ec2) -> Result {
     let id = volume.volume_id().unwrap().to_owned();
     let volumes = ec2.clone();
     let size = tokio::task::spawn_blocking(move || {
-        let found = block_on(sdk(&volumes).describe_volumes().volume_ids(id).send()).unwrap();
+        let call = sdk(&volumes).describe_volumes().volume_ids(id);
+        let found = insist(|| block_on(call.clone().send()));
         (found.volumes()[0].size(), found.volumes()[0].tags().iter().any(|tag| tag.key() == Some("ec2-harness:run")))
     });
     assert_eq!(size.await?, (Some(20), true));
@@ -125,7 +127,12 @@ fn a_key_of_ones_own_and_a_wrong_one() {
     let ec2 = ec2();
     let (name, right, wrong) = (unique("own-key"), new_key(), new_key());
     let public = Blob::new(right.public_key().to_openssh().unwrap());
-    block_on(sdk(&ec2).import_key_pair().key_name(&name).public_key_material(public).send()).unwrap();
+    let import = sdk(&ec2).import_key_pair().key_name(&name).public_key_material(public);
+    insist(|| match block_on(import.clone().send()) {
+        // Its first answer was lost.
+        Err(error) if error.code() == Some("InvalidKeyPair.Duplicate") => Ok(()),
+        other => other.map(drop),
+    });
 
     let vm = ec2.launch("host").key(&name, private(&right)).wait().unwrap();
     vm.exec("true").wait().unwrap();
@@ -138,7 +145,7 @@ fn a_key_of_ones_own_and_a_wrong_one() {
 
     let error = ec2.launch("host").key(&name, private(&right)).user("nobody-here").wait().unwrap_err();
     assert!(error.kind() == ErrorKind::Authentication && error.to_string().contains("nobody-here"), "{error}");
-    block_on(sdk(&ec2).delete_key_pair().key_name(&name).send()).unwrap();
+    insist(|| block_on(sdk(&ec2).delete_key_pair().key_name(&name).send()));
 
     let error = ec2.launch("host").key(&name, private(&right)).ready_within(Duration::from_secs(5)).wait().unwrap_err();
     assert_eq!(error.code(), Some("InvalidKeyPair.NotFound"), "{error}");

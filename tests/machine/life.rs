@@ -55,10 +55,21 @@ async fn a_machine_that_powers_off_is_stopped_and_starts_again(vm: Instance) -> 
 
 #[ec2_test]
 async fn the_console_shows_the_host_keys(vm: Instance) -> Result {
-    let console = vm.console_log().await?;
+    const END: &str = "-----END SSH HOST KEY KEYS-----";
+    let console = support::console_with(&vm, END).await?;
     let begin = console.find("-----BEGIN SSH HOST KEY KEYS-----").expect("no host keys on the console");
-    let end = console.find("-----END SSH HOST KEY KEYS-----").expect("no end of the host keys");
+    let end = console.find(END).unwrap_or_default();
     assert!(console[begin..end].contains("ssh-ed25519 "), "{console}");
+    Ok(())
+}
+
+#[ec2_test]
+async fn the_console_of_a_machine_that_is_not_seen_yet_is_waited_for(ec2: Ec2) -> Result {
+    for _ in 0..4 {
+        let vm = ec2.launch_default().without_waiting().await?;
+        vm.console_log().await?;
+        vm.terminate().await?;
+    }
     Ok(())
 }
 

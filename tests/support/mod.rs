@@ -28,10 +28,23 @@ pub fn sdk(ec2: &Ec2) -> aws_sdk_ec2::Client {
     aws_sdk_ec2::Client::from_conf(ec2.client().config().to_builder().http_client(http).build())
 }
 
+/// What a call answers that is sent again while EC2 fails it, as it may at any time.
+#[track_caller]
+pub fn insist<T, E: std::fmt::Debug>(mut call: impl FnMut() -> Result<T, E>) -> T {
+    let since = Instant::now();
+    loop {
+        match call() {
+            Ok(answer) => return answer,
+            Err(error) => assert!(since.elapsed() < PATIENCE, "never: {error:?}"),
+        }
+        sleep(Duration::from_millis(50));
+    }
+}
+
 /// All instances that a filter finds.
 pub fn instances(ec2: &Ec2, filter: &str, value: &str) -> Vec<Description> {
     let call = sdk(ec2).describe_instances().filters(Filter::builder().name(filter).values(value).build());
-    let answer = block_on(call.send()).unwrap();
+    let answer = insist(|| block_on(call.clone().send()));
     answer.reservations.unwrap_or_default().into_iter().flat_map(|r| r.instances.unwrap_or_default()).collect()
 }
 
@@ -64,6 +77,19 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     while !holds() {
         assert!(since.elapsed() < PATIENCE, "never: {what}");
         sleep(Duration::from_millis(50));
+    }
+}
+
+/// A machine's console once it shows something: EC2 may lag, and shows nothing at first.
+pub async fn console_with(vm: &Instance, text: &str) -> Result<String> {
+    let since = Instant::now();
+    loop {
+        let console = vm.console_log().await?;
+        if console.contains(text) {
+            return Ok(console);
+        }
+        assert!(since.elapsed() < PATIENCE, "never: the console shows {text:?}: {console}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a machine says while it boots.
 
 use crate::{
-    ec2::{Machine, api_error},
+    ec2::{Machine, api_error, patience::until_visible_within},
     error::{Error, ErrorKind},
 };
 use base64::Engine as _;
@@ -10,8 +10,12 @@ use std::time::Duration;
 /// How many lines of the console an error shows.
 const LINES: usize = 40;
 
-/// The console's output.
+/// The console's output; waits a moment where EC2 doesn't show the machine.
 pub(crate) async fn console(machine: &Machine) -> Result<String, Error> {
+    until_visible_within(machine.visible_within(), || shown(machine)).await
+}
+
+async fn shown(machine: &Machine) -> Result<String, Error> {
     let tried = format!("read the console of {machine}");
     let client = machine.client();
     // The latest output is only to be had of some instance types; of others what EC2 has kept.
