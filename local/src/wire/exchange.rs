@@ -6,13 +6,13 @@ use super::{
     decode::decode_parameters,
     encode::{self, encode},
     query::{self, Parameter},
-    signature::{Authorization, Credentials, SignedService},
+    signature::{Authorization, Credentials, SignedService, is_of_signature},
     sts,
 };
 use crate::error::{ApiError, Code};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
-    HeaderMap, Method, Response, StatusCode,
+    Method, Response, StatusCode,
     body::{Bytes, Incoming},
     header::{self, HeaderValue},
     http::{request::Parts, uri::Authority},
@@ -69,7 +69,7 @@ pub(super) async fn exchange(
         Err(Failure::Error(error)) => Err(error),
         Err(Failure::Lost) => return Err(Lost),
     };
-    Ok(respond(answer, is_for_sts(&parts.headers), &request_id))
+    Ok(respond(answer, is_for_sts(&parts), &request_id))
 }
 
 async fn answer(
@@ -82,11 +82,12 @@ async fn answer(
 ) -> Answer {
     look(parts)?;
     let body = read(parts, body).await?;
-    let in_url = query::parse(parts.uri.query().unwrap_or_default().as_bytes())?;
+    let mut in_url = query::parse(parts.uri.query().unwrap_or_default().as_bytes())?;
     let authorization = Authorization::read(&parts.headers, &in_url)?;
     authorization.verify(&door.credentials, parts, &in_url, &body, OffsetDateTime::now_utc())?;
     admitted();
     let busy = door.activity.request();
+    in_url.retain(|(name, _)| !is_of_signature(name));
     let parameters = [in_url, query::parse(&body)?].concat();
     match authorization.service {
         SignedService::Sts => Ok(sts::answer(&parameters, &door.account_id, request_id)?),
@@ -171,9 +172,10 @@ async fn call(
 }
 
 /// Whether a request is for STS, whose errors look different. Not verified: it decides about nothing else.
-fn is_for_sts(headers: &HeaderMap) -> bool {
-    let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    value.is_some_and(|value| value.contains("/sts/aws4_request"))
+fn is_for_sts(parts: &Parts) -> bool {
+    let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let query = parts.uri.query().unwrap_or_default();
+    ["/sts/aws4_request", "%2Fsts%2Faws4_request"].iter().any(|scope| header.unwrap_or(query).contains(scope))
 }
 
 fn respond(answer: Result<String, ApiError>, for_sts: bool, request_id: &str) -> Response<Full<Bytes>> {

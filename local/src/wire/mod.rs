@@ -6,8 +6,8 @@
 //! - **Codec.** A table made from the public service model (`local/model/`) drives it both ways, so that no request is
 //!   read and no answer is laid out by hand. A request's unknown action or parameter, a value of the wrong type, a list
 //!   with a gap: each is an error with EC2's code. So is an answer that the model doesn't have, an `InternalError`.
-//! - **Signatures.** Signature Version 4 in the `Authorization` header, for one access key, for `ec2` in any region, and
-//!   for STS's `GetCallerIdentity`, which is answered here.
+//! - **Signatures.** Signature Version 4 in the `Authorization` header or in a presigned query, for one access key, for `ec2`
+//!   in any region, and for STS's `GetCallerIdentity`, which is answered here.
 //! - **Door.** HTTP/1.1 on the loopback. Host and Origin are checked; headers, bodies, connections and their times are
 //!   bounded; what the account has begun is finished even if its client hangs up, and a panic of it is an `InternalError`.
 //!

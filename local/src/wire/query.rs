@@ -56,8 +56,8 @@ fn malformed(why: impl std::fmt::Display) -> ApiError {
 }
 
 /// The canonical query string of a signature: sorted, everything escaped but RFC 3986's unreserved characters.
-pub(super) fn canonical(parameters: &[Parameter]) -> String {
-    let mut pairs: Vec<_> = parameters.iter().map(|(name, value)| (escape(name), escape(value))).collect();
+pub(super) fn canonical<'a>(parameters: impl IntoIterator<Item = &'a Parameter>) -> String {
+    let mut pairs: Vec<_> = parameters.into_iter().map(|(name, value)| (escape(name), escape(value))).collect();
     pairs.sort();
     pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
 }

@@ -9,6 +9,8 @@ import datetime
 import os
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 
 import boto3
 import botocore.exceptions
@@ -64,6 +66,24 @@ def look_around():
     assert image["State"] == "available" and image["RootDeviceType"] == "ebs", image
     assert ec2.describe_images(Filters=[{"Name": "name", "Values": ["no such*"]}])["Images"] == []
     return image
+
+
+def presigned():
+    """What a client that has no key may be handed: a question that is signed already, for a while."""
+    for client, name, answer in [("ec2", "describe_regions", "us-east-1"), ("sts", "get_caller_identity", "arn:aws:iam:")]:
+        client = boto3.client(client)
+        url = client.generate_presigned_url(name, ExpiresIn=60, HttpMethod="GET")
+        with urllib.request.urlopen(url) as answered:
+            assert answer in answered.read().decode(), url
+        # It is a POST where none is asked for.
+        with urllib.request.urlopen(client.generate_presigned_url(name), data=b"") as answered:
+            assert answer in answered.read().decode(), url
+        try:
+            urllib.request.urlopen(url.replace("Expires=60", "Expires=61"))
+        except urllib.error.HTTPError as error:
+            assert error.code == 403 and "SignatureDoesNotMatch" in error.read().decode(), error
+        else:
+            raise AssertionError(f"{url} was changed, and not refused")
 
 
 def make_key():
@@ -264,6 +284,7 @@ def end(id):
 
 def main():
     image = look_around()
+    presigned()
     make_key()
     id = launch(image)
     assert launch(image) == id, "one token, one launch"

@@ -193,42 +193,71 @@ impl Signed {
 
     /// The request as bytes, written after AWS's description of the signature, not after our verification.
     pub fn bytes(&self, address: SocketAddr, close: bool) -> Vec<u8> {
-        let stamp = self.time.format(format_description!("[year][month][day]T[hour][minute][second]Z")).unwrap();
         let mut headers = self.headers.clone();
         if !headers.iter().any(|(name, _)| name == "host") {
             headers.push(("host".to_owned(), address.to_string()));
         }
-        headers.push(("x-amz-date".to_owned(), stamp.clone()));
+        headers.push(("x-amz-date".to_owned(), self.stamp()));
         headers.sort();
         let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
         let signed_headers = names.join(";");
-        let canonical_headers: String =
-            headers.iter().map(|(name, value)| format!("{name}:{}\n", value.trim())).collect();
         let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
-        let hash = |text: &str| hex::encode(Sha256::digest(text));
-        let canonical = [self.method, path, query, &canonical_headers, &signed_headers, &hash(&self.body)].join("\n");
-        let scope = format!("{}/{}/{}/aws4_request", &stamp[..8], self.region, self.service);
-        let text = ["AWS4-HMAC-SHA256", &stamp, &scope, &hash(&canonical)].join("\n");
-        let mac = |key: &[u8], text: &str| {
-            let mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key).unwrap().chain_update(text);
-            mac.finalize().into_bytes().to_vec()
-        };
-        let start = format!("AWS4{}", self.secret).into_bytes();
-        let key = scope.split('/').fold(start, |key, part| mac(&key, part));
-        let signature = hex::encode(mac(&key, &text));
+        let signature = self.signature(path, query, &headers, &signed_headers);
         let mut request = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         for (name, value) in headers.iter().chain(&self.unsigned) {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
         request.push_str(&format!(
-            "Authorization: AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={signed_headers}, Signature={signature}\r\n",
-            self.key
+            "Authorization: AWS4-HMAC-SHA256 Credential={}/{}, SignedHeaders={signed_headers}, Signature={signature}\r\n",
+            self.key,
+            self.scope()
         ));
         if close {
             request.push_str("Connection: close\r\n");
         }
         request.push_str(&format!("Content-Length: {}\r\n\r\n{}", self.body.len(), self.body));
         request.into_bytes()
+    }
+
+    /// The query of a presigned URL, likewise.
+    pub fn presigned(&self, address: SocketAddr, seconds: u32) -> String {
+        let (path, query) = self.target.split_once('?').unwrap();
+        let scope = self.scope().replace('/', "%2F");
+        let query = format!(
+            "{query}&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={}%2F{scope}&X-Amz-Date={}&X-Amz-Expires={seconds}\
+             &X-Amz-SignedHeaders=host",
+            self.key,
+            self.stamp()
+        );
+        let host = [("host".to_owned(), address.to_string())];
+        let mut sorted: Vec<&str> = query.split('&').collect();
+        sorted.sort();
+        let signature = self.signature(path, &sorted.join("&"), &host, "host");
+        format!("{query}&X-Amz-Signature={signature}")
+    }
+
+    fn stamp(&self) -> String {
+        self.time.format(format_description!("[year][month][day]T[hour][minute][second]Z")).unwrap()
+    }
+
+    fn scope(&self) -> String {
+        format!("{}/{}/{}/aws4_request", &self.stamp()[..8], self.region, self.service)
+    }
+
+    fn signature(&self, path: &str, query: &str, headers: &[(String, String)], signed_headers: &str) -> String {
+        let canonical_headers: String =
+            headers.iter().map(|(name, value)| format!("{name}:{}\n", value.trim())).collect();
+        let hash = |text: &str| hex::encode(Sha256::digest(text));
+        let canonical = [self.method, path, query, &canonical_headers, signed_headers, &hash(&self.body)].join("\n");
+        let scope = self.scope();
+        let text = ["AWS4-HMAC-SHA256", &self.stamp(), &scope, &hash(&canonical)].join("\n");
+        let mac = |key: &[u8], text: &str| {
+            let mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key).unwrap().chain_update(text);
+            mac.finalize().into_bytes().to_vec()
+        };
+        let start = format!("AWS4{}", self.secret).into_bytes();
+        let key = scope.split('/').fold(start, |key, part| mac(&key, part));
+        hex::encode(mac(&key, &text))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who is let in, and who isn't.
 
-use crate::fixture::{ACCOUNT, Endpoint, Signed};
+use crate::fixture::{ACCOUNT, Answer, Endpoint, Signed};
 use time::Duration;
 
 const QUESTION: &str = "Action=DescribeRegions&Version=2016-11-15";
@@ -157,16 +157,45 @@ fn headers_that_are_no_signature_are_refused() {
     endpoint.raw(twice.as_bytes()).is_error(401, "AuthFailure", "The request has more than one Authorization header");
 }
 
+/// Sends a presigned query, by GET and with nothing else, as a browser would.
+fn presigned(endpoint: &Endpoint, query: &str) -> Answer {
+    let host = endpoint.address;
+    endpoint.raw(format!("GET /?{query} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())
+}
+
 #[test]
-fn presigned_queries_are_refused_clearly() {
+fn presigned_queries_are_answered() {
     let endpoint = Endpoint::start();
-    let request = format!(
-        "GET /?{QUESTION}&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=00 HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-        endpoint.address
-    );
-    let answer = endpoint.raw(request.as_bytes());
-    assert_eq!((answer.status, answer.element("Code")), (401, "AuthFailure"));
-    assert!(answer.element("Message").contains("signed in the query string"), "{answer:?}");
+    let query = Signed::get(QUESTION).presigned(endpoint.address, 60);
+    let answer = presigned(&endpoint, &query);
+    assert_eq!((answer.status, answer.element("regionName")), (200, "us-east-1"), "{answer:?}");
+    // What is about the signature is no parameter of the action, and what isn't, is one.
+    let answer = presigned(&endpoint, &query.replace("&X-Amz-Algorithm", "&DryRun=true&X-Amz-Algorithm"));
+    answer.is_error(403, "SignatureDoesNotMatch", MISMATCH);
+    let unknown = format!("{QUESTION}&X-Amz-Other=1");
+    let answer = presigned(&endpoint, &Signed::get(&unknown).presigned(endpoint.address, 60));
+    answer.is_error(400, "UnknownParameter", "The parameter X-Amz-Other is not recognized");
+
+    let question = "Action=GetCallerIdentity&Version=2011-06-15";
+    let sts = |query| Signed { service: "sts".to_owned(), ..Signed::get(query) };
+    let answer = presigned(&endpoint, &sts(question).presigned(endpoint.address, 60));
+    assert_eq!((answer.status, answer.element("Account")), (200, ACCOUNT), "{answer:?}");
+    let answer = presigned(&endpoint, &sts("Action=AssumeRole&Version=2011-06-15").presigned(endpoint.address, 60));
+    assert_eq!((answer.status, answer.element("Type"), answer.element("Code")), (400, "Sender", "InvalidAction"));
+}
+
+#[test]
+fn presigned_queries_end() {
+    let endpoint = Endpoint::start();
+    let at = |offset: Duration, seconds| {
+        let mut request = Signed::get(QUESTION);
+        request.time += offset;
+        presigned(&endpoint, &request.presigned(endpoint.address, seconds))
+    };
+    at(-Duration::minutes(2), 60).is_error(400, "RequestExpired", "Request has expired.");
+    assert_eq!(at(-Duration::days(6), 7 * 24 * 60 * 60).status, 200);
+    assert_eq!(at(Duration::minutes(4), 60).status, 200);
+    assert_eq!(at(Duration::minutes(6), 60).element("Code"), "RequestExpired");
 }
 
 #[test]
