@@ -32,7 +32,9 @@ impl Page {
             Some(n) => usize::try_from(n).unwrap_or(usize::MAX),
         };
         let question = question(action, input);
-        let after = match input.string("NextToken") {
+        // To most actions an empty token is none: <https://github.com/boto/boto3/issues/2673>.
+        let token = input.string("NextToken").filter(|token| !token.is_empty() || action == "DescribeVpcs");
+        let after = match token {
             None => None,
             Some(token) => Some(last(token, question).ok_or_else(|| {
                 ApiError::new(Code::InvalidNextToken, format!("The NextToken '{token}' is not valid"))
@@ -111,9 +113,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_empty_token_is_none() {
+        let empty = Structure::new().with("NextToken", "");
+        assert_eq!(read(empty.clone()).unwrap().after(), None);
+        let error = Page::read(&empty, "DescribeVpcs", &(5..=1000)).unwrap_err();
+        assert_eq!(error.code, Code::InvalidNextToken);
+    }
+
     proptest! {
         #[test]
-        fn tokens_come_back_and_no_other_is_taken(row in ".{0,40}", other in ".{0,40}", number: u64) {
+        fn tokens_come_back_and_no_other_is_taken(row in ".{0,40}", other in ".{1,40}", number: u64) {
             let question = Structure::new().with("MaxResults", 5_i64).with("Filters", vec!["a"]);
             let page = read(question.clone()).unwrap();
             let token = page.token(&row);

@@ -208,7 +208,7 @@ fn pages_are_of_ec2s_sizes_and_tokens_good_for_their_own_action() {
 }
 
 /// What EC2 takes text for, and so hostile text too, within bounds and character sets.
-const TEXT: [&str; 9] = [
+const TEXT: [&str; 10] = [
     "ClientToken",
     "Description",
     "GroupDescription",
@@ -217,6 +217,8 @@ const TEXT: [&str; 9] = [
     "IpProtocol",
     "Key",
     "KeyName",
+    // An empty one is none.
+    "NextToken",
     "UserData",
     "Value",
 ];
