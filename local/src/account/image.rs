@@ -146,8 +146,8 @@ fn wanted(input: &Structure, account: &str) -> Result<(bool, bool), ApiError> {
         return Err(invalid_user(user));
     }
     let mine = owners.is_empty() || owners.iter().any(|owner| *owner == "self" || *owner == account);
-    let executable = users.is_empty() || users.iter().any(|user| matches!(*user, "self" | "all"));
-    // Nobody was given leave to launch the account's own, and its owner needs none.
+    // What is for all is for nobody in particular. Nobody was given leave to launch the account's own, and its owner needs none.
+    let executable = users.is_empty() || users.contains(&"all");
     Ok((mine && users.is_empty(), (mine || owners.contains(&"amazon")) && executable))
 }
 

@@ -164,6 +164,10 @@ fn images_that_come_and_go() {
     // They are the account's own, and nobody else's.
     assert_eq!(names(&mut world, Structure::new().with("Owners", vec!["amazon"])), ["host", "blank"]);
     assert_eq!(names(&mut world, Structure::new().with("ExecutableUsers", vec!["all"])), ["host", "blank"]);
+    // Nobody shared one with this account in particular.
+    for user in ["self", "000000000000", "123456789012"] {
+        assert!(names(&mut world, Structure::new().with("ExecutableUsers", vec![user])).is_empty(), "{user}");
+    }
     assert_eq!(names(&mut world, filters(&[("is-public", &["false"])])), ["tiny", "other"]);
     let id = world.image("tiny");
     assert_eq!(id, Account::image_id("us-east-1", "tiny"));
