@@ -154,10 +154,11 @@ fn named(region: &Region, input: &Structure) -> Result<SecurityGroupId, ApiError
 }
 
 fn by_name(region: &Region, name: &str) -> Result<SecurityGroupId, ApiError> {
-    region
-        .find_group(region.require_default_vpc()?, name)
-        .cloned()
-        .ok_or_else(|| ApiError::new(Code::InvalidGroupNotFound, format!("The security group '{name}' does not exist")))
+    let vpc = region.require_default_vpc()?;
+    region.find_group(vpc, name).cloned().ok_or_else(|| {
+        let message = format!("The security group '{name}' does not exist in default VPC '{vpc}'");
+        ApiError::new(Code::InvalidGroupNotFound, message)
+    })
 }
 
 pub(super) fn delete(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {

@@ -84,6 +84,12 @@ fn groups() {
     assert!(contents.list("IpPermissions").is_empty());
     assert_eq!(contents.list("IpPermissionsEgress").len(), 1, "all is let out");
     let by_name = world.ok("DescribeSecurityGroups", Structure::new().with("GroupNames", vec!["web"]));
+    let unknown = world.err("DescribeSecurityGroups", Structure::new().with("GroupNames", vec!["nope"]));
+    let vpc = by_name.structures("SecurityGroups").next().unwrap().string("VpcId").unwrap();
+    assert_eq!(
+        unknown,
+        format!("InvalidGroup.NotFound: The security group 'nope' does not exist in default VPC '{vpc}'")
+    );
     assert_eq!(by_name.list("SecurityGroups").len(), 1);
 
     let launch = world.launch().with("SecurityGroupIds", vec![id.as_str()]);
