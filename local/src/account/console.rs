@@ -7,7 +7,10 @@ use super::{
     request::required,
     stored::{Changes, Rows, Stored, base64},
 };
-use crate::{error::ApiError, wire::Structure};
+use crate::{
+    error::{ApiError, Code},
+    wire::Structure,
+};
 use ::base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -124,12 +127,18 @@ impl Stored for Consoles {
     }
 }
 
+/// The latest output is to be had of types that use the Nitro hypervisor.
+/// Source: <https://docs.aws.amazon.com/cli/latest/reference/ec2/get-console-output.html>.
 pub(super) fn get_output(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
     let id = context.region.instances.parse(required(input, "InstanceId")?)?;
     let instance = context.region.instances.require(&id)?;
     let console = context.region.consoles.consoles.get(id.as_ref());
     let profile = context.settings.conditions.profile();
     let is_latest = input.boolean("Latest") == Some(true);
+    if is_latest && !instance.instance_type.nitro {
+        let message = "This instance type does not support retrieving the latest console logs.";
+        return Err(ApiError::new(Code::UnsupportedOperation, message));
+    }
     let posted = context.settings.paced(if is_latest { profile.latest_console } else { profile.console });
     let shown = console.filter(|_| context.now >= later(instance.launched, posted));
     let bytes: Vec<u8> = shown.into_iter().flat_map(|console| &console.tail).copied().collect();

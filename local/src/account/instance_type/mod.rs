@@ -28,7 +28,7 @@ pub(super) struct InstanceType {
     network_interfaces: i64,
     addresses: i64,
     current: bool,
-    nitro: bool,
+    pub(super) nitro: bool,
 }
 
 #[allow(clippy::too_many_arguments, reason = "one row of a table")]

@@ -355,6 +355,18 @@ fn the_console_keeps_its_tail() {
 }
 
 #[test]
+fn the_latest_console_is_for_nitro() {
+    let mut world = World::new();
+    let launch = world.launch().with("ImageId", world.image("blank")).with("InstanceType", "t2.micro");
+    let id = instance_id(&world.ok("RunInstances", launch));
+    let named = Structure::new().with("InstanceId", id);
+    world.ok("GetConsoleOutput", named.clone().with("Latest", false));
+    let error = world.err("GetConsoleOutput", named.with("Latest", true));
+    let message = "This instance type does not support retrieving the latest console logs.";
+    assert_eq!(error, format!("UnsupportedOperation: {message}"));
+}
+
+#[test]
 fn machines_are_found_by_all_their_names() {
     let mut world = World::new();
     let id = world.running();
