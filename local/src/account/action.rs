@@ -74,6 +74,11 @@ pub(super) const ACTIONS: &[Action] = &[
     ),
     action("DescribeInstanceAttribute", instance::attribute::describe, &["Attribute", "InstanceId"]),
     action(
+        "DescribeInstanceCreditSpecifications",
+        instance::credits::describe,
+        &["Filters", "InstanceIds", "MaxResults", "NextToken"],
+    ),
+    action(
         "DescribeInstanceStatus",
         instance::status::describe,
         &["Filters", "IncludeAllInstances", "InstanceIds", "MaxResults", "NextToken"],

@@ -4,6 +4,7 @@
 //! the first. What comes of impatience is for `conditions`.
 
 mod conditions;
+mod credits;
 mod describe;
 mod faults;
 mod hostile;

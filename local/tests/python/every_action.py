@@ -75,7 +75,8 @@ def make(call):
 def look(call, instances):
     """Describes all there is, whole and page by page."""
     for name in [
-        "DescribeAccountAttributes", "DescribeAvailabilityZones", "DescribeImages", "DescribeInstanceStatus",
+        "DescribeAccountAttributes", "DescribeAvailabilityZones", "DescribeImages",
+        "DescribeInstanceCreditSpecifications", "DescribeInstanceStatus",
         "DescribeInstanceTypeOfferings", "DescribeInstanceTypes", "DescribeInstances", "DescribeInternetGateways",
         "DescribeNetworkInterfaces", "DescribeRegions", "DescribeRouteTables", "DescribeSecurityGroupRules",
         "DescribeSecurityGroups", "DescribeSubnets", "DescribeTags", "DescribeVolumes", "DescribeVpcs",

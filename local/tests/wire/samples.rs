@@ -26,6 +26,7 @@ pub const SAMPLES: &[(&str, &str)] = &[
     ("DescribeImageAttribute", "ImageId={image}&Attribute=launchPermission"),
     ("DescribeImages", ""),
     ("DescribeInstanceAttribute", "InstanceId={instance}&Attribute=userData"),
+    ("DescribeInstanceCreditSpecifications", ""),
     ("DescribeInstanceStatus", "IncludeAllInstances=true"),
     ("DescribeInstanceTypeOfferings", ""),
     ("DescribeInstanceTypes", "InstanceType.1=t3.micro"),

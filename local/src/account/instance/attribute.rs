@@ -1,6 +1,6 @@
 //! DescribeInstanceAttribute, ModifyInstanceAttribute.
 
-use super::{Instance, ShutdownBehavior, State, user_data};
+use super::{Instance, ShutdownBehavior, State, credits, user_data};
 use crate::{
     account::{
         Context,
@@ -180,6 +180,7 @@ fn set(instance: &mut Instance, id: &InstanceId, change: Change<'_>) -> Result<(
                 let from = instance.instance_type.name;
                 return Err(refused(format!("Modifying the instance type from {from} to {name} is not allowed.")));
             }
+            credits::keep(instance);
             instance.instance_type = instance_type;
             (instance.options.cores, instance.options.threads_per_core) =
                 (instance_type.cores(), instance_type.threads_per_core());

@@ -1,8 +1,8 @@
 //! What a RunInstances request asks for, checked.
 
 use super::{
-    LaunchKey, Options, ShutdownBehavior, block_device, block_device::Mapping, metadata_options::MetadataOptions,
-    network, shortage, user_data,
+    LaunchKey, Options, ShutdownBehavior, block_device, block_device::Mapping, credits,
+    metadata_options::MetadataOptions, network, shortage, user_data,
 };
 use crate::{
     account::{
@@ -205,7 +205,6 @@ fn options(input: &Structure, instance_type: &InstanceType) -> Result<Options, A
         .structure("CapacityReservationSpecification")
         .and_then(|reservation| reservation.string("CapacityReservationPreference"));
     let (cores, threads_per_core) = cpu_options(input, instance_type)?;
-    check_credits(input, instance_type)?;
     Ok(Options {
         shutdown_behavior: ShutdownBehavior::named(behavior.unwrap_or("stop")),
         disable_termination: input.boolean("DisableApiTermination").unwrap_or(false),
@@ -216,6 +215,7 @@ fn options(input: &Structure, instance_type: &InstanceType) -> Result<Options, A
         capacity_preference: capacity.unwrap_or("open").to_owned(),
         cores,
         threads_per_core,
+        unlimited_credits: credits::read(input, instance_type)?,
     })
 }
 
@@ -235,16 +235,4 @@ fn cpu_options(input: &Structure, instance_type: &InstanceType) -> Result<(i64, 
         return Err(invalid(message));
     }
     Ok((core_count, threads_per_core))
-}
-
-fn check_credits(input: &Structure, instance_type: &InstanceType) -> Result<(), ApiError> {
-    let Some(credits) = input.structure("CreditSpecification") else { return Ok(()) };
-    one_of(credits, "CpuCredits", &["standard", "unlimited"])?;
-    if !instance_type.burstable() {
-        return Err(ApiError::new(
-            Code::InstanceCreditSpecificationNotSupported,
-            format!("The {} instance type does not support T2 Unlimited.", instance_type.name),
-        ));
-    }
-    Ok(())
 }

@@ -2,6 +2,7 @@
 
 pub(super) mod attribute;
 mod block_device;
+pub(super) mod credits;
 pub(super) mod describe;
 mod launch;
 pub(super) mod life;
@@ -83,6 +84,9 @@ pub(super) struct Options {
     pub(super) capacity_preference: String,
     pub(super) cores: i64,
     pub(super) threads_per_core: i64,
+    /// Whether CPU credits are unlimited; `None` for the default of the type.
+    #[serde(default)]
+    pub(super) unlimited_credits: Option<bool>,
 }
 
 /// What becomes of an instance that powers itself off.

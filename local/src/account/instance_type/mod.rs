@@ -89,6 +89,11 @@ impl InstanceType {
         self.name.starts_with('t')
     }
 
+    /// Whether it spends more credits than it has where nothing is said: all do but the first that had them.
+    pub(super) fn unlimited_credits(&self) -> bool {
+        self.burstable() && !self.name.starts_with("t2.")
+    }
+
     fn shown(&self) -> Structure {
         let performance = if self.burstable() { "Up to 5 Gigabit" } else { "Up to 10 Gigabit" };
         let card = Structure::new()
