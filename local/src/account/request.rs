@@ -38,10 +38,12 @@ pub(super) fn only(structure: &Structure, path: &str, served: &[&str]) -> Result
     }
 }
 
-/// `false`, an empty list and an empty structure ask for nothing.
+/// `false`, an empty text, an empty list and an empty structure ask for nothing. Terraform and Packer send empty texts for
+/// what they don't want, such as a placement group or an instance profile.
 fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Boolean(b) => !b,
+        Value::String(text) => text.is_empty(),
         Value::List(list) => list.is_empty(),
         Value::Structure(structure) => structure.members().all(|(_, value)| is_nothing(value)),
         _ => false,

@@ -309,3 +309,23 @@ fn attributes_and_when_they_can_be_changed() {
     assert_eq!(world.instance(&id).structure("MetadataOptions").unwrap().string("HttpTokens"), Some("required"));
     assert!(world.err("ModifyInstanceMetadataOptions", named).starts_with("MissingParameter: "));
 }
+
+/// Terraform and Packer send some members always, empty where they have nothing to say.
+#[test]
+fn what_is_empty_asks_for_nothing() {
+    let mut world = World::new();
+    let launch = world.launch().with("IamInstanceProfile", one("Name", "")).with("SubnetId", "").with("UserData", "");
+    let answer = world.ok("RunInstances", launch.with("SecurityGroups", vec!["default"]));
+    assert!(first_instance(&answer).string("SubnetId").unwrap().starts_with("subnet-"));
+    for member in ["AvailabilityZone", "AvailabilityZoneId", "GroupName"] {
+        let launch = world.launch().with("Placement", one(member, ""));
+        let answer = world.ok("RunInstances", launch);
+        let placement = first_instance(&answer).structure("Placement").unwrap();
+        assert!(placement.string("AvailabilityZone").unwrap().starts_with(REGION), "{member}: {placement:?}");
+    }
+    let both = one("AvailabilityZone", "us-east-1b").with("AvailabilityZoneId", "").with("GroupName", "");
+    let launch = world.launch().with("Placement", both);
+    let answer = world.ok("RunInstances", launch);
+    let placement = first_instance(&answer).structure("Placement").unwrap();
+    assert_eq!(placement.string("AvailabilityZone"), Some("us-east-1b"));
+}
