@@ -3,14 +3,14 @@
 //! The addresses are of 127.0.0.0/8, which need no set-up; but only root may bind such a port. Where that is refused
 //! nobody listens, and `ec2-local ssh-config` says how to get there all the same.
 
-use crate::network::{Change, Switch};
+use crate::network::{Change, Connection, Switch};
 use rustix::net::sockopt;
 use std::{
     collections::HashMap,
     io,
     net::Ipv4Addr,
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -20,6 +20,10 @@ use tokio::{
 
 /// The port of the SSH server.
 const SSH: u16 = 22;
+
+/// How long a machine may take from its network to its SSH server, and the pause between two attempts.
+const UP_WITHIN: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The public addresses at which somebody listens, by network interface.
 #[derive(Default)]
@@ -80,7 +84,7 @@ async fn serve(listener: TcpListener, switch: Switch, nic: String) {
 
 /// Joins a connection to the machine's; one that the machine or its security groups don't want is reset.
 async fn join(stream: TcpStream, switch: Switch, nic: String) {
-    let joined = match switch.open(&nic, SSH).await {
+    let joined = match open(&switch, &nic).await {
         Ok(connection) => stream.set_nodelay(true).and_then(|()| stream.into_std()).map(|host| connection.join(host)),
         Err(e) => {
             // What the kernel has accepted already can't be refused any more.
@@ -90,5 +94,19 @@ async fn join(stream: TcpStream, switch: Switch, nic: String) {
     };
     if let Err(e) = joined {
         tracing::debug!("failed to {e}");
+    }
+}
+
+/// Connects to the machine. One that boots refuses for a moment, and clients who take a refusal for what it is there, and try
+/// again, take the reset that they would see here for the end: pycloudlib's paramiko does.
+async fn open(switch: &Switch, nic: &str) -> io::Result<Connection> {
+    let since = Instant::now();
+    loop {
+        match switch.open(nic, SSH).await {
+            Err(e) if e.kind() == io::ErrorKind::ConnectionRefused && since.elapsed() < UP_WITHIN => {
+                time::sleep(PAUSE).await;
+            }
+            opened => return opened,
+        }
     }
 }
