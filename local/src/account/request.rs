@@ -38,8 +38,7 @@ pub(super) fn only(structure: &Structure, path: &str, served: &[&str]) -> Result
     }
 }
 
-/// `false`, an empty text, an empty list and an empty structure ask for nothing. Terraform and Packer send empty texts for
-/// what they don't want, such as a placement group or an instance profile.
+/// `false`, an empty text, an empty list and an empty structure ask for nothing.
 fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Boolean(b) => !b,
@@ -48,6 +47,12 @@ fn is_nothing(value: &Value) -> bool {
         Value::Structure(structure) => structure.members().all(|(_, value)| is_nothing(value)),
         _ => false,
     }
+}
+
+/// A string that says something: Terraform and Packer send an empty one for what they have nothing to say of, and EC2 takes
+/// it so. Source: <https://github.com/hashicorp/terraform-provider-aws/blob/main/internal/service/ec2/ec2_instance.go>.
+pub(super) fn given<'a>(input: &'a Structure, member: &str) -> Option<&'a str> {
+    input.string(member).filter(|text| !text.is_empty())
 }
 
 /// A string that must be there.

@@ -208,8 +208,8 @@ fn pages_are_of_ec2s_sizes_and_tokens_good_for_their_own_action() {
 }
 
 /// What EC2 takes text for, and so hostile text too, within bounds and character sets.
-const TEXT: [&str; 13] = [
-    // An empty zone, subnet, or page token is none.
+const TEXT: [&str; 14] = [
+    // An empty zone, subnet, VPC or page token is none.
     "AvailabilityZone",
     "AvailabilityZoneId",
     "ClientToken",
@@ -224,6 +224,7 @@ const TEXT: [&str; 13] = [
     "SubnetId",
     "UserData",
     "Value",
+    "VpcId",
 ];
 
 /// What may be long: data, and the name of what is to be gone, since what isn't there is gone.

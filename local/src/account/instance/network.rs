@@ -9,7 +9,7 @@ use crate::{
         place::Zone,
         quota::Room,
         region::Region,
-        request::{combination, invalid, missing, only, unsupported},
+        request::{combination, given, invalid, missing, only, unsupported},
         subnet::Subnet,
     },
     error::{ApiError, Code},
@@ -42,7 +42,7 @@ pub(super) fn read(
     let interface = read_interface(input)?;
     // With an interface, what it says stands in the place of what the request says.
     let holder = interface.unwrap_or(input);
-    let wanted = named(holder, "SubnetId");
+    let wanted = given(holder, "SubnetId");
     let subnet = subnet(region, wanted, input.structure("Placement"), has_room)?;
     let contents = region.subnets.require(&subnet)?;
     let ids: Vec<&str> = holder.strings(if interface.is_some() { "Groups" } else { "SecurityGroupIds" }).collect();
@@ -70,12 +70,6 @@ pub(super) fn read(
     })
 }
 
-/// What a member names; what is empty names nothing, and Terraform and Packer send it so.
-/// Source: <https://github.com/hashicorp/terraform-provider-aws/blob/main/internal/service/ec2/ec2_instance.go>.
-fn named<'a>(structure: &'a Structure, member: &str) -> Option<&'a str> {
-    structure.string(member).filter(|name| !name.is_empty())
-}
-
 /// The one network interface that a request may describe.
 fn read_interface(input: &Structure) -> Result<Option<&Structure>, ApiError> {
     let interfaces: Vec<&Structure> = input.structures("NetworkInterfaces").collect();
@@ -87,7 +81,7 @@ fn read_interface(input: &Structure) -> Result<Option<&Structure>, ApiError> {
         ("PrivateIpAddress", "private IP address"),
     ];
     for (member, name) in instance_level {
-        if named(input, member).is_some() || !input.list(member).is_empty() {
+        if given(input, member).is_some() || !input.list(member).is_empty() {
             let message =
                 format!("Network interfaces and an instance-level {name} may not be specified on the same request");
             return Err(combination(message));
@@ -149,8 +143,8 @@ fn subnet(
     placement: Option<&Structure>,
     has_room: impl Fn(Zone) -> bool,
 ) -> Result<SubnetId, ApiError> {
-    let zone = placement.and_then(|placement| named(placement, "AvailabilityZone"));
-    let zone_id = placement.and_then(|placement| named(placement, "AvailabilityZoneId"));
+    let zone = placement.and_then(|placement| given(placement, "AvailabilityZone"));
+    let zone_id = placement.and_then(|placement| given(placement, "AvailabilityZoneId"));
     if let Some(zone) = zone.filter(|zone| !region.place.zones().any(|known| known.name() == **zone)) {
         return Err(invalid(format!("Invalid availability zone: [{zone}]")));
     }

@@ -20,7 +20,7 @@ use super::{
     ids::{SecurityGroupId, SecurityGroupRuleId, Source, VpcId},
     quota,
     region::Region,
-    request::{combination, invalid, missing, required},
+    request::{combination, given, invalid, missing, required},
     tags::{TagSet, TagSpecifications},
 };
 use crate::{
@@ -115,7 +115,7 @@ pub(super) fn create(context: &mut Context<'_>, input: &Structure) -> Result<Str
     check_text("GroupName", name)?;
     check_text("GroupDescription", description)?;
     let region = &mut *context.region;
-    let vpc = match input.string("VpcId") {
+    let vpc = match given(input, "VpcId") {
         Some(id) => region.vpcs.parse(id)?,
         None => region.require_default_vpc()?.clone(),
     };

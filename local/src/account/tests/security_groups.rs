@@ -66,6 +66,8 @@ fn groups() {
             .err("CreateSecurityGroup", create("web"))
             .starts_with("InvalidGroup.Duplicate: The security group 'web' already exists for VPC 'vpc-")
     );
+    // Packer names a VPC always, an empty one where it has none.
+    world.ok("CreateSecurityGroup", create("anywhere").with("VpcId", ""));
     for name in ["WEB", "web  "] {
         assert!(world.err("CreateSecurityGroup", create(name)).starts_with("InvalidGroup.Duplicate: "), "{name}");
     }
