@@ -24,8 +24,8 @@ pub(super) struct Image {
     pub(super) root: Shape,
 }
 
-/// The name of the root device of all images.
-pub(super) const ROOT_DEVICE: &str = "/dev/xvda";
+/// The name of the root device of all images: that of Ubuntu's, since pycloudlib maps it whatever the image.
+pub(super) const ROOT_DEVICE: &str = "/dev/sda1";
 
 /// Puts images into a region, as far as it hasn't them already. Their ids follow from region and name, so they stay the same.
 pub(super) fn install(region: &mut Region, images: &[ImageSettings]) {

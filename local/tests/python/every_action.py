@@ -63,7 +63,7 @@ def make(call):
         ImageId=image, InstanceType="t3.micro", MinCount=1, MaxCount=2, KeyName="made", ClientToken="<token>",
         UserData="aGVsbG8=", SecurityGroupIds=[group], Monitoring={"Enabled": True},
         BlockDeviceMappings=[
-            {"DeviceName": "/dev/xvda", "Ebs": {"VolumeType": "io2", "Iops": 500, "VolumeSize": 20, "DeleteOnTermination": False}},
+            {"DeviceName": "/dev/sda1", "Ebs": {"VolumeType": "io2", "Iops": 500, "VolumeSize": 20, "DeleteOnTermination": False}},
             {"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1}},
         ],
         TagSpecifications=tagged("instance") + tagged("volume") + tagged("network-interface"),

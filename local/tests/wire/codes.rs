@@ -114,7 +114,7 @@ const ASKED: &[(Code, &[&str])] = &[
     (Code::UnknownParameter, &["Action=DescribeVpcs&Colour=red"]),
     (
         Code::UnknownVolumeType,
-        &["{launch}&BlockDeviceMapping.1.DeviceName=/dev/xvda&BlockDeviceMapping.1.Ebs.VolumeType=gp9"],
+        &["{launch}&BlockDeviceMapping.1.DeviceName=/dev/sda1&BlockDeviceMapping.1.Ebs.VolumeType=gp9"],
     ),
     (Code::UnsupportedOperation, &["{launch}&KernelId=aki-12345678"]),
     (

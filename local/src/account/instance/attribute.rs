@@ -5,7 +5,6 @@ use crate::{
     account::{
         Context,
         ids::InstanceId,
-        image::ROOT_DEVICE,
         instance_type,
         request::{combination, decode, invalid, missing, only, required, unsupported},
     },
@@ -32,7 +31,9 @@ pub(in crate::account) fn describe(context: &mut Context<'_>, input: &Structure)
         "instanceInitiatedShutdownBehavior" => {
             answer.with("InstanceInitiatedShutdownBehavior", value(options.shutdown_behavior.name().into()))
         }
-        "rootDeviceName" => answer.with("RootDeviceName", value(ROOT_DEVICE.into())),
+        "rootDeviceName" => {
+            answer.with("RootDeviceName", value(super::describe::root_device(context.region, instance).into()))
+        }
         "blockDeviceMapping" => answer.with("BlockDeviceMappings", super::describe::mappings(context.region, instance)),
         "sourceDestCheck" => {
             answer.with("SourceDestCheck", value(primary.is_some_and(|nic| nic.source_dest_check).into()))

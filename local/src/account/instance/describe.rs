@@ -284,7 +284,7 @@ pub(super) fn shown(settings: &Settings, region: &Region, id: &InstanceId, insta
         .with("PlatformDetails", "Linux/UNIX")
         .with("UsageOperation", "RunInstances")
         .with("UsageOperationUpdateTime", instance.launched)
-        .with("RootDeviceName", ROOT_DEVICE)
+        .with("RootDeviceName", root_device(region, instance))
         .with("RootDeviceType", "ebs")
         .with(
             "CpuOptions",
@@ -303,6 +303,12 @@ pub(super) fn shown(settings: &Settings, region: &Region, id: &InstanceId, insta
         .with("BlockDeviceMappings", mappings(region, instance))
         .with("Tags", region.tags.shown(id));
     with_network(shown, settings, region, instance)
+}
+
+/// The name of an instance's root device, whose volume is the first: images of earlier versions had another.
+pub(super) fn root_device<'a>(region: &'a Region, instance: &Instance) -> &'a str {
+    let volume = instance.volumes.first().and_then(|id| region.volumes.get(id));
+    volume.and_then(|volume| volume.attachment.as_ref()).map_or(ROOT_DEVICE, |attachment| &attachment.device)
 }
 
 /// The volumes of an instance.

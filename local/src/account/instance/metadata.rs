@@ -8,7 +8,6 @@ use crate::{
         address::{mac_text, private_dns_name},
         filter::timestamp,
         ids::{InstanceId, NetworkInterfaceId},
-        image::ROOT_DEVICE,
         network_interface::NetworkInterface,
         region::Region,
         settings::Settings,
@@ -56,8 +55,9 @@ impl Tree {
         self.put("ami-id", instance.image.as_ref());
         self.put("ami-launch-index", instance.launch_index.to_string());
         self.put("ami-manifest-path", "(unknown)");
-        self.put("block-device-mapping/ami", ROOT_DEVICE.trim_start_matches("/dev/"));
-        self.put("block-device-mapping/root", ROOT_DEVICE);
+        let root = super::describe::root_device(region, instance);
+        self.put("block-device-mapping/ami", root.trim_start_matches("/dev/"));
+        self.put("block-device-mapping/root", root);
         for (number, mapping) in (1..).zip(super::describe::mappings(region, instance).iter().skip(1)) {
             let device = mapping.string("DeviceName").unwrap_or_default();
             self.put(format!("block-device-mapping/ebs{number}"), device.trim_start_matches("/dev/"));

@@ -56,7 +56,7 @@ fn text() -> impl Strategy<Value = String> {
         "",
         "default",
         "self",
-        "/dev/xvda",
+        "/dev/sda1",
         "gp3",
         "io2",
         "tcp",

@@ -77,27 +77,27 @@ fn refusals() {
             l.with("MetadataOptions", one("HttpPutResponseHopLimit", 65_i64))
         }),
         ("InvalidBlockDeviceMapping: Volume of size 7GB is smaller than snapshot", |l| {
-            l.with("BlockDeviceMappings", vec![one("DeviceName", "/dev/xvda").with("Ebs", one("VolumeSize", 7_i64))])
+            l.with("BlockDeviceMappings", vec![one("DeviceName", "/dev/sda1").with("Ebs", one("VolumeSize", 7_i64))])
         }),
         ("UnknownVolumeType: ", |l| {
-            l.with("BlockDeviceMappings", vec![one("DeviceName", "/dev/xvda").with("Ebs", one("VolumeType", "gp9"))])
+            l.with("BlockDeviceMappings", vec![one("DeviceName", "/dev/sda1").with("Ebs", one("VolumeType", "gp9"))])
         }),
         ("InvalidParameterCombination: The parameter iops is not supported for gp2 volumes.", |l| {
             let ebs = one("VolumeType", "gp2").with("Iops", 3000_i64);
-            l.with("BlockDeviceMappings", vec![one("DeviceName", "/dev/xvda").with("Ebs", ebs)])
+            l.with("BlockDeviceMappings", vec![one("DeviceName", "/dev/sda1").with("Ebs", ebs)])
         }),
         ("MissingParameter: The parameter iops must be specified for io2 volumes.", |l| {
-            l.with("BlockDeviceMappings", vec![one("DeviceName", "/dev/xvda").with("Ebs", one("VolumeType", "io2"))])
+            l.with("BlockDeviceMappings", vec![one("DeviceName", "/dev/sda1").with("Ebs", one("VolumeType", "io2"))])
         }),
         ("InvalidBlockDeviceMapping: The volume type of the root device", |l| {
             let ebs = one("VolumeType", "st1").with("VolumeSize", 200_i64);
-            l.with("BlockDeviceMappings", vec![one("DeviceName", "/dev/xvda").with("Ebs", ebs)])
+            l.with("BlockDeviceMappings", vec![one("DeviceName", "/dev/sda1").with("Ebs", ebs)])
         }),
-        ("UnsupportedOperation: A volume besides the root /dev/xvda (/dev/sdf)", |l| {
+        ("UnsupportedOperation: A volume besides the root /dev/sda1 (/dev/sdf)", |l| {
             l.with("BlockDeviceMappings", vec![one("DeviceName", "/dev/sdf").with("Ebs", one("VolumeSize", 1_i64))])
         }),
-        ("InvalidBlockDeviceMapping: Duplicate device name /dev/xvda", |l| {
-            let mapping = one("DeviceName", "/dev/xvda").with("Ebs", one("VolumeSize", 9_i64));
+        ("InvalidBlockDeviceMapping: Duplicate device name /dev/sda1", |l| {
+            let mapping = one("DeviceName", "/dev/sda1").with("Ebs", one("VolumeSize", 9_i64));
             l.with("BlockDeviceMappings", vec![mapping.clone(), mapping])
         }),
         ("InvalidParameterCombination: Network interfaces and an instance-level subnet ID", |l| {
@@ -162,7 +162,7 @@ fn what_a_launch_says_is_what_describe_shows() {
         .launch()
         .with("MaxCount", 3_i64)
         .with("TagSpecifications", vec![tags("instance"), tags("volume"), tags("network-interface")])
-        .with("BlockDeviceMappings", vec![one("DeviceName", "/dev/xvda").with("Ebs", ebs)])
+        .with("BlockDeviceMappings", vec![one("DeviceName", "/dev/sda1").with("Ebs", ebs)])
         .with("Placement", one("AvailabilityZone", "us-east-1b"))
         .with("MetadataOptions", one("HttpTokens", "required").with("HttpPutResponseHopLimit", 2_i64))
         .with("Monitoring", one("Enabled", true))
@@ -296,12 +296,12 @@ fn attributes_and_when_they_can_be_changed() {
     assert!(world.err("ModifyInstanceAttribute", other).starts_with("InvalidInstanceAttributeValue: "));
     world.ok("ModifyInstanceAttribute", retype);
     assert!(world.instance(&id).string("InstanceType").unwrap().ends_with(".small"));
-    let volume = one("DeviceName", "/dev/xvda").with("Ebs", one("DeleteOnTermination", false));
+    let volume = one("DeviceName", "/dev/sda1").with("Ebs", one("DeleteOnTermination", false));
     world.ok("ModifyInstanceAttribute", named.clone().with("BlockDeviceMappings", vec![volume]));
     let mappings = world.instance(&id);
     let mapping = mappings.structures("BlockDeviceMappings").next().unwrap();
     assert_eq!(mapping.structure("Ebs").unwrap().boolean("DeleteOnTermination"), Some(false));
-    let silent = one("DeviceName", "/dev/xvda").with("Ebs", Structure::new());
+    let silent = one("DeviceName", "/dev/sda1").with("Ebs", Structure::new());
     world.ok("ModifyInstanceAttribute", named.clone().with("BlockDeviceMappings", vec![silent]));
     let mapping = world.instance(&id).structures("BlockDeviceMappings").next().unwrap().clone();
     assert_eq!(mapping.structure("Ebs").unwrap().boolean("DeleteOnTermination"), Some(true), "it is the default");

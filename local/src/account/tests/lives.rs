@@ -301,7 +301,7 @@ fn one_bad_id_spares_the_batch_and_protection_spares_its_zone() {
 fn a_kept_root_volume_outlives_its_instance_and_can_be_deleted() {
     let mut world = World::new();
     let mapping = Structure::new()
-        .with("DeviceName", "/dev/xvda")
+        .with("DeviceName", "/dev/sda1")
         .with("Ebs", Structure::new().with("DeleteOnTermination", false));
     let launch = world.launch().with("BlockDeviceMappings", vec![mapping]);
     let id = instance_id(&world.ok("RunInstances", launch));
