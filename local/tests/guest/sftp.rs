@@ -2,9 +2,13 @@
 
 use crate::fixture::{Machine, USER, has_others};
 use std::{
+    ffi::OsStr,
     fs,
     io::Write,
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, PermissionsExt},
+    },
     process::{Command, Output, Stdio},
 };
 
@@ -105,4 +109,21 @@ fn scp_copies_trees_both_ways() {
         assert_eq!(machine.read(format!("back{protocol}/deep/er/file")), "content");
         assert_eq!(machine.read(format!("back{protocol}/empty")), "");
     }
+}
+
+#[test]
+fn names_that_cant_be_told_hide_no_others() {
+    let machine = Machine::boot();
+    let directory = machine.path(format!("home/{USER}/many"));
+    fs::create_dir(&directory).unwrap();
+    // Names that are no UTF-8 are not told; of a thousand, some hundred follow each other.
+    for number in 0..1000 {
+        fs::write(directory.join(OsStr::from_bytes(format!("\u{ff}{number}").as_bytes().split_at(1).1)), "").unwrap();
+    }
+    for number in 0..3 {
+        fs::write(directory.join(format!("plain-{number}")), "").unwrap();
+    }
+    let output = sftp(&machine, "ls -1 many\n");
+    let listing = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(listing.lines().filter(|line| line.contains("plain-")).count(), 3, "{output:?}");
 }

@@ -203,9 +203,12 @@ impl Handler for Files {
             return Err(Failure(StatusCode::Failure.with_message("no such handle")));
         };
         let mut files = Vec::new();
-        for name in entries.take(NAMES) {
+        // None in an answer means that there are no more.
+        while files.len() < NAMES
+            && let Some(name) = entries.next()
+        {
             let name = name?;
-            // What has gone since is not there.
+            // What has gone since is not there, nor is what has a name that can't be told.
             if let Ok(metadata) = fs::symlink_metadata(path.join(&name)) {
                 files.push(attributes::entry(name, &metadata));
             }
