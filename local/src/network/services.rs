@@ -15,7 +15,12 @@ use std::{
     os::unix::net::UnixStream,
     sync::{Arc, Weak},
 };
-use tokio::{net::UnixStream as Stream, runtime, sync::mpsc};
+use tokio::{
+    net::UnixStream as Stream,
+    runtime,
+    sync::{Mutex, mpsc},
+    task::yield_now,
+};
 
 /// What a machine wants.
 pub(super) enum Request {
@@ -63,19 +68,44 @@ pub(super) enum Request {
 #[derive(Clone)]
 pub(super) struct Services(mpsc::Sender<(Request, Turn)>);
 
-/// What each request of a machine holds one of while it waits, so that they can be counted.
-pub(super) type Turn = Arc<()>;
+/// What the requests of a machine have in common.
+#[derive(Clone, Default)]
+pub(super) struct Turn {
+    /// Each request holds one of it while it waits, so that they can be counted.
+    waiting: Arc<()>,
+    /// Whose turn it is of all that are asked for on connections.
+    one: Turnstile,
+}
+
+/// Lets the connections of a machine have what they ask for one after the other, and others of the thread in between:
+/// otherwise one that asks much on many connections would hold up all other machines.
+#[derive(Clone, Default)]
+pub(super) struct Turnstile(Arc<Mutex<()>>);
+
+impl Turnstile {
+    /// Does what is asked for when its turn has come.
+    pub(super) async fn pass<R>(&self, work: impl FnOnce() -> R) -> R {
+        let _one = self.0.lock().await;
+        let result = work();
+        yield_now().await;
+        result
+    }
+}
 
 /// How many requests wait at most.
 const WAITING: usize = 1024;
 /// And of one machine: one that floods loses its own, and no other's.
 const WAITING_OF_ONE: usize = 64;
+/// How many requests and connections of one machine there may be at a time, also of those that it has forgotten already.
+const OPEN_OF_ONE: usize = 256;
 
 impl Services {
     /// Hands on a request of a machine, unless there are too many.
     pub(super) fn ask(&self, turn: &Turn, request: Request) -> io::Result<()> {
-        let waiting = Arc::strong_count(turn) - 1;
-        let asked = waiting < WAITING_OF_ONE && self.0.try_send((request, Arc::clone(turn))).is_ok();
+        let waiting = Arc::strong_count(&turn.waiting) - 1;
+        let open = Arc::strong_count(&turn.one.0) - 1;
+        let has_room = waiting < WAITING_OF_ONE && open < OPEN_OF_ONE;
+        let asked = has_room && self.0.try_send((request, turn.clone())).is_ok();
         if asked { Ok(()) } else { Err(io::Error::other("too many requests at once")) }
     }
 }
@@ -105,16 +135,16 @@ async fn answer(
     mut inbox: mpsc::Receiver<(Request, Turn)>,
 ) {
     let server = metadata::Server::new(Arc::clone(&source));
-    while let Some((request, _turn)) = inbox.recv().await {
+    while let Some((request, Turn { waiting: _waiting, one })) = inbox.recv().await {
         match request {
             Request::Metadata { nic, stream } => match Stream::from_std(stream) {
-                Ok(stream) => drop(tokio::spawn(server.serve(nic, stream))),
+                Ok(stream) => drop(tokio::spawn(server.serve(nic, stream, one))),
                 Err(error) => tracing::error!(%error, nic, "failed to serve the metadata"),
             },
             Request::Names { asker, stream } => match Stream::from_std(stream) {
                 Ok(stream) => {
                     let names = Arc::clone(&names);
-                    tokio::spawn(async move { names.serve(&asker, stream).await });
+                    tokio::spawn(async move { names.serve(&asker, stream, &one).await });
                 }
                 Err(error) => tracing::error!(%error, nic = asker.nic, "failed to serve names"),
             },
@@ -146,5 +176,30 @@ async fn answer(
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_machine_on_many_connections_has_one_turn_at_a_time() {
+        const TURNS: usize = 10;
+        let (one, done) = (Turnstile::default(), Arc::new(AtomicUsize::new(0)));
+        for _ in 0..50 {
+            let (one, done) = (one.clone(), Arc::clone(&done));
+            tokio::spawn(async move {
+                loop {
+                    one.pass(|| done.fetch_add(1, Ordering::Relaxed)).await;
+                }
+            });
+        }
+        for _ in 0..TURNS {
+            yield_now().await;
+        }
+        let done = done.load(Ordering::Relaxed);
+        assert!((1..=2 * TURNS).contains(&done), "{done} things while somebody else had {TURNS} turns");
     }
 }

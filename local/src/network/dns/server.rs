@@ -5,7 +5,7 @@ use super::{
     forward::{self, NoAnswer, Transport},
     resolvers::Resolvers,
 };
-use crate::network::{MetadataSource, public::Publics};
+use crate::network::{MetadataSource, public::Publics, services::Turnstile};
 use std::{
     collections::HashMap,
     net::Ipv4Addr,
@@ -60,9 +60,9 @@ impl Server {
     }
 
     /// Serves a connection.
-    pub(in crate::network) async fn serve(&self, asker: &Asker, mut stream: UnixStream) {
+    pub(in crate::network) async fn serve(&self, asker: &Asker, mut stream: UnixStream, one: &Turnstile) {
         while let Ok(Ok(message)) = time::timeout(PATIENCE, forward::read(&mut stream)).await {
-            let reply = match self.at_once(asker, &message) {
+            let reply = match one.pass(|| self.at_once(asker, &message)).await {
                 Answer::Reply(reply) => reply,
                 Answer::Silence => return,
                 Answer::Elsewhere => {

@@ -6,7 +6,7 @@
 mod token;
 mod tree;
 
-use super::{Metadata, MetadataSource};
+use super::{Metadata, MetadataSource, services::Turnstile};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
@@ -44,17 +44,19 @@ impl Server {
     }
 
     /// Serves one connection, through which the instance of a NIC asks.
-    pub(super) fn serve(&self, nic: String, stream: UnixStream) -> impl Future<Output = ()> + use<> {
+    pub(super) fn serve(&self, nic: String, stream: UnixStream, one: Turnstile) -> impl Future<Output = ()> + use<> {
         let (source, tokens) = (Arc::clone(&self.source), Arc::clone(&self.tokens));
         async move {
-            let service = service_fn(|request: Request<Incoming>| {
-                let answer = if source.is_ready(&nic) {
+            let answered = |request: &Request<Incoming>| {
+                if source.is_ready(&nic) {
                     let metadata = source.metadata(&nic).unwrap_or_default();
                     answer(request.method(), request.uri().path(), request.headers(), &metadata, &nic, &tokens)
                 } else {
                     failure(StatusCode::SERVICE_UNAVAILABLE)
-                };
-                async { Ok::<_, Infallible>(answer) }
+                }
+            };
+            let service = service_fn(async |request: Request<Incoming>| {
+                Ok::<_, Infallible>(one.pass(|| answered(&request)).await)
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
