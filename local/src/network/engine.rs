@@ -67,8 +67,10 @@ pub(super) fn wake(waker: &OwnedFd) {
 
 /// The events of the waker; no port and no flow has this id.
 const WAKER: u64 = 0;
-/// How many frames a machine may send before others have their turn.
+/// How many frames a machine may send before others have their turn,
 const FRAMES: usize = 64;
+/// and how long that may take: some cost much more than others, as those that need a socket of the host's.
+const TURN: Duration = Duration::from_millis(1);
 
 /// A NIC that is plugged in.
 struct Plugged {
@@ -346,7 +348,12 @@ impl Engine {
                 break;
             }
             match plugged.link.port.receive(&mut buffer) {
-                Received::Frame(length) => self.dispatch(id, plugged, &mut buffer[..length], now),
+                Received::Frame(length) => {
+                    self.dispatch(id, plugged, &mut buffer[..length], now);
+                    if self.now() >= now + TURN {
+                        break;
+                    }
+                }
                 Received::Nothing => plugged.readable = false,
                 Received::Gone => {
                     plugged.readable = false;
