@@ -79,6 +79,8 @@ struct Plugged {
     exchange: Exchange,
     attributes: Attributes,
     turn: Turn,
+    /// How many connections to services could not be served.
+    refused: u64,
     /// Frames may wait in the port.
     readable: bool,
     due: Option<Instant>,
@@ -253,7 +255,8 @@ impl Engine {
         let link = Link { nic, port, filter: Filter::default() };
         let (exchange, attributes) = (Exchange::default(), Attributes::default());
         let turn = Turn::default();
-        self.plugged.insert(id, Plugged { link, stack, exchange, attributes, turn, readable: true, due: None });
+        self.plugged
+            .insert(id, Plugged { link, stack, exchange, attributes, turn, refused: 0, readable: true, due: None });
         self.configure(&name);
         self.touched.insert(id);
         Ok(())
@@ -287,6 +290,10 @@ impl Engine {
     }
 
     fn open(&mut self, id: u64, nic: &str, port: u16, outcome: Outcome, now: Instant) {
+        self.gateway.count(self.owners.len());
+        if self.gateway.is_crowded() {
+            return outcome.tell(Err(io::ErrorKind::ResourceBusy));
+        }
         let found = self.nics.get(nic).and_then(|owner| Some((*owner, self.plugged.get_mut(owner)?)));
         let Some((owner, plugged)) = found else { return outcome.tell(Err(io::ErrorKind::NotConnected)) };
         let Some(address) = plugged.link.nic.addresses.first() else {

@@ -34,6 +34,8 @@ pub(super) struct Flow {
     pub(super) socket: SocketHandle,
     /// The stream of the host, as soon as there is one.
     host: Option<Watched>,
+    /// What the machine has said is worth nothing any more once it can't hear the answer.
+    serves: bool,
     /// What is known of the stream: set by events, which come once, cleared by the call that would block.
     readable: bool,
     writable: bool,
@@ -52,6 +54,7 @@ impl Flow {
         Self {
             socket,
             host: None,
+            serves: false,
             readable: false,
             writable: false,
             host_done: false,
@@ -65,6 +68,12 @@ impl Flow {
         self.host = Some(host);
         self.readable = true;
         self.writable = true;
+    }
+
+    /// Joins the flow to a stream of one of the switch's own services.
+    pub(super) fn serve(&mut self, host: Watched) {
+        self.join(host);
+        self.serves = true;
     }
 
     /// Whether it has a stream.
@@ -168,7 +177,8 @@ impl Flow {
             State::Closed => socket.remote_endpoint().is_none(),
             _ => false,
         };
-        closed && (self.host.is_none() || self.machine_done || !socket.can_recv())
+        // A service may wait for room for its answer before it reads on, which nobody would ever make.
+        closed && (self.serves || self.host.is_none() || self.machine_done || !socket.can_recv())
     }
 }
 

@@ -195,7 +195,9 @@ impl Switch {
     /// # Errors
     /// `PermissionDenied` if the NIC's security groups don't let the host in, `ConnectionRefused` if nothing listens on the port, `TimedOut` if the machine doesn't answer for
     /// [`CONNECT_DEADLINE`] (it is tried again every few milliseconds at first, so a booting machine is reached soon),
-    /// `NotConnected` if no such NIC is plugged in, or it is unplugged meanwhile.
+    /// `NotConnected` if no such NIC is plugged in, or it is unplugged meanwhile, `QuotaExceeded` if the machine has 1,024
+    /// connections from this host already, `ResourceBusy` if all machines' connections take three quarters of the files that
+    /// this process may have open.
     pub async fn open(&self, nic: &str, port: u16) -> io::Result<Connection> {
         let (done, outcome) = oneshot::channel();
         let connection = Connection { shared: Arc::clone(&self.shared), id: self.shared.next_id() };
@@ -216,6 +218,14 @@ fn describe(kind: io::ErrorKind, nic: &str, port: u16) -> String {
         io::ErrorKind::ConnectionRefused => "nothing listens there, or no longer".to_owned(),
         io::ErrorKind::TimedOut => format!("no answer for {} s; is the machine up?", CONNECT_DEADLINE.as_secs()),
         io::ErrorKind::NotConnected => "it is not plugged in; is the machine running?".to_owned(),
+        io::ErrorKind::QuotaExceeded => {
+            format!("it has {} connections from this host already; end some of them first", stack::REACHED)
+        }
+        io::ErrorKind::ResourceBusy => {
+            "all machines together have as many connections as the endpoint's open files allow \
+             (`ulimit -n`); end some of them first, or raise it"
+                .to_owned()
+        }
         io::ErrorKind::PermissionDenied => format!(
             "no security group of it lets that in; authorize TCP port {port} from {}/{} or from 127.0.0.1/32, as whom the \
              host comes",

@@ -19,15 +19,21 @@ use smoltcp::{
     wire::{HardwareAddress, IpAddress, IpCidr, IpEndpoint},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     io,
     net::{Ipv4Addr, SocketAddrV4},
 };
 
-/// The bytes that a connection holds at most, each way. Their pages are only touched as far as they are used.
+/// The bytes that a connection holds at most, each way: so many,
 const BUFFER: usize = 256 * 1024;
+/// or its part of so many, where a machine has many connections,
+const BUFFERS: usize = 8 * 1024 * 1024;
+/// but no fewer than a jumbo frame needs.
+const LEAST: usize = 16 * 1024;
 /// How many connections a machine may have to one of the switch's own services at once.
 const SERVED: usize = 64;
+/// How many connections from the host a machine may have; those to services are counted, too.
+pub(super) const REACHED: usize = 1024;
 /// A machine that doesn't acknowledge what a service says is given up after this.
 const SILENCE: Duration = Duration::from_secs(60);
 /// So is one that doesn't answer on a connection to the outside, on which it is asked whenever it is silent.
@@ -43,9 +49,15 @@ pub(super) struct Stack {
     sockets: SocketSet<'static>,
     flows: BTreeMap<u64, Flow>,
     openings: BTreeMap<u64, Opening>,
+    /// The flows to services and to the outside: looked for at each packet that would open one.
+    served: HashMap<Ends, u64>,
+    carried: HashMap<Ends, u64>,
     source: Source,
     header: [u8; ETHERNET],
 }
+
+/// Whence and whither a machine's connection goes.
+pub(super) type Ends = (SocketAddrV4, SocketAddrV4);
 
 impl Stack {
     /// The stack of a NIC with this MAC address.
@@ -67,6 +79,8 @@ impl Stack {
             sockets: SocketSet::new(Vec::new()),
             flows: BTreeMap::new(),
             openings: BTreeMap::new(),
+            served: HashMap::new(),
+            carried: HashMap::new(),
             source: Source { next: seed as u32 % u32::from(SOURCE_PORTS.end - SOURCE_PORTS.start) },
             header: frame::from_router(mac),
         })
@@ -74,6 +88,10 @@ impl Stack {
 
     /// Asks the machine for a connection, from an address outside.
     pub(super) fn open(&mut self, id: u64, to: SocketAddrV4, outcome: Outcome, link: &mut Link, now: Instant) {
+        if self.flows.len() - self.carried.len() >= REACHED {
+            outcome.tell(Err(io::ErrorKind::QuotaExceeded));
+            return;
+        }
         let Some(from) = self.free_source() else {
             outcome.tell(Err(io::ErrorKind::AddrInUse));
             return;
@@ -82,7 +100,7 @@ impl Stack {
             outcome.tell(Err(io::ErrorKind::PermissionDenied));
             return;
         }
-        let mut socket = new_socket();
+        let mut socket = self.new_socket();
         if socket.connect(self.interface.context(), IpEndpoint::from(to), IpEndpoint::from(from)).is_err() {
             // It is port 0, where nothing can listen.
             outcome.tell(Err(io::ErrorKind::ConnectionRefused));
@@ -97,58 +115,54 @@ impl Stack {
     }
 
     /// Whether the machine may open a connection to a service: not if it has too many, or this one already.
-    pub(super) fn admits(&self, from: SocketAddrV4, to: SocketAddrV4) -> bool {
-        let (from, to) = (IpEndpoint::from(from), IpEndpoint::from(to));
-        let mut served = 0;
-        for flow in self.flows.values() {
-            let socket = self.sockets.get::<Socket<'_>>(flow.socket);
-            if socket.local_endpoint() == Some(to) {
-                served += 1;
-                if socket.remote_endpoint() == Some(from) {
-                    return false;
-                }
-            }
+    pub(super) fn admits(&self, ends: Ends) -> bool {
+        let is_alike = |(_, to): &&Ends| to.port() == ends.1.port();
+        !self.lives(self.served.get(&ends)) && self.served.keys().filter(is_alike).count() < SERVED
+    }
+
+    /// Listens for the one connection that a machine is about to open to a service, which is served at the other end of
+    /// `host`.
+    pub(super) fn serve(&mut self, id: u64, ends: Ends, host: Watched) {
+        if let Some(flow) = self.listen(id, ends.1, |socket| socket.set_timeout(Some(SILENCE))) {
+            flow.serve(host);
+            self.served.insert(ends, id);
         }
-        served < SERVED
     }
 
-    /// Listens for the one connection that a machine is about to open to a service at `to`, which is served at the
-    /// other end of `host`.
-    pub(super) fn serve(&mut self, id: u64, to: SocketAddrV4, host: Watched) {
-        self.listen(id, to, host, |socket| socket.set_timeout(Some(SILENCE)));
-    }
-
-    fn listen(&mut self, id: u64, to: SocketAddrV4, host: Watched, set_up: impl FnOnce(&mut Socket<'_>)) {
-        let mut socket = new_socket();
+    fn listen(&mut self, id: u64, to: SocketAddrV4, set_up: impl FnOnce(&mut Socket<'_>)) -> Option<&mut Flow> {
+        let mut socket = self.new_socket();
         set_up(&mut socket);
-        if socket.listen(IpEndpoint::from(to)).is_ok() {
-            let mut flow = Flow::new(self.sockets.add(socket));
-            flow.join(host);
-            self.flows.insert(id, flow);
-        }
+        socket.listen(IpEndpoint::from(to)).ok()?;
+        Some(self.flows.entry(id).or_insert(Flow::new(self.sockets.add(socket))))
     }
 
-    /// How many connections there are.
-    pub(super) fn flows(&self) -> usize {
-        self.flows.len()
+    /// How many connections to the outside there are.
+    pub(super) fn carried(&self) -> usize {
+        self.carried.len()
     }
 
-    /// Whether the machine has this connection.
-    pub(super) fn knows(&self, from: SocketAddrV4, to: SocketAddrV4) -> bool {
-        let (from, to) = (IpEndpoint::from(from), IpEndpoint::from(to));
-        self.flows.values().any(|flow| {
-            let socket = self.sockets.get::<Socket<'_>>(flow.socket);
-            socket.local_endpoint() == Some(to) && socket.remote_endpoint() == Some(from)
-        })
+    /// Whether the machine has this connection to the outside.
+    pub(super) fn knows(&self, ends: Ends) -> bool {
+        self.lives(self.carried.get(&ends))
+    }
+
+    /// Whether a flow is there, and not about to be removed.
+    fn lives(&self, id: Option<&u64>) -> bool {
+        let flow = id.and_then(|id| self.flows.get(id));
+        flow.is_some_and(|flow| !flow.is_over(self.sockets.get::<Socket<'_>>(flow.socket)))
     }
 
     /// Listens for the one connection that a machine is about to open to the outside, and that the host has already. It
     /// may be silent for as long as it likes, but not be forgotten by the machine.
-    pub(super) fn carry(&mut self, id: u64, to: SocketAddrV4, host: Watched) {
-        self.listen(id, to, host, |socket| {
+    pub(super) fn carry(&mut self, id: u64, ends: Ends, host: Watched) {
+        let flow = self.listen(id, ends.1, |socket| {
             socket.set_keep_alive(Some(SILENCE));
             socket.set_timeout(Some(FORGOTTEN));
         });
+        if let Some(flow) = flow {
+            flow.join(host);
+            self.carried.insert(ends, id);
+        }
     }
 
     /// Joins a connection that the machine has accepted to a stream.
@@ -271,10 +285,25 @@ impl Stack {
                 flow.is_over(socket) || socket.state() == State::Listen
             })
             .collect();
+        if over.is_empty() {
+            return;
+        }
         for (id, flow) in over {
             self.sockets.remove(flow.socket);
             ended.push(id);
         }
+        for known in [&mut self.served, &mut self.carried] {
+            known.retain(|_, id| self.flows.contains_key(id));
+        }
+    }
+
+    /// A socket for one more connection. What all of them hold is bounded, since it is this process's and no machine's.
+    fn new_socket(&self) -> Socket<'static> {
+        let each = (BUFFERS / (self.flows.len() + 1)).clamp(LEAST, BUFFER);
+        let mut socket = Socket::new(SocketBuffer::new(vec![0; each]), SocketBuffer::new(vec![0; each]));
+        socket.set_ack_delay(None);
+        socket.set_nagle_enabled(false);
+        socket
     }
 
     /// An address and port outside that no connection comes from.
@@ -284,13 +313,6 @@ impl Stack {
             self.flows.values().all(|flow| self.sockets.get::<Socket<'_>>(flow.socket).local_endpoint() != Some(source))
         })
     }
-}
-
-fn new_socket() -> Socket<'static> {
-    let mut socket = Socket::new(SocketBuffer::new(vec![0; BUFFER]), SocketBuffer::new(vec![0; BUFFER]));
-    socket.set_ack_delay(None);
-    socket.set_nagle_enabled(false);
-    socket
 }
 
 /// Where connections from outside come from. Ports are used one after the other, then the next address, so that the

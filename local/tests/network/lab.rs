@@ -4,6 +4,7 @@ use crate::machine::Machine;
 use ec2_local::network::{
     Attached, Attributes, Change, Direction, Metadata, MetadataSource, Nic, Outside, Peer, Rule, Switch, Traffic,
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     collections::HashMap,
     io,
@@ -141,4 +142,10 @@ pub fn nic(vpc: &str, address: [u8; 4]) -> Nic {
         addresses: vec![address],
         subnet: (Ipv4Addr::from_bits(address.to_bits() & 0xffff_ff00), 24),
     }
+}
+
+/// Lets this process have as many files open as it may.
+pub fn raise_limit_of_files() {
+    let files = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }).unwrap();
 }

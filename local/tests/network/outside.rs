@@ -1,7 +1,7 @@
 //! Machines that reach the outside, and what they must not reach of it.
 
 use crate::{
-    lab::{Lab, OPEN, eventually, nic, rule},
+    lab::{Lab, OPEN, eventually, nic, raise_limit_of_files, rule},
     machine::Machine,
     world::{CLOUDS, FAR, HOST, PRIVATE, WORLD, on_a_host_of_its_own},
 };
@@ -177,9 +177,7 @@ fn machines_leave_half_of_the_files_to_their_host() {
 fn tcp_connections_are_bounded() {
     on_a_host_of_its_own("outside::tcp_connections_are_bounded", |world| {
         const MOST: usize = 1024;
-        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-        let all = rustix::process::Rlimit { current: files.maximum, maximum: files.maximum };
-        rustix::process::setrlimit(rustix::process::Resource::Nofile, all).unwrap();
+        raise_limit_of_files();
         let (lab, _, machine, _attached) = start();
         let listener = world.listen(80);
         // As many as the world's queue holds would be open without it.

@@ -1,6 +1,6 @@
 //! From the host into a machine's TCP ports.
 
-use crate::lab::{Lab, eventually, nic, wait};
+use crate::lab::{Lab, eventually, nic, raise_limit_of_files, wait};
 use crate::machine::Machine;
 use std::{
     io::{ErrorKind, Read, Write},
@@ -196,6 +196,33 @@ fn unplugging_ends_what_is_open_and_what_is_being_opened() {
     thread::sleep(Duration::from_millis(50));
     drop(attached);
     assert_eq!(opening.join().unwrap(), ErrorKind::NotConnected);
+}
+
+#[test]
+fn connections_to_a_machine_are_bounded() {
+    const MOST: usize = 1024;
+    raise_limit_of_files();
+    let lab = Lab::new();
+    let (near, other) = (nic("vpc-1", [10, 0, 0, 5]), nic("vpc-1", [10, 0, 0, 6]));
+    let [(machine, _near), (bystander, _other)] = [&near, &other].map(|nic| lab.machine(nic));
+    let listener = machine.listen(22);
+    let (sender, accepted) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        while let Ok((stream, _)) = listener.accept() {
+            let _ = sender.send(stream);
+        }
+    });
+    let hoard: Vec<UnixStream> = (0..MOST).map(|_| lab.reach(&near, 22).unwrap()).collect();
+    let error = lab.reach(&near, 22).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::QuotaExceeded, "{error}");
+    assert!(error.to_string().contains("1024"), "{error}");
+    // Another machine has a bound of its own.
+    let _listener = bystander.listen(22);
+    lab.reach(&other, 22).unwrap();
+    // A connection is one until both have ended it.
+    drop(hoard);
+    assert_eq!(accepted.iter().take(MOST).count(), MOST);
+    eventually("there is room again", || lab.reach(&near, 22).is_ok());
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! What the switch costs: nothing when idle, nothing that stays. Measured in a process of its own each, since tests that
 //! run beside these cost as well.
 
-use crate::lab::{Lab, eventually, nic};
+use crate::lab::{Lab, eventually, nic, raise_limit_of_files};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::Shutdown,
     process::Command,
     thread,
@@ -80,6 +81,74 @@ fn connections() {
     drop(machine);
     drop(lab);
     eventually("the switch's threads end", || !threads().iter().any(|name| name.starts_with("switch")));
+}
+
+#[test]
+fn connections_that_nobody_reads_cost_little() {
+    alone("thrift::hoard");
+}
+
+#[test]
+#[ignore = "started by connections_that_nobody_reads_cost_little"]
+fn hoard() {
+    const CONNECTIONS: usize = 600;
+    raise_limit_of_files();
+    let lab = Lab::new();
+    let nic = nic("vpc-1", [10, 0, 0, 5]);
+    let (machine, _attached) = lab.machine(&nic);
+    let listener = machine.listen(80);
+    let before = memory();
+    let mut hoard = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let host = lab.reach(&nic, 80).unwrap();
+        let (guest, _) = listener.accept().unwrap();
+        host.set_nonblocking(true).unwrap();
+        guest.set_nonblocking(true).unwrap();
+        hoard.push((host, guest));
+    }
+    // Until nothing more fits, neither in the kernel nor in the switch, and a moment for what is between them.
+    let mut quiet = 0;
+    while quiet < 5 {
+        let said =
+            hoard.iter_mut().map(|(host, guest)| usize::from(fill(host)) + usize::from(fill(guest))).sum::<usize>();
+        quiet = if said == 0 { quiet + 1 } else { 0 };
+        thread::sleep(Duration::from_millis(20));
+    }
+    let each = memory().saturating_sub(before) / CONNECTIONS as u64;
+    assert!(each < 128, "{each} KiB for each of {CONNECTIONS} connections");
+}
+
+#[test]
+fn who_comes_in_leaves_files_to_the_host() {
+    alone("thrift::files");
+}
+
+#[test]
+#[ignore = "started by who_comes_in_leaves_files_to_the_host"]
+fn files() {
+    const FILES: u64 = 400;
+    let files = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(FILES), ..files }).unwrap();
+    let lab = Lab::new();
+    let nic = nic("vpc-1", [10, 0, 0, 5]);
+    let (machine, _attached) = lab.machine(&nic);
+    // Nobody there accepts, so none of them ends.
+    let _listener = machine.listen(80);
+    let reached = (0..FILES).map_while(|_| lab.reach(&nic, 80).ok()).count() as u64;
+    assert!((FILES / 2..=FILES * 3 / 4).contains(&reached), "{reached} connections");
+    let error = lab.reach(&nic, 80).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ResourceBusy, "{error}");
+    assert!(error.to_string().contains("ulimit -n"), "{error}");
+}
+
+/// Says as much as fits; whether it was anything.
+fn fill(to: &mut impl Write) -> bool {
+    let much = [b'x'; 64 << 10];
+    let mut said = false;
+    while to.write(&much).is_ok() {
+        said = true;
+    }
+    said
 }
 
 /// Runs an ignored test in a process of its own.

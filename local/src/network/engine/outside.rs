@@ -42,8 +42,8 @@ impl Engine {
         let Plugged { link, stack, exchange, .. } = plugged;
         for outcome in exchange.settle(now) {
             match outcome {
-                Outcome::Connected { id, to, syn, host } => {
-                    stack.carry(id, to, host);
+                Outcome::Connected { id, ends, syn, host } => {
+                    stack.carry(id, ends, host);
                     stack.receive(&syn, link, now);
                 }
                 Outcome::Failed { id, syn, error } => {

@@ -4,6 +4,7 @@ use super::{
     super::{
         router::{self, DNS, METADATA},
         services::Request,
+        stack::Ends,
         watched::Watched,
     },
     Engine, Plugged,
@@ -23,16 +24,21 @@ impl Engine {
     pub(super) fn serve_own(&mut self, id: u64, plugged: &mut Plugged, packet: &[u8], now: Instant) {
         if let Some((from, to)) = router::opening(packet)
             && let Some(service) = service(to, plugged)
-            && plugged.stack.admits(from, to)
-            && let Err(error) = self.serve_at(id, plugged, to, service)
+            && plugged.stack.admits((from, to))
+            && let Err(error) = self.serve_at(id, plugged, (from, to), service)
         {
-            tracing::warn!(%error, nic = plugged.link.nic.id, "failed to serve at {to}; the machine is refused");
+            plugged.refused += 1;
+            // Powers of two: a machine that asks too much must not fill the log.
+            if plugged.refused.is_power_of_two() {
+                let (nic, times) = (&plugged.link.nic.id, plugged.refused);
+                tracing::warn!(%error, nic, times, "failed to serve at {to}; the machine is refused");
+            }
         }
         plugged.stack.receive(packet, &mut plugged.link, now);
     }
 
     /// Listens for a connection to a service.
-    fn serve_at(&mut self, id: u64, plugged: &mut Plugged, to: SocketAddrV4, service: Service) -> io::Result<()> {
+    fn serve_at(&mut self, id: u64, plugged: &mut Plugged, ends: Ends, service: Service) -> io::Result<()> {
         let (ours, stream) = UnixStream::pair()?;
         stream.set_nonblocking(true)?;
         let flow = self.ids.fetch_add(1, Ordering::Relaxed);
@@ -42,7 +48,7 @@ impl Engine {
             Service::Names => Request::Names { asker: plugged.link.asker(), stream },
         };
         self.services.ask(&plugged.turn, request)?;
-        plugged.stack.serve(flow, to, host);
+        plugged.stack.serve(flow, ends, host);
         self.owners.insert(flow, id);
         Ok(())
     }

@@ -3,21 +3,24 @@
 //! The host's own socket connects first; only then is the machine's SYN admitted. So a machine that has a connection has
 //! one, and one that is refused is told what the host was told.
 
-use super::super::{flow::Readiness, watched::Watched};
+use super::super::{flow::Readiness, stack::Ends, watched::Watched};
 use rustix::{
     io::Errno,
     net::{AddressFamily, SocketFlags, SocketType, connect, getpeername, socket_with, sockopt},
 };
 use smoltcp::time::{Duration, Instant};
-use std::{collections::BTreeMap, net::SocketAddrV4, os::fd::OwnedFd, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    os::fd::OwnedFd,
+    sync::Arc,
+};
 
 /// How long the host tries. Linux itself goes on for two minutes, in which a machine would learn nothing.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a machine wants to connect to, and asks for with which packet.
 struct Dial {
-    from: SocketAddrV4,
-    to: SocketAddrV4,
+    ends: Ends,
     syn: Vec<u8>,
     host: Watched,
     /// An event has come: it has turned out.
@@ -31,8 +34,8 @@ pub(in crate::network) enum Outcome {
     Connected {
         /// The flow's id.
         id: u64,
-        /// Where it goes.
-        to: SocketAddrV4,
+        /// Whence and whither it goes.
+        ends: Ends,
         /// The packet with which the machine asks for it.
         syn: Vec<u8>,
         /// The host's socket.
@@ -51,23 +54,26 @@ pub(in crate::network) enum Outcome {
 
 /// The dials of a NIC, by the ids that their flows will have.
 #[derive(Default)]
-pub(super) struct Dials(BTreeMap<u64, Dial>);
+pub(super) struct Dials {
+    all: BTreeMap<u64, Dial>,
+    ids: HashMap<Ends, u64>,
+}
 
 impl Dials {
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 
     /// Whether it is being dialled.
-    pub(super) fn knows(&self, from: SocketAddrV4, to: SocketAddrV4) -> bool {
-        self.0.values().any(|dial| dial.from == from && dial.to == to)
+    pub(super) fn knows(&self, ends: Ends) -> bool {
+        self.ids.contains_key(&ends)
     }
 
     /// Lets the host connect.
     pub(super) fn begin(
         &mut self,
         id: u64,
-        (from, to): (SocketAddrV4, SocketAddrV4),
+        ends: Ends,
         syn: &[u8],
         epoll: &Arc<OwnedFd>,
         now: Instant,
@@ -78,18 +84,19 @@ impl Dials {
         sockopt::set_tcp_nodelay(&socket, true)?;
         // Whoever is gone without a word is noticed in the end.
         sockopt::set_socket_keepalive(&socket, true)?;
-        match connect(&socket, &to) {
+        match connect(&socket, &ends.1) {
             Ok(()) | Err(Errno::INPROGRESS) => {}
             Err(error) => return Err(error),
         }
         let host = Watched::new(epoll, socket, id)?;
-        self.0.insert(id, Dial { from, to, syn: syn.to_vec(), host, noticed: false, until: now + PATIENCE });
+        self.all.insert(id, Dial { ends, syn: syn.to_vec(), host, noticed: false, until: now + PATIENCE });
+        self.ids.insert(ends, id);
         Ok(())
     }
 
     /// Takes note of an event; false if it is none of a dial's.
     pub(super) fn notice(&mut self, id: u64, what: Readiness) -> bool {
-        let Some(dial) = self.0.get_mut(&id) else { return false };
+        let Some(dial) = self.all.get_mut(&id) else { return false };
         dial.noticed |= what.writable;
         true
     }
@@ -97,11 +104,12 @@ impl Dials {
     /// What has turned out by now.
     pub(super) fn settle(&mut self, now: Instant) -> Vec<Outcome> {
         let settled: Vec<(u64, Result<(), Errno>)> =
-            self.0.iter_mut().filter_map(|(id, dial)| Some((*id, dial.result(now)?))).collect();
+            self.all.iter_mut().filter_map(|(id, dial)| Some((*id, dial.result(now)?))).collect();
         let outcome = |(id, result)| {
-            let Dial { to, syn, host, .. } = self.0.remove(&id)?;
+            let Dial { ends, syn, host, .. } = self.all.remove(&id)?;
+            self.ids.remove(&ends);
             Some(match result {
-                Ok(()) => Outcome::Connected { id, to, syn, host },
+                Ok(()) => Outcome::Connected { id, ends, syn, host },
                 Err(error) => Outcome::Failed { id, syn, error },
             })
         };
@@ -110,7 +118,7 @@ impl Dials {
 
     /// When the next one is given up.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.0.values().map(|dial| dial.until).min()
+        self.all.values().map(|dial| dial.until).min()
     }
 }
 

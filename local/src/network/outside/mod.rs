@@ -87,7 +87,17 @@ impl Gateway {
     /// Whether machines have as many flows as may be: half of the files that this process may have open. The others are for
     /// whoever comes in, and for machines to be started.
     fn is_full(&self) -> bool {
-        let most = getrlimit(Resource::Nofile).current.and_then(|most| usize::try_from(most / 2).ok());
+        self.has_quarters(2)
+    }
+
+    /// Whether nobody may come in any more: a quarter of the files is for clients, and for machines to be started.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.has_quarters(3)
+    }
+
+    /// Whether there are as many flows as so many quarters of the files that this process may have open.
+    fn has_quarters(&self, count: u64) -> bool {
+        let most = getrlimit(Resource::Nofile).current.and_then(|most| usize::try_from(most / 4 * count).ok());
         most.is_some_and(|most| self.flows >= most)
     }
 }
@@ -124,8 +134,8 @@ impl Exchange {
         let Some(read) = packet::read(packet) else { return Departure::Done };
         let is_known = match read {
             // What belongs to no connection is refused by the stack. The host's connections need no gateway.
-            Packet::Tcp { from, to, opens } if !opens || stack.knows(from, to) => return Departure::Stack,
-            Packet::Tcp { from, to, .. } => self.dials.knows(from, to),
+            Packet::Tcp { from, to, opens } if !opens || stack.knows((from, to)) => return Departure::Stack,
+            Packet::Tcp { from, to, .. } => self.dials.knows((from, to)),
             Packet::Udp { from, to, .. } => self.datagrams.knows(from, to),
             Packet::Quiet => return Departure::Done,
             Packet::Other => false,
@@ -137,7 +147,7 @@ impl Exchange {
         let begun = match read {
             // One more is not answered, and asked for again.
             Packet::Tcp { .. } | Packet::Udp { .. } if !is_known && gateway.is_full() => return Departure::Done,
-            Packet::Tcp { .. } if is_known || self.dials.len() + stack.flows() >= CONNECTIONS => Ok(Departure::Done),
+            Packet::Tcp { .. } if is_known || self.dials.len() + stack.carried() >= CONNECTIONS => Ok(Departure::Done),
             Packet::Tcp { from, to, .. } => {
                 self.dials.begin(id, (from, to), packet, &gateway.epoll, now).map(|()| Departure::Begun(None))
             }

@@ -4,7 +4,7 @@ use etherparse::{IpNumber, Ipv4Header, Ipv4HeaderSlice, PacketBuilder, TcpHeader
 use proptest::prelude::*;
 use rustix::event::epoll;
 use std::{
-    io::Read,
+    io::{Read, Write},
     os::unix::net::{UnixDatagram, UnixStream},
     sync::Arc,
 };
@@ -57,9 +57,13 @@ impl Cable {
 
     fn serve(&mut self, id: u64) -> UnixStream {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let host = Watched::new(&self.epoll, ours.into(), id).unwrap();
-        self.stack.serve(id, SERVICE, host);
+        self.serve_at(id, 5000, ours);
         theirs
+    }
+
+    fn serve_at(&mut self, id: u64, port: u16, stream: UnixStream) {
+        let host = Watched::new(&self.epoll, stream.into(), id).unwrap();
+        self.stack.serve(id, (from(port), SERVICE), host);
     }
 
     /// Lets time pass; what ended, and when to come again.
@@ -80,6 +84,11 @@ impl Cable {
     fn say(&mut self, packet: &[u8]) {
         self.stack.receive(packet, &mut self.link, self.now);
     }
+}
+
+/// Where the machine's connections come from.
+fn from(port: u16) -> SocketAddrV4 {
+    SocketAddrV4::new(*MACHINE.ip(), port)
 }
 
 fn syn(port: u16) -> Vec<u8> {
@@ -158,13 +167,12 @@ fn sources_differ_and_come_from_the_documented_range() {
 #[test]
 fn a_service_is_reached_once_by_each_connection_and_a_silent_half_is_given_up() {
     let mut cable = Cable::new();
-    let from = SocketAddrV4::new(*MACHINE.ip(), 5000);
-    assert!(cable.stack.admits(from, SERVICE));
+    assert!(cable.stack.admits((from(5000), SERVICE)));
     let mut service = cable.serve(1);
     cable.say(&syn(5000));
     cable.drive(0);
-    assert!(!cable.stack.admits(from, SERVICE), "it is asked again for what it has");
-    assert!(cable.stack.admits(SocketAddrV4::new(*MACHINE.ip(), 5001), SERVICE));
+    assert!(!cable.stack.admits((from(5000), SERVICE)), "it is asked again for what it has");
+    assert!(cable.stack.admits((from(5001), SERVICE)));
     let packets = cable.packets();
     let ip = Ipv4HeaderSlice::from_slice(&packets[0]).unwrap();
     let tcp = TcpHeaderSlice::from_slice(&packets[0][20..]).unwrap();
@@ -174,6 +182,28 @@ fn a_service_is_reached_once_by_each_connection_and_a_silent_half_is_given_up() 
     assert_eq!(ended, [1]);
     assert_eq!(service.read(&mut [0]).unwrap(), 0);
     assert_eq!(cable.drive(0).1, None);
+}
+
+#[test]
+fn a_service_that_is_stuck_is_let_go_with_its_machine() {
+    let mut cable = Cable::new();
+    let (mut ours, mut service) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    // The service reads nothing, having an answer of its own to write that nobody takes.
+    while ours.write(&[0; 4096]).is_ok() {}
+    cable.serve_at(1, 5000, ours);
+    cable.say(&syn(5000));
+    cable.drive(0);
+    let number = TcpHeaderSlice::from_slice(&cable.packets()[0][20..]).unwrap().sequence_number() + 1;
+    let ip = || PacketBuilder::ipv4(MACHINE.ip().octets(), SERVICE.ip().octets(), 64);
+    let (mut question, mut reset) = (Vec::new(), Vec::new());
+    ip().tcp(5000, 80, 8, 1000).ack(number).write(&mut question, b"question").unwrap();
+    ip().tcp(5000, 80, 16, 1000).ack(number).rst().write(&mut reset, &[]).unwrap();
+    cable.say(&question);
+    assert!(cable.drive(0).0.is_empty());
+    cable.say(&reset);
+    assert_eq!(cable.drive(0), (vec![1], None));
+    service.read_to_end(&mut Vec::new()).unwrap();
 }
 
 #[test]
