@@ -211,6 +211,25 @@ fn tcp_connections_are_bounded() {
 }
 
 #[test]
+fn what_nobody_reads_outside_waits_in_its_machine() {
+    on_a_host_of_its_own("outside::what_nobody_reads_outside_waits_in_its_machine", |world| {
+        let (_lab, _, machine, _attached) = start();
+        let listener = world.listen(80);
+        let mut near = machine.connect(SocketAddrV4::new(WORLD, 80)).unwrap();
+        let (_far, _) = listener.accept().unwrap();
+        near.set_write_timeout(Some(SILENCE)).unwrap();
+        while near.write(&[0; 64 << 10]).is_ok() {}
+        // Of local and remote address, state, and queues of the host's sockets (proc_net_tcp): what is established to port 80.
+        let sockets = std::fs::read_to_string("/proc/thread-self/net/tcp").unwrap();
+        let of_it = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let queues: Vec<_> = of_it.filter(|socket| socket[2].ends_with(":0050") && socket[3] == "01").collect();
+        assert_eq!(queues.len(), 1, "{sockets}");
+        let unsent = u64::from_str_radix(queues[0][4].split_once(':').unwrap().0, 16).unwrap();
+        assert!((1..=256 << 10).contains(&unsent), "{unsent} bytes wait in the host's kernel");
+    });
+}
+
+#[test]
 fn only_who_has_a_gateway_and_an_address_of_the_internet_gets_out() {
     on_a_host_of_its_own("outside::only_who_has_a_gateway_and_an_address_of_the_internet_gets_out", |world| {
         let (lab, nic, machine, _attached) = start();

@@ -11,12 +11,16 @@ use rustix::{
 use smoltcp::time::{Duration, Instant};
 use std::{
     collections::{BTreeMap, HashMap},
-    os::fd::OwnedFd,
+    io,
+    os::fd::{AsRawFd, OwnedFd},
     sync::Arc,
 };
 
 /// How long the host tries. Linux itself goes on for two minutes, in which a machine would learn nothing.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How many bytes of a connection the host's kernel takes before it has sent them.
+const UNSENT: libc::c_int = 128 * 1024;
 
 /// What a machine wants to connect to, and asks for with which packet.
 struct Dial {
@@ -84,6 +88,7 @@ impl Dials {
         sockopt::set_tcp_nodelay(&socket, true)?;
         // Whoever is gone without a word is noticed in the end.
         sockopt::set_socket_keepalive(&socket, true)?;
+        bound_unsent(&socket)?;
         match connect(&socket, &ends.1) {
             Ok(()) | Err(Errno::INPROGRESS) => {}
             Err(error) => return Err(error),
@@ -120,6 +125,23 @@ impl Dials {
     pub(super) fn due(&self) -> Option<Instant> {
         self.all.values().map(|dial| dial.until).min()
     }
+}
+
+/// Lets the kernel take no more than it can send soon, since what it holds for connections is bounded for all of this host's
+/// together: a machine whose peers don't read would slow down everybody else's (tcp(7), `tcp_mem`).
+fn bound_unsent(socket: &OwnedFd) -> Result<(), Errno> {
+    let most: libc::c_int = UNSENT;
+    // SAFETY: the option takes an integer, which lives as long as the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_NOTSENT_LOWAT,
+            (&raw const most).cast(),
+            size_of_val(&most) as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::INVAL)) }
 }
 
 impl Dial {
