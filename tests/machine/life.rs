@@ -73,6 +73,13 @@ async fn the_console_of_a_machine_that_is_not_seen_yet_is_waited_for(ec2: Ec2) -
     Ok(())
 }
 
+/// Whose latest console isn't to be had; and there is none of Arm.
+#[cfg(target_arch = "x86_64")]
+#[ec2_test(instance_type = "t2.micro")]
+async fn the_console_of_an_older_instance_type_is_what_ec2_has_kept(vm: Instance) -> Result {
+    support::console_with(&vm, "Cloud-init v.").await.map(drop)
+}
+
 #[ec2_test]
 async fn the_end(vm: Instance, ec2: Ec2) -> Result {
     let machine = vm.machine();

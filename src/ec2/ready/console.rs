@@ -18,13 +18,14 @@ pub(crate) async fn console(machine: &Machine) -> Result<String, Error> {
 async fn shown(machine: &Machine) -> Result<String, Error> {
     let tried = format!("read the console of {machine}");
     let client = machine.client();
-    // The latest output is only to be had of some instance types; of others what EC2 has kept.
-    let latest = client.get_console_output().instance_id(machine.id()).latest(true).send().await;
-    let answer = match latest {
-        Ok(answer) => Ok(answer),
-        Err(_) => client.get_console_output().instance_id(machine.id()).send().await,
+    let failed = |e| api_error::failed("GetConsoleOutput", &tried, e);
+    let answer = match client.get_console_output().instance_id(machine.id()).latest(true).send().await.map_err(failed) {
+        // The latest output is only to be had of some instance types; of others what EC2 has kept.
+        Err(error) if error.code() == Some("UnsupportedOperation") => {
+            client.get_console_output().instance_id(machine.id()).send().await.map_err(failed)?
+        }
+        latest => latest?,
     };
-    let answer = answer.map_err(|e| api_error::failed("GetConsoleOutput", &tried, e))?;
     let bytes = base64::engine::general_purpose::STANDARD
         .decode(answer.output().unwrap_or_default())
         .map_err(|e| Error::new(ErrorKind::Api, tried).caused_by(e))?;
