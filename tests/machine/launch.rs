@@ -40,7 +40,7 @@ async fn all_that_can_be_said(ec2: Ec2) -> Result {
     let volumes = ec2.clone();
     let size = tokio::task::spawn_blocking(move || {
         let call = sdk(&volumes).describe_volumes().volume_ids(id);
-        let found = insist(|| block_on(call.clone().send()));
+        let found = insist(|| block_on(call.clone().send()).map_err(Box::new));
         (found.volumes()[0].size(), found.volumes()[0].tags().iter().any(|tag| tag.key() == Some("ec2-harness:run")))
     });
     assert_eq!(size.await?, (Some(20), true));
@@ -131,7 +131,7 @@ fn a_key_of_ones_own_and_a_wrong_one() {
     insist(|| match block_on(import.clone().send()) {
         // Its first answer was lost.
         Err(error) if error.code() == Some("InvalidKeyPair.Duplicate") => Ok(()),
-        other => other.map(drop),
+        other => other.map(drop).map_err(Box::new),
     });
 
     let vm = ec2.launch("host").key(&name, private(&right)).wait().unwrap();
@@ -145,7 +145,7 @@ fn a_key_of_ones_own_and_a_wrong_one() {
 
     let error = ec2.launch("host").key(&name, private(&right)).user("nobody-here").wait().unwrap_err();
     assert!(error.kind() == ErrorKind::Authentication && error.to_string().contains("nobody-here"), "{error}");
-    insist(|| block_on(sdk(&ec2).delete_key_pair().key_name(&name).send()));
+    insist(|| block_on(sdk(&ec2).delete_key_pair().key_name(&name).send()).map_err(Box::new));
 
     let error = ec2.launch("host").key(&name, private(&right)).ready_within(Duration::from_secs(5)).wait().unwrap_err();
     assert_eq!(error.code(), Some("InvalidKeyPair.NotFound"), "{error}");

@@ -30,7 +30,7 @@ pub fn sdk(ec2: &Ec2) -> aws_sdk_ec2::Client {
 
 /// What a call answers that is sent again while EC2 fails it, as it may at any time.
 #[track_caller]
-pub fn insist<T, E: std::fmt::Debug>(mut call: impl FnMut() -> Result<T, E>) -> T {
+pub fn insist<T, E: std::fmt::Debug>(mut call: impl FnMut() -> Result<T, Box<E>>) -> T {
     let since = Instant::now();
     loop {
         match call() {
@@ -44,7 +44,7 @@ pub fn insist<T, E: std::fmt::Debug>(mut call: impl FnMut() -> Result<T, E>) -> 
 /// All instances that a filter finds.
 pub fn instances(ec2: &Ec2, filter: &str, value: &str) -> Vec<Description> {
     let call = sdk(ec2).describe_instances().filters(Filter::builder().name(filter).values(value).build());
-    let answer = insist(|| block_on(call.clone().send()));
+    let answer = insist(|| block_on(call.clone().send()).map_err(Box::new));
     answer.reservations.unwrap_or_default().into_iter().flat_map(|r| r.instances.unwrap_or_default()).collect()
 }
 
