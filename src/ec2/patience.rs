@@ -17,6 +17,18 @@ pub(super) const LOOK_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause between two looks.
 pub(super) const LOOK_PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// The pause between two looks grows with the age of the wait, by this part of it: so a look comes at most this part too late,
+/// be it a start of a second or one of five minutes, and few are made.
+const PAUSE_PER_AGE: f64 = 0.2;
+/// The shortest such pause, and for how long there is none longer: a local machine starts within that.
+const PAUSE_MIN: Duration = Duration::from_millis(5);
+const OFTEN_FOR: Duration = Duration::from_millis(75);
+
+/// The pause before the next look of a wait of this age.
+pub(super) fn pause_at(age: Duration, longest: Duration) -> Duration {
+    age.saturating_sub(OFTEN_FOR).mul_f64(PAUSE_PER_AGE).clamp(PAUSE_MIN, longest)
+}
+
 /// How often a call is tried while EC2 throttles it or doesn't answer, beyond the SDK's own tries.
 pub(super) const TRIES: u32 = 6;
 /// The pause after the first of them; it doubles.

@@ -3,7 +3,7 @@
 //! A machine that is missing from an answer is *unknown*, not gone: EC2 is eventually consistent, and advises to wait for
 //! up to five minutes (<https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>).
 
-use super::{api_error, tags};
+use super::{api_error, patience::pause_at, tags};
 use crate::{
     engine,
     error::{Error, ErrorKind},
@@ -19,10 +19,7 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// The pause between two looks grows with the age of the youngest wait, by this part of it: so a look comes at most this
-/// part too late, be it a start of 50 ms or one of five minutes, and few are made.
-const PAUSE_PER_AGE: f64 = 0.2;
-const PAUSE_MIN: Duration = Duration::from_millis(5);
+/// The longest pause between two looks, which grows with the age of the youngest wait.
 const PAUSE_MAX: Duration = Duration::from_secs(3);
 
 /// `DescribeInstances` allows 200 values a filter.
@@ -146,7 +143,7 @@ impl Inner {
                 self.look(filter).await;
             }
             let age = self.lock().youngest.map(|since| since.elapsed()).unwrap_or_default();
-            tokio::time::sleep(age.mul_f64(PAUSE_PER_AGE).clamp(PAUSE_MIN, PAUSE_MAX)).await;
+            tokio::time::sleep(pause_at(age, PAUSE_MAX)).await;
         }
     }
 

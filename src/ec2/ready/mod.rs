@@ -13,7 +13,7 @@ pub(crate) use boot::{boot_id, wait_for_boot_after};
 pub(crate) use console::{console, tail};
 pub(crate) use host_key::verify_host_key;
 
-use super::{Machine, machine::Reached, poller::Seen};
+use super::{Machine, machine::Reached, patience::pause_at, poller::Seen};
 use crate::{
     error::{Error, ErrorKind},
     progress::Line,
@@ -24,9 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The pause between two attempts grows with the age of the wait, as the poller's does.
-const PAUSE_PER_AGE: f64 = 0.2;
-const PAUSE_MIN: Duration = Duration::from_millis(5);
+/// The longest pause between two attempts, which grows with the age of the wait.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// One attempt to connect may take this long at first, and half of the wait's age later: a booting machine drops packets,
@@ -36,7 +34,7 @@ const ATTEMPT_MAX: Duration = Duration::from_secs(30);
 
 /// The pause before the next attempt of a wait that began then.
 fn pause(since: Instant) -> Duration {
-    since.elapsed().mul_f64(PAUSE_PER_AGE).clamp(PAUSE_MIN, PAUSE_MAX)
+    pause_at(since.elapsed(), PAUSE_MAX)
 }
 
 /// The state of a described instance; one that EC2 doesn't name counts as pending.
