@@ -172,12 +172,12 @@ pub(crate) const OWNED: &str = "owned";
 /// Whether anybody belongs to a run: one of its processes, or the one that starts them, of which there may be none for a
 /// moment.
 pub(crate) fn is_living(directory: &Path) -> bool {
-    is_locked(&directory.join(OWNED)) || has_members(&directory.join(MEMBERS))
+    [OWNED, MEMBERS].iter().any(|name| is_shared(&directory.join(name)))
 }
 
-/// Whether the file of a run's members is locked by any. Whoever has it locked alone shows that there are none: the watchdog
-/// that ends the run, or somebody who looks, as we do.
-fn has_members(path: &Path) -> bool {
+/// Whether anybody has a file locked, shared. Whoever has it locked alone shows that there are none: the watchdog that ends
+/// the run, or somebody who looks, as we do.
+fn is_shared(path: &Path) -> bool {
     let Ok(file) = File::open(path) else { return false };
     for _ in 0..LOOKS {
         if file.try_lock().is_ok() || file.try_lock_shared().is_err() || file.unlock().is_err() {
@@ -188,7 +188,7 @@ fn has_members(path: &Path) -> bool {
     true
 }
 
-/// How often it is looked for members: they have their file locked for long, others who look have it for a moment.
+/// How often it is looked: a run's own have their file locked for long, others who look have it for a moment.
 const LOOKS: u32 = 5;
 
 /// Whether a run that is over is being ended: by its watchdog, mostly.

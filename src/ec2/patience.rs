@@ -17,11 +17,12 @@ pub(super) const LOOK_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause between two looks.
 pub(super) const LOOK_PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// The pause between two looks grows with the age of the wait, by this part of it: so a look comes at most this part too late,
-/// be it a start of a second or one of five minutes, and few are made.
+/// The pause between two looks grows with the age of the wait, by this part of what is beyond [`OFTEN_FOR`]: so a look comes at
+/// most this part too late, be it a start of a second or one of five minutes, and few are made.
 const PAUSE_PER_AGE: f64 = 0.2;
-/// The shortest such pause, and for how long there is none longer: a local machine starts within that.
+/// The shortest such pause.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
+/// From which age on pauses grow: a local machine starts about then.
 const OFTEN_FOR: Duration = Duration::from_millis(75);
 
 /// The pause before the next look of a wait of this age.
@@ -50,7 +51,7 @@ where
     until_visible_within(VISIBLE_WITHIN, call).await
 }
 
-/// The same, for as long.
+/// The same, but gives up after this limit.
 pub(super) async fn until_visible_within<T, F>(limit: Duration, call: impl Fn() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,

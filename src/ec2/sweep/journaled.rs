@@ -9,7 +9,11 @@ use crate::{
     teardown::journal::{Entry, Kind},
 };
 use aws_sdk_ec2::types::Filter;
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// How long something may be on its way to a local EC2 and invisible there, at least, however fast all goes there.
 const LOCAL_MIN: Duration = Duration::from_secs(5);
@@ -55,8 +59,10 @@ impl Sweep {
         }
         found.journaled = entries;
         // What a watchdog is about to end isn't ours to settle, and isn't gone yet either.
-        found.more_may_come |=
-            self.which == Which::Over && run::directories()?.iter().any(|it| run::is_being_ended(it));
+        let is_at_it = |directory: &PathBuf| {
+            run::is_being_ended(directory) && !self.ec2.connection.journal_of(directory).entries().is_empty()
+        };
+        found.more_may_come |= self.which == Which::Over && run::directories()?.iter().any(is_at_it);
         Ok(())
     }
 
