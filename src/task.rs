@@ -11,7 +11,10 @@ use std::{
     future::{Future, IntoFuture},
     panic::Location,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Wake, Waker},
     thread::{self, Thread},
 };
@@ -151,19 +154,31 @@ impl<T: Send + 'static> IntoFuture for Operation<T> {
 }
 
 /// Drives a future on this thread: a few lines, so that no runtime is needed, or disturbed, where a test waits.
-pub(crate) fn block_on<F: Future + Unpin>(mut future: F) -> F::Output {
-    struct Unpark(Thread);
+///
+/// Nor does it depend on who calls it. Within a task of Tokio's that has used up its cooperative budget, Tokio's channels would answer
+/// that they are pending and leave it to the scheduler to wake us, which never comes to it while we hold its thread; so we
+/// wait outside of the budget. And a wake-up counts even where somebody else has taken the thread's token.
+pub(crate) fn block_on<F: Future + Unpin>(future: F) -> F::Output {
+    struct Unpark {
+        thread: Thread,
+        is_woken: AtomicBool,
+    }
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
-            self.0.unpark();
+            self.is_woken.store(true, Ordering::Release);
+            self.thread.unpark();
         }
     }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let unpark = Arc::new(Unpark { thread: thread::current(), is_woken: AtomicBool::new(false) });
+    let waker = Waker::from(unpark.clone());
     let mut context = Context::from_waker(&waker);
+    let mut future = tokio::task::unconstrained(future);
     loop {
-        match Pin::new(&mut future).poll(&mut context) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
+        if let Poll::Ready(output) = Pin::new(&mut future).poll(&mut context) {
+            return output;
+        }
+        while !unpark.is_woken.swap(false, Ordering::Acquire) {
+            thread::park();
         }
     }
 }
@@ -203,3 +218,60 @@ macro_rules! operation {
     };
 }
 pub(crate) use operation;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{sync::mpsc, time::Duration};
+
+    /// How many of Tokio's channels a task may receive from in one poll before they answer that they are pending.
+    const BUDGET: usize = 128;
+
+    fn later() -> Operation<u32> {
+        Operation::new("wait a little", OnDrop::Cancel, async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Ok(7)
+        })
+    }
+
+    /// Runs a body on a thread of its own; `None` if it hangs.
+    fn within_patience<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || sender.send(body()));
+        receiver.recv_timeout(Duration::from_secs(30)).ok()
+    }
+
+    #[test]
+    fn a_wait_ends_in_a_task_that_has_used_up_its_budget() {
+        let body = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+                for n in 0..2 * BUDGET {
+                    sender.send(n).unwrap();
+                }
+                for _ in 0..BUDGET {
+                    receiver.recv().await.unwrap();
+                }
+                later().wait().unwrap()
+            })
+        };
+        assert_eq!(within_patience(body), Some(7));
+    }
+
+    #[test]
+    fn a_wait_ends_though_somebody_takes_its_threads_token() {
+        struct Thief(Task<u32>);
+        impl Future for Thief {
+            type Output = u32;
+            fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<u32> {
+                let polled = Pin::new(&mut self.0).poll(context);
+                // Long enough for the operation to end meanwhile, and to leave its token.
+                thread::sleep(Duration::from_millis(200));
+                thread::park_timeout(Duration::ZERO);
+                polled.map(Result::unwrap)
+            }
+        }
+        assert_eq!(within_patience(|| block_on(Thief(later().start()))), Some(7));
+    }
+}
