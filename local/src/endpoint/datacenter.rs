@@ -1,4 +1,4 @@
-//! Account, machines and network, wired together: calls go in, effects are carried out, events come back.
+//! Account, machines and network, wired together: calls go in, effects go out, events come back.
 
 use super::{
     EndpointError, StateDirectory,
@@ -6,25 +6,20 @@ use super::{
     control::{Control, Status},
     images::{Images, Shelf},
     keeping::{Keeping, Opened, unavailable},
+    machines::Machines,
     public_addresses::PublicAddresses,
 };
 use crate::{
-    account::{Account, Effect, Kind, Start},
+    account::Account,
     conditions::{Conditions, Delivery},
     error::ApiError,
-    machine::{
-        Event, Hypervisor, Machine,
-        blank::Blank,
-        sandbox::{Sandbox, remove_disk},
-    },
+    machine::{Event, sandbox::Sandbox},
     network::{CONNECT_DEADLINE, Connection, Metadata, MetadataSource, Outside, Switch},
     wire::{Failure, Request, Service, Structure},
 };
 use std::{
-    collections::HashMap,
     future::Future,
     io,
-    path::Path,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
@@ -46,13 +41,10 @@ pub(super) struct Datacenter {
     account: Mutex<Account>,
     keeping: Keeping,
     clock: Clock,
-    machines: Mutex<HashMap<String, Box<dyn Machine>>>,
+    machines: Machines,
     switch: Switch,
     public_addresses: PublicAddresses,
-    sandbox: Sandbox,
     shelf: Shelf,
-    state: StateDirectory,
-    events: mpsc::UnboundedSender<(String, Event)>,
     /// When the next timed transition is due.
     due: Mutex<Option<OffsetDateTime>>,
     /// It is due at another time than it was, or the clock was put forward.
@@ -81,27 +73,25 @@ impl Datacenter {
             |tried: &str, e: std::io::Error| EndpointError::Start { reason: format!("{tried}: {e}"), log: state.log() };
         let source = Arc::new(Source::default());
         let switch = Switch::with_outside(source.clone(), outside).map_err(|e| wrong("the switch did not start", e))?;
-        let sandbox = Sandbox::new(switch.clone());
         let (events, received) = mpsc::unbounded_channel();
+        let shelf = Shelf::new(Images::of(&state));
+        let machines = Machines::new(Sandbox::new(switch.clone()), state.clone(), shelf.images().clone(), events)
+            .map_err(|e| wrong("the thread of the machines did not start", e))?;
         let Opened { account, keeping, clock, .. } = opened;
         let this = Arc::new(Self {
             account: Mutex::new(account),
             keeping,
             clock,
-            machines: Mutex::default(),
+            machines,
             switch,
             public_addresses: PublicAddresses::default(),
-            sandbox,
-            shelf: Shelf::new(Images::of(&state)),
-            state,
-            events,
+            shelf,
             due: Mutex::default(),
             changed: Notify::new(),
         });
         let _ = source.0.set(Arc::downgrade(&this));
         // A new account has groups, and nothing to be done; one that was taken over has machines to be started.
-        let effects = this.follow(&mut this.account());
-        this.carry_out(effects);
+        this.follow(&mut this.account());
         tokio::spawn(this.clone().write_through());
         tokio::spawn(this.clone().carry_events(received));
         tokio::spawn(this.clone().keep_time());
@@ -111,10 +101,6 @@ impl Datacenter {
     fn account(&self) -> MutexGuard<'_, Account> {
         // A panic within the account is answered with an internal error; its state is still the best there is.
         self.account.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn machines(&self) -> MutexGuard<'_, HashMap<String, Box<dyn Machine>>> {
-        self.machines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets an account be asked or changed; what has changed is written down before anybody hears of it. Where that fails,
@@ -134,9 +120,7 @@ impl Datacenter {
                 Err(unavailable(&error))
             }
             _ => {
-                let effects = self.follow(&mut account);
-                drop(account);
-                self.carry_out(effects);
+                self.follow(&mut account);
                 answer
             }
         }
@@ -181,11 +165,6 @@ impl Datacenter {
         self.account().live_instances()
     }
 
-    /// Whether any machine has power.
-    pub(super) fn has_power(&self) -> bool {
-        !self.machines().is_empty()
-    }
-
     /// Connects to a machine's port, by instance id, address or DNS name; returns once the machine has accepted. A machine
     /// that is just being started is waited for.
     pub(super) async fn reach(&self, machine: &str, port: u16) -> io::Result<Connection> {
@@ -212,30 +191,27 @@ impl Datacenter {
     async fn carry_events(self: Arc<Self>, mut received: mpsc::UnboundedReceiver<(String, Event)>) {
         let mut events = Vec::new();
         while received.recv_many(&mut events, EVENTS_AT_ONCE).await > 0 {
-            let effects = {
-                let mut account = self.account();
-                // What is said on consoles can wait: it is lost at most, and comes in many pieces.
-                let is_important = events.iter().any(|(_, event)| !matches!(event, Event::Console(_)));
-                for (instance, event) in events.drain(..) {
-                    self.note(&instance, &event);
-                    account.machine_event(self.clock.now(), &instance, event);
-                }
-                if is_important {
-                    // What can't be written is tried again; it has happened all the same.
-                    let _ = self.keeping.keep(&mut account, &self.clock);
-                } else {
-                    self.keeping.keep_soon();
-                }
-                self.follow(&mut account)
-            };
-            self.carry_out(effects);
+            let mut account = self.account();
+            // What is said on consoles can wait: it is lost at most, and comes in many pieces.
+            let is_important = events.iter().any(|(_, event)| !matches!(event, Event::Console(_)));
+            for (instance, event) in events.drain(..) {
+                self.note(&instance, &event);
+                account.machine_event(self.clock.now(), &instance, event);
+            }
+            if is_important {
+                // What can't be written is tried again; it has happened all the same.
+                let _ = self.keeping.keep(&mut account, &self.clock);
+            } else {
+                self.keeping.keep_soon();
+            }
+            self.follow(&mut account);
         }
     }
 
     fn note(&self, instance: &str, event: &Event) {
         tracing::debug!(instance, ?event, "machine event");
         if matches!(event, Event::PoweredOff | Event::Rebooting | Event::Failed(_)) {
-            self.machines().remove(instance);
+            self.machines.forget(instance);
         }
         if let Event::Failed(reason) = event {
             tracing::warn!(instance, reason, "machine failed");
@@ -275,21 +251,18 @@ impl Datacenter {
                         () = changed => continue,
                         () = tokio::time::sleep(wait) => {}
                     }
-                    let effects = {
-                        let mut account = self.account();
-                        account.advance(self.clock.now());
-                        let _ = self.keeping.keep(&mut account, &self.clock);
-                        self.follow(&mut account)
-                    };
-                    self.carry_out(effects);
+                    let mut account = self.account();
+                    account.advance(self.clock.now());
+                    let _ = self.keeping.keep(&mut account, &self.clock);
+                    self.follow(&mut account);
                 }
             }
         }
     }
 
-    /// Tells the switch and whoever keeps the time what has changed, while nobody can change it again, and says what is to
-    /// be done.
-    fn follow(&self, account: &mut Account) -> Vec<Effect> {
+    /// Tells the switch, the machines and whoever keeps the time what has changed and what is to be done, while nobody can
+    /// change it again.
+    fn follow(&self, account: &mut Account) {
         let due = account.next_due();
         if std::mem::replace(&mut *self.due.lock().unwrap_or_else(PoisonError::into_inner), due) != due {
             self.changed.notify_one();
@@ -298,87 +271,21 @@ impl Datacenter {
             self.public_addresses.follow(&change, &self.switch);
             self.switch.heed(change);
         }
-        account.take_effects()
-    }
-
-    fn carry_out(&self, effects: Vec<Effect>) {
-        for effect in effects {
-            tracing::debug!(?effect, "effect");
-            match effect {
-                Effect::Start(start) => self.start(start),
-                Effect::PowerOff { instance } => {
-                    if let Some(machine) = self.machines().get(&instance) {
-                        machine.power_off();
-                    }
-                }
-                Effect::Kill { instance } => {
-                    if let Some(machine) = self.machines().get(&instance) {
-                        machine.kill();
-                    }
-                }
-                Effect::Discard { instance } => self.discard(&instance),
-            }
-        }
-    }
-
-    fn start(&self, start: Start) {
-        let (kind, instance, has_disk) = (start.kind, start.instance.clone(), start.has_disk);
-        let disk = self.state.machines().join(&instance);
-        let started = match kind {
-            Kind::Sandbox => {
-                let made = || {
-                    make_disk(&disk, has_disk)?;
-                    let hold = |root: &String| self.shelf.images().hold(root, &instance, &disk);
-                    start.root.as_ref().map(hold).transpose().map_err(io::Error::other)
-                };
-                made().and_then(|image| self.sandbox.start(start.specification(disk, image), self.events.clone()))
-            }
-            Kind::Blank => Blank.start(start.specification(disk, None), self.events.clone()),
-        };
-        match started {
-            Ok(machine) => {
-                self.machines().insert(instance, machine);
-            }
-            // Told like any other event: the account has its state already, and must learn that there is no machine.
-            Err(e) => {
-                let _ = self.events.send((instance, Event::Failed(e.to_string())));
-            }
-        }
-    }
-
-    fn discard(&self, instance: &str) {
-        let disk = self.state.machines().join(instance);
-        let images = self.shelf.images().clone();
-        // Removing many files takes a while, and nobody waits for it.
-        tokio::task::spawn_blocking(move || {
-            if let Err(e) = remove_disk(&disk) {
-                tracing::warn!("failed to remove {}: {e}", disk.display());
-            }
-            // It may have been the last one to need a removed image.
-            if let Err(e) = images.sweep() {
-                tracing::warn!("failed to {e}");
-            }
-        });
+        self.machines.carry_out(account.take_effects());
     }
 
     /// Takes the power of all machines, and waits until nothing of them is left.
     pub(super) async fn close(&self) {
-        for machine in self.machines().values() {
-            machine.kill();
-        }
-        let since = Instant::now();
-        while self.has_power() && since.elapsed() < CLOSE_PATIENCE {
-            tokio::time::sleep(POWER_ON_PAUSE).await;
+        let gone = async {
+            self.machines.close().await;
+            while self.machines.have_power() {
+                tokio::time::sleep(POWER_ON_PAUSE).await;
+            }
+        };
+        if tokio::time::timeout(CLOSE_PATIENCE, gone).await.is_err() {
+            tracing::warn!("some machines are not gone {CLOSE_PATIENCE:?} after their power was taken");
         }
     }
-}
-
-/// Makes a machine's disk; one that must be there is not made anew, or the machine would forget all silently.
-fn make_disk(disk: &Path, has_disk: bool) -> io::Result<()> {
-    if has_disk && !disk.exists() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, format!("find its disk: {} is gone", disk.display())));
-    }
-    super::state::make_directory(disk).map_err(io::Error::other)
 }
 
 impl Service for Datacenter {

@@ -14,6 +14,7 @@ mod idle;
 mod images;
 mod journal;
 mod keeping;
+mod machines;
 mod making_way;
 mod premises;
 mod process;

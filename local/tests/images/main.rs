@@ -336,3 +336,31 @@ fn a_running_endpoint_offers_what_is_there() {
     serving.end();
     assert_eq!(place.kept(), (vec![], 0));
 }
+
+/// A kill that overtook its start would find no machine, and the machine would run on in an instance that waits for its end.
+#[test]
+fn a_machine_that_is_ended_before_it_was_started_ends() {
+    let place = Place::new();
+    let archive = place.archive("tiny.tar", System::tiny());
+    place.says(&["image", "import", &archive, "--name", "tiny"]);
+    let serving = Serving::start(&place);
+    // A machine isn't started as long as somebody changes the images.
+    let images = fs::File::open(place.state().join("images")).unwrap();
+    images.lock().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| serving.launch("tiny", ""));
+        let seen = || serving.call("Action=DescribeInstances").body.contains("<instanceId>");
+        let deadline = Instant::now() + PATIENCE;
+        while !seen() {
+            assert!(Instant::now() < deadline, "the account knows of no instance");
+            thread::sleep(Duration::from_millis(2));
+        }
+        let instance = serving.call("Action=DescribeInstances").element("instanceId").to_owned();
+        serving.call(&format!("Action=TerminateInstances&InstanceId.1={instance}"));
+        images.unlock().unwrap();
+        serving.until_state(&instance, "terminated");
+    });
+    place.says(&["image", "remove", "tiny"]);
+    serving.end();
+    assert_eq!(place.kept(), (vec![], 0));
+}

@@ -1,0 +1,187 @@
+//! The machines: what the account wants done to them is done here, one thing after another, in the account's order.
+//!
+//! What was decided first is carried out first, however many requests are served at once: a kill that overtook its start would
+//! find no machine, and the machine would run on. So whoever holds the account enqueues what it decided before letting go of it,
+//! and one thread carries it out. That a machine is off comes by the same way, since its start may not be through yet.
+
+use super::{StateDirectory, images::Images};
+use crate::{
+    account::{Effect, Kind, Start},
+    machine::{
+        Event, Hypervisor, Machine,
+        blank::Blank,
+        sandbox::{Sandbox, remove_disk},
+    },
+};
+use std::{
+    collections::HashMap,
+    io,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    thread,
+};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc::UnboundedSender, oneshot},
+};
+
+/// The machines that have power, and the thread that gives it and takes it away.
+pub(super) struct Machines {
+    orders: mpsc::Sender<Order>,
+    powered: Arc<Powered>,
+}
+
+/// What the thread is told.
+enum Order {
+    /// The account wants it done.
+    CarryOut(Effect),
+    /// An instance's machine is off, and nothing of it is left but its disk.
+    Forget(String),
+    /// The endpoint ends: no machine gets power from now on. Answered when the power was taken from all.
+    Close(oneshot::Sender<()>),
+}
+
+/// The machines that have power, by instance.
+#[derive(Default)]
+struct Powered(Mutex<HashMap<String, Box<dyn Machine>>>);
+
+impl Powered {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Box<dyn Machine>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Machines {
+    /// Starts the thread; what happens to machines is told by events. Within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// The thread can't be started.
+    pub(super) fn new(
+        sandbox: Sandbox,
+        state: StateDirectory,
+        images: Images,
+        events: UnboundedSender<(String, Event)>,
+    ) -> io::Result<Self> {
+        let (orders, received) = mpsc::channel();
+        let powered = Arc::<Powered>::default();
+        let worker = Worker { powered: powered.clone(), sandbox, state, images, events, runtime: Handle::current() };
+        thread::Builder::new().name("machines".into()).spawn(move || worker.work(&received))?;
+        Ok(Self { orders, powered })
+    }
+
+    /// Enqueues what the account wants done; to be called by whoever holds the account.
+    pub(super) fn carry_out(&self, effects: Vec<Effect>) {
+        effects.into_iter().for_each(|effect| self.order(Order::CarryOut(effect)));
+    }
+
+    /// An instance's machine is off.
+    pub(super) fn forget(&self, instance: &str) {
+        self.order(Order::Forget(instance.to_owned()));
+    }
+
+    /// Takes the power of all machines once what was enqueued is done, and gives it to none any more.
+    pub(super) async fn close(&self) {
+        let (closed, is_closed) = oneshot::channel();
+        self.order(Order::Close(closed));
+        let _ = is_closed.await;
+    }
+
+    /// Whether any machine has power.
+    pub(super) fn have_power(&self) -> bool {
+        !self.powered.lock().is_empty()
+    }
+
+    fn order(&self, order: Order) {
+        // The thread outlives everybody who may order anything.
+        let _ = self.orders.send(order);
+    }
+}
+
+/// What the thread works with.
+struct Worker {
+    powered: Arc<Powered>,
+    sandbox: Sandbox,
+    state: StateDirectory,
+    images: Images,
+    events: UnboundedSender<(String, Event)>,
+    runtime: Handle,
+}
+
+impl Worker {
+    fn work(self, orders: &mpsc::Receiver<Order>) {
+        let mut is_closed = false;
+        for order in orders {
+            match order {
+                Order::CarryOut(effect) if !is_closed => self.carry_out(effect),
+                Order::CarryOut(_) => {}
+                Order::Forget(instance) => drop(self.powered.lock().remove(&instance)),
+                Order::Close(closed) => {
+                    is_closed = true;
+                    self.powered.lock().values().for_each(|machine| machine.kill());
+                    // Who asked may not have waited.
+                    let _ = closed.send(());
+                }
+            }
+        }
+    }
+
+    fn carry_out(&self, effect: Effect) {
+        tracing::debug!(?effect, "effect");
+        let with = |instance: &str, act: fn(&dyn Machine)| {
+            if let Some(machine) = self.powered.lock().get(instance) {
+                act(&**machine);
+            }
+        };
+        match effect {
+            Effect::Start(start) => self.start(start),
+            Effect::PowerOff { instance } => with(&instance, |machine| machine.power_off()),
+            Effect::Kill { instance } => with(&instance, |machine| machine.kill()),
+            Effect::Discard { instance } => self.discard(&instance),
+        }
+    }
+
+    fn start(&self, start: Start) {
+        let instance = start.instance.clone();
+        match self.started(start) {
+            Ok(machine) => drop(self.powered.lock().insert(instance, machine)),
+            // Told like any other event: the account has its state already, and must learn that there is no machine.
+            Err(error) => drop(self.events.send((instance, Event::Failed(error.to_string())))),
+        }
+    }
+
+    fn started(&self, start: Start) -> io::Result<Box<dyn Machine>> {
+        let disk = self.state.machines().join(&start.instance);
+        match start.kind {
+            Kind::Sandbox => {
+                make_disk(&disk, start.has_disk)?;
+                let hold = |root: &String| self.images.hold(root, &start.instance, &disk);
+                let image = start.root.as_ref().map(hold).transpose().map_err(io::Error::other)?;
+                self.sandbox.start(start.specification(disk, image), self.events.clone())
+            }
+            Kind::Blank => Blank.start(start.specification(disk, None), self.events.clone()),
+        }
+    }
+
+    fn discard(&self, instance: &str) {
+        let (disk, images) = (self.state.machines().join(instance), self.images.clone());
+        // Removing many files takes a while, and nothing waits for it: an instance whose disk is discarded never starts again.
+        self.runtime.spawn_blocking(move || {
+            if let Err(e) = remove_disk(&disk) {
+                tracing::warn!("failed to remove {}: {e}", disk.display());
+            }
+            // It may have been the last one to need a removed image.
+            if let Err(e) = images.sweep() {
+                tracing::warn!("failed to {e}");
+            }
+        });
+    }
+}
+
+/// Makes a machine's disk; one that must be there is not made anew, or the machine would forget all silently.
+fn make_disk(disk: &Path, has_disk: bool) -> io::Result<()> {
+    if has_disk && !disk.exists() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, format!("find its disk: {} is gone", disk.display())));
+    }
+    super::state::make_directory(disk).map_err(io::Error::other)
+}
