@@ -1,4 +1,4 @@
-//! One test, from its declaration to its report.
+//! One test, from its declaration to its record.
 
 use super::{
     body::{self, Clock, Over, notice},
@@ -6,8 +6,8 @@ use super::{
     ending,
     inject::{Given, Plan},
     outcome::{Ended, Outcome, panic_text},
-    record::{self, Record},
-    requirement,
+    record::{Cause, Conclusion, Phase, Record},
+    report, requirement,
     test::Test,
 };
 use crate::{
@@ -20,14 +20,17 @@ use crate::{
 };
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::{
-    fmt::Write,
+    any::Any,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// A body that is ready to run; `None`: it had to be dropped.
-type Body<'a> = Box<dyn FnOnce(Over) -> Option<Result<(), String>> + 'a>;
+type Body<'a> = Box<dyn FnOnce(Over) -> Option<Result<(), Cause>> + 'a>;
+
+/// What a body panicked with.
+type Panic = Box<dyn Any + Send>;
 
 /// Makes a body of what was provided.
 type Receive<'a> = Box<dyn FnOnce(&mut Given) -> Result<Body<'a>, Error> + 'a>;
@@ -63,7 +66,7 @@ where
         let body = receive(given)?;
         let body = move |over| match body::block_on(body, over) {
             Ok(output) => output.map(Outcome::verdict),
-            Err(error) => Some(Err(format!("failed to {error}"))),
+            Err(error) => Some(Err(Cause::NotProvided(error))),
         };
         Ok(Box::new(body) as Body)
     };
@@ -91,50 +94,83 @@ impl From<Error> for Hindrance {
 }
 
 fn conduct(test: &Test, plan: &Plan, receive: Receive<'_>) {
-    let clock = Instant::now();
-    let config = Config::load().map(|config| test.configure(config));
+    let (began, mut phases) = (SystemTime::now(), Phases::begin());
     let scope = Scope::test(&test.name);
-    let attempted = match &config {
-        Ok(config) => attempt(test, config, &scope, clock, plan, receive),
-        Err(error) => Ok(Ended::Failed(format!("failed to {error}"))),
+    let (config, attempted) = match Config::load() {
+        Ok(config) => {
+            let config = test.configure(config);
+            let attempted = attempt(test, &config, &scope, &mut phases, plan, receive);
+            (config, attempted)
+        }
+        Err(error) => (Config::default(), Ok(Ended::Failed(Cause::NotProvided(error)))),
     };
     signals::give_way();
-    let config = config.unwrap_or_default();
     let (ended, skip) = match attempted {
         Ok(ended) => (ended, None),
         Err(Hindrance::Error(error)) => {
             scope.note_failed_launch();
-            (Ended::Failed(format!("failed to {error}")), None)
+            (Ended::Failed(Cause::NotProvided(error)), None)
         }
-        Err(Hindrance::Skip(reason)) if config.no_skip => {
-            let text = format!("skipped: {reason}\n(skipping is forbidden by EC2_HARNESS_NO_SKIP or `no_skip`)");
-            (Ended::Failed(text), None)
-        }
+        Err(Hindrance::Skip(reason)) if config.no_skip => (Ended::Failed(Cause::SkipForbidden(reason)), None),
         Err(Hindrance::Skip(reason)) => (Ended::Passed, Some(reason)),
     };
+    let (mut causes, panic) = match skip {
+        Some(_) => (complaints(&scope).collect(), None),
+        None => causes(test, &scope, ended),
+    };
 
-    let mut causes = if skip.is_some() { scope.take_complaints() } else { causes(test, &scope, &ended) };
     let ending = ending::end(scope.close(), !causes.is_empty(), config.keep);
-    if let Some(error) = &ending.left {
-        let text = format!("something may have been left behind: failed to {error}");
-        notice(&format!("test `{}`: {text}", test.name));
-        causes.push(text);
+    phases.end(Phase::End);
+    if let Some(error) = ending.left {
+        let cause = Cause::LeftBehind(error);
+        notice(&format!("test `{}`: {cause}", test.name));
+        causes.push(cause);
     }
-    for how in &ending.kept {
+    for how in ending.machines.iter().filter_map(|machine| machine.kept.as_ref()) {
         notice(&format!("test `{}`: {how}", test.name));
     }
-
-    let report = report(test, &causes, scope.local_seed(), &ending.evidence);
-    let (result, text) = match (&skip, causes.is_empty()) {
-        (_, false) => (record::Result::Failed, report.as_str()),
-        (Some(reason), true) => (record::Result::Skipped, reason.as_str()),
-        (None, true) => (record::Result::Passed, ""),
+    let outcome = match skip {
+        _ if !causes.is_empty() => Conclusion::Failed,
+        Some(reason) => Conclusion::Skipped(reason),
+        None => Conclusion::Passed,
     };
-    Record { test: &test.name, at: test.at, result, duration: clock.elapsed(), text }.emit();
-    match (result, skip) {
-        (record::Result::Skipped, Some(reason)) => skipped(test, &reason),
-        (record::Result::Failed, _) => fail(test, ended, &report),
-        _ => pass(ended),
+    let record = Record {
+        test: test.name.clone(),
+        at: test.at,
+        began,
+        outcome,
+        causes,
+        phases: phases.done,
+        machines: ending.machines,
+        no_evidence: ending.no_evidence,
+        local_seed: scope.local_seed(),
+    };
+    let text = report::text(&record);
+    record.emit(&text);
+    match &record.outcome {
+        Conclusion::Skipped(reason) => skipped(test, reason),
+        Conclusion::Failed => fail(test, panic, &text),
+        Conclusion::Passed => pass(panic),
+    }
+}
+
+/// What a test's phases take.
+struct Phases {
+    began: Instant,
+    since: Instant,
+    done: Vec<(Phase, Duration)>,
+}
+
+impl Phases {
+    fn begin() -> Self {
+        let now = Instant::now();
+        Self { began: now, since: now, done: Vec::new() }
+    }
+
+    /// A phase is over, and the next begins.
+    fn end(&mut self, phase: Phase) {
+        self.done.push((phase, self.since.elapsed()));
+        self.since = Instant::now();
     }
 }
 
@@ -143,7 +179,7 @@ fn attempt(
     test: &Test,
     config: &Config,
     scope: &Scope,
-    clock: Instant,
+    phases: &mut Phases,
     plan: &Plan,
     receive: Receive<'_>,
 ) -> Result<Ended, Hindrance> {
@@ -155,7 +191,7 @@ fn attempt(
     let context = if plan.connects {
         let ec2 = Ec2::connect().config(config.clone()).scope(scope.clone()).wait()?;
         scope.note_local_seed(ec2.local_seed());
-        Some(TestContext { name: test.name.clone(), ec2, started, clock })
+        Some(TestContext { name: test.name.clone(), ec2, started, clock: phases.began })
     } else {
         None
     };
@@ -167,14 +203,13 @@ fn attempt(
         return Err(Hindrance::Skip(reason));
     }
     let body = receive(&mut Given::new(context, machines))?;
-    Ok(match catch_unwind(AssertUnwindSafe(|| body(over))) {
+    phases.end(Phase::Provision);
+    let returned = catch_unwind(AssertUnwindSafe(|| body(over)));
+    phases.end(Phase::Body);
+    Ok(match returned {
         Ok(Some(Ok(()))) => Ended::Passed,
-        Ok(Some(Err(text))) => Ended::Failed(text),
-        Ok(None) => Ended::Failed(format!(
-            "timed out: the test's {} have passed, and {} later its body had not returned; it was dropped",
-            humantime::format_duration(config.timeout),
-            humantime::format_duration(body::GRACE)
-        )),
+        Ok(Some(Err(cause))) => Ended::Failed(cause),
+        Ok(None) => Ended::Failed(Cause::Dropped { limit: config.timeout, grace: body::GRACE }),
         Err(payload) => Ended::Panicked(payload),
     })
 }
@@ -217,70 +252,56 @@ fn launch(test: &Test, ec2: &Ec2, plan: &Plan, scope: &Scope) -> Result<Vec<Inst
     }
 }
 
-/// Why a test fails, the first cause first; empty if it passes.
-fn causes(test: &Test, scope: &Scope, ended: &Ended) -> Vec<String> {
-    let mut causes = Vec::new();
-    match (ended, test.should_panic) {
-        (Ended::Passed, None) => {}
-        (Ended::Passed, Some(_)) => causes.push("it did not panic, as `#[should_panic]` expects".into()),
-        (Ended::Failed(text), None) => causes.push(text.clone()),
-        (Ended::Failed(text), Some(_)) => {
-            causes.push(format!("{text}\n(no panic of the test, as `#[should_panic]` expects)"))
+/// Why a test fails, the first cause first, and empty if it passes; and the panic of its body.
+fn causes(test: &Test, scope: &Scope, ended: Ended) -> (Vec<Cause>, Option<Panic>) {
+    let (cause, panic) = match (ended, test.should_panic) {
+        (Ended::Passed, None) => (None, None),
+        (Ended::Passed, Some(_)) => (Some(Cause::NoPanic), None),
+        (Ended::Failed(cause), None) => (Some(cause), None),
+        (Ended::Failed(cause), Some(_)) => (Some(Cause::InsteadOfPanic(Box::new(cause))), None),
+        (Ended::Panicked(panic), expected) => {
+            let text = panic_text(&*panic).to_owned();
+            let cause = match expected {
+                None => Some(Cause::Panicked(text)),
+                Some(_) if scope.failed_launches() > 0 => Some(Cause::PanickedAfterFailedLaunch(text)),
+                Some(expected) if !text.contains(expected) => {
+                    Some(Cause::PanickedOtherwise { expected: expected.to_owned(), text })
+                }
+                Some(_) => None,
+            };
+            (cause, Some(panic))
         }
-        (Ended::Panicked(payload), None) => causes.push(format!("panicked: {}", panic_text(&**payload))),
-        (Ended::Panicked(payload), Some(expected)) => {
-            let text = panic_text(&**payload);
-            if scope.failed_launches() > 0 {
-                causes
-                    .push(format!("panicked, but after a failed launch, which `#[should_panic]` never means: {text}"));
-            } else if !text.contains(expected) {
-                causes.push(format!("panicked with other words than `{expected}`: {text}"));
-            }
-        }
-    }
+    };
+    let mut causes = Vec::from_iter(cause);
     if let Some(limit) = scope.expired()
-        && !causes.iter().any(|cause| cause.contains("timed out"))
+        && !causes.iter().any(Cause::is_timeout)
     {
-        causes.push(format!("timed out: the test's {} have passed", humantime::format_duration(limit)));
+        causes.push(Cause::TimedOut(limit));
     }
-    causes.extend(scope.take_complaints());
-    causes
+    causes.extend(complaints(scope));
+    (causes, panic)
 }
 
-fn report(test: &Test, causes: &[String], local_seed: Option<u64>, evidence: &str) -> String {
-    let mut report = String::new();
-    // Writing to a string can't fail. The first word is the one by which nextest finds the cause.
-    for (n, cause) in causes.iter().enumerate() {
-        let _ = match n {
-            0 => writeln!(report, "Error: test `{}` failed: {}\n  test at {}", test.name, cause.trim_end(), test.at),
-            _ => writeln!(report, "also: {}", cause.trim_end()),
-        };
-    }
-    if let Some(seed) = local_seed {
-        let _ =
-            writeln!(report, "  at the local EC2 of seed {seed}; EC2_HARNESS_LOCAL_SEED={seed} draws the same again");
-    }
-    report.push_str(evidence);
-    report
+/// What the test never did.
+fn complaints(scope: &Scope) -> impl Iterator<Item = Cause> {
+    scope.take_complaints().into_iter().map(Cause::Complaint)
 }
 
 /// Lets libtest see a passed test: an expected panic goes on.
-fn pass(ended: Ended) {
-    if let Ended::Panicked(payload) = ended {
-        resume_unwind(payload);
+fn pass(panic: Option<Panic>) {
+    if let Some(panic) = panic {
+        resume_unwind(panic);
     }
 }
 
 /// Lets libtest see a failed test. Where it expects a panic, returning is what fails.
-fn fail(test: &Test, ended: Ended, report: &str) {
+fn fail(test: &Test, panic: Option<Panic>, report: &str) {
     eprint!("{report}");
-    match (test.should_panic, ended) {
-        (None, Ended::Panicked(payload)) => resume_unwind(payload),
+    match (test.should_panic, panic) {
+        (None, Some(panic)) => resume_unwind(panic),
         // No panic hook runs for it: the report is printed already.
-        (None, _) => resume_unwind(Box::new("the test failed")),
-        (Some(expected), Ended::Panicked(payload)) if !panic_text(&*payload).contains(expected) => {
-            resume_unwind(payload)
-        }
+        (None, None) => resume_unwind(Box::new("the test failed")),
+        (Some(expected), Some(panic)) if !panic_text(&*panic).contains(expected) => resume_unwind(panic),
         (Some(_), _) => {}
     }
 }

@@ -24,6 +24,7 @@ mod ending;
 mod inject;
 mod outcome;
 mod record;
+mod report;
 mod requirement;
 mod test;
 

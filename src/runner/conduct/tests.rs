@@ -1,10 +1,10 @@
 use super::*;
 use crate::{
     config::Keep,
-    runner::requirement::Requirement,
+    runner::{record, requirement::Requirement},
     task::{OnDrop, Task},
 };
-use std::{any::Any, time::Duration};
+use std::time::Duration;
 
 /// What libtest would see of a sync test: nothing, or a panic.
 fn sync<T: Outcome>(test: Test, body: impl FnOnce() -> T) -> Result<(), Box<dyn Any + Send>> {
@@ -19,13 +19,17 @@ fn test() -> Test {
     Test::new("crate::t")
 }
 
-/// Runs a test as [`conduct`] does up to its report.
-fn causes_of(test: &Test, scope: &Scope, body: impl FnOnce()) -> Vec<String> {
+/// Runs a test as [`conduct`] does up to its record.
+fn causes_of(test: &Test, scope: &Scope, body: impl FnOnce()) -> Vec<Cause> {
     let ended = match catch_unwind(AssertUnwindSafe(body)) {
         Ok(()) => Ended::Passed,
         Err(payload) => Ended::Panicked(payload),
     };
-    causes(test, scope, &ended)
+    causes(test, scope, ended).0
+}
+
+fn texts(causes: &[Cause]) -> Vec<String> {
+    causes.iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -76,7 +80,7 @@ fn a_failed_launch_never_satisfies_should_panic() {
         scope.note_failed_launch();
         panic!("called `Result::unwrap()` on an `Err` value");
     });
-    assert!(causes[0].contains("after a failed launch"), "{causes:?}");
+    assert!(matches!(causes[..], [Cause::PanickedAfterFailedLaunch(_)]), "{causes:?}");
 }
 
 #[test]
@@ -85,14 +89,14 @@ fn neither_does_a_timeout_or_an_assert_that_never_ran() {
     let scope = Scope::test("t");
     scope.expire(Duration::from_secs(3));
     let causes = causes_of(&expected, &scope, || panic!("because of it"));
-    assert_eq!(causes, ["timed out: the test's 3s have passed"]);
+    assert_eq!(texts(&causes), ["timed out: the test's 3s have passed"]);
 
     let scope = Scope::test("t");
     let causes = causes_of(&expected, &scope, || {
         scope.complain("an assert at x.rs:3 never ran".into());
         panic!("as expected");
     });
-    assert_eq!(causes, ["an assert at x.rs:3 never ran"]);
+    assert_eq!(texts(&causes), ["an assert at x.rs:3 never ran"]);
 }
 
 #[test]
@@ -102,14 +106,33 @@ fn the_first_cause_comes_first() {
         scope.complain("an assert at x.rs:3 never ran".into());
         panic!("boom");
     });
-    assert_eq!(causes, ["panicked: boom", "an assert at x.rs:3 never ran"]);
-    let report = report(&test(), &causes, Some(42), "--- vm (i-1): failed units ---\nssh.service\n");
+    assert_eq!(texts(&causes), ["panicked: boom", "an assert at x.rs:3 never ran"]);
+    let machine = record::Ended {
+        name: "vm".into(),
+        id: "i-1".into(),
+        evidence: vec![("failed units", "ssh.service\n".into()), ("the console's last lines", "\n".into())],
+        kept: None,
+    };
+    let report = report::text(&Record {
+        test: "t".into(),
+        at: std::panic::Location::caller(),
+        began: SystemTime::now(),
+        outcome: Conclusion::Failed,
+        causes,
+        phases: Vec::new(),
+        machines: vec![machine],
+        no_evidence: Some("the machines didn't answer within 15 s".into()),
+        local_seed: Some(42),
+    });
     let lines = report.lines().collect::<Vec<_>>();
     assert_eq!(lines[0], "Error: test `t` failed: panicked: boom");
     assert!(lines[1].starts_with("  test at src/runner/conduct/tests.rs:"), "{report}");
     assert_eq!(lines[2], "also: an assert at x.rs:3 never ran");
     assert!(lines[3].contains("EC2_HARNESS_LOCAL_SEED=42"), "{report}");
-    assert_eq!(lines[5], "ssh.service");
+    assert_eq!(
+        lines[4..],
+        ["no evidence: the machines didn't answer within 15 s", "--- vm (i-1): failed units ---", "ssh.service"]
+    );
 }
 
 #[test]
@@ -124,9 +147,19 @@ fn at_the_timeout_operations_fail_and_the_body_tells_which() {
         .await
     };
     let ended = body::block_on(body, over).unwrap().unwrap();
-    let causes = causes(&test(), &scope, &Ended::Failed(format!("{}", ended.unwrap_err())));
-    assert_eq!(causes.len(), 1, "{causes:?}");
-    assert!(causes[0].contains("wait for godot: timed out: the test's 1ms have passed"), "{causes:?}");
+    let (causes, _) = causes(&test(), &scope, Ended::Failed(Cause::Failure(ended.unwrap_err())));
+    let texts = texts(&causes);
+    assert_eq!(texts.len(), 1, "{causes:?}");
+    assert!(texts[0].contains("wait for godot: timed out: the test's 1ms have passed"), "{causes:?}");
+}
+
+/// Words are anybody's: a test that fails with these, and then was late, was late all the same.
+#[test]
+fn that_a_text_speaks_of_a_timeout_says_nothing_of_the_tests() {
+    let scope = Scope::test("t");
+    scope.expire(Duration::from_secs(3));
+    let (causes, _) = causes(&test(), &scope, Ended::Failed(Cause::Returned("a lease timed out".into())));
+    assert_eq!(texts(&causes), ["a lease timed out", "timed out: the test's 3s have passed"]);
 }
 
 #[test]
