@@ -7,9 +7,9 @@ mod serving;
 
 use super::{
     Nic,
-    filter::{Direction, Filter},
+    filter::Filter,
     flow::Readiness,
-    link::Link,
+    link::{self, Link},
     opening::Outcome,
     outside::{Exchange, Gateway, Outside},
     policy::{Attributes, Change, Policy},
@@ -380,11 +380,11 @@ impl Engine {
             Verdict::Reply(reply) => plugged.link.port.send(&reply),
             Verdict::Forward(to) => {
                 let Some(neighbour) = self.plugged.get_mut(&to) else { return };
-                let (packet, from, to) = (&frame[ETHERNET..], &mut plugged.link.filter, &mut neighbour.link.filter);
-                if from.admits(Direction::Egress, packet, to.groups(), now)
-                    && to.admits(Direction::Ingress, packet, from.groups(), now)
-                {
-                    neighbour.link.port.send(frame);
+                let frame = router::unpadded(frame);
+                let (from, to) = (&mut plugged.link, &mut neighbour.link);
+                let is_checked = plugged.attributes.source_dest_check;
+                if link::passes(from, to, is_checked, &frame[ETHERNET..], now) {
+                    to.port.send(frame);
                 }
             }
             Verdict::Outside(packet) => match self.publics.find(router::destination(packet)) {

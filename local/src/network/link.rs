@@ -23,11 +23,17 @@ impl Link {
     }
 }
 
+/// Whether a packet passes from one machine to another of its VPC, whose header has been checked, and its source too, if
+/// that `is_checked`. Otherwise it is not that of the receiver's router or name server: the sender's subnet has others.
+pub(super) fn passes(from: &mut Link, to: &mut Link, is_checked: bool, packet: &[u8], now: Instant) -> bool {
+    (is_checked || !router::is_own(router::source(packet), &to.nic))
+        && from.filter.admits(Direction::Egress, packet, to.filter.groups(), now)
+        && to.filter.admits(Direction::Ingress, packet, from.filter.groups(), now)
+}
+
 /// Whether a packet of the NIC's own stack passes to the machine: what comes from outside is filtered, the switch's own
 /// services never are.
 /// <https://docs.aws.amazon.com/vpc/latest/userguide/vpc-security-groups.html>
 pub(super) fn lets_in(nic: &Nic, filter: &mut Filter, packet: &[u8], now: Instant) -> bool {
-    let source = packet.get(12..16).and_then(|source| source.first_chunk::<4>());
-    source.is_some_and(|source| router::is_own((*source).into(), nic))
-        || filter.admits(Direction::Ingress, packet, &[], now)
+    router::is_own(router::source(packet), nic) || filter.admits(Direction::Ingress, packet, &[], now)
 }

@@ -7,6 +7,7 @@ use super::{
     Nic, OUTSIDE, dhcp,
     filter::is_within,
     frame::{self, ROUTER},
+    outside::is_private,
     port::ETHERNET,
 };
 use etherparse::{
@@ -61,8 +62,8 @@ pub(super) enum Verdict<'a> {
     },
 }
 
-/// Decides on a frame that came in through a NIC's port. With `check` it must come from one of the NIC's own addresses;
-/// from its own MAC address it must come anyway.
+/// Decides on a frame that came in through a NIC's port. With `check` it must come from one of the NIC's own addresses,
+/// without it may come from networks behind the NIC's machine; from its own MAC address it must come anyway.
 pub(super) fn route<'a>(frame: &'a mut [u8], nic: &Nic, check: bool, neighbours: &Neighbours) -> Verdict<'a> {
     let Some((ethernet, payload)) = frame.split_first_chunk::<ETHERNET>() else { return Verdict::Drop };
     if ethernet[6..12] != nic.mac {
@@ -99,9 +100,27 @@ pub(super) fn is_own(address: Ipv4Addr, nic: &Nic) -> bool {
     address == METADATA || address == router(nic) || is_name_server(address, nic)
 }
 
+/// Where a packet comes from whose header has been checked.
+pub(super) fn source(packet: &[u8]) -> Ipv4Addr {
+    packet.get(12..16).and_then(|address| address.first_chunk::<4>()).map_or(Ipv4Addr::UNSPECIFIED, |a| (*a).into())
+}
+
 /// Where a packet goes whose header has been checked.
 pub(super) fn destination(packet: &[u8]) -> Ipv4Addr {
     packet.get(16..20).and_then(|address| address.first_chunk::<4>()).map_or(Ipv4Addr::UNSPECIFIED, |a| (*a).into())
+}
+
+/// A frame whose packet's header has been checked, without what pads it.
+pub(super) fn unpadded(frame: &[u8]) -> &[u8] {
+    let total = frame.get(ETHERNET + 2..ETHERNET + 4).and_then(|total| total.first_chunk::<2>());
+    let length = total.map_or(frame.len(), |total| ETHERNET + usize::from(u16::from_be_bytes(*total)));
+    &frame[..length.min(frame.len())]
+}
+
+/// Whether a machine whose source isn't checked may send as this address: one of its VPC, or of a network behind it. Nobody
+/// is another one's router or name server, nor the host, nor anybody who has a public address: those come through a gateway.
+fn may_speak_as(address: Ipv4Addr, nic: &Nic, neighbours: &Neighbours) -> bool {
+    !is_own(address, nic) && (neighbours.contains_key(&address) || is_private(address))
 }
 
 /// Whether the host's connections come from an address.
@@ -138,12 +157,17 @@ fn ipv4<'a>(frame: &'a mut [u8], nic: &Nic, check: bool, neighbours: &Neighbours
     if total < length || total > packet.len() || header.header_checksum() != header.to_header().calc_header_checksum() {
         return None;
     }
+    // Nobody sends a packet that may not go anywhere (RFC 1122, 3.2.1.7), or says itself which way it goes (RFC 7126, 4.3).
+    if header.ttl() == 0 || has_source_route(header.options()) {
+        return None;
+    }
+    let is_own_source = nic.addresses.contains(&source);
     if destination.is_broadcast() {
         // Who asks for an address doesn't have it yet.
-        let is_honest = source.is_unspecified() || nic.addresses.contains(&source);
-        return lease(&packet[length..total]).filter(|_| is_honest);
+        let is_honest = source.is_unspecified() || is_own_source;
+        return lease(&packet[length..total]).filter(|_| is_honest && !header.is_fragmenting_payload());
     }
-    if check && !nic.addresses.contains(&source) {
+    if !is_own_source && (check || !may_speak_as(source, nic, neighbours)) {
         return None;
     }
     let routed = ethernet[..6] == ROUTER;
@@ -177,7 +201,8 @@ fn ipv4<'a>(frame: &'a mut [u8], nic: &Nic, check: bool, neighbours: &Neighbours
     // The host's connections come from a network that is outside, too; what a firewall says of them is heard.
     let is_about_host = header.protocol() == IpNumber::ICMP && is_host(destination);
     if !is_of_vpc && !is_about_host {
-        return Some(Verdict::Outside(packet));
+        // A gateway knows its machines, and nobody behind them.
+        return is_own_source.then_some(Verdict::Outside(packet));
     }
     if header.is_fragmenting_payload() {
         return None;
@@ -232,7 +257,28 @@ fn lease(datagram: &[u8]) -> Option<Verdict<'_>> {
 /// Whether a machine speaks to another one as a DHCP server does; there is only one, and that is the switch.
 fn is_lease(header: &Ipv4HeaderSlice<'_>, datagram: &[u8]) -> bool {
     const PORTS: [u8; 4] = [0, dhcp::SERVER as u8, 0, dhcp::CLIENT as u8];
-    header.protocol() == IpNumber::UDP && datagram.starts_with(&PORTS)
+    let has_ports = header.protocol() == IpNumber::UDP && header.fragments_offset().value() == 0;
+    has_ports && datagram.starts_with(&PORTS)
+}
+
+/// Whether the options of a header have a source route, or can't be read (RFC 791, 3.1).
+fn has_source_route(mut options: &[u8]) -> bool {
+    const END: u8 = 0;
+    const NOTHING: u8 = 1;
+    const LOOSE: u8 = 131;
+    const STRICT: u8 = 137;
+    while let Some((kind, rest)) = options.split_first() {
+        options = match *kind {
+            END => return false,
+            NOTHING => rest,
+            LOOSE | STRICT => return true,
+            _ => match rest.first().map(|length| options.get(usize::from(*length).max(2)..)) {
+                Some(Some(after)) if rest[0] >= 2 => after,
+                _ => return true,
+            },
+        };
+    }
+    false
 }
 
 /// The connection of which an ICMP error quotes a packet: its header, and eight bytes at least.

@@ -2,6 +2,9 @@
 //!
 //! They need user and network namespaces and `/dev/net/tun`; where one is missing they fail, and say which.
 
+mod fragments;
+mod frames;
+mod icmp;
 mod isolation;
 mod lab;
 mod leases;
@@ -11,6 +14,7 @@ mod names;
 mod neighbours;
 mod outside;
 mod public;
+mod raw;
 mod reaching;
 mod security_groups;
 mod thrift;

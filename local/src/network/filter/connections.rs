@@ -2,7 +2,7 @@
 
 use super::{
     Direction,
-    packet::{Ends, Packet},
+    packet::{Content, Ends, Packet},
 };
 use etherparse::IpNumber;
 use smoltcp::time::{Duration, Instant};
@@ -26,7 +26,8 @@ const UDP_STREAM: Duration = Duration::from_secs(180);
 const OTHER: Duration = Duration::from_secs(600);
 const ENDED: Duration = Duration::from_secs(60);
 
-/// What the packets of a connection have in common, in both directions.
+/// What the packets of a connection have in common, in both directions. In the place of ICMP's ports stand its
+/// identification, and what was asked by whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Flow {
     protocol: u8,
@@ -35,15 +36,24 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    /// The flow of a packet that goes this way.
-    pub(super) fn of(packet: &Packet, direction: Direction) -> Self {
-        let (from, to) = packet.ports();
-        let (source, destination) = ((packet.source, from), (packet.destination, to));
+    /// The flow of a packet that goes this way; none if it is an ICMP message that is neither question nor answer.
+    pub(super) fn of(packet: &Packet, direction: Direction) -> Option<Self> {
         let protocol = packet.content.protocol();
-        match direction {
-            Direction::Ingress => Self { protocol, local: destination, remote: source },
-            Direction::Egress => Self { protocol, local: source, remote: destination },
-        }
+        let (local, remote) = match direction {
+            Direction::Ingress => (packet.destination, packet.source),
+            Direction::Egress => (packet.source, packet.destination),
+        };
+        let (own, others) = match (packet.content, direction) {
+            (Content::Tcp { from, to, .. } | Content::Udp { from, to }, Direction::Ingress) => (to, from),
+            (Content::Tcp { from, to, .. } | Content::Udp { from, to }, Direction::Egress) => (from, to),
+            (Content::Icmp { id, .. }, _) => {
+                let (question, asks) = packet.exchange()?;
+                let machine_asked = asks == (direction == Direction::Egress);
+                (id, u16::from(question) << 1 | u16::from(machine_asked))
+            }
+            (Content::Other(_), _) => (0, 0),
+        };
+        Some(Self { protocol, local: (local, own), remote: (remote, others) })
     }
 
     /// How long it is kept when it says nothing.
@@ -85,9 +95,11 @@ impl Default for Connections {
 }
 
 impl Connections {
-    /// Whether a connection is tracked.
-    pub(super) fn knows(&self, flow: &Flow, now: Instant) -> bool {
-        self.known.get(flow).is_some_and(|connection| connection.until > now)
+    /// Whether a connection is tracked, and a packet of it has gone this way.
+    pub(super) fn has_gone(&self, flow: &Flow, direction: Direction, now: Instant) -> bool {
+        self.known.get(flow).is_some_and(|connection| {
+            connection.until > now && (connection.opened == direction || connection.answers > 0)
+        })
     }
 
     /// Whether a packet is of a connection that is tracked; keeps it alive.

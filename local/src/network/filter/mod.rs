@@ -5,15 +5,23 @@
 //! | `rule` | a rule, and what it admits |
 //! | `packet` | what a filter must know of a packet |
 //! | `connections` | the connections that are tracked, whose packets pass whatever the rules say by now |
+//! | `recent` | the flows that aren't, for the sake of ICMP errors |
+//! | `fragments` | packets in pieces, which follow the verdict on the first |
 //!
 //! Security groups are stateful: an answer passes because its question did. A change of rules holds for new connections at
 //! once, and for those that are tracked not at all; one that isn't tracked is cut as soon as no rule admits it any more.
 //! <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/security-group-connection-tracking.html>
 //!
+//! An ICMP error is about a packet that went the other way. A machine may send one about what has come to it, and about
+//! nothing else; it gets one about what it has sent, or if a rule admits ICMP of that type. AWS's page on the
+//! [MTU](https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/network_mtu.html) says that no rule is needed for those.
+//!
 //! What this room isn't: the place where it is decided which packets are filtered. Names, metadata and the router never are.
 
 mod connections;
+mod fragments;
 mod packet;
+mod recent;
 mod rule;
 
 pub(super) use rule::is_within;
@@ -21,7 +29,9 @@ pub use rule::{Direction, Peer, Rule, Traffic};
 
 use super::OUTSIDE;
 use connections::{Connections, Flow};
+use fragments::Fragments;
 use packet::{Packet, Parsed};
+use recent::Recent;
 use smoltcp::time::Instant;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -31,6 +41,9 @@ pub(super) struct Filter {
     groups: Vec<String>,
     rules: Vec<Rule>,
     connections: Connections,
+    recent: Recent,
+    entering: Fragments,
+    leaving: Fragments,
 }
 
 impl Filter {
@@ -47,18 +60,24 @@ impl Filter {
 
     /// Whether an IPv4 packet passes, to or from somebody of these groups; takes note of the connection.
     pub(super) fn admits(&mut self, direction: Direction, packet: &[u8], groups: &[String], now: Instant) -> bool {
-        match packet::parse(packet) {
-            Some(Parsed::Packet(packet)) => self.admits_packet(direction, &packet, groups, now),
-            // An error belongs to the packet that it complains about, which went the other way.
-            Some(Parsed::Complaint { message, about }) => {
-                let flow = Flow::of(&about, direction.reverse());
-                self.connections.knows(&flow, now)
-                    || self.permits(direction.reverse(), &about, groups)
-                    || self.permits(direction, &message, groups)
+        let (is_admitted, fragment) = match packet::parse(packet) {
+            Some(Parsed::Packet(packet, fragment)) => (self.admits_packet(direction, &packet, groups, now), fragment),
+            Some(Parsed::Error { message, about, fragment }) => {
+                (self.admits_error(direction, &message, &about, groups, now), fragment)
             }
-            // Nobody can do anything with it without the first fragment, which was filtered.
-            Some(Parsed::LaterFragment) => true,
-            None => false,
+            Some(Parsed::Later(fragment)) => return self.fragments(direction).follows(&fragment, now),
+            None => return false,
+        };
+        if let Some(first) = fragment {
+            self.fragments(direction).begin(&first, is_admitted, now);
+        }
+        is_admitted
+    }
+
+    fn fragments(&mut self, direction: Direction) -> &mut Fragments {
+        match direction {
+            Direction::Ingress => &mut self.entering,
+            Direction::Egress => &mut self.leaving,
         }
     }
 
@@ -69,14 +88,41 @@ impl Filter {
 
     fn admits_packet(&mut self, direction: Direction, packet: &Packet, groups: &[String], now: Instant) -> bool {
         let flow = Flow::of(packet, direction);
-        if !packet.asks() && self.connections.carry(&flow, direction, packet.ends(), now) {
+        if let Some(flow) = &flow
+            && !packet.asks()
+            && self.connections.carry(flow, direction, packet.ends(), now)
+        {
             return true;
         }
         if !self.permits(direction, packet, groups) {
             return false;
         }
+        let Some(flow) = flow else { return true };
         // A connection in its midst is admitted by rules alone, or else one that was cut would come back to life.
-        !packet.begins() || self.is_untracked(direction, packet) || self.connections.begin(flow, direction, now)
+        if packet.begins() && !self.is_untracked(direction, packet) {
+            return self.connections.begin(flow, direction, now);
+        }
+        self.recent.note(flow, direction, now);
+        true
+    }
+
+    fn admits_error(
+        &self,
+        direction: Direction,
+        message: &Packet,
+        about: &Packet,
+        groups: &[String],
+        now: Instant,
+    ) -> bool {
+        let went = direction.reverse();
+        let flow = Flow::of(about, went);
+        let is_of_tracked = flow.is_some_and(|flow| self.connections.has_gone(&flow, went, now));
+        let is_of_recent = flow.is_some_and(|flow| self.recent.knows(&flow, went, now));
+        let is_by_rule = self.permits(direction, message, groups);
+        is_of_tracked
+            || (is_of_recent && (is_by_rule || self.permits(went, about, groups)))
+            // Nobody may complain about what never came, be all of ICMP admitted: the path of others would suffer.
+            || (is_by_rule && direction == Direction::Ingress)
     }
 
     fn permits(&self, direction: Direction, packet: &Packet, groups: &[String]) -> bool {

@@ -50,14 +50,33 @@ pub(super) enum Ends {
 /// What a packet turned out to be.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Parsed {
-    Packet(Packet),
-    /// An ICMP error, and the packet that it quotes.
-    Complaint {
-        message: Packet,
-        about: Packet,
-    },
+    /// A whole packet, or the first fragment of one.
+    Packet(Packet, Option<Fragment>),
+    /// An ICMP error, whole or its first fragment, and the packet that it quotes.
+    Error { message: Packet, about: Packet, fragment: Option<Fragment> },
     /// A fragment that isn't the first one, and has no ports.
-    LaterFragment,
+    Later(Fragment),
+}
+
+/// A part of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fragment {
+    /// What it is a part of.
+    pub(super) whole: Whole,
+    /// Where it begins in the packet's payload, and where it ends, in bytes.
+    pub(super) start: u32,
+    pub(super) end: u32,
+    /// It isn't the last one.
+    pub(super) more: bool,
+}
+
+/// What the fragments of a packet have in common (RFC 791, 2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Whole {
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+    protocol: u8,
+    identification: u16,
 }
 
 // RFC 9293, 3.1.
@@ -65,56 +84,129 @@ const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
 const RST: u8 = 0x04;
 const ACK: u8 = 0x10;
+const TCP_HEADER: usize = 20;
+// RFC 768.
+const UDP_HEADER: usize = 8;
 
-// RFC 792: unreachable, time exceeded, parameter problem; echo, timestamp, information and their replies.
-const COMPLAINTS: [u8; 3] = [3, 11, 12];
-const ASKS: [u8; 3] = [8, 13, 15];
-const ANSWERS: [u8; 3] = [0, 14, 16];
-/// The header of an ICMP error, before its quote.
+/// Unreachable, time exceeded, parameter problem (RFC 792).
+const ERRORS: [u8; 3] = [3, 11, 12];
+/// Questions and their answers: echo, timestamp, information (RFC 792), address mask (RFC 950).
+const EXCHANGES: [(u8, u8); 4] = [(8, 0), (13, 14), (15, 16), (17, 18)];
+/// What tells a machine how or where to send: source quench, redirect (RFC 792), the presence of routers (RFC 1256).
+const STEERING: [u8; 4] = [4, 5, 9, 10];
+/// An ICMP header; an error's quote follows it.
 const ICMP_HEADER: usize = 8;
+/// What an ICMP error quotes after the header, at least (RFC 792).
+const QUOTED: usize = 8;
 
-/// Reads an IPv4 packet; `None` if it is none, or too short to be told what it is.
+/// Reads an IPv4 packet; `None` if it is none, or isn't as it should be.
 pub(super) fn parse(bytes: &[u8]) -> Option<Parsed> {
     let header = Ipv4HeaderSlice::from_slice(bytes).ok()?;
     let payload = bytes.get(header.slice().len()..bytes.len().min(header.total_len().into()))?;
-    if header.fragments_offset().value() != 0 {
-        return Some(Parsed::LaterFragment);
+    let fragment = if header.is_fragmenting_payload() { Some(Fragment::of(&header, payload)?) } else { None };
+    if let Some(fragment) = fragment.filter(|fragment| fragment.start > 0) {
+        return Some(Parsed::Later(fragment));
     }
     let message = read(&header, payload)?;
     match message.content {
-        Content::Icmp { kind, .. } if COMPLAINTS.contains(&kind) => {
-            let quote = payload.get(ICMP_HEADER..)?;
-            let quoted = Ipv4HeaderSlice::from_slice(quote).ok()?;
-            let about = read(&quoted, quote.get(quoted.slice().len()..)?)?;
-            Some(Parsed::Complaint { message, about })
+        Content::Icmp { kind, .. } if is_error(kind) => {
+            let about = quoted(payload.get(ICMP_HEADER..)?)?;
+            // An error goes to the sender of the packet that it is about.
+            (about.source == message.destination).then_some(Parsed::Error { message, about, fragment })
         }
-        _ => Some(Parsed::Packet(message)),
+        _ => Some(Parsed::Packet(message, fragment)),
     }
 }
 
+/// The packet of which an ICMP error quotes the beginning. There are no errors about errors, nor about fragments that
+/// aren't the first (RFC 1122, 3.2.2).
+fn quoted(quote: &[u8]) -> Option<Packet> {
+    let header = Ipv4HeaderSlice::from_slice(quote).ok()?;
+    let payload = quote.get(header.slice().len()..).filter(|payload| payload.len() >= QUOTED)?;
+    let is_whole = usize::from(header.total_len()) >= header.slice().len() + QUOTED;
+    let packet = match header.protocol() {
+        // Its flags need not be quoted.
+        IpNumber::TCP => Packet {
+            source: header.source_addr(),
+            destination: header.destination_addr(),
+            content: Content::Tcp {
+                from: word(payload, 0)?,
+                to: word(payload, 2)?,
+                opens: false,
+                finishes: false,
+                resets: false,
+            },
+        },
+        _ => read(&header, payload)?,
+    };
+    let is_error = matches!(packet.content, Content::Icmp { kind, .. } if is_error(kind));
+    (is_whole && !is_error && header.fragments_offset().value() == 0).then_some(packet)
+}
+
 fn read(header: &Ipv4HeaderSlice<'_>, payload: &[u8]) -> Option<Packet> {
-    let word = |at: usize| Some(u16::from_be_bytes([*payload.get(at)?, *payload.get(at + 1)?]));
     let content = match header.protocol() {
+        // All of the header, options included: a fragment that holds less could be completed by another one (RFC 3128).
         IpNumber::TCP => {
-            // A quote may end before the flags.
-            let flags = payload.get(13).copied().unwrap_or(ACK);
+            let tcp = payload.first_chunk::<TCP_HEADER>()?;
+            let (length, flags) = (usize::from(tcp[12] >> 4) * 4, tcp[13]);
+            if !(TCP_HEADER..=payload.len()).contains(&length) {
+                return None;
+            }
             Content::Tcp {
-                from: word(0)?,
-                to: word(2)?,
+                from: word(tcp, 0)?,
+                to: word(tcp, 2)?,
                 opens: flags & (SYN | ACK) == SYN,
                 finishes: flags & FIN != 0,
                 resets: flags & RST != 0,
             }
         }
-        IpNumber::UDP => Content::Udp { from: word(0)?, to: word(2)? },
+        IpNumber::UDP => {
+            let udp = payload.first_chunk::<UDP_HEADER>()?;
+            Content::Udp { from: word(udp, 0)?, to: word(udp, 2)? }
+        }
         IpNumber::ICMP => {
-            let (kind, code) = (*payload.first()?, *payload.get(1)?);
-            let has_id = ASKS.contains(&kind) || ANSWERS.contains(&kind);
-            Content::Icmp { kind, code, id: if has_id { word(4)? } else { 0 } }
+            let icmp = payload.first_chunk::<ICMP_HEADER>()?;
+            let kind = icmp[0];
+            Content::Icmp { kind, code: icmp[1], id: if exchange(kind).is_some() { word(icmp, 4)? } else { 0 } }
         }
         IpNumber(other) => Content::Other(other),
     };
     Some(Packet { source: header.source_addr(), destination: header.destination_addr(), content })
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]))
+}
+
+fn is_error(kind: u8) -> bool {
+    ERRORS.contains(&kind)
+}
+
+/// Of which kind of question a kind of ICMP message is, and whether it is the question; `None` if it is neither that nor
+/// the answer.
+fn exchange(kind: u8) -> Option<(u8, bool)> {
+    EXCHANGES
+        .iter()
+        .find(|(question, answer)| [*question, *answer].contains(&kind))
+        .map(|(question, _)| (*question, *question == kind))
+}
+
+impl Fragment {
+    /// What a header says of its fragment; `None` if no packet consists of such.
+    fn of(header: &Ipv4HeaderSlice<'_>, payload: &[u8]) -> Option<Self> {
+        let start = u32::from(header.fragments_offset().value()) * 8;
+        let length = payload.len() as u32;
+        let (end, more) = (start + length, header.more_fragments());
+        // All but the last are in units of eight bytes, and the packet is no longer than one can be.
+        let fits = end + header.slice().len() as u32 <= u32::from(u16::MAX);
+        let whole = Whole {
+            source: header.source_addr(),
+            destination: header.destination_addr(),
+            protocol: header.protocol().0,
+            identification: header.identification(),
+        };
+        (length > 0 && fits && !(more && length % 8 != 0)).then_some(Self { whole, start, end, more })
+    }
 }
 
 impl Content {
@@ -144,20 +236,24 @@ impl Packet {
         }
     }
 
-    /// The ports or what stands in their place, source and destination.
-    pub(super) fn ports(&self) -> (u16, u16) {
+    /// Of an ICMP message, of which kind of question it is, and whether it is the question.
+    pub(super) fn exchange(&self) -> Option<(u8, bool)> {
         match self.content {
-            Content::Tcp { from, to, .. } | Content::Udp { from, to } => (from, to),
-            Content::Icmp { id, .. } => (id, id),
-            Content::Other(_) => (0, 0),
+            Content::Icmp { kind, .. } => exchange(kind),
+            _ => None,
         }
+    }
+
+    /// Whether it would tell a machine how or where to send.
+    pub(super) fn steers(&self) -> bool {
+        matches!(self.content, Content::Icmp { kind, .. } if STEERING.contains(&kind))
     }
 
     /// Whether it says by itself that it is no answer to anything.
     pub(super) fn asks(&self) -> bool {
         match self.content {
             Content::Tcp { opens, .. } => opens,
-            Content::Icmp { kind, .. } => ASKS.contains(&kind),
+            Content::Icmp { .. } => matches!(self.exchange(), Some((_, true))),
             Content::Udp { .. } | Content::Other(_) => false,
         }
     }

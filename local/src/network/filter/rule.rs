@@ -59,9 +59,11 @@ pub enum Peer {
 }
 
 impl Traffic {
-    /// Whether a packet is of this traffic.
+    /// Whether a packet is of this traffic. What would tell a machine where to send has to be named by its type: that is
+    /// stricter than EC2's words, for nobody who admits all has that in mind.
     pub(super) fn covers(&self, packet: &Packet) -> bool {
         match (self, packet.content) {
+            (Self::All | Self::Protocol(_) | Self::Icmp(None, _), _) if packet.steers() => false,
             (Self::All, _) => true,
             (Self::Tcp(ports), Content::Tcp { to, .. }) | (Self::Udp(ports), Content::Udp { to, .. }) => {
                 ports.contains(&to)

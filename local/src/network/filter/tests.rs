@@ -100,12 +100,17 @@ fn icmp_goes_by_type_and_code() {
     let mut filter = filter([
         rule(Direction::Ingress, Traffic::Icmp(Some(8), None), network(10, 0, 0, 0, 8)),
         rule(Direction::Ingress, Traffic::Icmp(Some(5), Some(1)), network(10, 0, 0, 0, 8)),
+        rule(Direction::Ingress, Traffic::Icmp(None, Some(7)), network(10, 0, 0, 0, 8)),
+        rule(Direction::Ingress, Traffic::Protocol(1), network(10, 9, 9, 9, 32)),
     ]);
     assert!(filter.enters(&icmp(OTHER, MACHINE, 8, 0, b"")));
     assert!(filter.enters(&icmp(OTHER, MACHINE, 8, 3, b"")));
     assert!(filter.enters(&icmp(OTHER, MACHINE, 5, 1, b"")));
     assert!(!filter.enters(&icmp(OTHER, MACHINE, 5, 0, b"")));
     assert!(!filter.enters(&icmp(OTHER, MACHINE, 13, 0, b"")));
+    assert!(filter.enters(&icmp(OTHER, MACHINE, 13, 7, b"")));
+    assert!(!filter.enters(&icmp(OTHER, MACHINE, 9, 7, b"")), "what steers has to be named");
+    assert!(!filter.enters(&icmp([10, 9, 9, 9].into(), MACHINE, 4, 0, b"")));
 }
 
 #[test]
@@ -208,19 +213,75 @@ fn only_so_many_are_tracked_and_room_is_made() {
     assert!(filter.admits(Direction::Ingress, &question(65_536), &[], START + Duration::from_secs(31)));
 }
 
+/// A part of a UDP datagram from the other one: bytes at an offset of so many times eight.
+fn fragment(identification: u16, (offset, more): (u16, bool), payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(payload.len()).unwrap();
+    let mut header = Ipv4Header::new(length, 64, IpNumber::UDP, OTHER.octets(), MACHINE.octets()).unwrap();
+    header.identification = identification;
+    header.fragment_offset = IpFragOffset::try_new(offset).unwrap();
+    header.more_fragments = more;
+    [header.to_bytes().as_slice(), payload].concat()
+}
+
+/// The beginning of a datagram to a port.
+fn beginning(identification: u16, port: u8) -> Vec<u8> {
+    fragment(identification, (0, true), &[0, 9, 0, port, 0, 24, 0, 0])
+}
+
 #[test]
-fn later_fragments_pass_and_a_first_one_without_ports_doesnt() {
+fn later_fragments_follow_their_first_for_half_a_minute() {
+    let mut filter = filter([rule(Direction::Ingress, Traffic::Udp(53..=53), network(0, 0, 0, 0, 0))]);
+    let (later, end) = (|id| fragment(id, (1, true), &[0; 8]), |id| fragment(id, (2, false), &[0; 8]));
+    assert!(!filter.enters(&later(1)), "none came");
+    assert!(!filter.enters(&beginning(1, 54)) && !filter.enters(&later(1)), "it was refused");
+    assert!(filter.enters(&beginning(1, 53)) && !filter.enters(&later(2)) && filter.enters(&later(1)));
+    assert!(filter.enters(&end(1)) && !filter.enters(&end(1)), "one end");
+    assert!(filter.enters(&beginning(3, 53)) && !filter.enters(&end(3)) && !filter.enters(&later(3)), "out of order");
+    assert!(filter.enters(&beginning(4, 53)) && !filter.enters(&beginning(4, 54)) && !filter.enters(&later(4)));
+    assert!(filter.enters(&beginning(5, 53)));
+    let at = |seconds| START + Duration::from_secs(seconds);
+    assert!(filter.admits(Direction::Ingress, &later(5), &[], at(29)));
+    assert!(!filter.admits(Direction::Ingress, &end(5), &[], at(30)), "it took too long");
+    assert!(!filter.leaves(&later(5)), "each way has its own");
+}
+
+#[test]
+fn only_so_many_packets_may_be_on_their_way_in_pieces() {
     let mut filter = filter([rule(Direction::Ingress, Traffic::All, network(0, 0, 0, 0, 0))]);
-    let fragment = |offset: u16, payload: &[u8]| {
-        let length = u16::try_from(payload.len()).unwrap();
-        let mut header = Ipv4Header::new(length, 64, IpNumber::UDP, OTHER.octets(), MACHINE.octets()).unwrap();
-        header.fragment_offset = IpFragOffset::try_new(offset).unwrap();
-        header.more_fragments = true;
-        [header.to_bytes().as_slice(), payload].concat()
-    };
-    assert!(filter.enters(&fragment(185, b"the rest")));
-    assert!(filter.enters(&fragment(0, &[0, 9, 0, 53])));
-    assert!(!filter.enters(&fragment(0, &[0, 9, 0])));
+    for identification in 0..=256 {
+        assert!(filter.enters(&beginning(identification, 53)));
+    }
+    assert!(!filter.enters(&fragment(0, (1, true), &[0; 8])), "it had begun first");
+    assert!((1..=256).all(|identification| filter.enters(&fragment(identification, (1, false), &[0; 8]))));
+}
+
+#[test]
+fn flows_that_arent_tracked_are_remembered_for_errors_for_a_minute() {
+    let open = |direction| rule(direction, Traffic::All, network(0, 0, 0, 0, 0));
+    let mut filter =
+        filter([open(Direction::Egress), rule(Direction::Ingress, Traffic::Tcp(0..=u16::MAX), network(0, 0, 0, 0, 0))]);
+    let sent = tcp((MACHINE, 9), (OTHER, 80), Flag::Syn);
+    let error = icmp(OTHER, MACHINE, 3, 1, &sent);
+    assert!(!filter.enters(&error));
+    assert!(filter.leaves(&sent) && filter.enters(&error));
+    let at = |seconds| START + Duration::from_secs(seconds);
+    assert!(filter.admits(Direction::Ingress, &error, &[], at(59)));
+    assert!(!filter.admits(Direction::Ingress, &error, &[], at(60)));
+    assert!(filter.leaves(&sent) && filter.enters(&error));
+    filter.set(Vec::new(), Vec::new());
+    assert!(!filter.enters(&error), "what the rules don't admit any more");
+}
+
+#[test]
+fn nobody_complains_about_what_never_came() {
+    let all = |direction| rule(direction, Traffic::All, network(0, 0, 0, 0, 0));
+    let mut filter = filter([all(Direction::Egress), all(Direction::Ingress)]);
+    let theirs = udp((OTHER, 9), (MACHINE, 53));
+    let error = icmp(MACHINE, OTHER, 3, 3, &theirs);
+    assert!(!filter.leaves(&error));
+    assert!(filter.leaves(&udp((MACHINE, 53), (OTHER, 9))) && !filter.leaves(&error), "it went the other way");
+    assert!(filter.enters(&theirs) && filter.leaves(&error));
+    assert!(!filter.leaves(&icmp(MACHINE, OTHER, 3, 3, &udp((OTHER, 8), (MACHINE, 53)))), "another flow");
 }
 
 fn any_traffic() -> impl Strategy<Value = Traffic> {

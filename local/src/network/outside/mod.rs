@@ -25,6 +25,7 @@ mod routes;
 pub use network::PrivateNetwork;
 
 pub(super) use dial::Outcome;
+pub(super) use network::is_private;
 
 use super::{
     flow::Readiness,

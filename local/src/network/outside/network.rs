@@ -31,7 +31,7 @@ impl PrivateNetwork {
 }
 
 /// Whether an address is of a private network.
-pub(super) fn is_private(address: Ipv4Addr) -> bool {
+pub(in crate::network) fn is_private(address: Ipv4Addr) -> bool {
     PRIVATE.iter().any(|(network, prefix)| is_within(address, *network, *prefix))
 }
 
