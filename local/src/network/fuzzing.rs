@@ -1,4 +1,9 @@
-//! Anything as frames that a machine sends, as a question to the name server, and as a message to the DHCP server.
+//! Anything as frames that a machine sends, as machines that send to each other, as a question to the name server, and as a
+//! message to the DHCP server.
+
+mod filter;
+mod model;
+mod packets;
 
 use super::{
     Direction, Nic, Peer, Rule, Traffic, dhcp, dns,
@@ -91,7 +96,7 @@ impl Machine {
                 assert_eq!(to, 2, "it was forwarded to nobody");
                 let source = frame.get(ETHERNET + 12..ETHERNET + 16);
                 assert_eq!(source, Some(&ADDRESS.octets()[..]), "somebody speaks in another's name");
-                let packet = &frame[ETHERNET..];
+                let packet = &router::unpadded(frame)[ETHERNET..];
                 link.filter.admits(Direction::Egress, packet, &groups, now);
                 link.filter.admits(Direction::Ingress, packet, &groups, now);
             }
@@ -116,6 +121,12 @@ impl Machine {
         }
         stack.drive(link, now, &mut Vec::new());
     }
+}
+
+/// Machines that send to each other, and an account that changes their rules: what arrives is what a model of EC2's rules
+/// says.
+pub fn filter(bytes: &[u8]) {
+    filter::run(bytes);
 }
 
 /// A VPC whose machines have all the public addresses that there are.
@@ -147,5 +158,19 @@ pub fn dhcp(message: &[u8]) {
         let asker = |message: &[u8]| message.get(28..34).map(<[u8]>::to_vec);
         assert_eq!(asker(message), Some(MAC.to_vec()));
         assert_eq!(asker(&frame[ETHERNET + 20 + 8..]), Some(MAC.to_vec()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        #[test]
+        fn the_filter_lets_pass_what_the_model_of_ec2_does(bytes in prop::collection::vec(any::<u8>(), 0..3000)) {
+            super::filter(&bytes);
+        }
     }
 }
