@@ -6,6 +6,8 @@
 //!
 //! | file | what it is for |
 //! |---|---|
+//! | `query` | what a machine asks, and what of it they are asked |
+//! | `near` | names that they are never asked for |
 //! | `resolvers` | the host's resolvers |
 //! | `forward` | asking them |
 //! | `server` | answering machines, over UDP and TCP |
@@ -14,12 +16,15 @@
 //! have a meaning near it (one label, `.local`, the reverse of private addresses) are never asked for.
 
 mod forward;
+mod near;
+mod query;
 mod resolvers;
 mod server;
 
 pub(super) use server::{Asker, Server};
 
 use super::MetadataSource;
+use query::{Query, Unfit};
 use std::net::Ipv4Addr;
 
 /// The domain of us-east-1; other regions have `<region>.compute.internal`.
@@ -39,24 +44,24 @@ const A: u16 = 1;
 const NS: u16 = 2;
 const SOA: u16 = 6;
 const PTR: u16 = 12;
+const HINFO: u16 = 13;
 const DS: u16 = 43;
 const DNSKEY: u16 = 48;
 const ANY: u16 = 255;
 const INTERNET: u16 = 1;
 /// This is a response, and recursion is available.
 const RESPONSE: u16 = 0x8080;
+/// What a response repeats: the operation, and whether others should be asked.
 const OPERATION: u16 = 0x7800;
 const RECURSION_DESIRED: u16 = 0x0100;
+/// It is too long for a datagram.
+const TRUNCATED: u16 = 0x0200;
 const NO_ERROR: u16 = 0;
 const FORMAT_ERROR: u16 = 1;
 const SERVER_FAILURE: u16 = 2;
 const NAME_ERROR: u16 = 3;
 const NOT_IMPLEMENTED: u16 = 4;
 const REFUSED: u16 = 5;
-
-/// Domains that mean something near the host only, or nothing: special-use names (RFC 6761, 6762, 7686, 8375, 9476) and
-/// the one that AWS uses for itself.
-const NEAR: &[&str] = &["alt", "home.arpa", "internal", "invalid", "local", "localhost", "onion", "test"];
 
 /// What the names of a VPC depend on.
 pub(super) trait Zone {
@@ -75,8 +80,8 @@ pub(super) enum Answer {
     Reply(Vec<u8>),
     /// It is no question: nothing is said.
     Silence,
-    /// The host's resolvers may know.
-    Elsewhere,
+    /// The host's resolvers may know; this is what they are asked.
+    Elsewhere(Vec<u8>),
 }
 
 /// The domain that the names of a NIC's region have.
@@ -86,31 +91,24 @@ pub(super) fn domain(source: &dyn MetadataSource, nic: &str) -> String {
 
 /// The answer to a message.
 pub(super) fn answer(message: &[u8], zone: &impl Zone) -> Answer {
-    let Some(header) = message.first_chunk::<HEADER>() else { return Answer::Silence };
-    let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
-    let (flags, questions) = (word(2), word(4));
-    if flags & 0x8000 != 0 {
-        return Answer::Silence;
-    }
-    if flags & OPERATION != 0 {
-        return Answer::Reply(respond(message, NOT_IMPLEMENTED, &[], None));
-    }
-    let Some(question) = Question::parse(&message[HEADER..]).filter(|_| questions == 1) else {
-        return Answer::Reply(respond(message, FORMAT_ERROR, &[], None));
+    let query = match Query::read(message) {
+        Ok(query) => query,
+        Err(Unfit::NoQuestion) => return Answer::Silence,
+        Err(Unfit::Code(code, question)) => return Answer::Reply(respond(message, code, question, None)),
     };
-    let raw = &message[HEADER..HEADER + question.length];
-    if question.class != INTERNET && question.class != ANY {
-        return Answer::Reply(respond(message, REFUSED, raw, None));
-    }
-    let Some((kind, data)) = known(&question.name, zone) else {
-        if question.is_of_the_world() {
-            return Answer::Elsewhere;
-        }
-        return Answer::Reply(respond(message, NAME_ERROR, raw, None));
+    let reply = |code, record| Answer::Reply(respond(message, code, query.raw, record));
+    let Some((kind, data)) = known(&query.question.name, zone) else {
+        return match query.question.is_of_the_world() {
+            false => reply(NAME_ERROR, None),
+            // All that there is need not be told (RFC 8482, 4.2).
+            true if query.is_for_all() => reply(NO_ERROR, Some(record(HINFO, b"\x07RFC8482\0"))),
+            true if query.is_recursive => Answer::Elsewhere(query.plain()),
+            true => reply(REFUSED, None),
+        };
     };
     // A name that exists has no records of other types.
-    let asked = question.kind == kind || question.kind == ANY;
-    Answer::Reply(respond(message, NO_ERROR, raw, asked.then(|| record(kind, &data))))
+    let is_asked = query.question.kind == kind || query.is_for_all();
+    reply(NO_ERROR, is_asked.then(|| record(kind, &data)))
 }
 
 /// The record of a name that is known here: its type and data.
@@ -171,7 +169,9 @@ impl Question {
             if !name.is_empty() {
                 name.push('.');
             }
-            name.extend(bytes.get(at..at + length)?.iter().map(|byte| char::from(byte.to_ascii_lowercase())));
+            // A dot within a label parts nothing.
+            let letter = |byte: &u8| if *byte == b'.' { char::REPLACEMENT_CHARACTER } else { char::from(*byte) };
+            name.extend(bytes.get(at..at + length)?.to_ascii_lowercase().iter().map(letter));
             at += length;
         }
         let rest = bytes.get(at..at + 4)?;
@@ -181,12 +181,9 @@ impl Question {
 
     /// Whether the host's resolvers may be asked.
     fn is_of_the_world(&self) -> bool {
-        let is_near =
-            |domain: &&str| self.name.strip_suffix(*domain).is_some_and(|host| host.is_empty() || host.ends_with('.'));
         // A name of one label is completed by whoever is near; what the world knows of those is who keeps them.
         let is_whole = self.name.contains('.') || [NS, SOA, DS, DNSKEY].contains(&self.kind);
-        let is_world = reversed(&self.name).is_none_or(is_global) && public_address_of(&self.name).is_none();
-        is_whole && is_world && !NEAR.iter().any(is_near)
+        is_whole && public_address_of(&self.name).is_none() && !near::is_near(&self.name)
     }
 }
 
@@ -195,11 +192,6 @@ fn is_of_a_vpc(address: Ipv4Addr) -> bool {
     let [a, b, ..] = address.octets();
     // 100.64.0.0/10 (RFC 6598) may be a VPC's as well.
     address.is_private() || (a == 100 && (64..128).contains(&b))
-}
-
-/// Whether an address means the same everywhere.
-fn is_global(address: Ipv4Addr) -> bool {
-    !(is_of_a_vpc(address) || address.is_loopback() || address.is_link_local() || address.octets()[0] == 0)
 }
 
 /// The address that a machine's public name tells: `ec2-127-1-2-3.compute-1.amazonaws.com`. Others of that kind are AWS's.

@@ -142,13 +142,33 @@ impl dns::Zone for Everywhere {
     }
 }
 
-/// A message to the name server: what is answered bears the message's id, and is an answer.
+/// A message to the name server: what is answered bears the message's id, and is an answer; what goes on is a plain
+/// question, however it was asked.
 pub fn dns(message: &[u8]) {
-    if let dns::Answer::Reply(answer) = dns::answer(message, &Everywhere) {
-        assert_eq!(answer[..2], message[..2]);
-        assert!(answer[2] & 0x80 != 0, "it answered by a question");
-        let again = dns::answer(&answer, &Everywhere);
-        assert_eq!(again, dns::Answer::Silence, "two name servers would never end");
+    match dns::answer(message, &Everywhere) {
+        dns::Answer::Reply(answer) => {
+            assert_eq!(answer[..2], message[..2]);
+            assert!(answer[2] & 0x80 != 0, "it answered by a question");
+            let again = dns::answer(&answer, &Everywhere);
+            assert_eq!(again, dns::Answer::Silence, "two name servers would never end");
+        }
+        dns::Answer::Elsewhere(question) => {
+            assert_eq!(question[..2], message[..2]);
+            assert_eq!((question[2], question[3] & 0xcf), (1, 0), "more than a plain question's flags");
+            assert_eq!((&question[4..10], question[10]), (&[0, 1, 0, 0, 0, 0][..], 0));
+            // After the name come type and class, and EDNS without options where it was asked with.
+            let name = question[12..].iter().scan(0, |left, byte| {
+                (*left, _) = if *left == 0 { (usize::from(*byte), ()) } else { (*left - 1, ()) };
+                Some((*left, *byte))
+            });
+            let length = name.take_while(|(left, byte)| *left != 0 || *byte != 0).count() + 1;
+            let (kind, rest) = question[12 + length..].split_at(4);
+            let kind = (u16::from_be_bytes([kind[0], kind[1]]), kind[2], kind[3]);
+            assert!((1..128).contains(&kind.0) && kind.0 != 41 && (kind.1, kind.2) == (0, 1), "{kind:?}");
+            assert!(length <= 255 && question[11] <= 1 && rest.len() == usize::from(question[11]) * 11);
+            assert_eq!(dns::answer(&question, &Everywhere), dns::Answer::Elsewhere(question.clone()), "it is plain");
+        }
+        dns::Answer::Silence => {}
     }
 }
 

@@ -165,7 +165,7 @@ async fn answer(
                 match names.at_once(&asker, &question) {
                     Answer::Reply(known) => reply(&known),
                     Answer::Silence => {}
-                    Answer::Elsewhere => {
+                    Answer::Elsewhere(question) => {
                         let names = Arc::clone(&names);
                         tokio::spawn(async move {
                             if let Some(found) = names.elsewhere(&asker, &question).await {

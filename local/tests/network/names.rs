@@ -147,6 +147,110 @@ fn a_name_that_comes_to_mean_the_host_leads_nowhere() {
     });
 }
 
+/// What isn't a plain question, each with the code that it gets: the bytes of the header after the id, of type and class,
+/// and what comes after them.
+fn other_messages() -> Vec<(&'static str, [u8; 10], [u8; 4], Vec<u8>, u8)> {
+    const PLAIN: [u8; 10] = [1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    const ADDRESS: [u8; 4] = [0, 1, 0, 1];
+    let with = |at: usize, byte: u8| {
+        let mut header = PLAIN;
+        header[at] = byte;
+        header
+    };
+    // A record of a zone's beginning, and a signature of a whole message.
+    let start = [&[0xc0, 12, 0, 6, 0, 1, 0, 0, 0, 0, 0, 22, 0, 0][..], &[0; 20]].concat();
+    let signature = [&[0, 0, 250, 0, 255, 0, 0, 0, 0, 0, 0][..]].concat();
+    vec![
+        ("a transfer", PLAIN, [0, 252, 0, 1], vec![], 5),
+        ("a transfer of what is new", with(7, 1), [0, 251, 0, 1], start.clone(), 1),
+        ("a transfer of what is new, cut", PLAIN, [0, 251, 0, 1], vec![], 5),
+        ("a key", PLAIN, [0, 249, 0, 1], vec![], 5),
+        ("an update", with(0, 0x28), [0, 6, 0, 1], vec![], 4),
+        ("a notice", with(0, 0x20), [0, 6, 0, 1], vec![], 4),
+        ("a server's state", with(0, 0x10), ADDRESS, vec![], 4),
+        ("a stateful operation", with(0, 0x30), ADDRESS, vec![], 4),
+        ("chaos", PLAIN, [0, 16, 0, 3], vec![], 5),
+        ("any class", PLAIN, [0, 1, 0, 255], vec![], 5),
+        ("no recursion", with(0, 0), ADDRESS, vec![], 5),
+        ("two questions", with(3, 2), ADDRESS, vec![1, b'a', 0, 0, 1, 0, 1], 1),
+        ("an answer in a question", with(5, 1), ADDRESS, start, 1),
+        ("a signature", with(9, 1), ADDRESS, signature, 1),
+        ("all there is", PLAIN, [0, 255, 0, 1], vec![], 0),
+    ]
+}
+
+#[test]
+fn nothing_but_plain_questions_comes_to_the_hosts_resolvers() {
+    on_a_host_of_its_own("names::nothing_but_plain_questions_comes_to_the_hosts_resolvers", |world| {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("resolv.conf");
+        fs::write(&file, format!("nameserver {WORLD}\n")).unwrap();
+        let (_lab, machine, _attached) = start(&file);
+        let resolver = world.udp();
+        resolver.set_read_timeout(Some(PATIENCE)).unwrap();
+        rustix::net::bind(&resolver, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 53)).unwrap();
+        let _over_tcp = world.listen(53);
+        let socket = machine.udp();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.connect((NAMES, 53)).unwrap();
+        let mut stream = machine.connect(SocketAddrV4::new(NAMES, 53)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        for (what, header, kind, rest, code) in other_messages() {
+            let mut message = question("example.com");
+            message[2..12].copy_from_slice(&header);
+            message.truncate(message.len() - 4);
+            message.extend(kind);
+            message.extend(rest);
+            socket.send(&message).unwrap();
+            let mut answer = [0; 500];
+            socket.recv(&mut answer).unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(answer[3] & 15, code, "{what}");
+            stream.write_all(&[&(message.len() as u16).to_be_bytes(), &message[..]].concat()).unwrap();
+            let mut length = [0; 2];
+            stream.read_exact(&mut length).unwrap();
+            let mut answer = vec![0; u16::from_be_bytes(length).into()];
+            stream.read_exact(&mut answer).unwrap();
+            assert_eq!(answer[3] & 15, code, "{what}, over TCP");
+        }
+        for name in ["1.168.192.in-addr.arpa", "10.in-addr.arpa", "8.e.f.ip6.arpa", "_dns.resolver.arpa", "nas.lan"] {
+            assert_eq!(ask(&machine, name)[3] & 15, NAME_ERROR, "{name}");
+        }
+
+        // A subnet and a cookie are the machine's, and no business of others; what the resolver says of itself is its own.
+        let mut message = question("example.com");
+        message[11] = 1;
+        let plain = [&message[2..], &[0, 0, 41, 4, 208, 0, 0, 0x80, 0, 0, 0]].concat();
+        let options = [0, 8, 0, 7, 0, 1, 24, 0, 10, 0, 0, 0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8];
+        message.extend([0, 0, 41, 4, 208, 0, 0, 0x80, 0, 0, options.len() as u8]);
+        message.extend(options);
+        socket.send(&message).unwrap();
+        let mut buffer = [0; 500];
+        let (length, from) = resolver.recv_from(&mut buffer).unwrap();
+        assert_eq!(buffer[2..length], plain, "the first thing that it was asked");
+        let mut answer = buffer[..length].to_vec();
+        answer[2] |= 0x80;
+        *answer.last_mut().unwrap() = 8;
+        answer.extend([0, 3, 0, 4]);
+        answer.extend(b"host");
+        resolver.send_to(&answer, from).unwrap();
+        let length = socket.recv(&mut buffer).unwrap();
+        assert_eq!(buffer[..2], message[..2]);
+        assert!(!buffer[..length].windows(4).any(|word| word == b"host"));
+
+        // What doesn't fit what the machine has room for.
+        socket.send(&question("example.com")).unwrap();
+        let (length, from) = resolver.recv_from(&mut buffer).unwrap();
+        let mut answer = buffer[..length].to_vec();
+        answer[2] |= 0x80;
+        answer[7] = 1;
+        answer.extend([0xc0, 12, 0, 16, 0, 1, 0, 0, 0, 60, 2, 0]);
+        answer.extend([0; 512]);
+        resolver.send_to(&answer, from).unwrap();
+        let length = socket.recv(&mut buffer).unwrap();
+        assert_eq!((buffer[2] & TRUNCATED, length), (TRUNCATED, question("example.com").len()));
+    });
+}
+
 #[test]
 fn a_silent_resolver_is_given_up_and_near_names_are_never_asked_for() {
     on_a_host_of_its_own("names::a_silent_resolver_is_given_up_and_near_names_are_never_asked_for", |world| {

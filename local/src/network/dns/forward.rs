@@ -1,7 +1,12 @@
 //! Asking the host's resolvers: by the transport that the machine has asked by, so that what is too long for a datagram
 //! is said to be so, and comes when it is asked for again.
 
-use super::{HEADER, Question, resolvers::Resolvers};
+use super::{
+    HEADER, NO_ERROR, Question, TRUNCATED,
+    query::{self, Query},
+    resolvers::Resolvers,
+    respond,
+};
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -37,7 +42,7 @@ pub(super) enum NoAnswer {
     Silence,
 }
 
-/// What a resolver says to a question; the message is whole, and a question.
+/// What a resolver says to a plain question.
 pub(super) async fn ask(resolvers: &Resolvers, message: &[u8], transport: Transport) -> Result<Vec<u8>, NoAnswer> {
     let servers = resolvers.now();
     if servers.is_empty() {
@@ -73,6 +78,14 @@ async fn ask_one(server: SocketAddr, message: &[u8], transport: Transport) -> io
         }
     };
     answer[..2].copy_from_slice(&message[..2]);
+    query::silence(&mut answer).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it can't be read"))?;
+    // It is asked for again over TCP.
+    let room = Query::read(message).map_or(0, |query| query.room());
+    if transport == Transport::Udp && answer.len() > room {
+        let raw = message.get(HEADER..).and_then(Question::parse).map(|question| HEADER..HEADER + question.length);
+        let raw = raw.and_then(|range| message.get(range)).unwrap_or_default();
+        return Ok(respond(message, NO_ERROR | TRUNCATED, raw, None));
+    }
     Ok(answer)
 }
 

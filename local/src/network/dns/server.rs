@@ -47,16 +47,16 @@ impl Server {
     pub(in crate::network) fn at_once(&self, asker: &Asker, message: &[u8]) -> Answer {
         let answer = answer(message, &View { server: self, asker });
         match (&answer, &self.resolvers) {
-            (Answer::Elsewhere, None) => Answer::Reply(failure(message, NAME_ERROR)),
+            (Answer::Elsewhere(_), None) => Answer::Reply(failure(message, NAME_ERROR)),
             _ => answer,
         }
     }
 
-    /// What the host's resolvers say to a datagram; `None` if its machine asks too much at once.
-    pub(in crate::network) async fn elsewhere(&self, asker: &Asker, message: &[u8]) -> Option<Vec<u8>> {
+    /// What the host's resolvers say to a plain question in a datagram; `None` if its machine asks too much at once.
+    pub(in crate::network) async fn elsewhere(&self, asker: &Asker, question: &[u8]) -> Option<Vec<u8>> {
         let asked = self.asked_by(&asker.nic);
         let _one = asked.try_acquire().ok()?;
-        Some(self.forward(message, Transport::Udp).await)
+        Some(self.forward(question, Transport::Udp).await)
     }
 
     /// Serves a connection.
@@ -65,11 +65,11 @@ impl Server {
             let reply = match one.pass(|| self.at_once(asker, &message)).await {
                 Answer::Reply(reply) => reply,
                 Answer::Silence => return,
-                Answer::Elsewhere => {
+                Answer::Elsewhere(question) => {
                     let asked = self.asked_by(&asker.nic);
                     // It has nothing else to wait for on this connection; nobody closes the semaphore.
                     let Ok(_one) = asked.acquire().await else { return };
-                    self.forward(&message, Transport::Tcp).await
+                    self.forward(&question, Transport::Tcp).await
                 }
             };
             if !matches!(time::timeout(PATIENCE, forward::write(&mut stream, &reply)).await, Ok(Ok(()))) {
@@ -78,16 +78,16 @@ impl Server {
         }
     }
 
-    async fn forward(&self, message: &[u8], transport: Transport) -> Vec<u8> {
+    async fn forward(&self, question: &[u8], transport: Transport) -> Vec<u8> {
         let asked = match &self.resolvers {
-            Some(resolvers) => forward::ask(resolvers, message, transport).await,
+            Some(resolvers) => forward::ask(resolvers, question, transport).await,
             None => Err(NoAnswer::NoResolver),
         };
         asked.unwrap_or_else(|why| match why {
             // A resolver that is only silent is asked again by some programs, for a long time; there is no sense in it
             // where there is none.
-            NoAnswer::NoResolver => failure(message, NAME_ERROR),
-            NoAnswer::Silence => failure(message, SERVER_FAILURE),
+            NoAnswer::NoResolver => failure(question, NAME_ERROR),
+            NoAnswer::Silence => failure(question, SERVER_FAILURE),
         })
     }
 

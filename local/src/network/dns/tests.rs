@@ -70,7 +70,7 @@ fn public_names_mean_the_private_address_within_their_vpc() {
 
 #[test]
 fn the_world_is_asked_for_what_is_its_own_only() {
-    let is_elsewhere = |name: &str, kind| answer(&question(name, kind), &ireland()) == Answer::Elsewhere;
+    let is_elsewhere = |name: &str, kind| matches!(answer(&question(name, kind), &ireland()), Answer::Elsewhere(_));
     for name in [
         "example.com",
         "deb.debian.org",
@@ -83,6 +83,10 @@ fn the_world_is_asked_for_what_is_its_own_only() {
         assert!(is_elsewhere(name, A), "{name}");
     }
     assert!(is_elsewhere("com", NS) && is_elsewhere("", DNSKEY));
+    assert!(!is_elsewhere("lan", SOA) && !is_elsewhere("10.in-addr.arpa", SOA));
+    let mut one_label = question("example com", A);
+    one_label[20] = b'.';
+    assert!(matches!(answer(&one_label, &ireland()), Answer::Reply(_)), "a label with a dot is one label");
     for name in [
         "printer",
         "com",
@@ -96,6 +100,11 @@ fn the_world_is_asked_for_what_is_its_own_only() {
         "254.169.254.169.in-addr.arpa",
         "ec2-127-7-8-9.compute-1.amazonaws.com",
         "PRINTER.LOCAL",
+        "168.192.in-addr.arpa",
+        "lb._dns-sd._udp.0.1.168.192.in-addr.arpa",
+        "1.0.0.d.f.ip6.arpa",
+        "_dns.resolver.arpa",
+        "nas.lan",
     ] {
         assert!(!is_elsewhere(name, A), "{name}");
     }
@@ -125,7 +134,7 @@ fn what_is_no_question_is_told_so() {
     let code = |message: &[u8]| match answer(message, &ireland()) {
         Answer::Reply(reply) => Some(reply[3] & 15),
         Answer::Silence => None,
-        Answer::Elsewhere => panic!("asked elsewhere"),
+        Answer::Elsewhere(_) => panic!("asked elsewhere"),
     };
     let with = |at: usize, byte: u8| {
         let mut message = good.clone();
@@ -142,7 +151,104 @@ fn what_is_no_question_is_told_so() {
     assert_eq!(code(&good[..11]), None);
 }
 
+/// What the host's resolvers are asked, or the code that is answered.
+fn asked(message: &[u8]) -> Result<Vec<u8>, Option<u8>> {
+    match answer(message, &ireland()) {
+        Answer::Elsewhere(question) => Ok(question),
+        Answer::Reply(reply) => Err(Some(reply[3] & 15)),
+        Answer::Silence => Err(None),
+    }
+}
+
+/// A question with EDNS: a size, the last four bytes of the record's fixed part, and options.
+fn extended(size: u16, flags: [u8; 4], options: &[u8]) -> Vec<u8> {
+    let mut message = question("Example.com", A);
+    message[11] = 1;
+    message.extend([0, 0, 41]);
+    message.extend(size.to_be_bytes());
+    message.extend(flags);
+    message.extend((options.len() as u16).to_be_bytes());
+    message.extend(options);
+    message
+}
+
+#[test]
+fn only_plain_questions_go_on() {
+    let plain = question("Example.com", A);
+    assert_eq!(asked(&plain), Ok(plain.clone()), "in the letters in which it was asked");
+    let with = |at: usize, byte: u8| {
+        let mut message = plain.clone();
+        message[at] = byte;
+        asked(&message)
+    };
+    assert_eq!(with(2, 0x00), Err(Some(5)), "what is in the resolver's cache");
+    assert_eq!(with(3, 0x30), Ok([&plain[..3], &[0x30], &plain[4..]].concat()), "AD and CD");
+    assert_eq!(with(2, 0x07), Ok(plain.clone()), "flags that no question has");
+    assert_eq!(with(3, 0xcf), Ok(plain.clone()), "flags that no question has");
+    for operation in 1..16 {
+        assert_eq!(with(2, operation << 3), Err(Some(4)), "operation {operation}");
+    }
+    let type_at = plain.len() - 3;
+    for kind in (128..=254).chain([0, 41]) {
+        assert_eq!(with(type_at, kind), Err(Some(5)), "type {kind}");
+    }
+    assert_eq!(with(type_at, 255), Err(Some(0)), "all that there is is told in few words");
+    for class in [0, 3, 4, 254, 255] {
+        assert_eq!(with(plain.len() - 1, class), Err(Some(5)), "class {class}");
+    }
+    for (at, what) in [(5, "questions"), (7, "answers"), (9, "authorities"), (11, "additional records")] {
+        assert_eq!(with(at, 2), Err(Some(1)), "{what}");
+    }
+    assert_eq!(asked(&[&plain[..], b"more"].concat()), Err(Some(1)), "something after the question");
+    // A signature of the whole message (RFC 8945).
+    let mut signed = plain.clone();
+    signed[11] = 1;
+    signed.extend(encode("key"));
+    signed.extend([0, 250, 0, 255, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(asked(&signed), Err(Some(1)));
+}
+
+#[test]
+fn of_edns_size_and_signatures_go_on_and_no_option() {
+    let subnet = [0, 8, 0, 7, 0, 1, 24, 0, 10, 0, 0];
+    let cookie = [0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8];
+    assert_eq!(asked(&extended(1232, [0; 4], &[&subnet[..], &cookie].concat())), Ok(extended(1232, [0; 4], &[])));
+    assert_eq!(asked(&extended(1232, [0, 0, 0xff, 0xff], &cookie)), Ok(extended(1232, [0, 0, 0x80, 0], &[])));
+    assert_eq!(asked(&extended(65_535, [0; 4], &[])), Ok(extended(4096, [0; 4], &[])));
+    assert_eq!(asked(&extended(0, [0; 4], &[])), Ok(extended(512, [0; 4], &[])));
+    assert_eq!(asked(&extended(1232, [0, 1, 0, 0], &[])), Err(Some(1)), "another version");
+    let mut short = extended(1232, [0; 4], &cookie);
+    short.pop();
+    assert_eq!(asked(&short), Err(Some(1)));
+}
+
+#[test]
+fn of_an_answer_what_the_resolver_says_of_itself_is_taken_out() {
+    // The name of a server (RFC 5001), before a record that points at the question.
+    let mut answer = extended(1232, [0; 4], &[0, 3, 0, 4, b'h', b'o', b's', b't']);
+    answer[11] = 2;
+    let record = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 1, 2, 3, 4];
+    answer.extend(record);
+    let mut silenced = answer.clone();
+    query::silence(&mut silenced).unwrap();
+    assert_eq!(silenced.len(), answer.len());
+    assert!(silenced.ends_with(&record) && !silenced.windows(4).any(|word| word == b"host"));
+    assert_eq!(query::silence(&mut answer[..40]), None, "it is cut short");
+}
+
 proptest! {
+    #[test]
+    fn no_answer_breaks_it(mut answer in prop::collection::vec(any::<u8>(), 0..100), counts in prop::array::uniform4(0u8..4)) {
+        for (at, count) in [5, 7, 9, 11].into_iter().zip(counts) {
+            if let Some(byte) = answer.get_mut(at) {
+                *byte = count;
+            }
+        }
+        let length = answer.len();
+        let _ = query::silence(&mut answer);
+        prop_assert_eq!(answer.len(), length);
+    }
+
     #[test]
     fn no_message_breaks_it(message in prop::collection::vec(any::<u8>(), 0..600)) {
         let _ = answer(&message, &ireland());
