@@ -147,9 +147,18 @@ fn a_name_that_comes_to_mean_the_host_leads_nowhere() {
     });
 }
 
-/// What isn't a plain question, each with the code that it gets: the bytes of the header after the id, of type and class,
-/// and what comes after them.
-fn other_messages() -> Vec<(&'static str, [u8; 10], [u8; 4], Vec<u8>, u8)> {
+/// A message that isn't a plain question, and the code that it gets.
+struct Other {
+    what: &'static str,
+    /// The header after the id.
+    header: [u8; 10],
+    /// Type and class.
+    kind: [u8; 4],
+    rest: Vec<u8>,
+    code: u8,
+}
+
+fn other_messages() -> Vec<Other> {
     const PLAIN: [u8; 10] = [1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     const ADDRESS: [u8; 4] = [0, 1, 0, 1];
     let with = |at: usize, byte: u8| {
@@ -157,25 +166,27 @@ fn other_messages() -> Vec<(&'static str, [u8; 10], [u8; 4], Vec<u8>, u8)> {
         header[at] = byte;
         header
     };
-    // A record of a zone's beginning, and a signature of a whole message.
+    let other = |what, header, kind, code| Other { what, header, kind, rest: Vec::new(), code };
+    // A record of a zone's beginning, another question, and a signature of a whole message.
     let start = [&[0xc0, 12, 0, 6, 0, 1, 0, 0, 0, 0, 0, 22, 0, 0][..], &[0; 20]].concat();
-    let signature = [&[0, 0, 250, 0, 255, 0, 0, 0, 0, 0, 0][..]].concat();
+    let question = vec![1, b'a', 0, 0, 1, 0, 1];
+    let signature = vec![0, 0, 250, 0, 255, 0, 0, 0, 0, 0, 0];
     vec![
-        ("a transfer", PLAIN, [0, 252, 0, 1], vec![], 5),
-        ("a transfer of what is new", with(7, 1), [0, 251, 0, 1], start.clone(), 1),
-        ("a transfer of what is new, cut", PLAIN, [0, 251, 0, 1], vec![], 5),
-        ("a key", PLAIN, [0, 249, 0, 1], vec![], 5),
-        ("an update", with(0, 0x28), [0, 6, 0, 1], vec![], 4),
-        ("a notice", with(0, 0x20), [0, 6, 0, 1], vec![], 4),
-        ("a server's state", with(0, 0x10), ADDRESS, vec![], 4),
-        ("a stateful operation", with(0, 0x30), ADDRESS, vec![], 4),
-        ("chaos", PLAIN, [0, 16, 0, 3], vec![], 5),
-        ("any class", PLAIN, [0, 1, 0, 255], vec![], 5),
-        ("no recursion", with(0, 0), ADDRESS, vec![], 5),
-        ("two questions", with(3, 2), ADDRESS, vec![1, b'a', 0, 0, 1, 0, 1], 1),
-        ("an answer in a question", with(5, 1), ADDRESS, start, 1),
-        ("a signature", with(9, 1), ADDRESS, signature, 1),
-        ("all there is", PLAIN, [0, 255, 0, 1], vec![], 0),
+        other("a transfer", PLAIN, [0, 252, 0, 1], 5),
+        other("a transfer of what is new, cut", PLAIN, [0, 251, 0, 1], 5),
+        Other { rest: start.clone(), ..other("a transfer of what is new", with(7, 1), [0, 251, 0, 1], 1) },
+        other("a key", PLAIN, [0, 249, 0, 1], 5),
+        other("an update", with(0, 0x28), [0, 6, 0, 1], 4),
+        other("a notice", with(0, 0x20), [0, 6, 0, 1], 4),
+        other("a server's state", with(0, 0x10), ADDRESS, 4),
+        other("a stateful operation", with(0, 0x30), ADDRESS, 4),
+        other("chaos", PLAIN, [0, 16, 0, 3], 5),
+        other("any class", PLAIN, [0, 1, 0, 255], 5),
+        other("no recursion", with(0, 0), ADDRESS, 5),
+        Other { rest: question, ..other("two questions", with(3, 2), ADDRESS, 1) },
+        Other { rest: start, ..other("an answer in a question", with(5, 1), ADDRESS, 1) },
+        Other { rest: signature, ..other("a signature", with(9, 1), ADDRESS, 1) },
+        other("all there is", PLAIN, [0, 255, 0, 1], 0),
     ]
 }
 
@@ -195,7 +206,7 @@ fn nothing_but_plain_questions_comes_to_the_hosts_resolvers() {
         socket.connect((NAMES, 53)).unwrap();
         let mut stream = machine.connect(SocketAddrV4::new(NAMES, 53)).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        for (what, header, kind, rest, code) in other_messages() {
+        for Other { what, header, kind, rest, code } in other_messages() {
             let mut message = question("example.com");
             message[2..12].copy_from_slice(&header);
             message.truncate(message.len() - 4);

@@ -205,7 +205,7 @@ impl Fragment {
             protocol: header.protocol().0,
             identification: header.identification(),
         };
-        (length > 0 && fits && !(more && length % 8 != 0)).then_some(Self { whole, start, end, more })
+        (length > 0 && fits && (!more || length.is_multiple_of(8))).then_some(Self { whole, start, end, more })
     }
 }
 

@@ -179,6 +179,69 @@ fn a_machine_may_refuse_what_came_to_it_and_nothing_else() {
 }
 
 #[test]
+fn unchecked_sources_are_of_private_networks_and_stay_in_the_vpc() {
+    let decide = |source: [u8; 4], destination: [u8; 4]| {
+        let mut frame = Vec::new();
+        let builder = PacketBuilder::ethernet2(nic().mac, ROUTER).ipv4(source, destination, 64).udp(9, 9);
+        builder.write(&mut frame, b"?").unwrap();
+        match route(&mut frame, &nic(), false, &neighbours()) {
+            Verdict::Drop => None,
+            verdict => Some(matches!(verdict, Verdict::Forward(3))),
+        }
+    };
+    for source in [[10, 1, 6, 5], [10, 1, 6, 6], [10, 8, 0, 7], [192, 168, 1, 1], [100, 64, 0, 9]] {
+        assert_eq!(decide(source, [10, 1, 9, 9]), Some(true), "{source:?}");
+    }
+    for source in [
+        [10, 1, 6, 1],
+        [10, 1, 6, 2],
+        [10, 1, 0, 2],
+        [169, 254, 169, 254],
+        [127, 0, 0, 1],
+        [203, 0, 113, 7],
+        [198, 51, 100, 9],
+        [224, 0, 0, 1],
+        [0, 0, 0, 0],
+        [255, 255, 255, 255],
+    ] {
+        assert_eq!(decide(source, [10, 1, 9, 9]), None, "{source:?}");
+    }
+    assert_eq!(decide([10, 1, 6, 50], [8, 8, 8, 8]), Some(false), "outside");
+    assert_eq!(decide([10, 8, 0, 7], [8, 8, 8, 8]), None, "a gateway doesn't know it");
+}
+
+#[test]
+fn a_message_to_the_dhcp_server_comes_in_one_piece() {
+    let mut frame = Vec::new();
+    let builder = PacketBuilder::ethernet2(nic().mac, [0xff; 6]).ipv4([0; 4], [255; 4], 64).udp(68, 67);
+    builder.write(&mut frame, b"message").unwrap();
+    let mut ip = etherparse::Ipv4Header::from_slice(&frame[ETHERNET..]).unwrap().0;
+    ip.dont_fragment = false;
+    ip.more_fragments = true;
+    ip.header_checksum = ip.calc_header_checksum();
+    frame[ETHERNET..ETHERNET + 20].copy_from_slice(&ip.to_bytes());
+    assert_eq!(decide(&mut frame), Verdict::Drop);
+}
+
+#[test]
+fn source_routes_are_found_wherever_they_stand() {
+    for options in [
+        &[131, 3, 4, 0][..],
+        &[137, 3, 4, 0],
+        &[1, 1, 1, 131],
+        &[7, 3, 4, 137],
+        &[7, 1, 1, 1],
+        &[7, 5, 0, 0],
+        &[1, 1, 1, 7],
+    ] {
+        assert!(has_source_route(options), "{options:?}");
+    }
+    for options in [&[][..], &[0, 131, 3, 4], &[1, 1, 0, 137], &[7, 4, 131, 137], &[148, 4, 0, 0]] {
+        assert!(!has_source_route(options), "{options:?}");
+    }
+}
+
+#[test]
 fn a_header_that_lies_is_dropped() {
     let mut short = udp(ROUTER, [10, 1, 9, 9], 64, 9);
     short.truncate(30);
@@ -206,6 +269,8 @@ proptest! {
         let _ = decide(&mut frame);
         let _ = opening(&frame);
         let _ = quoted(&frame);
+        let _ = has_source_route(&frame);
+        prop_assert!(unpadded(&frame).len() <= frame.len());
     }
 
     /// Past the checks of header and sender, where the more interesting code is.
