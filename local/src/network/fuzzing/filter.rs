@@ -91,8 +91,23 @@ impl Bytes<'_> {
         Some(Rule { direction, traffic, peer })
     }
 
+    /// Some rules, or those that many have: all in and out, all out, and what any address may reach.
     fn rules(&mut self) -> Option<Vec<Rule>> {
-        (0..self.next()? % 5).map(|_| self.rule()).collect()
+        let everywhere =
+            |direction, traffic| Rule { direction, traffic, peer: Peer::Network(Ipv4Addr::UNSPECIFIED, 0) };
+        let out = everywhere(Direction::Egress, Traffic::All);
+        let come = |traffic| everywhere(Direction::Ingress, traffic);
+        Some(match self.next()? % 8 {
+            5 => vec![out, come(Traffic::All)],
+            6 => vec![out],
+            7 => vec![
+                out,
+                come(Traffic::Tcp(0..=u16::MAX)),
+                come(Traffic::Udp(53..=53)),
+                come(Traffic::Icmp(Some(8), None)),
+            ],
+            count => return (0..count).map(|_| self.rule()).collect(),
+        })
     }
 
     fn icmp_kind(&mut self) -> Option<u8> {
@@ -124,6 +139,26 @@ impl Bytes<'_> {
         let source = if self.seldom()? { self.one_of(&ADDRESSES)? } else { receiver };
         let destination = self.one_of(&CARDS)?;
         Some(About { source, destination, says, is_later_fragment: self.seldom()?, is_cut: self.seldom()? })
+    }
+
+    fn complaint(&mut self, frame: Frame) -> Option<Frame> {
+        let (nic, other) = (self.next()? % CARDS.len(), self.one_of(&CARDS)?);
+        let (kind, code) = self.one_of(&[(3, 3), (3, 4), (11, 0)])?;
+        let how = self.one_of(&[
+            Complaint::Rightly,
+            Complaint::Rightly,
+            Complaint::Rightly,
+            Complaint::ToAnother(other),
+            Complaint::Turned,
+            Complaint::OfLaterFragment,
+            Complaint::OfTooLittle,
+            Complaint::OfError,
+            Complaint::OfAnotherPort,
+        ])?;
+        // Mostly by the one who has got it.
+        let receiver = CARDS.iter().position(|card| *card == frame.packet.destination);
+        let nic = if self.seldom()? { nic } else { receiver.unwrap_or(nic) };
+        complain(frame, nic, kind, code, how)
     }
 
     fn piece(&mut self) -> Option<Option<Piece>> {
@@ -180,20 +215,54 @@ fn answer(frame: Frame) -> Option<Frame> {
     is_plain.then_some(Frame { nic, packet, ..frame })
 }
 
+/// How somebody complains of a packet.
+#[derive(Clone, Copy)]
+enum Complaint {
+    Rightly,
+    /// To one who hasn't sent it.
+    ToAnother(Ipv4Addr),
+    /// As if it had gone the other way.
+    Turned,
+    OfLaterFragment,
+    OfTooLittle,
+    /// As if it had been an error.
+    OfError,
+    OfAnotherPort,
+}
+
 /// The error that somebody makes of a packet.
-fn complain(frame: Frame, nic: usize, (kind, code): (u8, u8)) -> Option<Frame> {
-    let says = match frame.packet.says {
-        Says::Tcp { from, to, .. } => Quoted::Tcp { from, to },
-        Says::Udp { from, to } => Quoted::Udp { from, to },
-        Says::Icmp { kind, code, id } => Quoted::Icmp { kind, code, id },
-        Says::Error { .. } => return None,
-        Says::Tunnel => Quoted::Tunnel,
+fn complain(frame: Frame, nic: usize, kind: u8, code: u8, how: Complaint) -> Option<Frame> {
+    let of = |frame: Frame| {
+        let says = match frame.packet.says {
+            Says::Tcp { from, to, .. } => Quoted::Tcp { from, to },
+            Says::Udp { from, to } => Quoted::Udp { from, to },
+            Says::Icmp { kind, code, id } => Quoted::Icmp { kind, code, id },
+            Says::Error { .. } => return None,
+            Says::Tunnel => Quoted::Tunnel,
+        };
+        let Packet { source, destination, .. } = frame.packet;
+        Some(About { source, destination, says, is_later_fragment: false, is_cut: false })
     };
-    let Packet { source, destination, .. } = frame.packet;
-    let about = About { source, destination, says, is_later_fragment: false, is_cut: false };
+    let mut about = of(frame)?;
+    let mut destination = about.source;
+    match how {
+        Complaint::Rightly => {}
+        Complaint::ToAnother(address) => destination = address,
+        Complaint::Turned => {
+            about = of(answer(frame)?)?;
+            destination = about.source;
+        }
+        Complaint::OfLaterFragment => about.is_later_fragment = true,
+        Complaint::OfTooLittle => about.is_cut = true,
+        Complaint::OfError => about.says = Quoted::Icmp { kind: 3, code: 0, id: 0 },
+        Complaint::OfAnotherPort => match &mut about.says {
+            Quoted::Tcp { from, .. } | Quoted::Udp { from, .. } => *from ^= 1,
+            Quoted::Icmp { id, .. } => *id ^= 1,
+            Quoted::Tunnel => {}
+        },
+    }
     let says = Says::Error { kind, code, about };
-    let packet =
-        Packet { source: CARDS[nic], destination: source, says, ttl: 64, has_source_route: false, piece: None };
+    let packet = Packet { source: CARDS[nic], destination, says, ttl: 64, has_source_route: false, piece: None };
     Some(Frame { nic, has_foreign_mac: false, by: By::Router, carries: Carries::Ipv4, packet })
 }
 
@@ -307,10 +376,7 @@ pub(super) fn run(bytes: &[u8]) {
             }
             (3, Some(last)) => Some(last),
             (4 | 5, Some(last)) => answer(last),
-            (6, Some(last)) => match (bytes.next(), bytes.one_of(&[(3, 3), (3, 4), (11, 0)])) {
-                (Some(nic), Some(kind)) => complain(last, nic % CARDS.len(), kind),
-                _ => None,
-            },
+            (6, Some(last)) => bytes.complaint(last),
             (7 | 8, Some(last)) => Some(next_piece(last, step % 3 == 1)),
             _ => bytes.frame(),
         };
