@@ -162,12 +162,13 @@ fn packages_can_be_installed() {
     }
     let disk = Disk::new();
     let machine = Running::booted(&disk.path(), FIRST_BOOT);
-    // The package replaces a file of the host's in place; by its hands, since dpkg shall have something to run.
+    // A directory of the package's is one that is for the host's root alone on many hosts. The package replaces a file of the host's in place; by its hands, since dpkg shall have something to run.
     let script = "set -e; exec 2>&1; cd /root; mkdir -p tiny/DEBIAN tiny/usr/share/tiny; echo content >tiny/usr/share/tiny/file
         printf 'Package: tiny\\nVersion: 1\\nArchitecture: all\\nMaintainer: Nobody <nobody@example.com>\\n' >tiny/DEBIAN/control
         printf 'Description: nothing\\n' >>tiny/DEBIAN/control
         printf '#!/bin/sh\\nset -e\\nuseradd --system --home-dir /var/lib/tiny --create-home tiny\\nchmod 0700 /usr/bin/env\\n' \
             >tiny/DEBIAN/postinst
+        mkdir -p tiny/usr/share/polkit-1/rules.d; echo rule >tiny/usr/share/polkit-1/rules.d/tiny.rules
         chmod 0755 tiny/DEBIAN/postinst; dpkg-deb --build tiny tiny.deb >/dev/null
         dpkg -i tiny.deb; dpkg-query -W -f '${Status}\\n' tiny; cat /usr/share/tiny/file; stat -c %U:%a /usr/bin/env /var/lib/tiny
         chmod 0755 /usr/bin/env; userdel tiny; dpkg -r tiny; test ! -e /usr/share/tiny/file

@@ -13,9 +13,11 @@ mod machine;
 mod outside;
 mod packages;
 mod planted;
+mod private;
 mod share;
 mod system;
 mod users;
+mod views;
 mod volume;
 #[path = "../network/world.rs"]
 mod world;

@@ -1,6 +1,10 @@
 //! All the other tests again, as ordinary users of the host.
 
-use crate::canaries::{self, Canaries};
+use crate::{
+    canaries::{self, Canaries},
+    private::{self, Private},
+    views::{self, Cgroups},
+};
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, chown},
@@ -40,8 +44,12 @@ fn as_user(user: u32, delegated: bool) {
         file("passwd", &passwd), file("subuid", ids), file("subgid", ids), scratch.display(), executable.display(),
     );
     let canaries = Canaries::plant();
+    let private = Private::plant(user);
+    let _cgroups = Cgroups::make();
     let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", &script]).env(canaries::VARIABLE, canaries.variable());
+    command.args(["--mount", "sh", "-c", &script]);
+    command.env(canaries::VARIABLE, canaries.variable()).env(private::VARIABLE, private.variable());
+    command.env(views::VARIABLE, "made");
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");

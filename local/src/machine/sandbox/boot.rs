@@ -61,8 +61,9 @@ pub fn run(boot: &Boot, keeper: OwnedFd, endpoint: &OwnedFd) -> io::Result<End> 
 
     // Until it becomes the machine's root below, this process still reaches files as the host's user who started it.
     let ends = interfaces::set_up(&boot.interfaces)?;
-    let trees =
+    let mut trees: Vec<_> =
         if trees.is_empty() { go.trees.iter().map(|path| root::tree(path)).collect::<io::Result<_>>()? } else { trees };
+    let unmapped = trees.split_off(go.trees.len().min(trees.len()));
     let mut trees = go.trees.into_iter().zip(trees);
     let Some((_, files)) = trees.next() else { return Err(io::Error::other("boot: the keeper named no disk")) };
     let layers = trees.collect();
@@ -74,8 +75,10 @@ pub fn run(boot: &Boot, keeper: OwnedFd, endpoint: &OwnedFd) -> io::Result<End> 
     rustix::system::sethostname(boot.hostname.as_bytes()).map_err(told("set the host name", &boot.hostname))?;
 
     let settings = Settings { hostname: &boot.hostname, login_user: &boot.login_user, interfaces: &boot.interfaces };
-    let parts = Parts { files, layers, users: go.users, limits, boot_id: &boot.boot_id, settings };
+    let parts =
+        Parts { files, layers, unmapped, shown: go.shown, users: go.users, limits, boot_id: &boot.boot_id, settings };
     let built = if boot.image.is_some() { image_root::enter(parts)? } else { root::enter(parts)? };
+    stay_closed()?;
     seccomp::forbid()?;
     drop_capabilities()?;
 
@@ -124,13 +127,17 @@ fn become_root(users: protocol::Users) -> io::Result<()> {
     }
     set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT).map_err(told("become", "the machine's root group"))?;
     set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).map_err(told("become", "the machine's root"))?;
-    // Changing users has cleared the one, and allowed the other: the machine's root must not look into this process,
-    // which runs the host's executable.
-    set_parent_process_death_signal(Some(Signal::KILL))?;
-    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    stay_closed()?;
     // Keys of the host's user stay behind; kernels without keyrings have none to leave.
     let _ = kernel::join_new_keyring();
     Ok(())
+}
+
+/// To be repeated after a change of users, which has cleared the one and allowed the other: the machine's root must not look into
+/// this process, which runs the host's executable.
+fn stay_closed() -> io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 fn drop_capabilities() -> io::Result<()> {

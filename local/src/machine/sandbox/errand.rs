@@ -5,7 +5,7 @@ use super::{
     advice,
     identity::{FILES, Identity},
     kernel::{self, Side},
-    protocol::{self, Go, Report, Request, Users},
+    protocol::{self, Go, Report, Request, Shown, Users},
     removal::remove_all,
     start_keeper,
 };
@@ -106,7 +106,16 @@ fn within_namespaces(identity: &Identity, errand: impl FnOnce() -> io::Result<Re
     };
     drop(theirs);
     let applied = identity.apply(child).and_then(|()| {
-        protocol::send(&connection, &Go { users: identity.users(), trees: Vec::new(), notes: Vec::new() }, &[])
+        protocol::send(
+            &connection,
+            &Go {
+                users: identity.users(),
+                trees: Vec::new(),
+                shown: Shown::AsItIs,
+                notes: Vec::new(),
+            },
+            &[],
+        )
     });
     let report = applied.and_then(|()| protocol::receive::<Report>(&connection));
     drop(connection);

@@ -5,7 +5,7 @@
 //! the root directory, from which no link leads out.
 
 use super::{
-    image_files,
+    image_files, kernel_views,
     root::{self, Parts, Root, told},
 };
 use rustix::{
@@ -27,7 +27,7 @@ pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
     overlay(path)?;
     root::make_mount_points()?;
     root::mount_memory(parts.limits)?;
-    root::mount_kernel_views(parts.boot_id, &mut notes)?;
+    kernel_views::mount_kernel_views(parts.boot_id, &mut notes)?;
     root::mount_devices(parts.users, parts.limits)?;
     let console = root::make_console()?;
 
@@ -44,10 +44,7 @@ pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
 /// Lays the machine's files over the image.
 fn overlay(path: &Path) -> io::Result<()> {
     let (upper, work) = ("disk/root", "disk/work");
-    // What the kernel keeps there is of no use to another mount, and would forbid a volatile one.
-    if Path::new(work).exists() {
-        fs::remove_dir_all(work).map_err(told("clear", work))?;
-    }
+    root::clear(work)?;
     if !Path::new(upper).exists() {
         fs::create_dir(upper).map_err(told("make", upper))?;
         // The root directory shows the attributes of its upper part.
@@ -55,7 +52,6 @@ fn overlay(path: &Path) -> io::Result<()> {
         chmodat(CWD, upper, Mode::from_raw_mode(mode & 0o7777), AtFlags::empty())?;
     }
     fs::create_dir(work).map_err(told("make", work))?;
-    // Volatile: ending a machine must not wait until all that was written lately is on the host's disk.
     let options = c"lowerdir=lower,upperdir=disk/root,workdir=disk/work,userxattr,volatile";
     mount("overlay", "root", "overlay", MountFlags::empty(), options)
         .map_err(told("mount an overlay over the image", path.display()))

@@ -11,10 +11,10 @@ use super::{
     identity::{FILES, Identity},
     kernel::{self, Side},
     limits::Limits,
-    protocol::{self, Boot, Command, Go, Report, Request, Users},
+    protocol::{self, Boot, Command, Go, Report, Request, Shown, Users},
     remains, room,
     root::{self, told},
-    seclusion, volume,
+    seclusion, shared, volume,
 };
 use crate::{
     guest::init::{End, Willingness},
@@ -117,7 +117,8 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
     let noted = remains::note(&boot.disk, init)
         .map_err(told("write to", boot.disk.display()))
         .and_then(|()| cgroup.enter(init));
-    let released = noted.and_then(|()| release(init, boot, volume, &identity, notes, &connection));
+    let released =
+        noted.and_then(|()| release(init, boot, volume, &identity, notes, &connection));
     // From here on its end tells init that nothing more will come.
     drop(connection);
     let mut killed = released.is_err();
@@ -251,11 +252,20 @@ fn release(
     if identity.users() == Users::RootOnly {
         notes.push("root is the only user: install newuidmap (package uidmap) and give the user a range in /etc/subuid for more".into());
     }
-    let below = boot.image.clone().map_or_else(root::layers, |image| vec![image]);
+    let below = boot.image.clone().map_or_else(shared::layers, |image| vec![image]);
     let paths: Vec<_> = iter::once(boot.disk.join(FILES)).chain(below).collect();
-    let trees = if geteuid().is_root() { trees(init, boot, &paths, volume, identity, &mut notes)? } else { Vec::new() };
+    let mut shown = boot.covers.clone().map_or(Shown::ToStrangers, Shown::AllBut);
+    let trees = if geteuid().is_root() {
+        trees(init, boot, &paths, volume, identity, &mut shown, &mut notes)?
+    } else {
+        Vec::new()
+    };
     let beside: Vec<_> = trees.iter().map(AsFd::as_fd).collect();
-    protocol::send(connection, &Go { users: identity.users(), trees: paths, notes }, &beside)
+    protocol::send(
+        connection,
+        &Go { users: identity.users(), trees: paths, shown, notes },
+        &beside,
+    )
 }
 
 /// What only the host's root can hand to a machine: its disk, which lies behind directories of the host's root, and the
@@ -267,6 +277,7 @@ fn trees(
     paths: &[PathBuf],
     volume: Option<OwnedFd>,
     identity: &Identity,
+    shown: &mut Shown,
     notes: &mut Vec<String>,
 ) -> io::Result<Vec<OwnedFd>> {
     let namespace = format!("/proc/{}/ns/user", init.as_raw_pid());
@@ -276,8 +287,10 @@ fn trees(
     let disk =
         volume.map_or_else(|| paths.first().map(|path| root::tree(path)).transpose(), |volume| Ok(Some(volume)))?;
     let mut trees: Vec<_> = disk.into_iter().collect();
+    let mut unmapped = Vec::new();
     for path in paths.iter().skip(1) {
         let tree = root::tree(path)?;
+        unmapped.push(root::tree(path)?);
         if matches!(identity, Identity::Range(_))
             && let Err(error) = kernel::map_owners(&tree, &namespace)
         {
@@ -287,8 +300,12 @@ fn trees(
                 return Err(told("map the owners of the files below", format!("{path} ({advice})"))(error));
             }
             notes.push(format!("files below {path} belong to nobody: failed to map their owners: {error}"));
+            *shown = Shown::AsItIs;
         }
         trees.push(tree);
+    }
+    if matches!(identity, Identity::Range(_)) && boot.image.is_none() {
+        trees.append(&mut unmapped);
     }
     Ok(trees)
 }

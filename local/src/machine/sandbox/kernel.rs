@@ -1,6 +1,10 @@
 //! System calls that no library wraps, each behind a safe function.
 
-use rustix::process::{Pid, Uid};
+use rustix::{
+    fs::{Mode, OFlags},
+    io::{DupFlags, Errno, dup3},
+    process::{Pid, Uid, WaitOptions, waitpid},
+};
 use std::{
     ffi::CStr,
     io,
@@ -44,6 +48,28 @@ fn side(result: libc::c_long) -> io::Result<Side> {
 pub fn fork() -> io::Result<Side> {
     // SAFETY: the process has one thread, so no lock is held by a thread that the child lacks.
     side(unsafe { libc::fork() }.into())
+}
+
+/// Opens something from within user and mount namespaces below this process's own, which end with that. The process must have one
+/// thread only.
+pub fn open_from_below(open: impl FnOnce() -> rustix::io::Result<OwnedFd>) -> io::Result<OwnedFd> {
+    // What is opened takes the place of this, since the child has the same open files.
+    let mut place = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let flags = libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_FILES | libc::SIGCHLD;
+    // SAFETY: as above; what the child closes it has opened itself.
+    match side(unsafe { libc::syscall(libc::SYS_clone, libc::c_long::from(flags), 0usize, 0usize, 0usize, 0usize) })? {
+        Side::Child => {
+            let opened = open().and_then(|opened| dup3(&opened, &mut place, DupFlags::CLOEXEC));
+            // SAFETY: nothing of this process's is used after it.
+            unsafe { libc::_exit(opened.err().map_or(0, Errno::raw_os_error)) }
+        }
+        Side::Parent(child) => match waitpid(Some(child), WaitOptions::empty())?.and_then(|(_, end)| end.exit_status())
+        {
+            Some(0) => Ok(place),
+            Some(error) => Err(io::Error::from_raw_os_error(error)),
+            None => Err(io::Error::other("the process that was to do it was ended")),
+        },
+    }
 }
 
 /// Moves this process, which must have one thread only, into user and mount namespaces of its own.
@@ -153,6 +179,39 @@ impl LoopConfig {
 pub fn reach_files_as(user: Uid) {
     // SAFETY: a plain system call; it tells the user that was, and can't fail for one of the process's own.
     unsafe { libc::setfsuid(user.as_raw()) };
+}
+
+/// Does something as a user and a group of this user namespace to whom no file belongs: the last ones. The process must be its
+/// root, and has its capabilities over files again afterwards.
+///
+/// A change of users clears what ends a process with its parent, and what keeps others from looking into it.
+pub fn as_stranger<T>(something: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let (user, group) = (last_id("/proc/self/uid_map")?, last_id("/proc/self/gid_map")?);
+    // SAFETY: plain system calls; each tells who it was before, even where it changes nothing.
+    let reach_as = |user, group| unsafe {
+        libc::setfsgid(group);
+        libc::setfsuid(user);
+        (libc::setfsuid(u32::MAX).cast_unsigned(), libc::setfsgid(u32::MAX).cast_unsigned()) == (user, group)
+    };
+    let result = if user != 0 && group != 0 && reach_as(user, group) {
+        something()
+    } else {
+        Err(io::Error::other("there is no user beside root"))
+    };
+    if !reach_as(0, 0) {
+        return Err(io::Error::other("become root again (setfsuid(2))"));
+    }
+    result
+}
+
+/// The last id that exists in this process's user namespace (user_namespaces(7)).
+fn last_id(map: &str) -> io::Result<u32> {
+    let text = std::fs::read_to_string(map)?;
+    let last = |line: &str| {
+        let mut numbers = line.split_whitespace().map(str::parse::<u32>);
+        numbers.next()?.ok()?.checked_add(numbers.nth(1)?.ok()?)?.checked_sub(1)
+    };
+    Ok(text.lines().filter_map(last).max().unwrap_or(0))
 }
 
 /// Leaves the session keyring that was inherited for an empty one.

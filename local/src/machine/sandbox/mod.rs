@@ -22,6 +22,7 @@ mod image_root;
 mod interfaces;
 mod keeper;
 mod kernel;
+mod kernel_views;
 mod limits;
 mod package_sources;
 mod protocol;
@@ -31,6 +32,7 @@ mod room;
 mod root;
 mod seccomp;
 mod seclusion;
+mod shared;
 mod system_files;
 mod volume;
 
@@ -90,6 +92,8 @@ impl Sandbox {
     /// device's descriptor, non-blocking, as [`Switch::attach`] wants it.
     #[must_use]
     pub fn with_plug(plug: impl Fn(Nic, OwnedFd) -> Box<dyn Send> + Send + Sync + 'static) -> Self {
+        // It takes a while, where it is needed at all; what fails will be told by the first machine.
+        let _ = thread::Builder::new().name("covers".into()).spawn(shared::covers);
         Self { plug: Arc::new(plug), ranges: Arc::default(), room: Arc::default(), program: None }
     }
 
@@ -112,7 +116,7 @@ impl Hypervisor for Sandbox {
         let control = Arc::new(control);
         let range = Range::take(&self.ranges, &specification);
         // Sent before anybody can send a command, which must come after it.
-        protocol::send(&control, &Request::Boot(describe(&specification, &range, self.program.clone())), &[])?;
+        protocol::send(&control, &Request::Boot(describe(&specification, &range, self.program.clone())?), &[])?;
         let tenant = Tenant::new(&specification.disk, control.clone());
         let thread = format!("a thread for {}", specification.instance);
         self.room.admit(&tenant).map_err(told("start", &thread))?;
@@ -156,14 +160,14 @@ impl Drop for SandboxMachine {
     }
 }
 
-fn describe(specification: &Specification, range: &Range, program: Option<Vec<String>>) -> Boot {
+fn describe(specification: &Specification, range: &Range, program: Option<Vec<String>>) -> io::Result<Boot> {
     let interface = |nic: &Nic| Interface {
         mac: nic.mac,
         addresses: nic.addresses.clone(),
         subnet: nic.subnet.0,
         prefix: nic.subnet.1,
     };
-    Boot {
+    Ok(Boot {
         instance: specification.instance.clone(),
         disk: specification.disk.clone(),
         image: specification.image.clone(),
@@ -176,7 +180,8 @@ fn describe(specification: &Specification, range: &Range, program: Option<Vec<St
         boot_id: specification.boot_id.clone(),
         first_id: range.first(),
         program,
-    }
+        covers: if specification.image.is_none() { shared::covers().transpose()? } else { None },
+    })
 }
 
 /// A machine as its thread sees it.

@@ -50,6 +50,8 @@ pub struct Boot {
     pub first_id: u32,
     /// Run instead of the agent.
     pub program: Option<Vec<String>>,
+    /// What is to be covered in the host's directories, where the kernel doesn't keep it from the machine.
+    pub covers: Option<Vec<PathBuf>>,
 }
 
 /// A network interface, seen from within.
@@ -92,11 +94,25 @@ pub enum Report {
 pub struct Go {
     /// How the guest's users are mapped.
     pub users: Users,
-    /// The directory with the machine's files, then the image's root directory or the host's directories that it sees. If there are descriptors beside
-    /// this message, they are these directories as detached mounts.
+    /// The directory with the machine's files, then the image's root directory or the host's directories that it sees. If there are
+    /// descriptors beside this message, they are these directories as detached mounts; where owners of the host's directories
+    /// are mapped, these follow without that.
     pub trees: Vec<PathBuf>,
+    /// What the machine sees of the host's directories.
+    pub shown: Shown,
     /// What couldn't be had, in words for the console.
     pub notes: Vec<String>,
+}
+
+/// What a machine sees of the host's directories, beside names and attributes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Shown {
+    /// What somebody sees to whom nothing belongs.
+    ToStrangers,
+    /// What its root sees, without these.
+    AllBut(Vec<PathBuf>),
+    /// What its root sees, to whom nothing in them belongs.
+    AsItIs,
 }
 
 /// How many users there are in a machine.

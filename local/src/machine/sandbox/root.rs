@@ -6,7 +6,12 @@
 //! Until the host is left, links lead through its directories. So files are made at the first boot only, when nothing of the
 //! machine's has run yet; later on nothing but mounts is, and only on directories that were looked at.
 
-use super::{advice, limits::Limits, protocol::Users, system_files};
+use super::{
+    advice, kernel_views,
+    limits::Limits,
+    protocol::{Shown, Users},
+    shared, system_files,
+};
 use rustix::{
     fs::{AtFlags, CWD, FileType, Mode, OFlags, StatVfsMountFlags, chmodat, openat},
     io::Errno,
@@ -28,60 +33,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The host's directories that hold programs; each is a link or a directory.
-const SYSTEM: [&str; 7] = ["bin", "lib", "lib32", "lib64", "libx32", "sbin", "usr"];
-/// Where package managers note what is installed.
-const PACKAGES: [&str; 3] = ["var/lib/dpkg", "var/lib/rpm", "var/lib/pacman"];
-/// Directories of `/etc` that are public and too large to be copied at each first boot.
-const PUBLIC: [&str; 5] = ["etc/alternatives", "etc/crypto-policies", "etc/fonts", "etc/pki/ca-trust", "etc/ssl/certs"];
 /// Who owns files of users that aren't mapped.
 const NOBODY: u32 = 65534;
 /// Harmless devices, open to all on any host.
 const DEVICES: [&str; 6] = ["full", "null", "random", "tty", "urandom", "zero"];
-/// What `/proc` shows of the host rather than of the machine; the same list as container engines have.
-const HIDDEN: [&str; 11] = [
-    "acpi",
-    "asound",
-    "interrupts",
-    "kcore",
-    "keys",
-    "latency_stats",
-    "sched_debug",
-    "scsi",
-    "sysrq-trigger",
-    "timer_list",
-    "timer_stats",
-];
-/// What may be read there but not changed.
-const READ_ONLY: [&str; 4] = ["bus", "fs", "irq", "sys"];
 /// Where file systems of the machine's own are mounted.
 const MOUNT_POINTS: [(&str, u32); 5] =
     [("dev", 0o755), ("proc", 0o555), ("run", 0o755), ("sys", 0o555), ("tmp", 0o1777)];
 /// On the disk, outside of what the machine can write: without it the machine boots for the first time.
 const MARK: &str = "booted";
-
-/// The host's directories of which a machine sees a copy-on-write image, as far as this host has them.
-pub fn layers() -> Vec<PathBuf> {
-    let is_directory = |path: &PathBuf| path.symlink_metadata().is_ok_and(|found| found.is_dir());
-    let system = SYSTEM.iter().chain(&PACKAGES).map(|name| Path::new("/").join(name)).filter(is_directory);
-    system.chain(PUBLIC.iter().map(|name| Path::new("/").join(name)).filter(|path| all_may_read(path))).collect()
-}
-
-/// Whether a directory holds nothing but what everybody on the host may read: the owner's privileges are the machine's.
-fn all_may_read(directory: &Path) -> bool {
-    let Ok(mut entries) = fs::read_dir(directory) else { return false };
-    entries.all(|entry| {
-        let Ok(entry) = entry else { return false };
-        // Asked first, since it needs no look at the file: most are links.
-        if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
-            return true;
-        }
-        entry.metadata().is_ok_and(|found| match found.is_dir() {
-            true => found.mode() & 0o005 == 0o005 && all_may_read(&entry.path()),
-            false => found.mode() & 0o004 != 0,
-        })
-    })
-}
 
 /// Takes a detached copy of what is mounted at a path.
 pub fn tree(path: &Path) -> io::Result<OwnedFd> {
@@ -100,6 +60,10 @@ pub struct Parts<'a> {
     pub files: OwnedFd,
     /// The host's directories, or the image's root directory alone, detached, each with its path on the host.
     pub layers: Vec<(PathBuf, OwnedFd)>,
+    /// The host's directories again without a mapping of their owners, where the others have one.
+    pub unmapped: Vec<OwnedFd>,
+    /// What the machine sees of the host's directories.
+    pub shown: Shown,
     /// Whether there are users beside root.
     pub users: Users,
     /// What the machine may take.
@@ -133,7 +97,7 @@ pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
         fs::create_dir_all(directory).map_err(told("make", directory))?;
     }
     let first_boot = is_first_boot(Path::new("disk"));
-    mount_own_files()?;
+    mount_own_files(&mut notes)?;
     link_system_directories()?;
     for (index, (path, tree)) in parts.layers.iter().enumerate() {
         let source = format!("lower/{index}");
@@ -142,7 +106,19 @@ pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
         let inside = path.strip_prefix("/").unwrap_or(path);
         // Whatever the machine has put in its place stays.
         if make_own_directory(inside)? {
-            notes.extend(overlay(&source, inside)?);
+            let layer = Layer::of(inside)?;
+            if first_boot {
+                shared::make_own(path, &source, &layer.upper, &parts.shown)?;
+            }
+            let view = match shared::mount_public_view(path, &source, index, &parts.shown) {
+                Err(error) if parts.shown == Shown::ToStrangers => {
+                    let (view, note) = less_of(path, index, parts.unmapped.get(index), &source, &error)?;
+                    notes.push(note);
+                    view
+                }
+                other => other?,
+            };
+            notes.extend(layer.mount(&view, inside)?);
         }
     }
     if first_boot {
@@ -151,11 +127,30 @@ pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
     }
     make_mount_points()?;
     mount_memory(parts.limits)?;
-    mount_kernel_views(parts.boot_id, &mut notes)?;
+    kernel_views::mount_kernel_views(parts.boot_id, &mut notes)?;
     mount_devices(parts.users, parts.limits)?;
     let console = make_console()?;
     leave_host()?;
     Ok(Root { first_boot, console, notes })
+}
+
+/// What is shown of a host's directory where the kernel can't keep what is private from the machine's root: files that aren't its
+/// own, or else, where it is the user who runs it anyway, all of it. With a note that says so.
+fn less_of(
+    path: &Path,
+    index: usize,
+    unmapped: Option<&OwnedFd>,
+    source: &str,
+    why: &io::Error,
+) -> io::Result<(String, String)> {
+    let path = path.display();
+    let Some(tree) = unmapped else {
+        return Ok((source.to_owned(), format!("root sees all that its user may read below {path}: failed to {why}")));
+    };
+    let view = format!("unmapped/{index}");
+    fs::create_dir_all(&view).map_err(told("make", &view))?;
+    attach(tree, &view)?;
+    Ok((view, format!("files below {path} belong to nobody: failed to {why}")))
 }
 
 /// Makes `root` the root directory, and takes the host's away.
@@ -189,20 +184,36 @@ pub fn attach(tree: &OwnedFd, target: &str) -> io::Result<()> {
 }
 
 /// Mounts the machine's own files as the root directory.
-fn mount_own_files() -> io::Result<()> {
+fn mount_own_files(notes: &mut Vec<String>) -> io::Result<()> {
+    if kernel_views::has_volume()? {
+        return mount_bind("disk/root", "root").map_err(told("mount", "the machine's files"));
+    }
+    // A plain mount would keep the host's file system's flags, such as nosuid and noexec, and the machine's mount table would name
+    // the directory on the host. An overlay has flags of its own, and only its own name.
+    clear("disk/work")?;
+    fs::create_dir("disk/work").map_err(told("make", "disk/work"))?;
+    let options = c"lowerdir=empty,upperdir=disk/root,workdir=disk/work,userxattr,volatile";
+    let Err(error) = mount("overlay", "root", "overlay", MountFlags::empty(), options) else { return Ok(()) };
     let flags = rustix::fs::statvfs("disk/root")?.f_flag;
     if flags.intersects(StatVfsMountFlags::NOSUID | StatVfsMountFlags::NOEXEC) {
-        // A plain mount would keep these restrictions of the host's file system; an overlay has flags of its own.
-        fs::create_dir_all("disk/work").map_err(told("make", "disk/work"))?;
-        let options = c"lowerdir=empty,upperdir=disk/root,workdir=disk/work,userxattr";
-        return mount("overlay", "root", "overlay", MountFlags::empty(), options)
-            .map_err(told("mount an overlay over", "a disk on a file system that is nosuid or noexec"));
+        return Err(told("mount an overlay over", "a disk on a file system that is nosuid or noexec")(error));
     }
+    notes
+        .push(format!("the mount table names the host's directory: failed to mount an overlay over the disk: {error}"));
     mount_bind("disk/root", "root").map_err(told("mount", "the machine's files"))
 }
 
+/// Removes an overlay's working directory: what the kernel keeps there is of no use to another mount, and would forbid a volatile
+/// one, which doesn't wait at a machine's end until all that the host has written lately is on its disk.
+pub fn clear(work: &str) -> io::Result<()> {
+    match fs::remove_dir_all(work) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(told("clear", work)(error)),
+        _ => Ok(()),
+    }
+}
+
 fn link_system_directories() -> io::Result<()> {
-    for name in SYSTEM {
+    for name in shared::SYSTEM {
         if let Ok(target) = fs::read_link(Path::new("/").join(name)) {
             link(&target, &Path::new("root").join(name))?;
         }
@@ -252,31 +263,46 @@ pub fn mark_booted(disk: impl AsFd) -> io::Result<()> {
     openat(disk, MARK, flags, Mode::from_raw_mode(0o600)).map_err(told("note", "the first boot")).map(drop)
 }
 
-/// Lays a writable layer over a directory of the host's. Where the kernel or the file system can't, the directory is
-/// read-only, and a note says so.
-fn overlay(source: &str, inside: &Path) -> io::Result<Option<String>> {
-    let target = Path::new("root").join(inside);
-    let name = inside.to_string_lossy().replace('/', "-");
-    let (upper, work) = (format!("disk/layers/{name}/upper"), format!("disk/layers/{name}/work"));
-    // What the kernel keeps there is of no use to another mount, and would forbid a volatile one.
-    if Path::new(&work).exists() {
-        fs::remove_dir_all(&work).map_err(told("clear", &work))?;
+/// What a machine has changed of one of the host's directories.
+struct Layer {
+    upper: String,
+    work: String,
+}
+
+impl Layer {
+    fn of(inside: &Path) -> io::Result<Self> {
+        let name = inside.to_string_lossy().replace('/', "-");
+        let layer = Self { upper: format!("disk/layers/{name}/upper"), work: format!("disk/layers/{name}/work") };
+        clear(&layer.work)?;
+        for directory in [&layer.upper, &layer.work] {
+            fs::create_dir_all(directory).map_err(told("make", directory))?;
+        }
+        Ok(layer)
     }
-    for directory in [&upper, &work] {
-        fs::create_dir_all(directory).map_err(told("make", directory))?;
+
+    /// Lays it over what is public of a directory of the host's. Where the kernel or the file system can't, the directory is
+    /// read-only, and a note says so.
+    fn mount(&self, view: &str, inside: &Path) -> io::Result<Option<String>> {
+        let target = Path::new("root").join(inside);
+        let Self { upper, work } = self;
+        // The lowest of its layers is the host's directory.
+        let source = view.rsplit(':').next().unwrap_or(view);
+        if fs::metadata(source)?.uid() == NOBODY {
+            own_directories(Path::new(source), Path::new(upper), 2)?;
+        }
+        chmodat(CWD, upper.as_str(), Mode::from_raw_mode(0o755), AtFlags::empty())?;
+        let options = CString::new(format!("lowerdir={view},upperdir={upper},workdir={work},userxattr,volatile"))?;
+        let Err(error) = mount("overlay", &target, "overlay", MountFlags::empty(), options.as_c_str()) else {
+            return Ok(None);
+        };
+        // The view may be of layers itself, and nothing less than that may be shown.
+        if view.contains(':') {
+            return Err(told("mount an overlay over", format!("/{}", inside.display()))(error));
+        }
+        mount_bind_recursive(view, &target).map_err(told("mount", inside.display()))?;
+        make_read_only(&target, MountFlags::empty())?;
+        Ok(Some(format!("/{} is read-only: failed to mount an overlay over it: {error}", inside.display())))
     }
-    if fs::metadata(source)?.uid() == NOBODY {
-        own_directories(Path::new(source), Path::new(&upper), 2)?;
-    }
-    chmodat(CWD, upper.as_str(), Mode::from_raw_mode(0o755), AtFlags::empty())?;
-    // Volatile: ending a machine must not wait until all that the host has written lately is on its disk.
-    let options = CString::new(format!("lowerdir={source},upperdir={upper},workdir={work},userxattr,volatile"))?;
-    let Err(error) = mount("overlay", &target, "overlay", MountFlags::empty(), options.as_c_str()) else {
-        return Ok(None);
-    };
-    mount_bind_recursive(source, &target).map_err(told("mount", inside.display()))?;
-    make_read_only(&target, MountFlags::empty())?;
-    Ok(Some(format!("/{} is read-only: failed to mount an overlay over it: {error}", inside.display())))
 }
 
 /// Makes the first levels of a layer's directories the machine's root's, where the host's owners aren't mapped: so it can
@@ -326,59 +352,6 @@ fn mount_tmpfs(target: &str, mode: u32, limits: Limits) -> io::Result<()> {
     let options = CString::new(format!("mode={mode:o},{}", limits.file_system()))?;
     mount("tmpfs", target, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str())
         .map_err(told("mount", target))
-}
-
-pub fn mount_kernel_views(boot_id: &str, notes: &mut Vec<String>) -> io::Result<()> {
-    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    mount("proc", "root/proc", "proc", flags, None).map_err(|error| {
-        let advice = match error {
-            Errno::PERM => "; the host's own /proc is partly hidden, as in a container: run it with `--security-opt systempaths=unconfined` or outside",
-            _ => "",
-        };
-        io::Error::new(error.kind(), format!("mount /proc: {error}{advice}"))
-    })?;
-    // A machine may do without it: container engines hide the host's, and then the kernel refuses a fresh one.
-    if let Err(error) = mount("sysfs", "root/sys", "sysfs", flags | MountFlags::RDONLY, None) {
-        notes.push(format!("/sys is empty: failed to mount it: {error}"));
-    }
-
-    // Every user of the machine may ping; refused where the groups are not all mapped.
-    let _ = fs::write("root/proc/sys/net/ipv4/ping_group_range", "0 65535");
-    for name in READ_ONLY {
-        let target = Path::new("root/proc").join(name);
-        if target.exists() {
-            mount_bind(&target, &target).map_err(told("mount", target.display()))?;
-            make_read_only(&target, flags)?;
-        }
-    }
-    // The machine's own network is its own to tune.
-    let network = "root/proc/sys/net";
-    mount_bind(network, network).map_err(told("mount", network))?;
-    mount_remount(network, MountFlags::BIND | flags, "").map_err(told("make writable", network))?;
-    for name in HIDDEN {
-        hide(&Path::new("root/proc").join(name))?;
-    }
-    for name in ["firmware", "devices/virtual/powercap"] {
-        hide(&Path::new("root/sys").join(name))?;
-    }
-
-    fs::write("boot-id", format!("{boot_id}\n")).map_err(told("write", "the boot id"))?;
-    chmodat(CWD, "boot-id", Mode::from_raw_mode(0o444), AtFlags::empty())?;
-    let target = Path::new("root/proc/sys/kernel/random/boot_id");
-    mount_bind("boot-id", target).map_err(told("mount", "the boot id"))?;
-    make_read_only(target, flags)
-}
-
-/// Covers a file by nothing, or a directory by an empty one.
-fn hide(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => {
-            let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
-            mount("tmpfs", path, "tmpfs", flags, c"mode=0555,size=4k").map_err(told("hide", path.display()))
-        }
-        Ok(_) => mount_bind("/dev/null", path).map_err(told("hide", path.display())),
-        Err(_) => Ok(()),
-    }
 }
 
 pub fn mount_devices(users: Users, limits: Limits) -> io::Result<()> {

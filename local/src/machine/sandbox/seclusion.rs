@@ -55,6 +55,8 @@ pub fn enter(connection: &OwnedFd) -> io::Result<()> {
         root::make_read_only(&program, MountFlags::empty())?;
     }
     command
+        // Machines see it, and where the user keeps it is none of their business.
+        .arg0("ec2-local")
         .env_clear()
         .env(super::ROLE_VARIABLE, super::ROLE)
         .env(VARIABLE, "")

@@ -3,7 +3,7 @@
 //! Generated at the first boot only; from then on they are the machine's to change. What is taken from the host stands in
 //! a list; whatever isn't there, or isn't readable for all, stays outside.
 
-use super::{package_sources, protocol::Interface, root::told};
+use super::{package_sources, protocol::Interface, root::told, shared};
 use std::{
     fmt::Write as _,
     fs, io,
@@ -95,7 +95,9 @@ pub fn generate(root: &Path, settings: &Settings<'_>) -> io::Result<()> {
         if fs::read_dir(root.join("etc").join(name)).is_ok_and(|mut entries| entries.next().is_some()) {
             continue;
         }
-        copy(&from, &root.join("etc").join(name)).map_err(told("copy", from.display()))?;
+        if shared::is_passable(&from) {
+            copy(&from, &root.join("etc").join(name)).map_err(told("copy", from.display()))?;
+        }
     }
     accounts(root, settings)?;
     texts(root, settings)?;
@@ -271,9 +273,10 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         if resolved.starts_with("/usr") || resolved.starts_with("/etc") || resolved.as_os_str().is_empty() {
             return link(&target.to_string_lossy(), to);
         }
-        return if resolved.is_file() { copy(&resolved, to) } else { Ok(()) };
+        return if resolved.is_file() && shared::is_passable(&resolved) { copy(&resolved, to) } else { Ok(()) };
     }
-    if mode & 0o004 == 0 {
+    let everybody = if found.is_dir() { 0o005 } else { 0o004 };
+    if mode & everybody != everybody {
         return Ok(());
     }
     if found.is_dir() {
