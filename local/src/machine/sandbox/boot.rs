@@ -56,8 +56,10 @@ pub fn run(boot: &Boot, keeper: OwnedFd, endpoint: &OwnedFd) -> io::Result<End> 
     let Some((go, trees)) = protocol::receive::<Go>(&keeper)? else { return Ok(End::PowerOff) };
     drop(keeper);
     rustix::thread::set_name(c"init")?;
-    // The keeper has put this process into the machine's cgroup.
-    kernel::enter_cgroup_namespace().map_err(told("make", "a cgroup namespace"))?;
+    if !go.has_cgroup_namespace {
+        // The keeper has put this process into the machine's cgroup.
+        kernel::enter_cgroup_namespace().map_err(told("make", "a cgroup namespace"))?;
+    }
 
     // Until it becomes the machine's root below, this process still reaches files as the host's user who started it.
     let ends = interfaces::set_up(&boot.interfaces)?;

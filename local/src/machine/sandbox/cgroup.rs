@@ -38,6 +38,8 @@ const LOOK: Duration = Duration::from_millis(1);
 #[derive(Debug, Default)]
 pub struct Cgroup {
     held: Vec<Held>,
+    /// Those that bound nothing, but are the top of what the machine sees of their hierarchies.
+    bare: Vec<Held>,
     /// What isn't bounded, in words for the console.
     pub notes: Vec<String>,
 }
@@ -56,10 +58,18 @@ impl Cgroup {
         let mut missing: Vec<Controller> = Controller::ALL.to_vec();
         let mut why = None;
         for hierarchy in Hierarchy::all() {
-            match made.add(&hierarchy, name, limits) {
-                Ok(bounded) => missing.retain(|controller| !bounded.contains(controller)),
+            let added =
+                if hierarchy.bounds_something() { made.add(&hierarchy, name, limits).map(Some) } else { Ok(None) };
+            match added {
+                Ok(Some(bounded)) => {
+                    missing.retain(|controller| !bounded.contains(controller));
+                    continue;
+                }
+                Ok(None) => {}
                 Err(error) => why = why.or(Some(error)),
             }
+            let mut places = hierarchy.places().into_iter();
+            made.bare.extend(places.find_map(|place| Held::make(place.join(format!("{PREFIX}{name}"))).ok()));
         }
         if !missing.is_empty() {
             let what: Vec<_> = missing.iter().map(|controller| controller.bounds()).collect();
@@ -73,14 +83,26 @@ impl Cgroup {
     /// Lets go of them in a child of the process that made them, whose they stay.
     pub fn let_go(mut self) {
         self.held.clear();
+        self.bare.clear();
+    }
+
+    /// Whether there is none.
+    pub fn is_missing(&self) -> bool {
+        self.held.is_empty() && self.bare.is_empty()
     }
 
     /// Puts the machine's first process into them.
     pub fn enter(&self, init: Pid) -> io::Result<()> {
-        self.held.iter().try_for_each(|held| {
+        let enter = |held: &Held| {
             let entrance = held.directory.join(LEAF).join("cgroup.procs");
             fs::write(&entrance, init.as_raw_pid().to_string()).map_err(told("write", entrance.display()))
-        })
+        };
+        for bare in &self.bare {
+            if let Err(error) = enter(bare) {
+                tracing::debug!("the machine sees cgroups that aren't its own: failed to {error}");
+            }
+        }
+        self.held.iter().try_for_each(enter)
     }
 
     /// Makes one in a hierarchy; says which of its controllers bound the machine now.
@@ -115,7 +137,7 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        self.held.iter().for_each(Held::remove);
+        self.held.iter().chain(&self.bare).for_each(Held::remove);
     }
 }
 
@@ -130,6 +152,7 @@ impl Held {
             }
             // Kernels before 5.11 count what is below in version 1 only when they are told to.
             let _ = fs::write(directory.join("memory.use_hierarchy"), "1");
+            inherit_processors(&directory);
             let lock = File::open(&directory).and_then(|lock| lock.lock().map(|()| lock));
             let lock = match lock {
                 // Somebody who cleared up has taken it for a dead one's.
@@ -152,6 +175,19 @@ impl Held {
             thread::sleep(LOOK);
         }
     }
+}
+
+/// With version 1 a cgroup has neither processors nor memory of its parent's, unless it is given them, and takes no process.
+fn inherit_processors(directory: &Path) {
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        let of_parent = directory.parent().and_then(|parent| fs::read_to_string(parent.join(file)).ok());
+        if directory.join("cgroup.clone_children").exists()
+            && let Some(of_parent) = of_parent
+        {
+            let _ = fs::write(directory.join(file), of_parent);
+        }
+    }
+    let _ = fs::write(directory.join("cgroup.clone_children"), "1");
 }
 
 /// Removes a machine's cgroup, unless there are processes in it; says whether it is gone.

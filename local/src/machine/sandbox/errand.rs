@@ -112,6 +112,7 @@ fn within_namespaces(identity: &Identity, errand: impl FnOnce() -> io::Result<Re
                 users: identity.users(),
                 trees: Vec::new(),
                 shown: Shown::AsItIs,
+                has_cgroup_namespace: false,
                 notes: Vec::new(),
             },
             &[],

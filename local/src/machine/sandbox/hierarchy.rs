@@ -56,7 +56,12 @@ pub struct Hierarchy {
 }
 
 impl Hierarchy {
-    /// Those of this host that have, or may have, one of our controllers.
+    /// Whether it has, or may have, one of our controllers.
+    pub fn bounds_something(&self) -> bool {
+        self.version == Version::Two || !self.controllers.is_empty()
+    }
+
+    /// Those of this host.
     pub fn all() -> Vec<Self> {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         parse(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"))
@@ -107,9 +112,6 @@ fn parse(mounts: &str, cgroups: &str) -> Vec<Hierarchy> {
         let (Some(names), Some(path)) = (fields.next(), fields.next()) else { continue };
         let version = if names.is_empty() { Version::Two } else { Version::One };
         let controllers: Vec<_> = names.split(',').filter_map(Controller::named).collect();
-        if version == Version::One && controllers.is_empty() {
-            continue;
-        }
         let place = mounts.lines().find_map(|line| {
             let (before, after) = line.split_once(" - ")?;
             let (before, after): (Vec<_>, Vec<_>) = (before.split(' ').collect(), after.split(' ').collect());
@@ -159,6 +161,7 @@ mod tests {
         assert_eq!(
             places,
             [
+                (vec![PathBuf::from("/sys/fs/cgroup/cpuset")], vec![]),
                 (vec![PathBuf::from("/sys/fs/cgroup/cpu,cpuacct/a")], vec![Controller::Cpu]),
                 (vec![PathBuf::from("/sys/fs/cgroup/memory/b")], vec![Controller::Memory]),
             ]

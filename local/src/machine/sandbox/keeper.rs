@@ -99,6 +99,10 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
     let limits = Limits::of(boot.memory_mib, boot.vcpus);
     let cgroup = Cgroup::make(&cgroup_name(boot), limits);
     notes.extend_from_slice(&cgroup.notes);
+    let has_cgroup_namespace = cgroup.is_missing() && !matches!(identity, Identity::Range(_));
+    if has_cgroup_namespace && let Err(error) = seclusion::hide_cgroups() {
+        notes.push(format!("root can list the cgroups below its endpoint's: failed to {error}"));
+    }
     let (connection, theirs) = protocol::connection()?;
     let init = match fork(&identity, limits).map_err(|error| advice::on_namespaces(&error))? {
         Side::Child => {
@@ -118,7 +122,7 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
         .map_err(told("write to", boot.disk.display()))
         .and_then(|()| cgroup.enter(init));
     let released =
-        noted.and_then(|()| release(init, boot, volume, &identity, notes, &connection));
+        noted.and_then(|()| release(init, boot, volume, &identity, has_cgroup_namespace, notes, &connection));
     // From here on its end tells init that nothing more will come.
     drop(connection);
     let mut killed = released.is_err();
@@ -241,6 +245,7 @@ fn release(
     boot: &Boot,
     volume: Option<OwnedFd>,
     identity: &Identity,
+    has_cgroup_namespace: bool,
     mut notes: Vec<String>,
     connection: &OwnedFd,
 ) -> io::Result<()> {
@@ -263,7 +268,7 @@ fn release(
     let beside: Vec<_> = trees.iter().map(AsFd::as_fd).collect();
     protocol::send(
         connection,
-        &Go { users: identity.users(), trees: paths, shown, notes },
+        &Go { users: identity.users(), trees: paths, shown, has_cgroup_namespace, notes },
         &beside,
     )
 }

@@ -100,6 +100,8 @@ pub struct Go {
     pub trees: Vec<PathBuf>,
     /// What the machine sees of the host's directories.
     pub shown: Shown,
+    /// Whether the keeper has made the cgroup namespace.
+    pub has_cgroup_namespace: bool,
     /// What couldn't be had, in words for the console.
     pub notes: Vec<String>,
 }

@@ -64,6 +64,14 @@ pub fn enter(connection: &OwnedFd) -> io::Result<()> {
     Err(told("run", program.display())(command.exec()))
 }
 
+/// Keeps a machine without a cgroup of its own from mounting those of the host. It stays in a cgroup namespace that isn't its own,
+/// and can't make one, which would be its own.
+pub fn hide_cgroups() -> io::Result<()> {
+    kernel::enter_cgroup_namespace().map_err(told("make", "a cgroup namespace"))?;
+    let limit = "/proc/sys/user/max_cgroup_namespaces";
+    fs::write(limit, "0").map_err(told("write", limit))
+}
+
 /// Makes the namespaces for this process itself. Only a process that is outside may map more than one user, so a child of
 /// before does.
 fn become_root_of(identity: &Identity) -> io::Result<()> {
