@@ -6,7 +6,11 @@ use super::{
 };
 use etherparse::IpNumber;
 use smoltcp::time::{Duration, Instant};
-use std::{collections::HashMap, net::Ipv4Addr};
+use std::{
+    collections::HashMap,
+    hash::{Hash, Hasher},
+    net::Ipv4Addr,
+};
 
 /// How many connections are tracked; beyond that new ones are dropped, as they are on EC2 (`conntrack_allowance_exceeded`).
 /// It is our own number: AWS tells none.
@@ -28,11 +32,19 @@ const ENDED: Duration = Duration::from_secs(60);
 
 /// What the packets of a connection have in common, in both directions. In the place of ICMP's ports stand its
 /// identification, and what was asked by whom.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Flow {
     protocol: u8,
     local: (Ipv4Addr, u16),
     remote: (Ipv4Addr, u16),
+}
+
+/// All at once, since each packet is looked for by it.
+impl Hash for Flow {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let end = |(address, port): (Ipv4Addr, u16)| u128::from(address.to_bits()) << 16 | u128::from(port);
+        state.write_u128(end(self.local) << 56 | end(self.remote) << 8 | u128::from(self.protocol));
+    }
 }
 
 impl Flow {

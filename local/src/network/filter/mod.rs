@@ -41,9 +41,15 @@ pub(super) struct Filter {
     groups: Vec<String>,
     rules: Vec<Rule>,
     connections: Connections,
+    entering: Way,
+    leaving: Way,
+}
+
+/// What is remembered of one way through the filter.
+#[derive(Default)]
+struct Way {
     recent: Recent,
-    entering: Fragments,
-    leaving: Fragments,
+    fragments: Fragments,
 }
 
 impl Filter {
@@ -65,16 +71,16 @@ impl Filter {
             Some(Parsed::Error { message, about, fragment }) => {
                 (self.admits_error(direction, &message, &about, groups, now), fragment)
             }
-            Some(Parsed::Later(fragment)) => return self.fragments(direction).follows(&fragment, now),
+            Some(Parsed::Later(fragment)) => return self.way(direction).fragments.follows(&fragment, now),
             None => return false,
         };
         if let Some(first) = fragment {
-            self.fragments(direction).begin(&first, is_admitted, now);
+            self.way(direction).fragments.begin(&first, is_admitted, now);
         }
         is_admitted
     }
 
-    fn fragments(&mut self, direction: Direction) -> &mut Fragments {
+    fn way(&mut self, direction: Direction) -> &mut Way {
         match direction {
             Direction::Ingress => &mut self.entering,
             Direction::Egress => &mut self.leaving,
@@ -102,12 +108,12 @@ impl Filter {
         if packet.begins() && !self.is_untracked(direction, packet) {
             return self.connections.begin(flow, direction, now);
         }
-        self.recent.note(flow, direction, now);
+        self.way(direction).recent.note(flow, now);
         true
     }
 
     fn admits_error(
-        &self,
+        &mut self,
         direction: Direction,
         message: &Packet,
         about: &Packet,
@@ -117,7 +123,7 @@ impl Filter {
         let went = direction.reverse();
         let flow = Flow::of(about, went);
         let is_of_tracked = flow.is_some_and(|flow| self.connections.has_gone(&flow, went, now));
-        let is_of_recent = flow.is_some_and(|flow| self.recent.knows(&flow, went, now));
+        let is_of_recent = flow.is_some_and(|flow| self.way(went).recent.knows(&flow, now));
         let is_by_rule = self.permits(direction, message, groups);
         is_of_tracked
             || (is_of_recent && (is_by_rule || self.permits(went, about, groups)))
