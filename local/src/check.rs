@@ -6,7 +6,7 @@ use ec2_local::{
     endpoint::{StateDirectory, abandoned_accounts},
     machine::{
         Event, Hypervisor, Specification,
-        sandbox::{Sandbox, clear_remains, end_user, remove_disk},
+        sandbox::{Sandbox, clear_remains, describe_tables, end_user, remove_disk},
     },
     network::Nic,
 };
@@ -49,9 +49,12 @@ pub fn run() -> Result<String, String> {
     let left = clear_left(&state);
     let disk = Disk::make(state.path())?;
     let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
+    let machine = specification(&disk.path);
+    // As the machine finds them.
+    let tables = describe_tables(machine.memory_mib, machine.vcpus).join("\n") + "\n";
     // Held, since a machine without its network ends no sooner.
     let sandbox = Sandbox::with_plug(|_, frames| Box::new(frames)).program(["/bin/sh", "-c", FACTS]);
-    let machine = sandbox.start(specification(&disk.path), sender).map_err(|e| e.to_string())?;
+    let machine = sandbox.start(machine, sender).map_err(|e| e.to_string())?;
     let mut console = Vec::new();
     let mut outcome = Err("boot a machine: nothing was heard of it".to_owned());
     while let Some((_, event)) = events.blocking_recv() {
@@ -68,7 +71,7 @@ pub fn run() -> Result<String, String> {
             Event::PoweredOff => {
                 let console = String::from_utf8_lossy(&console);
                 outcome = if has_told(&console) {
-                    Ok(report(&console) + &left)
+                    Ok(report(&console) + &tables + &left)
                 } else {
                     Err(format!("run a shell in a machine, which said: {}", console.trim()))
                 };

@@ -131,7 +131,7 @@ fn waits_until_its_program_can_be_started_again() {
     let mut machine = Running::booted(&disk.path(), FIRST_BOOT);
     machine.console.clear();
     // Init has a process too many until then.
-    machine.send_job("(prlimit --pid 1 --nproc=1:; kill -9 $PPID; sleep 1; prlimit --pid 1 --nproc=4096:) &");
+    machine.send_job("(prlimit --pid 1 --nproc=1:; kill -9 $PPID; sleep 1; prlimit --pid 1 --nproc=512:) &");
     machine.until_console("failed to start the agent");
     machine.until_console("ready");
     machine.end();

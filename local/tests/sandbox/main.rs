@@ -16,6 +16,7 @@ mod planted;
 mod private;
 mod share;
 mod system;
+mod tables;
 mod users;
 mod views;
 mod volume;

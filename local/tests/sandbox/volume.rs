@@ -94,6 +94,16 @@ fn ends_where_the_volume_does() {
 
 #[test]
 fn loses_its_power_before_the_host_has_no_room() {
+    loses_its_power("size=512M", "head -c 400M /dev/zero >/root/much", "MiB");
+}
+
+#[test]
+fn loses_its_power_before_the_host_has_no_inodes() {
+    let fill = "mkdir /root/many; cd /root/many; perl -e 'my $n = 0; while (open my $one, \">\", $n) { $n++ }'";
+    loses_its_power("size=512M,nr_inodes=20000", fill, "inodes");
+}
+
+fn loses_its_power(options: &str, fill: &str, unit: &str) {
     if !rustix::process::geteuid().is_root() {
         return eprintln!("skipped: only root can make a disk that is full soon");
     }
@@ -101,7 +111,7 @@ fn loses_its_power_before_the_host_has_no_room() {
     let run = |program: &str, arguments: &[&str]| {
         assert!(std::process::Command::new(program).args(arguments).arg(place.path()).status().unwrap().success());
     };
-    run("mount", &["-t", "tmpfs", "-o", "size=512M", "none"]);
+    run("mount", &["-t", "tmpfs", "-o", options, "none"]);
     let on = |name: &str| {
         let disk = place.path().join(name);
         fs::create_dir(&disk).unwrap();
@@ -114,8 +124,8 @@ fn loses_its_power_before_the_host_has_no_room() {
     greedy.instance = "i-greedy".to_owned();
     modest.instance = "i-modest".to_owned();
     let (sender, mut events) = unbounded_channel();
-    let fill = "echo some >/root/some; head -c 400M /dev/zero >/root/much; exec sleep 1000";
-    let machines = [(greedy, fill), (modest, "echo some >/root/some; exec sleep 1000")].map(|(machine, script)| {
+    let fill = format!("echo some >/root/some; {fill}; exec sleep 1000");
+    let machines = [(greedy, &*fill), (modest, "echo some >/root/some; exec sleep 1000")].map(|(machine, script)| {
         hypervisor.clone().program(["/bin/sh", "-c", script]).start(machine, sender.clone()).unwrap()
     });
     let mut next = || loop {
@@ -126,7 +136,10 @@ fn loses_its_power_before_the_host_has_no_room() {
     };
     let (instance, event) = next();
     assert_eq!(instance, "i-greedy");
-    assert!(matches!(&event, Event::Failed(why) if why.contains("leave room on the host's disk")), "{event:?}");
+    assert!(
+        matches!(&event, Event::Failed(why) if why.contains("leave room on the host's disk") && why.contains(unit)),
+        "{event:?}"
+    );
     // The others go on, though the room is still taken.
     thread::sleep(Duration::from_secs(1));
     machines[1].power_off();

@@ -72,8 +72,8 @@ pub fn run(boot: &Boot, keeper: OwnedFd, endpoint: &OwnedFd) -> io::Result<End> 
     // Once this process is the machine's, the file is the host's root's.
     let willingness = Willingness::of_this_process();
     become_root(go.users)?;
+    // It was forked with all of them that a process is held to.
     let limits = Limits::of(boot.memory_mib, boot.vcpus);
-    limits.hold()?;
     rustix::system::sethostname(boot.hostname.as_bytes()).map_err(told("set the host name", &boot.hostname))?;
 
     let settings = Settings { hostname: &boot.hostname, login_user: &boot.login_user, interfaces: &boot.interfaces };

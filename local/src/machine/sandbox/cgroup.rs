@@ -30,6 +30,8 @@ use std::{
 const PREFIX: &str = "ec2-local.";
 /// The cgroup within, in which the processes are.
 const LEAF: &str = "machine";
+/// How many cgroups a machine's root may make, where its user is the cgroup's owner.
+const MOST_WITHIN: &str = "1024";
 /// How long the kernel may take to notice that a cgroup's last process is gone.
 const PATIENCE: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(1);
@@ -153,6 +155,8 @@ impl Held {
             // Kernels before 5.11 count what is below in version 1 only when they are told to.
             let _ = fs::write(directory.join("memory.use_hierarchy"), "1");
             inherit_processors(&directory);
+            // Only version 2 has it: all of the host may have 65,535 cgroups that count memory (`MEM_CGROUP_ID_MAX`).
+            let _ = fs::write(directory.join("cgroup.max.descendants"), MOST_WITHIN);
             let lock = File::open(&directory).and_then(|lock| lock.lock().map(|()| lock));
             let lock = match lock {
                 // Somebody who cleared up has taken it for a dead one's.

@@ -74,6 +74,11 @@ impl Hierarchy {
         iter::once(&*self.own).chain(above).map(Path::to_owned).collect()
     }
 
+    /// The cgroup of this process and those above it, as far as they can be seen.
+    pub fn own_and_above(&self) -> Vec<PathBuf> {
+        self.own.ancestors().take_while(|place| place.starts_with(&self.mount)).map(Path::to_owned).collect()
+    }
+
     /// The same, each with the controllers that a cgroup made there has; what has none is left out.
     pub fn parents(&self) -> Vec<(PathBuf, Vec<Controller>)> {
         let with_controllers = |place: PathBuf| {

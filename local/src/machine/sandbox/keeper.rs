@@ -7,7 +7,7 @@
 use super::{
     advice, boot,
     cgroup::Cgroup,
-    errand,
+    errand, holdings,
     identity::{FILES, Identity},
     kernel::{self, Side},
     limits::Limits,
@@ -70,7 +70,7 @@ fn run() -> io::Result<()> {
     match protocol::receive::<Request>(&endpoint)? {
         Some((Request::Boot(boot), _)) => report(keep(&boot, &endpoint), &endpoint),
         Some((Request::Remove(disk), _)) => report(errand::remove(&disk), &endpoint),
-        Some((Request::Measure(disk), _)) => report(room::measure(&disk).map(Report::Size), &endpoint),
+        Some((Request::Measure(disk), _)) => report(room::measure(&disk).map(Report::Taken), &endpoint),
         Some((Request::Unpack { into, limits }, archive)) => report(errand::unpack(archive, &into, &limits), &endpoint),
         // The endpoint died in between.
         None => Ok(()),
@@ -96,7 +96,11 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
     prepare(&files, &identity)?;
     let mut notes = Vec::new();
     let volume = mount_volume(boot, &files, &identity, &mut notes)?;
-    let limits = Limits::of(boot.memory_mib, boot.vcpus);
+    let limits = Limits::of(boot.memory_mib, boot.vcpus).within(&boot.share);
+    notes.extend_from_slice(&boot.share.notes);
+    if let Err(error) = boot.share.hold_by_user() {
+        notes.push(format!("the machine shares what the host's user may have (user.max_*): failed to {error}"));
+    }
     let cgroup = Cgroup::make(&cgroup_name(boot), limits);
     notes.extend_from_slice(&cgroup.notes);
     let has_cgroup_namespace = cgroup.is_missing() && !matches!(identity, Identity::Range(_));
@@ -136,6 +140,10 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
         }
         if commanded {
             let command = protocol::receive::<Command>(endpoint)?.map_or(Command::Kill, |(command, _)| command);
+            if let Command::Count(entry) = command {
+                protocol::send(endpoint, &Report::Holds(holdings::count(init, entry)), &[])?;
+                continue;
+            }
             let signal = if command == Command::Kill { Signal::KILL } else { Signal::TERM };
             killed |= command == Command::Kill;
             pidfd_send_signal(&handle, signal).map_err(told("signal", "the machine's init (pidfd_send_signal(2))"))?;
@@ -150,13 +158,18 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
     Ok(if killed { Report::PoweredOff } else { meaning(status) })
 }
 
-/// Forks into the machine's namespaces.
+/// Forks into the machine's namespaces, held to its limits.
 ///
 /// The kernel counts the processes of a user namespace as those of its maker, too, and holds them to the maker's limit as
-/// it was then; root has none. So for root the machine's own first user is its maker.
+/// it was then; root has none. So for root the machine's own first user is its maker. Whoever isn't root has the keeper's
+/// namespace in between, in which nobody else counts.
 fn fork(identity: &Identity, limits: Limits) -> io::Result<Side> {
-    let Identity::Range(first) = identity else { return kernel::clone_into_namespaces() };
     limits.hold()?;
+    let Identity::Range(first) = identity else {
+        let quarter = Limits::hold_quarter()?;
+        let side = kernel::clone_into_namespaces()?;
+        return quarter.end().map(|()| side);
+    };
     let all = capabilities(None)?;
     let user = Uid::from_raw(*first);
     set_thread_res_uid(user, user, Uid::ROOT)?;

@@ -2,8 +2,10 @@
 //!
 //! Every host can hold a process to limits, so a machine's processes are bounded in number and each in its memory, as are
 //! its file systems in memory, and the host ends the machine first when memory runs out. What all of them have together
-//! is bounded by a cgroup, where the host lets us make one ([`super::cgroup`]).
+//! is bounded by a cgroup, where the host lets us make one ([`super::cgroup`]). What the host's kernel has in one table for
+//! all is in [`super::tables`].
 
+use super::tables::Share;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{io, thread, time::Duration};
 
@@ -28,6 +30,8 @@ const NO_CORE: u64 = 1;
 pub struct Limits {
     memory: u64,
     vcpus: u32,
+    threads: u64,
+    files: u64,
 }
 
 impl Limits {
@@ -36,15 +40,22 @@ impl Limits {
 
     /// The limits of a machine with this memory and these processors.
     pub fn of(memory_mib: u64, vcpus: u32) -> Self {
-        Self { memory: memory_mib.saturating_mul(MIB), vcpus: vcpus.max(1) }
+        let memory = memory_mib.saturating_mul(MIB);
+        let threads = (memory / PER_THREAD).clamp(LEAST_THREADS, MOST_THREADS);
+        Self { memory, vcpus: vcpus.max(1), threads, files: FILES }
+    }
+
+    /// No more than its share of what the host has for all.
+    pub fn within(self, share: &Share) -> Self {
+        Self { threads: self.threads.min(share.processes), files: self.files.min(share.files), ..self }
     }
 
     /// Holds this process and its descendants to them, unless its own are lower: only the host's root can raise them.
     pub fn hold(self) -> io::Result<()> {
         let all = [
             (Resource::Data, self.data()),
-            (Resource::Nproc, self.threads()),
-            (Resource::Nofile, FILES),
+            (Resource::Nproc, self.threads),
+            (Resource::Nofile, self.files),
             (Resource::Core, NO_CORE),
             // Whoever started the endpoint may have been allowed more than others.
             (Resource::Nice, 0),
@@ -60,6 +71,19 @@ impl Limits {
             )?;
         }
         Ok(())
+    }
+
+    /// Holds what is made of this process's user namespace by the guard's end, to a quarter of what the user may have together of
+    /// queues, signals that wait, and locked memory: a user namespace is held to its maker's limits as they were then.
+    pub fn hold_quarter() -> io::Result<Quarter> {
+        let all = [Resource::Msgqueue, Resource::Sigpending, Resource::Memlock];
+        let usual = all.map(|resource| (resource, getrlimit(resource)));
+        for (resource, usual) in &usual {
+            if let Some(most) = usual.current {
+                setrlimit(*resource, Rlimit { current: Some(most / 4), maximum: usual.maximum })?;
+            }
+        }
+        Ok(Quarter(usual))
     }
 
     /// The size of a file system in memory, as options of its mount: half of the memory, which is Linux's default (tmpfs(5)).
@@ -82,11 +106,27 @@ impl Limits {
 
     /// How many processes and threads it may have.
     pub fn threads(self) -> u64 {
-        (self.memory / PER_THREAD).clamp(LEAST_THREADS, MOST_THREADS)
+        self.threads
+    }
+
+    /// How many files a process of it may have open.
+    pub fn files(self) -> u64 {
+        self.files
     }
 
     fn data(self) -> u64 {
         self.memory.saturating_mul(RESERVED_PER_USED)
+    }
+}
+
+/// Limits as they were before [`Limits::hold_quarter`].
+#[derive(Debug)]
+pub struct Quarter([(Resource, Rlimit); 3]);
+
+impl Quarter {
+    /// Takes the limits back, of this process alone.
+    pub fn end(self) -> io::Result<()> {
+        self.0.into_iter().try_for_each(|(resource, usual)| Ok(setrlimit(resource, usual)?))
     }
 }
 

@@ -16,6 +16,7 @@ mod boot;
 mod cgroup;
 mod errand;
 mod hierarchy;
+mod holdings;
 mod identity;
 mod image_files;
 mod image_root;
@@ -33,16 +34,19 @@ mod root;
 mod seccomp;
 mod seclusion;
 mod shared;
+mod shortage;
 mod system_files;
+mod tables;
 mod volume;
+mod watch;
 
 pub use errand::{remove_disk, unpack_image};
 
 use super::{Event, Hypervisor, Machine, Specification};
 use crate::network::{Nic, Switch};
 pub use cgroup::clear_remains;
+use limits::Limits;
 use protocol::{Boot, Command, Interface, Report, Request};
-use room::{Room, Tenant};
 use root::told;
 use std::{
     collections::BTreeSet,
@@ -55,9 +59,12 @@ use std::{
     thread,
     time::Duration,
 };
+use tables::Share;
 use tokio::sync::mpsc::UnboundedSender;
+use watch::{Tenant, Watch};
 
 pub use remains::{end_remains, end_user};
+pub use tables::describe as describe_tables;
 
 /// Names the role that a process of this executable is to play.
 pub const ROLE_VARIABLE: &str = "EC2_LOCAL_ROLE";
@@ -77,7 +84,7 @@ type Plug = dyn Fn(Nic, OwnedFd) -> Box<dyn Send> + Send + Sync;
 pub struct Sandbox {
     plug: Arc<Plug>,
     ranges: Arc<Mutex<BTreeSet<u32>>>,
-    room: Arc<Room>,
+    watch: Arc<Watch>,
     program: Option<Vec<String>>,
 }
 
@@ -94,7 +101,7 @@ impl Sandbox {
     pub fn with_plug(plug: impl Fn(Nic, OwnedFd) -> Box<dyn Send> + Send + Sync + 'static) -> Self {
         // It takes a while, where it is needed at all; what fails will be told by the first machine.
         let _ = thread::Builder::new().name("covers".into()).spawn(shared::covers);
-        Self { plug: Arc::new(plug), ranges: Arc::default(), room: Arc::default(), program: None }
+        Self { plug: Arc::new(plug), ranges: Arc::default(), watch: Arc::default(), program: None }
     }
 
     /// Runs a program of the machine's own, with its arguments, where the agent would run: no SSH server, no user data.
@@ -116,10 +123,14 @@ impl Hypervisor for Sandbox {
         let control = Arc::new(control);
         let range = Range::take(&self.ranges, &specification);
         // Sent before anybody can send a command, which must come after it.
-        protocol::send(&control, &Request::Boot(describe(&specification, &range, self.program.clone())?), &[])?;
+        protocol::send(
+            &control,
+            &Request::Boot(Box::new(describe(&specification, &range, self.program.clone())?)),
+            &[],
+        )?;
         let tenant = Tenant::new(&specification.disk, control.clone());
         let thread = format!("a thread for {}", specification.instance);
-        self.room.admit(&tenant).map_err(told("start", &thread))?;
+        self.watch.admit(&tenant).map_err(told("start", &thread))?;
         let running =
             Running { control: control.clone(), plug: self.plug.clone(), specification, range, tenant, events };
         // A thread per machine: a process is told of its parent's death when the thread that started it ends, so this
@@ -179,6 +190,7 @@ fn describe(specification: &Specification, range: &Range, program: Option<Vec<St
         disk_gib: specification.disk_gib,
         boot_id: specification.boot_id.clone(),
         first_id: range.first(),
+        share: Share::of_host(Limits::of(specification.memory_mib, specification.vcpus)),
         program,
         covers: if specification.image.is_none() { shared::covers().transpose()? } else { None },
     })
@@ -251,8 +263,9 @@ impl Running {
                 Report::PoweredOff => outcome = outcome.or(Some(Event::PoweredOff)),
                 Report::Rebooting => outcome = outcome.or(Some(Event::Rebooting)),
                 Report::Failed(why) => outcome = outcome.or(Some(Event::Failed(why))),
+                Report::Holds(count) => self.tenant.note(count),
                 // Nobody has asked a running machine for these.
-                Report::Unpacked(_) | Report::Size(_) => {}
+                Report::Unpacked(_) | Report::Taken(_) => {}
             }
         }
         // The keeper reports after init's end. If it was killed itself, its init is about to die.

@@ -1,6 +1,10 @@
 //! What the endpoint, a machine's keeper and its init say to each other: JSON messages on a SEQPACKET socket, with
 //! descriptors beside them.
 
+use super::{
+    room::Taken,
+    tables::{Entry, Share},
+};
 use crate::archive::{Contents, Limits};
 use rustix::{
     event::{PollFd, PollFlags, poll},
@@ -23,7 +27,7 @@ use std::{
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Request {
     /// Boot a machine and stay with it to its end.
-    Boot(Boot),
+    Boot(Box<Boot>),
     /// Remove a machine's disk, as whoever could have written to it.
     Remove(PathBuf),
     /// Unpack an archive into an empty directory, for machines of this user's. Beside it: the archive.
@@ -48,6 +52,8 @@ pub struct Boot {
     pub boot_id: String,
     /// The first of the host's user ids for this machine, where it may have a range of its own and its disk has none yet.
     pub first_id: u32,
+    /// What it gets of tables that are the host's.
+    pub share: Share,
     /// Run instead of the agent.
     pub program: Option<Vec<String>>,
     /// What is to be covered in the host's directories, where the kernel doesn't keep it from the machine.
@@ -68,6 +74,8 @@ pub struct Interface {
 pub enum Command {
     PowerOff,
     Kill,
+    /// Count how many of these it holds.
+    Count(Entry),
 }
 
 /// What keeper and init tell the endpoint.
@@ -85,8 +93,10 @@ pub enum Report {
     Unpacked(Contents),
     /// It is over, or never began.
     Failed(String),
-    /// What was measured, in bytes.
-    Size(u64),
+    /// What was measured.
+    Taken(Taken),
+    /// How many it holds of what was to be counted.
+    Holds(u64),
 }
 
 /// What the keeper gives init when it may go on.

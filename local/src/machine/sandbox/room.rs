@@ -1,94 +1,98 @@
 //! Room on the host's disk, which machines share with the host: before there is none left, whoever takes it loses its power.
 //!
 //! A root volume bounds its machine, but all volumes together may be larger than the host's disk, and who isn't root has
-//! none. So this holds for everybody.
+//! none. So this holds for everybody; for bytes, and for inodes where the file system has only so many.
 
 use super::{
     errand,
-    protocol::{self, Command, Report, Request},
+    protocol::{Report, Request},
     volume,
+    watch::Tenant,
 };
 use rustix::{
-    fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, openat2, statat},
+    fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, StatVfs, openat2, statat},
     process::geteuid,
 };
+use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
     ffi::OsStr,
     io,
-    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     rc::Rc,
-    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
-    thread,
-    time::Duration,
+    sync::Arc,
 };
 
-/// How often it is looked at: a fast disk takes some 500 MB in that time.
-const LOOK: Duration = Duration::from_millis(250);
 /// What is left to the host: a fiftieth of its disk, but not less and not more than these, and of a small disk a fourth. More
 /// than that is often not free, and no machine's fault.
 const LEAST_RESERVE: u64 = 1 << 30;
 const MOST_RESERVE: u64 = 4 << 30;
+/// The same for inodes.
+const LEAST_INODES: u64 = 1 << 16;
+const MOST_INODES: u64 = 1 << 20;
 /// How long a path within a disk may be before another one begins; the kernel takes 4096 bytes at once.
 const LONG: usize = 2048;
 
-/// A machine that takes room.
-#[derive(Debug)]
-pub struct Tenant {
-    disk: PathBuf,
-    control: Arc<OwnedFd>,
-    verdict: OnceLock<String>,
+/// What a disk takes on the host.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    pub bytes: u64,
+    pub inodes: u64,
 }
 
-impl Tenant {
-    pub fn new(disk: &Path, control: Arc<OwnedFd>) -> Arc<Self> {
-        Arc::new(Self { disk: disk.to_owned(), control, verdict: OnceLock::new() })
-    }
-
-    /// Why its power was taken, if it was.
-    pub fn verdict(&self) -> Option<&str> {
-        self.verdict.get().map(String::as_str)
-    }
-}
-
-/// Looks after the room of all machines of an endpoint, as long as there are any.
+/// The room of all machines of an endpoint.
 #[derive(Debug, Default)]
-pub struct Room(Mutex<Tenants>);
-
-#[derive(Debug, Default)]
-struct Tenants {
-    all: Vec<Weak<Tenant>>,
-    watched: bool,
+pub struct Room {
+    bytes: Shortage,
+    inodes: Shortage,
 }
 
 impl Room {
-    /// Looks after this machine, too.
-    pub fn admit(self: &Arc<Self>, tenant: &Arc<Tenant>) -> io::Result<()> {
-        let mut tenants = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tenants.all.push(Arc::downgrade(tenant));
-        if !tenants.watched {
-            let room = self.clone();
-            thread::Builder::new().name("room".into()).stack_size(256 << 10).spawn(move || room.watch())?;
-            tenants.watched = true;
+    pub fn look(&mut self, tenants: &[Arc<Tenant>]) {
+        // All disks of an endpoint are in one directory.
+        let Some(Ok(system)) = tenants.first().map(|tenant| rustix::fs::statvfs(tenant.disk())) else { return };
+        self.bytes.look(Measure::Bytes, &system, tenants);
+        self.inodes.look(Measure::Inodes, &system, tenants);
+    }
+}
+
+/// What can be used up.
+#[derive(Debug, Clone, Copy)]
+enum Measure {
+    Bytes,
+    Inodes,
+}
+
+impl Measure {
+    /// What is free, and all.
+    fn of(self, system: &StatVfs) -> (u64, u64) {
+        match self {
+            Self::Bytes => (system.f_bavail * system.f_frsize, system.f_blocks * system.f_frsize),
+            Self::Inodes => (system.f_favail, system.f_files),
         }
-        Ok(())
     }
 
-    fn watch(&self) {
-        let mut shortage = Shortage::default();
-        loop {
-            thread::sleep(LOOK);
-            let tenants = {
-                let mut tenants = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                tenants.all.retain(|tenant| tenant.strong_count() > 0);
-                tenants.watched = !tenants.all.is_empty();
-                if !tenants.watched {
-                    return;
-                }
-                tenants.all.iter().filter_map(Weak::upgrade).collect::<Vec<_>>()
-            };
-            shortage.look(&tenants);
+    /// What of it is left to the host: none of inodes where they are made as they are needed, as on Btrfs, which has 0.
+    fn reserve(self, all: u64) -> u64 {
+        let (least, most) = match self {
+            Self::Bytes => (LEAST_RESERVE, MOST_RESERVE),
+            Self::Inodes => (LEAST_INODES, MOST_INODES),
+        };
+        (all / 50).clamp(least, most).min(all / 4)
+    }
+
+    fn part(self, taken: Taken) -> u64 {
+        match self {
+            Self::Bytes => taken.bytes,
+            Self::Inodes => taken.inodes,
+        }
+    }
+
+    fn tell(self, amount: u64) -> String {
+        match self {
+            Self::Bytes => format!("{} MiB", amount >> 20),
+            Self::Inodes => format!("{amount} inodes"),
         }
     }
 }
@@ -101,11 +105,9 @@ struct Shortage {
 }
 
 impl Shortage {
-    fn look(&mut self, tenants: &[Arc<Tenant>]) {
-        // All disks of an endpoint are in one directory.
-        let Some(Ok(system)) = tenants.first().map(|tenant| rustix::fs::statvfs(&tenant.disk)) else { return };
-        let (free, all) = (system.f_bavail * system.f_frsize, system.f_blocks * system.f_frsize);
-        let reserve = reserve(all);
+    fn look(&mut self, measure: Measure, system: &StatVfs, tenants: &[Arc<Tenant>]) {
+        let (free, all) = measure.of(system);
+        let reserve = measure.reserve(all);
         if free >= reserve {
             *self = Self::default();
             return;
@@ -117,50 +119,45 @@ impl Shortage {
         self.free = Some(free);
         let mut most: Option<(u64, &Arc<Tenant>)> = None;
         for tenant in tenants {
-            let Ok(taken) = taken(&tenant.disk) else { continue };
-            let before = self.taken.insert(tenant.disk.clone(), taken).unwrap_or_default();
+            let Ok(taken) = taken(tenant.disk()) else { continue };
+            let taken = measure.part(taken);
+            let before = self.taken.insert(tenant.disk().to_owned(), taken).unwrap_or_default();
             let grown = taken.saturating_sub(before);
             // Who took next to nothing is not at fault.
             if grown > reserve / 16 && most.is_none_or(|(most, _)| grown > most) {
                 most = Some((grown, tenant));
             }
         }
-        let free = free >> 20;
+        let free = measure.tell(free);
         let Some((grown, tenant)) = most else {
-            return tracing::warn!("the host's disk has {free} MiB left, and no machine is at fault");
+            return tracing::warn!("the host's disk has {free} left, and no machine is at fault");
         };
-        let _ = tenant.verdict.set(format!(
-            "leave room on the host's disk, which had {free} MiB left: this machine took {} MiB, more than any other, and \
-             lost its power",
-            grown >> 20
+        tenant.end(format!(
+            "leave room on the host's disk, which had {free} left: this machine took {}, more than any other, and lost its \
+             power",
+            measure.tell(grown)
         ));
-        // A machine that is gone needs no command.
-        let _ = protocol::send(&tenant.control, &Command::Kill, &[]);
     }
 }
 
-fn reserve(all: u64) -> u64 {
-    (all / 50).clamp(LEAST_RESERVE, MOST_RESERVE).min(all / 4)
-}
-
 /// How much a disk takes on the host.
-fn taken(disk: &Path) -> io::Result<u64> {
+fn taken(disk: &Path) -> io::Result<Taken> {
     if geteuid().is_root() || volume::exists(disk) {
         return measure(disk);
     }
     match errand::send(&Request::Measure(disk.to_owned()), &[])? {
-        Report::Size(bytes) => Ok(bytes),
+        Report::Taken(taken) => Ok(taken),
         other => Err(io::Error::other(format!("measure a machine's disk: {other:?}"))),
     }
 }
 
 /// The same, for who may look at all of its files. The machine goes on changing them meanwhile, and has nested them as deep
 /// as it likes: no link is followed, and what is too deep for a path is counted from where a path may begin.
-pub fn measure(disk: &Path) -> io::Result<u64> {
+pub fn measure(disk: &Path) -> io::Result<Taken> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let top = Rc::new(rustix::fs::open(disk, flags, Mode::empty())?);
     let mut pending = vec![(top, PathBuf::from("."))];
-    let mut bytes = 0;
+    let mut taken = Taken::default();
     while let Some((base, path)) = pending.pop() {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
         let Ok(directory) = openat2(&*base, &path, flags, Mode::empty(), resolve) else { continue };
@@ -175,26 +172,30 @@ pub fn measure(disk: &Path) -> io::Result<u64> {
                 None => (base.clone(), path.join(name)),
             };
             let Ok(found) = statat(&*base, &path, AtFlags::SYMLINK_NOFOLLOW) else { continue };
-            bytes += u64::try_from(found.st_blocks).unwrap_or(0) * 512;
+            taken.bytes += u64::try_from(found.st_blocks).unwrap_or(0) * 512;
+            taken.inodes += 1;
             if FileType::from_raw_mode(found.st_mode).is_dir() {
                 pending.push((base, path));
             }
         }
     }
-    Ok(bytes)
+    Ok(taken)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs, io::Write};
+    use std::{fs, io::Write, thread};
 
     #[test]
     fn the_host_keeps_a_part_of_any_disk() {
-        assert_eq!(reserve(100 << 30), 2 << 30);
-        assert_eq!(reserve(20 << 30), 1 << 30);
-        assert_eq!(reserve(1 << 30), 256 << 20);
-        assert_eq!(reserve(4 << 40), 4 << 30);
+        assert_eq!(Measure::Bytes.reserve(100 << 30), 2 << 30);
+        assert_eq!(Measure::Bytes.reserve(20 << 30), 1 << 30);
+        assert_eq!(Measure::Bytes.reserve(1 << 30), 256 << 20);
+        assert_eq!(Measure::Bytes.reserve(4 << 40), 4 << 30);
+        assert_eq!(Measure::Inodes.reserve(6_553_600), 131_072);
+        assert_eq!(Measure::Inodes.reserve(20_000), 5000);
+        assert_eq!(Measure::Inodes.reserve(0), 0);
     }
 
     #[test]
@@ -206,7 +207,8 @@ mod tests {
         let before = measure(disk.path()).unwrap();
         fs::write(disk.path().join("files/full"), vec![1; 1 << 20]).unwrap();
         let after = measure(disk.path()).unwrap();
-        assert!(before < 1 << 20 && after - before >= 1 << 20, "{before}, {after}");
+        assert!(before.bytes < 1 << 20 && after.bytes - before.bytes >= 1 << 20, "{before:?}, {after:?}");
+        assert_eq!((before.inodes, after.inodes), (2, 3));
     }
 
     #[test]
@@ -234,7 +236,7 @@ mod tests {
         let flags = OFlags::CREATE | OFlags::WRONLY;
         let file = rustix::fs::openat(&directory, "file", flags, Mode::RWXU).unwrap();
         fs::File::from(file).write_all(&vec![1; 1 << 20]).unwrap();
-        assert!(look() - before >= 1 << 20);
+        assert!(look().bytes - before.bytes >= 1 << 20);
         super::super::removal::remove_all(&disk.keep()).unwrap();
     }
 }

@@ -8,15 +8,17 @@
 //! | `socket` of `AF_VSOCK` | the hypervisor below the host: no network namespace holds these |
 //! | `add_key`, `request_key`, `keyctl` | the keys of the host's user whose namespaces these are, and helpers of the host's root |
 //! | `io_uring_setup` | all that a filter forbids can be had through a ring; as in container engines |
+//! | `io_setup` | the host's one table of requests (`fs.aio-max-nr`), all of which one call may take |
+//! | `mmap`, `memfd_create`, `shmget` of huge pages | those that the host has reserved for its own (`vm.nr_hugepages`) |
 //! | `setrlimit`, `prlimit64` of cores | the host's program for cores, which a limit keeps away ([`super::limits`]) |
 //!
-//! The last answers that it was done, since programs insist on it; `io_uring_setup` and those for keys answer "no such call", so
-//! that programs do without, as on kernels without them.
+//! The last answers that it was done, since programs insist on it; `io_uring_setup`, `io_setup` and those for keys answer "no such
+//! call", so that programs do without, as on kernels without them. Huge pages there are none, as on any host that has reserved none.
 
 use super::{kernel, root::told};
 use libc::{
-    BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, EAFNOSUPPORT, ENOSYS, EPERM, SECCOMP_RET_ALLOW,
-    SECCOMP_RET_ERRNO, seccomp_data, sock_filter,
+    BPF_ABS, BPF_ALU, BPF_AND, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, EAFNOSUPPORT,
+    ENOMEM, ENOSYS, EPERM, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, seccomp_data, sock_filter,
 };
 use std::{io, mem::offset_of};
 
@@ -24,12 +26,15 @@ use std::{io, mem::offset_of};
 struct Abi {
     architecture: u32,
     denied: [u32; 3],
-    /// `io_uring_setup`, `add_key`, `request_key`, `keyctl`, and the old way to `socket` and others, whose arguments a filter
-    /// can't see.
+    /// `io_uring_setup`, `io_setup`, `add_key`, `request_key`, `keyctl`, and the old ways to `socket` and others and to `mmap`,
+    /// whose arguments a filter can't see.
     missing: &'static [u32],
     socket: u32,
     setrlimit: u32,
     prlimit64: u32,
+    /// `mmap`, `memfd_create`, `shmget`, and the old way to the last one, if there is one.
+    huge: [u32; 3],
+    ipc: Option<u32>,
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -37,18 +42,22 @@ const ABIS: &[Abi] = &[
     Abi {
         architecture: 0xc000_003e,
         denied: [103, 298, 321],
-        missing: &[425, 248, 249, 250],
+        missing: &[425, 206, 248, 249, 250],
         socket: 41,
         setrlimit: 160,
         prlimit64: 302,
+        huge: [9, 319, 29],
+        ipc: None,
     },
     Abi {
         architecture: 0x4000_0003,
         denied: [103, 336, 357],
-        missing: &[425, 286, 287, 288, 102],
+        missing: &[425, 245, 286, 287, 288, 102, 90],
         socket: 359,
         setrlimit: 75,
         prlimit64: 340,
+        huge: [192, 356, 395],
+        ipc: Some(117),
     },
 ];
 #[cfg(target_arch = "aarch64")]
@@ -56,18 +65,22 @@ const ABIS: &[Abi] = &[
     Abi {
         architecture: 0xc000_00b7,
         denied: [116, 241, 280],
-        missing: &[425, 217, 218, 219],
+        missing: &[425, 0, 217, 218, 219],
         socket: 198,
         setrlimit: 164,
         prlimit64: 261,
+        huge: [222, 279, 194],
+        ipc: None,
     },
     Abi {
         architecture: 0x4000_0028,
         denied: [103, 364, 386],
-        missing: &[425, 309, 310, 311, 102],
+        missing: &[425, 243, 309, 310, 311, 102, 90],
         socket: 281,
         setrlimit: 75,
         prlimit64: 369,
+        huge: [192, 385, 307],
+        ipc: Some(117),
     },
 ];
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -75,6 +88,8 @@ compile_error!("the numbers of the system calls that machines may not make are k
 
 /// `RLIMIT_CORE`, on all of these architectures.
 const CORES: u32 = 4;
+/// `SHMGET`, of those that `ipc` multiplexes.
+const SHMGET: u32 = 23;
 /// Calls of x86_64's 32-bit pointer ABI bear this bit; it would be a way around all numbers.
 const X32: u32 = 0x4000_0000;
 
@@ -107,6 +122,31 @@ fn rules(abi: &Abi) -> Vec<sock_filter> {
     }
     for call in abi.missing {
         rules.extend([jump(BPF_JEQ, *call, 0, 1), refuse(ENOSYS)]);
+    }
+    // Which argument has the flags, and which flag it is.
+    let flags =
+        [(3, libc::MAP_HUGETLB.cast_unsigned()), (1, libc::MFD_HUGETLB), (2, libc::SHM_HUGETLB.cast_unsigned())];
+    for (call, (number, flag)) in abi.huge.into_iter().zip(flags) {
+        rules.extend([
+            jump(BPF_JEQ, call, 0, 4),
+            load(argument(number)),
+            jump(BPF_JSET, flag, 0, 1),
+            refuse(ENOMEM),
+            instruction(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        ]);
+    }
+    if let Some(ipc) = abi.ipc {
+        rules.extend([
+            jump(BPF_JEQ, ipc, 0, 6),
+            load(argument(0)),
+            // The kernel takes the upper half for a version.
+            instruction(BPF_ALU | BPF_AND | BPF_K, 0xffff),
+            jump(BPF_JEQ, SHMGET, 0, 3),
+            load(argument(3)),
+            jump(BPF_JSET, libc::SHM_HUGETLB.cast_unsigned(), 0, 1),
+            refuse(ENOMEM),
+            load(offset_of!(seccomp_data, nr)),
+        ]);
     }
     rules.extend([
         jump(BPF_JEQ, abi.setrlimit, 0, 4),

@@ -1,0 +1,115 @@
+//! Looks after what machines share with the host and no limit bounds: room on its disk ([`super::room`]), and tables of its
+//! kernel's ([`super::shortage`]). Whichever machine takes too much of it loses its power.
+
+use super::{
+    protocol::{self, Command},
+    room::Room,
+    shortage::Shortage,
+};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
+    thread,
+    time::Duration,
+};
+
+/// How often it is looked at: a fast disk takes some 500 MB in that time.
+const LOOK: Duration = Duration::from_millis(250);
+/// The same while keepers count.
+const LOOK_CLOSER: Duration = Duration::from_millis(5);
+
+/// A machine that is looked after.
+#[derive(Debug)]
+pub struct Tenant {
+    disk: PathBuf,
+    control: Arc<OwnedFd>,
+    verdict: OnceLock<String>,
+    holds: Mutex<Option<u64>>,
+}
+
+impl Tenant {
+    pub fn new(disk: &Path, control: Arc<OwnedFd>) -> Arc<Self> {
+        Arc::new(Self { disk: disk.to_owned(), control, verdict: OnceLock::new(), holds: Mutex::default() })
+    }
+
+    pub fn disk(&self) -> &Path {
+        &self.disk
+    }
+
+    pub fn control(&self) -> &OwnedFd {
+        &self.control
+    }
+
+    /// Why its power was taken, if it was.
+    pub fn verdict(&self) -> Option<&str> {
+        self.verdict.get().map(String::as_str)
+    }
+
+    /// Takes its power.
+    pub fn end(&self, why: String) {
+        let _ = self.verdict.set(why);
+        // A machine that is gone needs no command.
+        let _ = protocol::send(&self.control, &Command::Kill, &[]);
+    }
+
+    /// How much it holds of what was asked for last, once its keeper has counted.
+    pub fn holds(&self) -> Option<u64> {
+        *self.holds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what its keeper has counted.
+    pub fn note(&self, holds: u64) {
+        *self.holds.lock().unwrap_or_else(PoisonError::into_inner) = Some(holds);
+    }
+
+    /// Forgets what was counted, to be counted anew.
+    pub fn forget(&self) {
+        *self.holds.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// Looks after all machines of an endpoint, as long as there are any.
+#[derive(Debug, Default)]
+pub struct Watch(Mutex<Tenants>);
+
+#[derive(Debug, Default)]
+struct Tenants {
+    all: Vec<Weak<Tenant>>,
+    watched: bool,
+}
+
+impl Watch {
+    /// Looks after this machine, too.
+    pub fn admit(self: &Arc<Self>, tenant: &Arc<Tenant>) -> io::Result<()> {
+        let mut tenants = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tenants.all.push(Arc::downgrade(tenant));
+        if !tenants.watched {
+            let watch = self.clone();
+            thread::Builder::new().name("watch".into()).stack_size(256 << 10).spawn(move || watch.run())?;
+            tenants.watched = true;
+        }
+        Ok(())
+    }
+
+    fn run(&self) {
+        let (mut room, mut shortage) = (Room::default(), Shortage::new());
+        loop {
+            thread::sleep(if shortage.is_being_counted() { LOOK_CLOSER } else { LOOK });
+            let tenants = {
+                let mut tenants = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                tenants.all.retain(|tenant| tenant.strong_count() > 0);
+                tenants.watched = !tenants.all.is_empty();
+                if !tenants.watched {
+                    return;
+                }
+                tenants.all.iter().filter_map(Weak::upgrade).collect::<Vec<_>>()
+            };
+            if !shortage.is_being_counted() {
+                room.look(&tenants);
+            }
+            shortage.look(&tenants);
+        }
+    }
+}
