@@ -134,7 +134,9 @@ fn leaves_open_files_to_the_host_and_to_others() {
     };
     let open = "my @all; while (open my $one, \"<\", \"/dev/null\") { push @all, $one } sleep 1000";
     loses_its_power(
-        &format!("for process in 1 2 3 4 5 6 7 8; do perl -e '{open}' & done; exec sleep 1000"),
+        &format!(
+            "ulimit -n $(ulimit -Hn); for process in 1 2 3 4 5 6 7 8; do perl -e '{open}' & done; exec sleep 1000"
+        ),
         "open files",
     );
     drop(lowered);

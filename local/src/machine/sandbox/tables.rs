@@ -111,7 +111,8 @@ pub struct Tables {
 
 impl Tables {
     pub fn of_host() -> Self {
-        Self { cgroups: Hierarchy::all().iter().flat_map(Hierarchy::own_and_above).collect() }
+        let cgroups = Hierarchy::all().into_iter().flat_map(|hierarchy| hierarchy.own_and_above());
+        Self { cgroups: cgroups.filter(|cgroup| cgroup.join("pids.max").exists()).collect() }
     }
 
     /// All of which the kernel says how full they are; those without a bound are left out.
