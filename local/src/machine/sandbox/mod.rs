@@ -122,10 +122,12 @@ impl Hypervisor for Sandbox {
         let (control, keepers) = protocol::connection()?;
         let control = Arc::new(control);
         let range = Range::take(&self.ranges, &specification);
+        let usual = Limits::of(specification.memory_mib, specification.vcpus);
+        let share = Share::now(self.watch.tables(), usual);
         // Sent before anybody can send a command, which must come after it.
         protocol::send(
             &control,
-            &Request::Boot(Box::new(describe(&specification, &range, self.program.clone())?)),
+            &Request::Boot(Box::new(describe(&specification, &range, share, self.program.clone())?)),
             &[],
         )?;
         let tenant = Tenant::new(&specification.disk, control.clone());
@@ -171,7 +173,12 @@ impl Drop for SandboxMachine {
     }
 }
 
-fn describe(specification: &Specification, range: &Range, program: Option<Vec<String>>) -> io::Result<Boot> {
+fn describe(
+    specification: &Specification,
+    range: &Range,
+    share: Share,
+    program: Option<Vec<String>>,
+) -> io::Result<Boot> {
     let interface = |nic: &Nic| Interface {
         mac: nic.mac,
         addresses: nic.addresses.clone(),
@@ -190,7 +197,7 @@ fn describe(specification: &Specification, range: &Range, program: Option<Vec<St
         disk_gib: specification.disk_gib,
         boot_id: specification.boot_id.clone(),
         first_id: range.first(),
-        share: Share::of_host(Limits::of(specification.memory_mib, specification.vcpus)),
+        share,
         program,
         covers: if specification.image.is_none() { shared::covers().transpose()? } else { None },
     })

@@ -22,7 +22,7 @@ const RECOVERY: Duration = Duration::from_secs(5);
 /// What is known of a shortage.
 #[derive(Debug)]
 pub struct Shortage {
-    tables: Tables,
+    tables: Arc<Tables>,
     /// Tables that had too little before any machine of this endpoint was there: that is no machine's fault.
     before: Vec<String>,
     asked: Option<(Entry, Instant)>,
@@ -31,8 +31,7 @@ pub struct Shortage {
 
 impl Shortage {
     /// To be made when the first machine starts.
-    pub fn new() -> Self {
-        let tables = Tables::of_host();
+    pub fn new(tables: Arc<Tables>) -> Self {
         let before = tables.read().into_iter().filter(Table::is_short).map(|table| table.setting).collect();
         Self { tables, before, asked: None, ended: None }
     }

@@ -17,7 +17,6 @@ use std::{
     fmt::Display,
     fs, io,
     path::{Path, PathBuf},
-    str::FromStr,
 };
 
 /// A process may hold as many ids: its own, that of its group and that of its session, whose leaders have ended.
@@ -102,44 +101,57 @@ impl Table {
     }
 }
 
-/// Where the tables of this host are read.
+/// The tables of this host, of which the kernel says how full they are.
 #[derive(Debug)]
-pub struct Tables {
-    /// Of cgroups that this process is in, those that may bound processes.
-    cgroups: Vec<PathBuf>,
+pub struct Tables(Vec<(Table, Used)>);
+
+/// Where it says so.
+#[derive(Debug)]
+enum Used {
+    /// `/proc/loadavg` counts the threads of all namespaces.
+    Threads,
+    /// The first number of a file.
+    First(PathBuf),
 }
 
 impl Tables {
+    /// Those that have a bound, which is read once.
     pub fn of_host() -> Self {
-        let cgroups = Hierarchy::all().into_iter().flat_map(|hierarchy| hierarchy.own_and_above());
-        Self { cgroups: cgroups.filter(|cgroup| cgroup.join("pids.max").exists()).collect() }
-    }
-
-    /// All of which the kernel says how full they are; those without a bound are left out.
-    pub fn read(&self) -> Vec<Table> {
         let mut tables = Vec::new();
-        let mut add = |entry, setting: &dyn Display, most: Option<u64>, used: Option<u64>, each| {
-            if let (Some(most), Some(used)) = (most, used) {
-                tables.push(Table { entry, setting: setting.to_string(), most, used, each });
+        let mut add = |entry, setting: &dyn Display, most: Option<u64>, used, each| {
+            if let Some(most) = most {
+                tables.push((Table { entry, setting: setting.to_string(), most, used: 0, each }, used));
             }
         };
-        // Of all namespaces, as the kernel counts it.
-        let threads = || number_at("/proc/loadavg", |text| text.split_once('/')?.1.split(' ').next());
         let ids = setting("kernel/pid_max").map(|most| most.saturating_sub(RESERVED_IDS));
-        add(Entry::Process, &"kernel.pid_max", ids, threads(), IDS_OF_PROCESS);
-        add(Entry::Process, &"kernel.threads-max", setting("kernel/threads-max"), threads(), 1);
-        for cgroup in &self.cgroups {
+        add(Entry::Process, &"kernel.pid_max", ids, Used::Threads, IDS_OF_PROCESS);
+        add(Entry::Process, &"kernel.threads-max", setting("kernel/threads-max"), Used::Threads, 1);
+        for cgroup in Hierarchy::all().iter().flat_map(Hierarchy::own_and_above) {
             let bound = cgroup.join("pids.max");
             // It says "max" where there is none.
-            add(Entry::Process, &bound.display(), number(&bound), number(&cgroup.join("pids.current")), 1);
+            add(Entry::Process, &bound.display(), first(&bound), Used::First(cgroup.join("pids.current")), 1);
         }
-        let files = number_at("/proc/sys/fs/file-nr", |text| text.split_whitespace().next());
+        let files = Used::First("/proc/sys/fs/file-nr".into());
         add(Entry::File, &"fs.file-max", setting("fs/file-max"), files, 1);
         // What the kernel reserves is for terminals of the host's first mount of devpts alone.
         let reserved = setting("kernel/pty/reserve").unwrap_or_default();
         let terminals = setting("kernel/pty/max").map(|most| most.saturating_sub(reserved));
-        add(Entry::Terminal, &"kernel.pty.max", terminals, setting("kernel/pty/nr"), 1);
-        tables
+        add(Entry::Terminal, &"kernel.pty.max", terminals, Used::First("/proc/sys/kernel/pty/nr".into()), 1);
+        Self(tables)
+    }
+
+    /// The tables as they are now.
+    pub fn read(&self) -> Vec<Table> {
+        let load = fs::read_to_string("/proc/loadavg").ok();
+        let threads = load.and_then(|load| load.split_once('/')?.1.split(' ').next()?.parse().ok());
+        let now = |(table, used): &(Table, Used)| {
+            let used = match used {
+                Used::Threads => threads,
+                Used::First(path) => first(path),
+            };
+            Some(Table { used: used?, ..table.clone() })
+        };
+        self.0.iter().filter_map(now).collect()
     }
 }
 
@@ -157,8 +169,8 @@ pub struct Share {
 
 impl Share {
     /// What a machine gets that starts now and would usually have these limits.
-    pub fn of_host(usual: Limits) -> Self {
-        let mut tables = Tables::of_host().read();
+    pub fn now(tables: &Tables, usual: Limits) -> Self {
+        let mut tables = tables.read();
         let by_user = if geteuid().is_root() { Vec::new() } else { own_settings() };
         if !geteuid().is_root()
             && let Some(most) = getrlimit(Resource::Nproc).current
@@ -225,27 +237,25 @@ fn own_settings() -> Vec<(String, u64)> {
 }
 
 fn setting(name: &str) -> Option<u64> {
-    number(&Path::new("/proc/sys").join(name))
+    first(&Path::new("/proc/sys").join(name))
 }
 
-fn number(path: &Path) -> Option<u64> {
-    number_at(path, |text| Some(text.trim()))
-}
-
-fn number_at<T: FromStr>(path: impl AsRef<Path>, find: impl Fn(&str) -> Option<&str>) -> Option<T> {
-    find(&fs::read_to_string(path).ok()?)?.parse().ok()
+/// The first number in a file.
+fn first(path: &Path) -> Option<u64> {
+    fs::read_to_string(path).ok()?.split_whitespace().next()?.parse().ok()
 }
 
 /// What a machine gets of the host that is shared by all, a line for each table, for an administrator.
 pub fn describe(memory_mib: u64, vcpus: u32) -> Vec<String> {
     let usual = Limits::of(memory_mib, vcpus);
-    let share = Share::of_host(usual);
+    let tables = Tables::of_host();
+    let share = Share::now(&tables, usual);
     let mut lines = vec![
         format!("processes of a machine: {}", share.processes),
         format!("open files of a machine's process: {}", share.files),
     ];
     lines.extend(share.by_user.iter().map(|(name, most)| format!("user.{name} of a machine: {most}")));
-    for table in Tables::of_host().read() {
+    for table in tables.read() {
         let (entries, setting, free, most) = (table.entry.plural(), &table.setting, table.free(), table.most);
         lines.push(format!(
             "{entries} of the host by {setting}: {free} free of {most}, {} kept for the host",

@@ -5,6 +5,7 @@ use super::{
     protocol::{self, Command},
     room::Room,
     shortage::Shortage,
+    tables::Tables,
 };
 use std::{
     io,
@@ -72,7 +73,10 @@ impl Tenant {
 
 /// Looks after all machines of an endpoint, as long as there are any.
 #[derive(Debug, Default)]
-pub struct Watch(Mutex<Tenants>);
+pub struct Watch {
+    tenants: Mutex<Tenants>,
+    tables: OnceLock<Arc<Tables>>,
+}
 
 #[derive(Debug, Default)]
 struct Tenants {
@@ -81,9 +85,14 @@ struct Tenants {
 }
 
 impl Watch {
+    /// The host's tables, with their bounds as they were when they were asked for first.
+    pub fn tables(&self) -> &Arc<Tables> {
+        self.tables.get_or_init(|| Arc::new(Tables::of_host()))
+    }
+
     /// Looks after this machine, too.
     pub fn admit(self: &Arc<Self>, tenant: &Arc<Tenant>) -> io::Result<()> {
-        let mut tenants = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         tenants.all.push(Arc::downgrade(tenant));
         if !tenants.watched {
             let watch = self.clone();
@@ -94,11 +103,11 @@ impl Watch {
     }
 
     fn run(&self) {
-        let (mut room, mut shortage) = (Room::default(), Shortage::new());
+        let (mut room, mut shortage) = (Room::default(), Shortage::new(self.tables().clone()));
         loop {
             thread::sleep(if shortage.is_being_counted() { LOOK_CLOSER } else { LOOK });
             let tenants = {
-                let mut tenants = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
                 tenants.all.retain(|tenant| tenant.strong_count() > 0);
                 tenants.watched = !tenants.all.is_empty();
                 if !tenants.watched {
