@@ -26,6 +26,7 @@
 //! | room | what it is for |
 //! |---|---|
 //! | [`error`] | the one table of EC2's error codes |
+//! | `peer` | who is at the other end of a connection over the loopback, and how many they may have |
 //! | [`wire`] | the ec2Query codec, its table, signatures, the HTTP front door |
 //! | [`conditions`] | what AWS does to you: late ids, throttles, faults, by name and by request |
 //! | [`network`] | the switch, the metadata service, the way in |
@@ -47,5 +48,6 @@ pub mod fuzzing;
 pub mod guest;
 pub mod machine;
 pub mod network;
+mod peer;
 pub mod roles;
 pub mod wire;

@@ -54,12 +54,13 @@ type Answer = Result<String, Failure>;
 #[error("answer the request: its answer is lost on purpose")]
 pub(super) struct Lost;
 
-/// Answers one request. `admitted` is called once it has proved to be signed with the key.
-pub(super) async fn exchange(
+/// Answers one request. `admitted` is called once it has proved to be signed with the key, and what it returns is held until
+/// there is an answer.
+pub(super) async fn exchange<A>(
     door: Arc<Door>,
     service: Arc<dyn Service>,
     request: hyper::Request<Incoming>,
-    admitted: impl FnOnce(),
+    admitted: impl FnOnce() -> Result<A, ApiError>,
 ) -> Result<Response<Full<Bytes>>, Lost> {
     let request_id = uuid::Uuid::new_v4().to_string();
     let (parts, body) = request.into_parts();
@@ -72,20 +73,22 @@ pub(super) async fn exchange(
     Ok(respond(answer, is_for_sts(&parts), &request_id))
 }
 
-async fn answer(
+async fn answer<A>(
     door: &Door,
     service: Arc<dyn Service>,
     parts: &Parts,
     body: Incoming,
-    admitted: impl FnOnce(),
+    admitted: impl FnOnce() -> Result<A, ApiError>,
     request_id: &str,
 ) -> Answer {
     look(parts)?;
-    let body = read(parts, body).await?;
     let mut in_url = query::parse(parts.uri.query().unwrap_or_default().as_bytes())?;
     let authorization = Authorization::read(&parts.headers, &in_url)?;
+    // Only who knows at least the key's name has a body read, and summed up.
+    authorization.check_key(&door.credentials)?;
+    let body = read(parts, body).await?;
     authorization.verify(&door.credentials, parts, &in_url, &body, OffsetDateTime::now_utc())?;
-    admitted();
+    let _admitted = admitted()?;
     let busy = door.activity.request();
     in_url.retain(|(name, _)| !is_of_signature(name));
     let parameters = [in_url, query::parse(&body)?].concat();

@@ -17,6 +17,7 @@
 mod activity;
 #[cfg(test)]
 mod arbitrary;
+mod connections;
 mod decode;
 mod encode;
 mod exchange;

@@ -1,9 +1,18 @@
 //! The listener: accepts connections, bounds them, and closes them at the end.
+//!
+//! Anybody on the host may connect. Connections that haven't sent a signed request yet have places of their own, of which
+//! other users than the endpoint's have few; and none of them ever makes another one wait to be accepted.
 
 use super::{
     Service,
+    connections::{Connections, Entry},
     exchange::{Door, exchange},
     model::model,
+};
+use crate::{
+    error::{ApiError, Code},
+    peer::{self, Place, Places, User},
+    wire::activity::Busy,
 };
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -11,26 +20,36 @@ use std::{
     future::Future,
     io,
     pin::pin,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Notify, watch},
     task::JoinSet,
 };
 
-/// How many connections may be open; more of them wait to be accepted.
+/// How many connections that have sent a signed request may be open. A further one takes the place of the one that was idle the
+/// longest.
 const MAX_CONNECTIONS: usize = 1024;
+
+/// How many connections of the endpoint's own user may be open that haven't; it is the same with them.
+const OWN_UNPROVED: usize = 512;
+
+/// How many each other user of the host may have that haven't, and how many all of them together. Further ones are reset.
+const OTHERS_UNPROVED: (usize, usize) = (16, 64);
+
+/// How long a new connection of the endpoint's own user may take to send its first signed request.
+const PROBATION: Duration = Duration::from_secs(5);
+
+/// How long one of somebody else's may take.
+const OTHERS_PROBATION: Duration = Duration::from_secs(2);
 
 /// The longest head of a request. One that is sent by GET has its parameters there.
 const MAX_HEAD: usize = 64 * 1024;
 
 /// The most header lines of a request.
 const MAX_HEADERS: usize = 64;
-
-/// How long a new connection may take to send its first signed request.
-const PROBATION: Duration = Duration::from_secs(5);
 
 /// How long a connection may be idle. Longer than clients keep theirs in a pool (the SDKs: 90 s at most), because one
 /// that is closed just when a request is sent would leave its client in doubt.
@@ -59,16 +78,25 @@ pub async fn serve(
     }
     // Read before the first request comes, not by it.
     model().map_err(io::Error::other)?;
-    let house = House { door: Arc::new(door), service };
+    let house = House {
+        door: Arc::new(door),
+        service,
+        others: Places::new(0, OTHERS_UNPROVED.0, OTHERS_UNPROVED.1),
+        unproved: Connections::new(OWN_UNPROVED),
+        admitted: Connections::new(MAX_CONNECTIONS),
+    };
     let (closing, closed) = watch::channel(());
     let mut connections = JoinSet::new();
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
-            (place, stream) = accept(&listener, &places) => {
-                connections.spawn(house.clone().connection(stream, place, closed.clone()));
+            stream = accept(&listener) => {
+                if let Some(newcomer) = house.newcomer(&stream) {
+                    connections.spawn(house.clone().connection(stream, newcomer, closed.clone()));
+                } else {
+                    peer::refuse(&stream);
+                }
             }
             Some(_) = connections.join_next() => {}
         }
@@ -82,13 +110,11 @@ pub async fn serve(
     Ok(())
 }
 
-/// The next connection, and its place among those that may be open.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (Option<OwnedSemaphorePermit>, TcpStream) {
-    // The semaphore is never closed, so there always is a permit.
-    let place = Arc::clone(places).acquire_owned().await.ok();
+/// The next connection.
+async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (place, stream),
+            Ok((stream, _)) => return stream,
             Err(error) => {
                 // Out of file descriptors, mostly: those that are open will end.
                 tracing::warn!("failed to accept a connection: {error}");
@@ -103,27 +129,61 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (Option<Owne
 struct House {
     door: Arc<Door>,
     service: Arc<dyn Service>,
+    /// The places of other users' connections that haven't sent a signed request,
+    others: Arc<Places>,
+    /// those of the endpoint's own user,
+    unproved: Arc<Connections>,
+    /// and all connections that have.
+    admitted: Arc<Connections>,
+}
+
+/// A connection that hasn't sent a signed request.
+struct Newcomer {
+    seat: Seat,
+    patience: Duration,
+    /// Tells it to make room.
+    close: Arc<Notify>,
+}
+
+/// What a newcomer holds until it is admitted.
+enum Seat {
+    Own { _entry: Entry },
+    Others { _place: Place },
+}
+
+/// What a connection holds that was admitted.
+struct Admission {
+    entry: Entry,
+    _busy: Busy,
 }
 
 impl House {
-    async fn connection(
-        self,
-        stream: TcpStream,
-        _place: Option<OwnedSemaphorePermit>,
-        mut closed: watch::Receiver<()>,
-    ) {
+    /// Looks whose connection it is, and finds it a place; none if there is none for such.
+    fn newcomer(&self, stream: &TcpStream) -> Option<Newcomer> {
+        let close = Arc::new(Notify::new());
+        let (seat, patience) = match User::of(stream) {
+            User::Own => (Seat::Own { _entry: self.unproved.enter(&close)? }, PROBATION),
+            other => (Seat::Others { _place: self.others.take(other)? }, OTHERS_PROBATION),
+        };
+        Some(Newcomer { seat, patience, close })
+    }
+
+    async fn connection(self, stream: TcpStream, newcomer: Newcomer, mut closed: watch::Receiver<()>) {
         // Small answers at once; without it, Nagle and delayed acknowledgements cost 40 ms.
         let _ = stream.set_nodelay(true);
-        let activity = self.door.activity();
-        let admitted = Arc::new(OnceLock::new());
-        let admission = Arc::clone(&admitted);
-        let answer = service_fn(move |request| {
-            let (activity, admission) = (activity.clone(), Arc::clone(&admission));
-            let admitted = move || {
-                admission.get_or_init(|| activity.connection());
-            };
-            exchange(Arc::clone(&self.door), Arc::clone(&self.service), request, admitted)
-        });
+        let Newcomer { seat, patience, close } = newcomer;
+        let admission = OnceLock::new();
+        let seat = Mutex::new(Some(seat));
+        let admit = || {
+            if let Some(admission) = admission.get() {
+                return Ok(admission);
+            }
+            let entry = self.admitted.enter(&close).ok_or_else(too_many)?;
+            seat.lock().unwrap_or_else(PoisonError::into_inner).take();
+            Ok(admission.get_or_init(|| Admission { entry, _busy: self.door.activity().connection() }))
+        };
+        let admit = || admit().map(|admission: &Admission| admission.entry.work());
+        let answer = service_fn(|request| exchange(Arc::clone(&self.door), Arc::clone(&self.service), request, admit));
         let mut connection = pin!(
             http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -133,7 +193,7 @@ impl House {
                 .max_headers(MAX_HEADERS)
                 .serve_connection(TokioIo::new(stream), answer)
         );
-        let mut probation = pin!(tokio::time::sleep(PROBATION));
+        let mut probation = pin!(tokio::time::sleep(patience));
         let (mut on_probation, mut closing) = (true, false);
         loop {
             tokio::select! {
@@ -145,9 +205,16 @@ impl House {
                 }
                 () = &mut probation, if on_probation => {
                     on_probation = false;
-                    if admitted.get().is_none() {
+                    if admission.get().is_none() {
                         return;
                     }
+                }
+                () = close.notified() => {
+                    if admission.get().is_none() {
+                        return;
+                    }
+                    // What is being answered is still answered.
+                    connection.as_mut().graceful_shutdown();
                 }
                 _ = closed.changed(), if !closing => {
                     closing = true;
@@ -156,4 +223,11 @@ impl House {
             }
         }
     }
+}
+
+/// There are as many connections as may be, and something is being answered on each.
+fn too_many() -> ApiError {
+    let message =
+        format!("The request can't be served now: {MAX_CONNECTIONS} others are being answered. Try again later");
+    ApiError::new(Code::Unavailable, message)
 }

@@ -49,6 +49,24 @@ pub(super) enum SignedService {
 }
 
 impl Authorization {
+    /// Looks whether it is our key that the request is said to be signed with.
+    ///
+    /// # Errors
+    ///
+    /// `AuthFailure` for another key.
+    pub(super) fn check_key(&self, credentials: &Credentials) -> Result<(), ApiError> {
+        if self.access_key != credentials.access_key {
+            return Err(failure("AWS was not able to validate the provided access credentials"));
+        }
+        if self.has_session_token {
+            return Err(failure(
+                "AWS was not able to validate the provided access credentials: the key of this endpoint has no session \
+                 token; unset AWS_SESSION_TOKEN",
+            ));
+        }
+        Ok(())
+    }
+
     /// Verifies that the request was signed with our key, not long ago, as it has arrived.
     ///
     /// # Errors
@@ -62,15 +80,7 @@ impl Authorization {
         body: &[u8],
         now: OffsetDateTime,
     ) -> Result<(), ApiError> {
-        if self.access_key != credentials.access_key {
-            return Err(failure("AWS was not able to validate the provided access credentials"));
-        }
-        if self.has_session_token {
-            return Err(failure(
-                "AWS was not able to validate the provided access credentials: the key of this endpoint has no session \
-                 token; unset AWS_SESSION_TOKEN",
-            ));
-        }
+        self.check_key(credentials)?;
         self.fresh(now)?;
         let payload = hex::encode(Sha256::digest(body));
         if request.headers.contains_key("x-amz-content-sha256")

@@ -166,15 +166,15 @@ const DONE: &[(Code, Provoke)] = &[
     }),
     (Code::NoSuchVersion, || send(Signed::ec2("Action=DescribeRegions&Version=2009-04-04"))),
     (Code::RequestEntityTooLarge, || {
-        Endpoint::start()
-            .raw(b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 9000000000\r\n\r\n")
+        let endpoint = Endpoint::start();
+        endpoint.raw(head(&endpoint, "9000000000").as_bytes())
     }),
     (Code::RequestExpired, || send(Signed { time: question().time - time::Duration::hours(1), ..question() })),
     (Code::RequestLimitExceeded, || World::new().faulty("* throttle", "Action=DescribeVpcs")),
     (Code::RequestTimeout, || {
         let endpoint = Endpoint::start();
         let mut stream = endpoint.connect();
-        stream.write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf").unwrap();
+        stream.write_all((head(&endpoint, "10") + "half").as_bytes()).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
         Answer::read(stream)
     }),
@@ -207,6 +207,12 @@ const DONE: &[(Code, Provoke)] = &[
 
 /// The least that a launch says.
 const PLAIN: &str = "Action=RunInstances&ImageId={image}&InstanceType=t3.micro&MinCount=1&MaxCount=1";
+
+/// A head that bears a signature, of a body of this length.
+fn head(endpoint: &Endpoint, length: &str) -> String {
+    let signed = String::from_utf8(Signed::ec2("").bytes(endpoint.address, true)).unwrap();
+    signed.replace("Content-Length: 0", &format!("Content-Length: {length}"))
+}
 
 fn question() -> Signed {
     Signed::ec2("Action=DescribeRegions&Version=2016-11-15")

@@ -1,6 +1,6 @@
 //! What the door does with requests that are signed well, and with those that never should have come.
 
-use crate::fixture::{Answer, Endpoint, Signed};
+use crate::fixture::{Answer, Endpoint, KEY, Signed};
 use std::{
     io::{Read, Write},
     sync::atomic::Ordering,
@@ -155,11 +155,18 @@ fn bodies_and_heads_are_bounded() {
     let endpoint = Endpoint::start();
     let large = format!("{QUESTION}&RegionName.1={}", "x".repeat(1024 * 1024));
     assert_eq!(Signed::ec2(&large).send(&endpoint).element("Code"), "RequestEntityTooLarge");
-    let chunked = format!(
-        "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n{}",
-        format!("10000\r\n{}\r\n", "x".repeat(0x10000)).repeat(17)
-    );
-    assert_eq!(endpoint.raw(chunked.as_bytes()).element("Code"), "RequestEntityTooLarge");
+    let signed = String::from_utf8(Signed::ec2("").bytes(endpoint.address, true)).unwrap();
+    let chunks = format!("10000\r\n{}\r\n", "x".repeat(0x10000)).repeat(17);
+    let chunked = |head: &str| head.replace("Content-Length: 0\r\n", "Transfer-Encoding: chunked\r\n") + &chunks;
+    assert_eq!(endpoint.raw(chunked(&signed).as_bytes()).element("Code"), "RequestEntityTooLarge");
+    // Nobody has a body read who doesn't know the key's name.
+    for stranger in
+        ["POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", &signed.replace(KEY, "AKIDOTHER")]
+    {
+        let mut stream = endpoint.connect();
+        stream.write_all(stranger.replace("Content-Length: 0", "Content-Length: 90000").as_bytes()).unwrap();
+        assert!(matches!(Answer::read(stream).status, 401 | 403));
+    }
     let names: String = (1..=20).map(|n| format!("&RegionName.{n}={}", "x".repeat(50 * 1024))).collect();
     let fitting = format!("{QUESTION}{names}");
     assert_eq!(Signed::ec2(&fitting).send(&endpoint).status, 200);

@@ -8,5 +8,7 @@ mod conditions;
 mod door;
 mod fixture;
 mod generated;
+mod hoard;
 mod samples;
 mod signed;
+mod strangers;
