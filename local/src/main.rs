@@ -135,6 +135,7 @@ impl Serve {
 
 fn main() -> ExitCode {
     ec2_local::roles::run_named();
+    endpoint::keep_files_private();
     let result = match Arguments::parse().command {
         Command::Serve(asked) => serve(asked),
         Command::Check => check::run().map(|report| print!("{report}")),

@@ -32,7 +32,7 @@ pub use images::{Image, ImageName, Images, Import, Listed};
 pub use keeping::{Opening, TakenOver};
 pub use premises::abandoned_accounts;
 pub(crate) use process::role_main;
-pub use process::{LOGIN_USER, Stay, run};
+pub use process::{LOGIN_USER, Stay, keep_files_private, run};
 pub use ssh_config::ssh_config;
 pub use state::{Credentials, StateDirectory};
 pub use streams::connect_standard_streams;

@@ -96,7 +96,7 @@ async fn serve(
     let credentials = state.credentials()?;
     // All that may fail comes first: an account is not taken over in vain.
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port));
-    let listener = TcpListener::bind(address).await.map_err(|e| wrong(&format!("can't listen on {address}"), &e))?;
+    let listener = listen(address).map_err(|e| wrong(&format!("can't listen on {address}"), &e))?;
     let address = listener.local_addr().map_err(|e| wrong("no address", &e))?;
     let url = format!("http://{address}");
     let clients = Clients::default();
@@ -168,6 +168,14 @@ async fn serve(
     Ok(lock)
 }
 
+/// Listens with as many connections waiting to be accepted as the system allows, so that a burst of somebody else's keeps
+/// nobody out.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
 /// Returns once nobody can find the endpoint any more.
 async fn forsaken(premises: &Premises) {
     let mut missing = 0;
@@ -218,10 +226,17 @@ pub(super) fn account_settings(settings: &Settings, credentials: &Credentials, s
     made
 }
 
+/// What this process makes is its user's alone, whatever mask it was started with. Everything is below a directory of mode 0700;
+/// this holds should that be changed.
+pub fn keep_files_private() {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+}
+
 /// The role of a process that was started on demand: settings come by the environment, `ready` or a reason goes to stdout.
 pub(crate) fn role_main() -> ! {
     // Ctrl-C at the terminal is for whoever started us.
     let _ = rustix::process::setsid();
+    keep_files_private();
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
         .with_ansi(false)

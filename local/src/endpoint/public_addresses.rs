@@ -2,14 +2,19 @@
 //!
 //! The addresses are of 127.0.0.0/8, which need no set-up; but only root may bind such a port. Where that is refused
 //! nobody listens, and `ec2-local ssh-config` says how to get there all the same.
+//!
+//! Anybody on the host may connect, as anybody on the internet may to a machine at AWS. Since it is the machine that knows who
+//! logs in, other users than the endpoint's have few connections in all, from when they are accepted to when they end.
 
-use crate::network::{Change, Connection, Switch};
-use rustix::net::sockopt;
+use crate::{
+    network::{Change, Connection, Switch},
+    peer::{self, Place, Places, User},
+};
 use std::{
     collections::HashMap,
     io,
     net::Ipv4Addr,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::{
@@ -25,9 +30,29 @@ const SSH: u16 = 22;
 const UP_WITHIN: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The public addresses at which somebody listens, by network interface.
-#[derive(Default)]
-pub(super) struct PublicAddresses(Mutex<HashMap<String, Listening>>);
+/// How many connections at this port a machine has from the endpoint's own user: fewer than it may have from the host, so that the
+/// way in always has some,
+const OWN: usize = 768;
+/// from each other user,
+const EACH: usize = 8;
+/// and from all of them together: less than half of those that its SSH server lets be logging in at a time.
+const OTHERS: usize = 32;
+/// How many connections other users have to all machines: each takes a file of the endpoint's.
+const OTHERS_EVERYWHERE: usize = 256;
+
+/// The public addresses at which somebody listens.
+pub(super) struct PublicAddresses {
+    /// By network interface.
+    listening: Mutex<HashMap<String, Listening>>,
+    everywhere: Arc<Places>,
+}
+
+impl Default for PublicAddresses {
+    fn default() -> Self {
+        let everywhere = Places::new(usize::MAX, OTHERS_EVERYWHERE, OTHERS_EVERYWHERE);
+        Self { listening: Mutex::default(), everywhere }
+    }
+}
 
 /// A public address; nobody listens there any more once this is dropped.
 struct Listening {
@@ -46,7 +71,7 @@ impl PublicAddresses {
     pub(super) fn follow(&self, change: &Change, switch: &Switch) {
         let Change::NetworkInterface { id, attributes } = change else { return };
         let address = attributes.as_ref().and_then(|attributes| attributes.public_address);
-        let mut listening = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
         if listening.get(id).map(|listening| listening.address) == address {
             return;
         }
@@ -54,7 +79,7 @@ impl PublicAddresses {
         let Some(address) = address else { return };
         match listen(address) {
             Ok(listener) => {
-                let task = tokio::spawn(serve(listener, switch.clone(), id.clone()));
+                let task = tokio::spawn(serve(listener, switch.clone(), id.clone(), self.everywhere.clone()));
                 listening.insert(id.clone(), Listening { address, task });
             }
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
@@ -69,10 +94,18 @@ fn listen(address: Ipv4Addr) -> io::Result<TcpListener> {
     TcpListener::from_std(listener)
 }
 
-async fn serve(listener: TcpListener, switch: Switch, nic: String) {
+async fn serve(listener: TcpListener, switch: Switch, nic: String, everywhere: Arc<Places>) {
+    let places = Places::new(OWN, EACH, OTHERS);
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(join(stream, switch.clone(), nic.clone()))),
+            Ok((stream, _)) => {
+                let user = User::of(&stream);
+                // Also while it waits for a machine that boots.
+                match places.take(user).zip(everywhere.take(user)) {
+                    Some(taken) => drop(tokio::spawn(join(stream, switch.clone(), nic.clone(), taken.into()))),
+                    None => peer::refuse(&stream),
+                }
+            }
             Err(e) => {
                 // Out of descriptors, most likely; others may be closed meanwhile.
                 tracing::warn!("port {SSH} of {nic} can't accept: {e}");
@@ -82,13 +115,16 @@ async fn serve(listener: TcpListener, switch: Switch, nic: String) {
     }
 }
 
-/// Joins a connection to the machine's; one that the machine or its security groups don't want is reset.
-async fn join(stream: TcpStream, switch: Switch, nic: String) {
+/// Joins a connection to the machine's; one that the machine or its security groups don't want is reset. It has its places until
+/// it has ended.
+async fn join(stream: TcpStream, switch: Switch, nic: String, places: [Place; 2]) {
     let joined = match open(&switch, &nic).await {
-        Ok(connection) => stream.set_nodelay(true).and_then(|()| stream.into_std()).map(|host| connection.join(host)),
+        Ok(connection) => {
+            let host = stream.set_nodelay(true).and_then(|()| stream.into_std());
+            host.map(|host| connection.join_holding(host, places))
+        }
         Err(e) => {
-            // What the kernel has accepted already can't be refused any more.
-            let _ = sockopt::set_socket_linger(&stream, Some(Duration::ZERO));
+            peer::refuse(&stream);
             Err(e)
         }
     };

@@ -43,7 +43,7 @@ pub(super) enum Command {
     /// Ask a machine for a connection.
     Open { id: u64, nic: String, port: u16, outcome: Outcome },
     /// Join a connection to a stream.
-    Join { id: u64, host: OwnedFd },
+    Join { id: u64, host: OwnedFd, held: Box<dyn Send> },
     /// Heed what has changed in the account.
     Heed(Change),
     /// Forget a connection that isn't joined.
@@ -219,7 +219,7 @@ impl Engine {
                 }
                 Command::Detach { id } => self.detach(id),
                 Command::Open { id, nic, port, outcome } => self.open(id, &nic, port, outcome, now),
-                Command::Join { id, host } => self.join(id, host),
+                Command::Join { id, host, held } => self.join(id, host, held),
                 Command::Heed(change) => {
                     for nic in self.policy.take(change) {
                         self.configure(&nic);
@@ -304,11 +304,11 @@ impl Engine {
         self.touched.insert(owner);
     }
 
-    fn join(&mut self, id: u64, host: OwnedFd) {
+    fn join(&mut self, id: u64, host: OwnedFd, held: Box<dyn Send>) {
         let epoll = Arc::clone(&self.epoll);
         let Some((owner, plugged)) = self.owner(id) else { return };
         match Watched::new(&epoll, host, id) {
-            Ok(host) => plugged.stack.join(id, host),
+            Ok(host) => plugged.stack.join(id, host, held),
             // The stream is closed with that, and the connection reset.
             Err(error) => {
                 tracing::error!(%error, "failed to watch a stream");

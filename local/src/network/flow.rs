@@ -46,6 +46,8 @@ pub(super) struct Flow {
     /// Nobody holds the other end of the stream any more: when to look whether the machine still takes what is left for
     /// it, and how much that was when last looked.
     orphaned: Option<(Instant, usize)>,
+    /// What goes with it.
+    held: Option<Box<dyn Send>>,
 }
 
 impl Flow {
@@ -60,7 +62,13 @@ impl Flow {
             host_done: false,
             machine_done: false,
             orphaned: None,
+            held: None,
         }
+    }
+
+    /// Holds something until the flow is removed.
+    pub(super) fn hold(&mut self, held: Box<dyn Send>) {
+        self.held = Some(held);
     }
 
     /// Joins the flow to a stream.

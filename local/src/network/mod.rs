@@ -247,7 +247,12 @@ impl Connection {
     /// From now on what is written to the other end of `host` is sent to the machine, and the other way round,
     /// half-closes too. `host` is a stream socket.
     pub fn join(self, host: impl Into<OwnedFd>) {
-        self.shared.send(Command::Join { id: self.id, host: host.into() });
+        self.join_holding(host, ());
+    }
+
+    /// The same, with something that is dropped when the connection has ended on both sides.
+    pub fn join_holding(self, host: impl Into<OwnedFd>, held: impl Send + 'static) {
+        self.shared.send(Command::Join { id: self.id, host: host.into(), held: Box::new(held) });
     }
 }
 

@@ -165,10 +165,11 @@ impl Stack {
         }
     }
 
-    /// Joins a connection that the machine has accepted to a stream.
-    pub(super) fn join(&mut self, id: u64, host: Watched) {
+    /// Joins a connection that the machine has accepted to a stream, and holds something until it has ended.
+    pub(super) fn join(&mut self, id: u64, host: Watched, held: Box<dyn Send>) {
         if let Some(flow) = self.flows.get_mut(&id) {
             flow.join(host);
+            flow.hold(held);
         }
     }
 

@@ -23,7 +23,7 @@ use std::{
     io::{self, Read, Seek},
     os::{
         fd::{AsRawFd, OwnedFd},
-        unix::fs::FileExt,
+        unix::fs::{FileExt, OpenOptionsExt},
     },
     path::Path,
     process::{Command, Stdio},
@@ -70,7 +70,12 @@ fn make(disk: &Path, gib: u32, (user, group): (u32, u32)) -> io::Result<()> {
         return Err(io::Error::other(format!("make the file system with mke2fs: {} ({})", said.trim(), output.status)));
     }
     let path = disk.join(NAME);
-    let made = File::create_new(&path).and_then(|file| copy_sparsely(draft, file, length));
+    let made = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)
+        .and_then(|file| copy_sparsely(draft, file, length));
     made.inspect_err(|_| drop(fs::remove_file(&path))).map_err(told("make", path.display()))
 }
 

@@ -1,0 +1,262 @@
+//! A real endpoint, and what other users of its host can do to it. They may connect to its port and to port 22 of its machines'
+//! public addresses, which root's endpoints listen at.
+
+#[allow(dead_code, reason = "shared with the tests of the wire")]
+#[path = "../wire/fixture.rs"]
+mod fixture;
+#[path = "../wire/hoard.rs"]
+mod hoard;
+#[allow(dead_code, reason = "shared with the tests of the sandbox")]
+#[path = "../sandbox/system.rs"]
+mod system;
+
+use fixture::{Answer, Signed};
+use hoard::{Hoard, NOTHING, STRANGER, Saying};
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    os::unix::{fs::MetadataExt, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ec2-local");
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// An endpoint in the foreground, with a state directory of its own; it ends with the value.
+struct Serving {
+    place: tempfile::TempDir,
+    process: Child,
+    address: SocketAddr,
+    key: (String, String),
+}
+
+impl Serving {
+    /// Started with this mask of file modes (umask(2)).
+    fn with_mask(mask: u32) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let mut command = Self::command_in(place.path(), mask);
+        let mut process = command.args(["serve", "--conditions", "calm"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
+        let address = said.trim().strip_prefix("serving EC2 on http://").unwrap().parse().unwrap();
+        let secret: serde_json::Value =
+            serde_json::from_slice(&fs::read(place.path().join("state/secret")).unwrap()).unwrap();
+        let text = |key: &str| secret[key].as_str().unwrap().to_owned();
+        Self { place, process, address, key: (text("access_key"), text("secret_key")) }
+    }
+
+    fn start() -> Self {
+        Self::with_mask(0o022)
+    }
+
+    fn command_in(place: &Path, mask: u32) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.env("EC2_LOCAL_STATE_DIR", place.join("state")).stdin(Stdio::null());
+        let set_mask = move || {
+            rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
+            Ok(())
+        };
+        // SAFETY: between fork and exec it makes one system call.
+        unsafe { command.pre_exec(set_mask) };
+        command
+    }
+
+    fn command(&self, arguments: &[&str], mask: u32) -> Command {
+        let mut command = Self::command_in(self.place.path(), mask);
+        command.args(arguments);
+        command
+    }
+
+    fn call(&self, parameters: &str) -> Answer {
+        let answer = self.ask(parameters);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer
+    }
+
+    fn ask(&self, parameters: &str) -> Answer {
+        let mut request = Signed::ec2(&format!("{parameters}&Version=2016-11-15"));
+        (request.key, request.secret) = self.key.clone();
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.write_all(&request.bytes(self.address, true)).unwrap();
+        Answer::read(stream)
+    }
+
+    /// Launches a machine that lets SSH in; its id.
+    fn launch(&self, image: &str) -> String {
+        let group = self.call("Action=DescribeSecurityGroups&GroupName.1=default").element("groupId").to_owned();
+        // A second machine finds it done.
+        self.ask(&format!(
+            "Action=AuthorizeSecurityGroupIngress&GroupId={group}&IpProtocol=tcp&FromPort=22&ToPort=22&CidrIp=0.0.0.0%2F0"
+        ));
+        let named = self.call(&format!("Action=DescribeImages&Filter.1.Name=name&Filter.1.Value.1={image}"));
+        let launched = self.call(&format!(
+            "Action=RunInstances&ImageId={}&InstanceType=t3.micro&MinCount=1&MaxCount=1",
+            named.element("imageId")
+        ));
+        launched.element("instanceId").to_owned()
+    }
+
+    fn public_address(&self, instance: &str) -> SocketAddr {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let shown = self.call(&format!("Action=DescribeInstances&InstanceId.1={instance}"));
+            if shown.body.contains("<name>running</name>") {
+                return SocketAddr::new(shown.element("ipAddress").parse().unwrap(), 22);
+            }
+            assert!(Instant::now() < deadline, "{shown:?}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// What its server says first, by the way in; nothing where it isn't there yet.
+    fn greeting_by_way_in(&self, instance: &str) -> String {
+        let mut connect = self.command(&["connect", instance], 0o022);
+        let mut connect = connect.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(connect.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let _ = connect.kill();
+        connect.wait().unwrap();
+        line
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let process = rustix::process::Pid::from_child(&self.process);
+        let _ = rustix::process::kill_process(process, rustix::process::Signal::INT);
+        let _ = self.process.wait();
+    }
+}
+
+/// What the SSH server at an address says first; nothing where it hangs up.
+fn greeting(address: SocketAddr) -> String {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut line = String::new();
+    let _ = BufReader::new(stream).read_line(&mut line);
+    line
+}
+
+fn is_root() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        eprintln!("skipped: only root listens at port 22, and can be somebody else");
+    }
+    is_root
+}
+
+#[test]
+fn others_keep_nobody_from_a_machine() {
+    if !is_root() {
+        return;
+    }
+    let serving = Serving::start();
+    let instance = serving.launch("host");
+    let address = serving.public_address(&instance);
+    assert!(greeting(address).starts_with("SSH-2.0-"));
+    for saying in [NOTHING, Saying(b"SSH-2.0-x\r\n", b"x")] {
+        let hoard = Hoard::of(Some(STRANGER), address, saying);
+        for _ in 0..10 {
+            assert!(greeting(address).starts_with("SSH-2.0-"), "at port 22");
+            assert!(serving.greeting_by_way_in(&instance).starts_with("SSH-2.0-"), "by the way in");
+        }
+        drop(hoard);
+    }
+}
+
+#[test]
+fn others_have_few_connections_to_a_machine_and_have_them_back() {
+    if !is_root() {
+        return;
+    }
+    let serving = Serving::start();
+    let instance = serving.launch("host");
+    let address = serving.public_address(&instance);
+    assert!(greeting(address).starts_with("SSH-2.0-"));
+    let connections = |user: u32| {
+        thread::spawn(move || {
+            hoard::become_user(user);
+            (0..12).map(|_| TcpStream::connect(address).unwrap()).collect::<Vec<_>>()
+        })
+        .join()
+        .unwrap()
+    };
+    // A place that was given back may be known a moment later.
+    let count_greeted = |streams: &mut Vec<TcpStream>| {
+        streams.retain_mut(|stream| {
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            stream.read_exact(&mut [0; 4]).is_ok()
+        });
+        streams.len()
+    };
+    let mut held: Vec<Vec<TcpStream>> = (0..5).map(|user| connections(STRANGER + user)).collect();
+    let greeted: Vec<usize> = held.iter_mut().map(count_greeted).collect();
+    assert_eq!(greeted, [8, 8, 8, 8, 0]);
+    held.remove(0);
+    let deadline = Instant::now() + PATIENCE;
+    while count_greeted(&mut connections(STRANGER)) < 8 {
+        assert!(Instant::now() < deadline, "the places are never given back");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_machine_that_boots_is_waited_for_by_few_of_others() {
+    if !is_root() {
+        return;
+    }
+    let serving = Serving::start();
+    let instance = serving.launch("host");
+    let address = serving.public_address(&instance);
+    let files = || fs::read_dir(format!("/proc/{}/fd", serving.process.id())).unwrap().count();
+    assert!(greeting(address).starts_with("SSH-2.0-"));
+    let before = files();
+    // What connects to a machine whose SSH server isn't there waits for it.
+    serving.call(&format!("Action=RebootInstances&InstanceId.1={instance}"));
+    let hoard = Hoard::of(Some(STRANGER), address, NOTHING);
+    let beside = files();
+    assert!(beside < before + 100, "{beside} files instead of {before}");
+    drop(hoard);
+}
+
+/// What of a directory is open to others, but for what is the machines'.
+fn open_to_others(directory: &Path, found: &mut Vec<(PathBuf, u32)>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let Ok(about) = path.symlink_metadata() else { continue };
+        if about.mode() & 0o077 != 0 && !about.is_symlink() {
+            found.push((path.clone(), about.mode() & 0o7777));
+        }
+        let is_the_machines = ["files", "root"].iter().any(|name| path.ends_with(name));
+        if about.is_dir() && !is_the_machines {
+            open_to_others(&path, found);
+        }
+    }
+}
+
+#[test]
+fn what_it_keeps_is_its_users_whatever_the_mask() {
+    for mask in [0, 0o777] {
+        let serving = Serving::with_mask(mask);
+        let archive = serving.place.path().join("tiny.tar");
+        system::System::tiny().write(&archive);
+        let import = ["image", "import", archive.to_str().unwrap(), "--name", "tiny"];
+        let output = serving.command(&import, mask).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        for image in ["host", "tiny"] {
+            let instance = serving.launch(image);
+            let deadline = Instant::now() + PATIENCE;
+            while !serving.greeting_by_way_in(&instance).starts_with("SSH-2.0-") {
+                assert!(Instant::now() < deadline, "{image} never comes up with the mask {mask:o}");
+            }
+        }
+        let mut found = Vec::new();
+        open_to_others(&serving.place.path().join("state"), &mut found);
+        found.retain(|(path, _)| !["files", "root"].iter().any(|name| path.ends_with(name)));
+        assert!(found.is_empty(), "{found:?}");
+    }
+}
