@@ -123,8 +123,11 @@ pub enum Rule {
     #[error("its headers are longer than {} KiB", super::source::LONGEST_HEADERS >> 10)]
     LongHeaders,
     /// Too many entries.
-    #[error("there are more than {0} entries")]
+    #[error("there are more than {0} entries, or more than the disk has inodes for")]
     TooMany(u64),
+    /// Too many directories on the way to the entries.
+    #[error("the entries go to and fro between too many directories; make the archive with `tar -C DIRECTORY .`")]
+    ToAndFro,
     /// Too much in all.
     #[error("with it the files are larger than {0} bytes; --max-size allows more")]
     TooLarge(u64),

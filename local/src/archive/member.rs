@@ -1,8 +1,11 @@
 //! One entry of an archive, as its headers describe it.
 
-use super::{Rule, UnpackError, source::Source};
+use super::{
+    Rule, UnpackError,
+    reader::{Described, Segment},
+};
 use std::io;
-use tar::{Entry, EntryType};
+use tar::EntryType;
 
 /// What sort of file an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +39,7 @@ pub struct Member {
     path: Vec<u8>,
     kind: Kind,
     size: u64,
+    segments: Vec<Segment>,
     attributes: Attributes,
     /// The names of extended attributes that are not kept.
     unkept: Vec<String>,
@@ -46,20 +50,23 @@ const ATTRIBUTE: &str = "SCHILY.xattr.";
 const CAPABILITY: &str = "security.capability";
 
 impl Member {
-    pub fn read(entry: &mut Entry<'_, Source<'_>>) -> Result<Self, UnpackError> {
-        let path = entry.path_bytes().into_owned();
+    /// Makes sense of what the headers say.
+    pub fn of(described: Described) -> Result<Self, UnpackError> {
+        let Described { header, long_path, long_target, records, size, segments } = described;
+        let record = |key| records.get(key).map(<[u8]>::to_vec);
+        let path = long_path.or_else(|| record("path")).unwrap_or_else(|| header.path_bytes().into_owned());
         let refused = |rule| UnpackError::refused(&path, rule);
         let damaged = |error: io::Error| UnpackError::Damaged(error);
-        let target = |entry: &Entry<'_, Source<'_>>| entry.link_name_bytes().unwrap_or_default().into_owned();
-        let header = entry.header();
+        let in_header = || header.link_name_bytes().unwrap_or_default().into_owned();
+        let target = || long_target.or_else(|| record("linkpath")).unwrap_or_else(in_header);
         let kind = match header.entry_type() {
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
                 // Before there were types, a slash at the end made a directory.
                 if path.ends_with(b"/") { Kind::Directory } else { Kind::File }
             }
             EntryType::Directory => Kind::Directory,
-            EntryType::Symlink => Kind::SymbolicLink(target(entry)),
-            EntryType::Link => Kind::HardLink(target(entry)),
+            EntryType::Symlink => Kind::SymbolicLink(target()),
+            EntryType::Link => Kind::HardLink(target()),
             EntryType::Fifo => Kind::Fifo,
             EntryType::Char => Kind::CharacterDevice,
             EntryType::Block => Kind::BlockDevice,
@@ -70,28 +77,25 @@ impl Member {
         };
         let mut attributes = Attributes {
             mode: header.mode().map_err(damaged)? & 0o7777,
-            user: header.uid().map_err(damaged)?,
-            group: header.gid().map_err(damaged)?,
+            user: records.number("uid").flatten().map_or_else(|| header.uid(), Ok).map_err(damaged)?,
+            group: records.number("gid").flatten().map_or_else(|| header.gid(), Ok).map_err(damaged)?,
             modified: header.mtime().map_err(damaged)?.try_into().unwrap_or(0),
             capability: None,
         };
         let mut unkept = Vec::new();
-        for record in entry.pax_extensions().map_err(damaged)?.into_iter().flatten() {
-            // The parser takes records for lines, and a capability may hold a line feed.
-            let record = record.map_err(|_| refused(Rule::PaxRecord))?;
-            let name = String::from_utf8_lossy(record.key_bytes());
+        for (key, value) in records.iter() {
+            let name = String::from_utf8_lossy(key);
             if name.starts_with("GNU.sparse.") {
                 return Err(refused(Rule::PaxSparse));
             }
             match name.strip_prefix(ATTRIBUTE) {
-                Some(CAPABILITY) => attributes.capability = Some(record.value_bytes().to_vec()),
+                Some(CAPABILITY) => attributes.capability = Some(value.to_vec()),
                 Some(other) => unkept.push(other.to_owned()),
                 None if name.starts_with("SCHILY.acl.") => unkept.push("an access control list".to_owned()),
                 None => {}
             }
         }
-        let size = entry.size();
-        Ok(Self { path, kind, size, attributes, unkept })
+        Ok(Self { path, kind, size, segments, attributes, unkept })
     }
 
     /// What it is called in a message.
@@ -112,8 +116,14 @@ impl Member {
         self.kind == Kind::Directory
     }
 
+    /// The size of the file, holes too.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Where in the file its content stands.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
     }
 
     pub fn attributes(&self) -> &Attributes {

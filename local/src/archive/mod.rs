@@ -2,8 +2,8 @@
 //!
 //! An archive is somebody else's word on which files to write where, so nothing in it is trusted. Paths are taken apart
 //! by rule (`path`), and each file is made in a directory that was opened step by step, never through a link (`tree`); what
-//! comes out of the decompressor, and what headers take, is bounded while it is read (`source`). The first entry that
-//! breaks a rule ends it all, and is named.
+//! comes out of the decompressor, and what headers take, is bounded while it is read (`source`), and a sparse file's holes are
+//! made, not read (`reader`). The first entry that breaks a rule ends it all, and is named.
 //!
 //! What this room isn't: a place where images are kept, or a machine. It is told a directory, and fills it; whoever
 //! called removes what is in it when it fails.
@@ -13,6 +13,8 @@ mod error;
 pub(crate) mod fuzzing;
 mod member;
 mod path;
+mod reader;
+mod records;
 mod source;
 mod system;
 mod tree;
@@ -25,24 +27,25 @@ pub use system::System;
 
 use member::Member;
 use path::Inside;
+use reader::Reader;
 use serde::{Deserialize, Serialize};
 use source::{Guard, Source};
-use std::{
-    io::{self, Read},
-    path::Path,
-};
+use std::{io::Read, path::Path};
 use tree::Tree;
 
 /// How much an archive may take. What is too much is refused when it is met, so no more than this is ever written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The size of all files in bytes, holes too. Default: 20 GiB.
+    /// The size of all files in bytes, holes too. A hole costs nothing but this. Default: 20 GiB.
     pub bytes: u64,
     /// What may be written of it, holes not counted, and 4 KiB for each entry. Default: no limit of its own.
     pub room: u64,
     /// How many entries there may be. Default: 2,000,000.
     pub entries: u64,
+    /// How many directories may be opened again on the way to them: hardly any in an archive in the usual order, and many for each
+    /// entry in one that goes to and fro between deep ones. Default: 4,000,000.
+    pub openings: u64,
     /// How many bytes a compressed byte may become, once there are more than 64 MiB. Default: 200; a root directory has 3, and
     /// what gzip can do at most is 1,032.
     pub ratio: u64,
@@ -50,7 +53,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bytes: 20 << 30, room: u64::MAX, entries: 2_000_000, ratio: 200 }
+        Self { bytes: 20 << 30, room: u64::MAX, entries: 2_000_000, openings: 4_000_000, ratio: 200 }
     }
 }
 
@@ -90,25 +93,20 @@ pub struct Contents {
 pub fn unpack(archive: impl Read, into: &Path, owners: Owners, limits: &Limits) -> Result<Contents, UnpackError> {
     let guard = Guard::default();
     let source = Source::open(archive, guard.clone(), limits.ratio)?;
-    let mut archive = tar::Archive::new(source);
-    let mut tree = Tree::open(into, owners)?;
+    let mut reader = Reader::new(source, guard);
+    let mut tree = Tree::open(into, owners, limits.openings)?;
     let mut tally = Tally::new(limits);
-    for entry in archive.entries().map_err(|error| guard.explain(error))? {
-        let mut entry = entry.map_err(|error| guard.explain(error))?;
-        guard.enter_contents();
-        let member = Member::read(&mut entry)?;
+    while let Some(described) = reader.next()? {
+        let member = Member::of(described)?;
         let refused = |rule| UnpackError::refused(member.name(), rule);
         tally.count(member.size()).map_err(refused)?;
         match Inside::of(member.path()).map_err(refused)? {
             None if member.is_directory() => tree.describe_root(member.attributes())?,
             None => return Err(refused(Rule::NoName)),
-            Some(at) => tree.add(&member, &at, &mut Content { from: &mut entry, guard: &guard, tally: &mut tally })?,
+            Some(at) => tree.add(&member, &at, &mut Content { from: &mut reader, tally: &mut tally })?,
         }
-        // Whatever wasn't wanted of it, so that what is read next is a header.
-        io::copy(&mut entry, &mut io::sink()).map_err(|error| guard.explain(error))?;
-        guard.enter_headers();
     }
-    archive.into_inner().finish()?;
+    reader.finish()?;
     let notes = tree.finish()?;
     let system = System::look(into)?;
     Ok(Contents { entries: tally.entries, bytes: tally.bytes, system, notes })
@@ -146,24 +144,7 @@ impl<'a> Tally<'a> {
 }
 
 /// The content of one entry, as it is read and counted.
-struct Content<'a, 'b> {
-    from: &'a mut dyn Read,
-    guard: &'a Guard,
-    tally: &'a mut Tally<'b>,
-}
-
-impl Content<'_, '_> {
-    /// Fills the buffer as far as the content reaches.
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, UnpackError> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match self.from.read(&mut buffer[filled..]) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.guard.explain(error)),
-            }
-        }
-        Ok(filled)
-    }
+struct Content<'a, 'b, 'c> {
+    from: &'a mut Reader<'b>,
+    tally: &'a mut Tally<'c>,
 }

@@ -78,6 +78,15 @@ impl Inside {
     }
 }
 
+/// The path of a directory from the one that the names begin in.
+pub fn joined(names: &[CString]) -> Vec<u8> {
+    if names.is_empty() {
+        b".".to_vec()
+    } else {
+        names.iter().map(|name| name.to_bytes()).collect::<Vec<_>>().join(&b'/')
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

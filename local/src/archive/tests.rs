@@ -4,7 +4,7 @@ use super::{Contents, Limits, Owners, Rule, UnpackError, unpack};
 use flate2::{Compression, write::GzEncoder};
 use std::{
     fs,
-    io::{self, Read, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
     path::Path,
 };
@@ -304,40 +304,58 @@ fn what_is_too_much_is_refused() {
     assert_eq!(refused(deep.bytes(), &Limits::default()), Rule::LongPath);
 }
 
+/// A number in a header, beyond what octal digits hold.
+fn base_256(value: u64) -> [u8; 12] {
+    let mut field = [0; 12];
+    field[4..].copy_from_slice(&value.to_be_bytes());
+    field[0] = 0x80;
+    field
+}
+
+/// A system with a sparse file of GNU's old form, of so many segments of 512 bytes each, the last of them at its end.
+fn sparse(size: u64, segments: u64) -> Vec<u8> {
+    let mut header = Header::new_gnu();
+    header.set_path("sparse").unwrap();
+    header.set_entry_type(EntryType::GNUSparse);
+    header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(512 * segments);
+    let step = size / segments / 512 * 512;
+    let mut fields = (1..=segments).map(|number| {
+        let end = if number == segments { size } else { number * step };
+        [base_256(end - 512), base_256(512)].concat()
+    });
+    let gnu = header.as_gnu_mut().unwrap();
+    gnu.realsize = base_256(size);
+    for (field, bytes) in gnu.sparse.iter_mut().zip(fields.by_ref()) {
+        field.offset.copy_from_slice(&bytes[..12]);
+        field.numbytes.copy_from_slice(&bytes[12..]);
+    }
+    let rest: Vec<Vec<u8>> = fields.collect();
+    gnu.set_is_extended(!rest.is_empty());
+    header.set_cksum();
+    let mut archive = Archive::system();
+    archive.0.extend(header.as_bytes());
+    for (number, fields) in rest.chunks(21).enumerate() {
+        let mut block = fields.concat();
+        block.resize(512, 0);
+        block[504] = u8::from((number + 1) * 21 < rest.len());
+        archive.0.extend(block);
+    }
+    archive.content(&vec![7; 512 * segments as usize]).bytes()
+}
+
 #[test]
 fn a_sparse_file_is_as_large_as_it_seems() {
-    let sparse = |size: u64| {
-        let mut header = Header::new_gnu();
-        header.set_path("sparse").unwrap();
-        header.set_entry_type(EntryType::GNUSparse);
-        header.set_mode(0o644);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(0);
-        header.set_size(512);
-        let gnu = header.as_gnu_mut().unwrap();
-        let number = |field: &mut [u8], value: u64| {
-            // Numbers beyond what octal digits hold are written in base 256.
-            field.fill(0);
-            let start = field.len() - 8;
-            field[start..].copy_from_slice(&value.to_be_bytes());
-            field[0] |= 0x80;
-        };
-        number(&mut gnu.realsize, size);
-        number(&mut gnu.sparse[0].offset, size - 512);
-        number(&mut gnu.sparse[0].numbytes, 512);
-        header.set_cksum();
-        let mut archive = Archive::system();
-        archive.0.extend(header.as_bytes());
-        archive.content(&[7; 512]).bytes()
-    };
-    let outcome = unpack_beside(&sparse(1 << 20), &Limits::default(), |root| {
+    let outcome = unpack_beside(&sparse(1 << 20, 1), &Limits::default(), |root| {
         let file = fs::read(root.join("sparse")).unwrap();
         assert_eq!((file.len(), file[0], file[(1 << 20) - 512], file[(1 << 20) - 1]), (1 << 20, 0, 7, 7));
         assert!(root.join("sparse").metadata().unwrap().blocks() <= 256);
     });
     outcome.unwrap();
-    let outcome = unpack_beside(&sparse(1 << 50), &Limits::default(), |root| assert!(!root.join("sparse").exists()));
+    let outcome = unpack_beside(&sparse(1 << 50, 1), &Limits::default(), |root| assert!(!root.join("sparse").exists()));
     assert!(matches!(outcome, Err(UnpackError::Refused { rule: Rule::TooLarge(_), .. })), "{outcome:?}");
 }
 
@@ -392,5 +410,83 @@ fn what_is_no_system_of_this_host_is_refused() {
     ] {
         let error = unpack_beside(&archive.bytes(), &Limits::default(), |_| {}).unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
+fn a_hole_costs_nothing() {
+    // What is no more than a hole is made in no time, which a test can't say but by coming to its end.
+    let limits = Limits { bytes: u64::MAX, ..Limits::default() };
+    let outcome = unpack_beside(&sparse(1 << 42, 1), &limits, |root| {
+        let about = root.join("sparse").metadata().unwrap();
+        assert_eq!((about.len(), about.blocks() <= 8), (1 << 42, true));
+    });
+    // Where the file system has files of such a size.
+    assert!(matches!(&outcome, Ok(_) | Err(UnpackError::Write { .. })), "{outcome:?}");
+    let outcome = unpack_beside(&sparse(1 << 30, 40_000), &limits, |root| {
+        let mut file = fs::File::open(root.join("sparse")).unwrap();
+        let mut chunk = [0; 1024];
+        file.seek(SeekFrom::Start((1 << 30) - 1024)).unwrap();
+        file.read_exact(&mut chunk).unwrap();
+        assert_eq!((chunk[0], chunk[1023]), (0, 7));
+    });
+    outcome.unwrap();
+    assert_eq!(refused(sparse(1 << 30, 50_000), &limits), Rule::LongHeaders);
+}
+
+#[test]
+fn maps_that_lie_are_told() {
+    let good = sparse(1 << 20, 3);
+    let header = Archive::system().0.len();
+    for (at, value) in [(386, 1u64 << 40), (398, 1 << 40), (410, 0), (410, u64::MAX - 100), (422, 100), (483, 1)] {
+        let mut bytes = good.clone();
+        bytes[header + at..header + at + 12].copy_from_slice(&base_256(value));
+        let sum: u32 =
+            (0..512).map(|at| if (148..156).contains(&at) { 32 } else { u32::from(bytes[header + at]) }).sum();
+        bytes[header + 148..header + 155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        let outcome = unpack_beside(&bytes, &Limits::default(), |_| {});
+        assert!(matches!(outcome, Err(UnpackError::Damaged(_))), "{at} {value}: {outcome:?}");
+    }
+}
+
+#[test]
+fn sparse_files_in_paxs_forms_are_refused_by_name() {
+    for records in [
+        &[("GNU.sparse.size", "10"), ("GNU.sparse.numblocks", "1"), ("GNU.sparse.offset", "5")][..],
+        &[("GNU.sparse.map", "5,5")],
+        &[("GNU.sparse.major", "1"), ("GNU.sparse.minor", "0"), ("GNU.sparse.realsize", "10")],
+    ] {
+        assert_eq!(
+            refused(Archive::system().pax(records).file("y", b"12345").bytes(), &Limits::default()),
+            Rule::PaxSparse
+        );
+    }
+}
+
+#[test]
+fn what_is_many_rather_than_large_is_bounded() {
+    let limits = |change: fn(&mut Limits)| {
+        let mut limits = Limits::default();
+        change(&mut limits);
+        limits
+    };
+    // To and fro between two deep directories.
+    let deep = |top: &str, number: usize| format!("{top}/{}{number}", "d/".repeat(30));
+    let to_and_fro = (0..20).fold(Archive::system(), |archive, n| archive.file(&deep(["a", "b"][n % 2], n), b""));
+    let few = limits(|limits| limits.openings = 200);
+    assert_eq!(refused(to_and_fro.clone().bytes(), &few), Rule::ToAndFro);
+    unpack_beside(&to_and_fro.bytes(), &Limits::default(), |_| {}).unwrap();
+    // Names of what isn't kept, of which nobody reads thousands.
+    let names: Vec<String> = (0..5000).map(|number| format!("SCHILY.xattr.user.{number}")).collect();
+    let records: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
+    let contents = unpack_beside(&Archive::system().pax(&records).file("y", b"").bytes(), &Limits::default(), |_| {});
+    let note = contents.unwrap().notes.remove(0);
+    assert!(note.len() < 500 && note.contains("and more"), "{note}");
+}
+
+fn refused(archive: Vec<u8>, limits: &Limits) -> Rule {
+    match unpack_beside(&archive, limits, |_| {}) {
+        Err(UnpackError::Refused { rule, .. } | UnpackError::Whole(rule)) => rule,
+        other => panic!("{other:?}"),
     }
 }

@@ -7,12 +7,12 @@ use super::{
     Content, Owners, Rule, UnpackError,
     error::shown,
     member::{Attributes, Kind, Member},
-    path::Inside,
+    path::{self, Inside},
 };
 use rustix::{
     fs::{
-        AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, chownat, fchmod, fchown,
-        fsetxattr, ftruncate, futimens, linkat, mkdirat, mknodat, openat, seek, statat, symlinkat, unlinkat, utimensat,
+        AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags, chownat, fchmod,
+        fchown, fsetxattr, futimens, linkat, mkdirat, mknodat, openat, openat2, statat, symlinkat, unlinkat, utimensat,
     },
     io::Errno,
 };
@@ -21,7 +21,10 @@ use std::{
     ffi::{CStr, CString},
     fs,
     io::{self, Read as _},
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::FileExt,
+    },
     path::Path,
 };
 
@@ -31,6 +34,8 @@ const NOBODY: u32 = 65534;
 const IDS: u64 = 1 << 16;
 /// What is written at once, and the smallest hole that is kept.
 const CHUNK: usize = 64 << 10;
+/// How many names of what isn't kept are told.
+const UNKEPT: usize = 16;
 /// How a directory is opened.
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
@@ -40,6 +45,8 @@ pub struct Tree {
     /// The way to the last file, the root first.
     open: Vec<Open>,
     owners: Option<Ids>,
+    /// How many more directories may be opened.
+    openings: u64,
     devices: u64,
     strangers: u64,
     unkept: BTreeSet<String>,
@@ -54,7 +61,7 @@ struct Open {
 }
 
 impl Tree {
-    pub fn open(directory: &Path, owners: Owners) -> Result<Self, UnpackError> {
+    pub fn open(directory: &Path, owners: Owners, openings: u64) -> Result<Self, UnpackError> {
         let failed = |source: io::Error| UnpackError::Directory { path: directory.to_owned(), source };
         let root = rustix::fs::open(directory, DIRECTORY, Mode::empty()).map_err(|error| failed(error.into()))?;
         fchmod(&root, Mode::from_raw_mode(0o755)).map_err(|error| failed(error.into()))?;
@@ -63,7 +70,7 @@ impl Tree {
             Owners::Caller => None,
         };
         let root = Open { name: c".".to_owned(), descriptor: root, attributes: None };
-        Ok(Self { open: vec![root], owners, devices: 0, strangers: 0, unkept: BTreeSet::new() })
+        Ok(Self { open: vec![root], owners, openings, devices: 0, strangers: 0, unkept: BTreeSet::new() })
     }
 
     /// What the root directory itself is given in the end.
@@ -82,7 +89,7 @@ impl Tree {
         &mut self,
         member: &Member,
         at: &Inside,
-        content: &mut Content<'_, '_>,
+        content: &mut Content<'_, '_, '_>,
     ) -> Result<(), UnpackError> {
         let failed = |error: io::Error| UnpackError::write(member.name(), error);
         let refused = |rule| UnpackError::refused(member.name(), rule);
@@ -95,7 +102,7 @@ impl Tree {
             Kind::CharacterDevice | Kind::BlockDevice => return Err(refused(Rule::Device)),
             _ => {}
         }
-        self.unkept.extend(member.unkept().iter().cloned());
+        self.note_unkept(member.unkept());
         let (directories, name) = at.split();
         self.go_to(directories).map_err(|problem| problem.at(member.name()))?;
         match member.kind() {
@@ -132,10 +139,21 @@ impl Tree {
             notes.push(format!("{whose}: {}", self.strangers));
         }
         if !self.unkept.is_empty() {
-            let names: Vec<String> = self.unkept.iter().map(|name| shown(name.as_bytes())).collect();
+            let names: Vec<String> = self.unkept.into_iter().collect();
             notes.push(format!("not kept: {}", names.join(", ")));
         }
         Ok(notes)
+    }
+
+    /// Remembers what isn't kept: as much of it as anybody reads, whatever an archive has.
+    fn note_unkept(&mut self, names: &[String]) {
+        for name in names {
+            if self.unkept.len() < UNKEPT {
+                self.unkept.insert(shown(name.as_bytes()));
+            } else if !self.unkept.contains(&shown(name.as_bytes())) {
+                self.unkept.insert("and more".to_owned());
+            }
+        }
     }
 
     fn here(&self) -> Result<&OwnedFd, Errno> {
@@ -149,6 +167,7 @@ impl Tree {
             self.leave()?;
         }
         for name in &names[shared..] {
+            self.openings = self.openings.checked_sub(1).ok_or(Problem::Rule(Rule::ToAndFro))?;
             let here = self.here()?;
             let descriptor = match openat(here, name, DIRECTORY, Mode::empty()) {
                 Err(Errno::NOENT) => {
@@ -196,32 +215,28 @@ impl Tree {
         Ok(())
     }
 
-    fn file(&mut self, name: &CStr, member: &Member, content: &mut Content<'_, '_>) -> Result<(), UnpackError> {
+    fn file(&mut self, name: &CStr, member: &Member, content: &mut Content<'_, '_, '_>) -> Result<(), UnpackError> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o600);
         let file = self.make(name, member, |directory| openat(directory, name, flags, mode))?;
         let failed = |error: io::Error| UnpackError::write(member.name(), error);
+        let file = fs::File::from(file);
         let mut buffer = vec![0; CHUNK];
-        let mut length = 0;
-        loop {
-            let count = content.read(&mut buffer)?;
-            if count == 0 {
-                break;
-            }
-            length += count as u64;
-            let chunk = &buffer[..count];
-            if chunk.iter().all(|byte| *byte == 0) {
-                seek(&file, rustix::fs::SeekFrom::Start(length)).map_err(|error| failed(error.into()))?;
-            } else {
-                content.tally.write(count as u64).map_err(|rule| UnpackError::refused(member.name(), rule))?;
-                io::Write::write_all(&mut &fs::File::from(file.try_clone().map_err(failed)?), chunk).map_err(failed)?;
+        for segment in member.segments() {
+            let (mut at, end) = (segment.offset, segment.offset + segment.length);
+            while at < end {
+                let most = usize::try_from(end - at).unwrap_or(CHUNK).min(CHUNK);
+                let chunk = &mut buffer[..most];
+                content.from.content(chunk)?;
+                // Zeros make a hole, too.
+                if chunk.iter().any(|byte| *byte != 0) {
+                    content.tally.write(most as u64).map_err(|rule| UnpackError::refused(member.name(), rule))?;
+                    file.write_all_at(chunk, at).map_err(failed)?;
+                }
+                at += most as u64;
             }
         }
-        if length != member.size() {
-            let short = format!("`{}` has {length} of {} bytes", shown(member.name()), member.size());
-            return Err(UnpackError::Damaged(io::Error::new(io::ErrorKind::UnexpectedEof, short)));
-        }
-        ftruncate(&file, length).map_err(|error| failed(error.into()))?;
+        file.set_len(member.size()).map_err(failed)?;
         self.give(&file, member.attributes()).map_err(|error| failed(error.into()))
     }
 
@@ -232,18 +247,23 @@ impl Tree {
         let dangling = || refused(Rule::DanglingLink(shown(target)));
         let inside = Inside::of(target).map_err(bad)?.ok_or_else(dangling)?;
         let (directories, original) = inside.split();
-        let root = self.open.first().map(|open| open.descriptor.try_clone());
-        let mut from = root.ok_or_else(dangling)?.map_err(|error| UnpackError::write(member.name(), error))?;
-        for directory in directories {
-            from = match openat(&from, directory, DIRECTORY, Mode::empty()) {
-                Ok(next) => next,
-                Err(Errno::LOOP | Errno::NOTDIR) => {
-                    return Err(bad(Rule::ThroughLink(shown(directory.to_bytes()))));
-                }
-                Err(Errno::NOENT) => return Err(dangling()),
-                Err(error) => return Err(UnpackError::write(member.name(), error)),
-            };
-        }
+        let root = self.open.first().map(|open| &open.descriptor).ok_or_else(dangling)?;
+        // In one step, since there may be as many links as entries.
+        let open = |directories: &[CString]| {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+            openat2(root, path::joined(directories), flags, Mode::empty(), resolve)
+        };
+        let from = match open(directories) {
+            Ok(from) => from,
+            Err(Errno::LOOP | Errno::NOTDIR) => {
+                let first = (1..=directories.len()).find(|count| open(&directories[..*count]).is_err());
+                let link = path::joined(&directories[..first.unwrap_or_default()]);
+                return Err(bad(Rule::ThroughLink(shown(&link))));
+            }
+            Err(Errno::NOENT) => return Err(dangling()),
+            Err(error) => return Err(UnpackError::write(member.name(), error)),
+        };
         let found = statat(&from, original, AtFlags::SYMLINK_NOFOLLOW).map_err(|_| dangling())?;
         if FileType::from_raw_mode(found.st_mode) == FileType::Directory {
             return Err(dangling());

@@ -364,3 +364,22 @@ fn a_machine_that_is_ended_before_it_was_started_ends() {
     serving.end();
     assert_eq!(place.kept(), (vec![], 0));
 }
+
+#[test]
+fn an_image_of_an_earlier_version_is_to_be_imported_again() {
+    let place = Place::new();
+    let archive = place.archive("tiny.tar", System::tiny());
+    place.says(&["image", "import", &archive, "--name", "tiny"]);
+    let file = place.state().join("images/tiny.json");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains("\"format\": 2"), "{text}");
+    fs::write(&file, text.replace("\"format\": 2", "\"format\": 1")).unwrap();
+    assert!(
+        place.says(&["image", "list"]).contains("an earlier version has imported it: import it again, with --replace")
+    );
+    let serving = Serving::start(&place);
+    assert_eq!(serving.images(), ["host", "blank"]);
+    place.says(&["image", "import", &archive, "--name", "tiny", "--replace"]);
+    assert_eq!(serving.images(), ["host", "blank", "tiny"]);
+    serving.end();
+}

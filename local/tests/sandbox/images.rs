@@ -6,16 +6,18 @@ use crate::{
     system::System,
 };
 use ec2_local::{
-    archive::Limits,
+    archive::{Limits, Owners, unpack},
     machine::{
         Event, Specification,
         sandbox::{remove_disk, unpack_image},
     },
 };
 use std::{
+    collections::BTreeSet,
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 /// An image, and where machines of it can have their disks.
@@ -119,6 +121,101 @@ fn owners_are_the_images_as_far_as_there_are_users() {
     machine.end();
     disk.remove();
     image.remove();
+}
+
+/// The owners of all files below a directory.
+fn owners(directory: &Path, found: &mut BTreeSet<u32>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let about = path.symlink_metadata().unwrap();
+        found.extend([about.uid(), about.gid()]);
+        if about.is_dir() {
+            owners(&path, found);
+        }
+    }
+}
+
+#[test]
+fn nothing_in_an_image_is_the_hosts_roots() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("skipped: an ordinary user's machines have no ids of their own for it");
+    }
+    let image = Image::of(System::tiny().file("./bin/mine", b"x", 0o6755).file_of(65_535, "./srv/last", b"x", 0o4755));
+    let mut found = BTreeSet::from([image.root().metadata().unwrap().uid()]);
+    owners(&image.root(), &mut found);
+    // An id above those that the machines have, and below that of the last user.
+    let (first, last) = (0x7fff_0000, 0x7fff_ffff);
+    assert!(found.iter().all(|owner| (first..=last).contains(owner)), "{found:x?}");
+    assert_eq!(image.root().join("bin/mine").metadata().unwrap().mode() & 0o7777, 0o6755);
+    let disk = Disk::new();
+    let machine = image.boot(&disk, FIRST_BOOT);
+    let answer = machine.run("stat -c %u:%g:%a /bin/mine /srv/last; chmod 4711 /bin/mine; stat -c %u:%g:%a /bin/mine");
+    assert_eq!(answer, "0:0:6755\n65535:65535:4755\n0:0:4711\nexit 0\n");
+    machine.end();
+    disk.remove();
+    image.remove();
+}
+
+#[test]
+fn an_image_of_an_earlier_version_goes_on() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("skipped: an ordinary user's images are as they were");
+    }
+    let directory = Disk::new();
+    let image = Image { directory };
+    fs::create_dir(image.root()).unwrap();
+    // Its files have the ids that the archive says.
+    let archive = System::tiny().file("./srv/mine", b"mine", 0o4755).archive();
+    unpack(&archive[..], &image.root(), Owners::Caller, &Limits::default()).unwrap();
+    assert_eq!(image.root().join("srv/mine").metadata().unwrap().uid(), 0);
+    let disk = Disk::new();
+    let machine = image.boot(&disk, FIRST_BOOT);
+    assert_eq!(machine.run("stat -c %u:%g:%a /srv/mine; cat /srv/mine"), "0:0:4755\nmineexit 0\n");
+    machine.end();
+    disk.remove();
+    image.remove();
+}
+
+#[test]
+fn file_capabilities_hold_in_machines_and_nowhere_else() {
+    let Some(libraries) = libraries_of("/usr/bin/setpriv") else {
+        return eprintln!("skipped: there is no setpriv (package util-linux)");
+    };
+    // CAP_DAC_READ_SEARCH, permitted and effective, see linux/capability.h.
+    let capability = [[1, 0, 0, 2], [4, 0, 0, 0], [0; 4], [0; 4], [0; 4]].concat();
+    let mut system = System::tiny().file("./etc/secret", b"for root alone", 0o600).file(
+        "./bin/setpriv",
+        &fs::read("/usr/bin/setpriv").unwrap(),
+        0o755,
+    );
+    for library in &libraries {
+        system = system.file(&format!(".{library}"), &fs::read(library).unwrap(), 0o755);
+    }
+    let image = Image::of(system.capable("./bin/peek", &fs::read("/bin/cat").unwrap(), &capability));
+    let disk = Disk::new();
+    let machine = image.boot(&disk, FIRST_BOOT);
+    let script = "setpriv --reuid 1234 --regid 1234 --clear-groups /bin/cat /etc/secret && exit 9
+        setpriv --reuid 1234 --regid 1234 --clear-groups /bin/peek /etc/secret";
+    let has_users = machine.run("read -r inside outside count </proc/self/uid_map; test $count -gt 1234") == "exit 0\n";
+    let answer = machine.run(script);
+    assert!(!has_users || answer.ends_with("for root aloneexit 0\n"), "{answer}");
+    if rustix::process::geteuid().is_root() {
+        let mut stored = [0; 64];
+        let length =
+            rustix::fs::getxattr(image.root().join("bin/peek"), "security.capability", &mut stored[..]).unwrap();
+        // The third form: it holds where this id is root.
+        assert_eq!((length, &stored[..4], &stored[20..24]), (24, &[1, 0, 0, 3][..], &0x7fff_0000u32.to_le_bytes()[..]));
+    }
+    machine.end();
+    disk.remove();
+    image.remove();
+}
+
+/// What a program is linked with; none where it isn't there.
+fn libraries_of(program: &str) -> Option<Vec<String>> {
+    let output = Command::new("ldd").arg(program).output().ok().filter(|output| output.status.success())?;
+    let text = String::from_utf8(output.stdout).unwrap();
+    Some(text.split_whitespace().filter(|word| word.starts_with('/')).map(str::to_owned).collect())
 }
 
 #[test]

@@ -77,6 +77,12 @@ impl System {
         self
     }
 
+    /// With a program of root's that has file capabilities, as setcap(8) writes them.
+    pub fn capable(mut self, path: &str, content: &[u8], capability: &[u8]) -> Self {
+        self.0.append_pax_extensions([("SCHILY.xattr.security.capability", capability)]).unwrap();
+        self.file(path, content, 0o755)
+    }
+
     /// With a symbolic link.
     pub fn link(mut self, path: &str, target: &str) -> Self {
         self.add(EntryType::Symlink, path, target, 0o777, 0, b"");

@@ -39,8 +39,9 @@ use std::{
 };
 use time::OffsetDateTime;
 
-/// How these files are written; a later form gets a later number, and is left alone by those who don't know it.
-const FORMAT: u32 = 1;
+/// How these files are written; a later form gets a later number, and is left alone by those who don't know it. Those of the
+/// first aren't offered any more: where root has imported them, what is set-uid root in them is the host's root's.
+const FORMAT: u32 = 2;
 /// What an import leaves free on the disk.
 const RESERVE: u64 = 256 << 20;
 
@@ -107,7 +108,11 @@ impl Image {
 
     /// What it is, in a few words: the system's pretty name, which is the image's own word, and is shown on terminals.
     pub fn system(&self) -> String {
-        let name = self.settings().map_or_else(|| "it can't run here".to_owned(), |settings| settings.description);
+        let unfit = || match self.format {
+            ..FORMAT => "an earlier version has imported it: import it again, with --replace",
+            _ => "it can't run here",
+        };
+        let name = self.settings().map_or_else(|| unfit().to_owned(), |settings| settings.description);
         name.replace(char::is_control, "\u{fffd}")
     }
 }
@@ -186,7 +191,11 @@ impl Images {
         let root = tree.join("root");
         let space = rustix::fs::statvfs(&root).map_err(|error| failed("look at", &root)(error.into()))?;
         let room = (space.f_bavail * space.f_frsize).saturating_sub(RESERVE);
-        let limits = Limits { bytes: import.max_size, room, ..Limits::default() };
+        let mut limits = Limits { bytes: import.max_size, room, ..Limits::default() };
+        // Some file systems have no bound of their own, and say that they have none of it.
+        if space.f_files > 0 {
+            limits.entries = limits.entries.min(space.f_favail / 10 * 9);
+        }
         let contents = unpack_image(archive, &root, &limits).map_err(|error| wrong(error.to_string()))?;
         let image = Image {
             format: FORMAT,

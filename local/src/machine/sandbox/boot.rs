@@ -122,7 +122,7 @@ fn report_start(endpoint: &OwnedFd, console: OwnedFd, frames: Vec<OwnedFd>) -> i
 }
 
 /// Becomes the root of the user namespace, with nothing left of who started it.
-fn become_root(users: protocol::Users) -> io::Result<()> {
+pub fn become_root(users: protocol::Users) -> io::Result<()> {
     // A user who had to give up setgroups(2) keeps the groups that they have; none of them is mapped.
     if users == protocol::Users::Many {
         set_thread_groups(&[]).map_err(told("leave the groups of", "the host's user"))?;

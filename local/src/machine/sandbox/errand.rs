@@ -3,18 +3,23 @@
 
 use super::{
     advice,
-    identity::{FILES, Identity},
+    boot::become_root,
+    identity::{FILES, IMAGES, Identity},
     kernel::{self, Side},
     protocol::{self, Go, Report, Request, Shown, Users},
     removal::remove_all,
+    root::told,
     start_keeper,
 };
 use crate::archive::{self, Contents, Limits, Owners};
-use rustix::process::{Signal, WaitOptions, geteuid, set_parent_process_death_signal, waitpid};
+use rustix::process::{Signal, WaitOptions, chdir, geteuid, set_parent_process_death_signal, waitpid};
 use std::{
     fs::{self, File},
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::chown,
+    },
     path::Path,
     process::exit,
 };
@@ -77,14 +82,23 @@ pub fn remove(disk: &Path) -> io::Result<Report> {
     within_namespaces(&identity, || remove_all(disk).map(|()| Report::PoweredOff))
 }
 
-/// The keeper's part of [`unpack_image`]. Root does it in a user namespace, too: what only the host's root may do is not
-/// needed for it.
+/// The keeper's part of [`unpack_image`]. Root does it in a user namespace, too, and as a user who is nobody on the host: what only
+/// the host's root may do is not needed for it, and what is unpacked shall not be the host's root's.
 pub fn unpack(archive: Vec<OwnedFd>, into: &Path, limits: &Limits) -> io::Result<Report> {
     let archive = archive.into_iter().next().map(File::from).ok_or(io::ErrorKind::InvalidInput)?;
-    let identity = Identity::choose(Some(into), 0);
+    let identity = Identity::choose(None, IMAGES);
     let owners = if identity.users() == Users::Many { Owners::Named } else { Owners::Caller };
+    if matches!(identity, Identity::Range(_)) {
+        let (user, group) = identity.root();
+        chown(into, Some(user), Some(group)).map_err(told("give away", into.display()))?;
+    }
+    // The way to it is closed to that user.
+    chdir(into).map_err(told("enter", into.display()))?;
     within_namespaces(&identity, || {
-        archive::unpack(archive, into, owners, limits).map(Report::Unpacked).map_err(io::Error::other)
+        if matches!(identity, Identity::Range(_)) {
+            become_root(identity.users())?;
+        }
+        archive::unpack(archive, Path::new("."), owners, limits).map(Report::Unpacked).map_err(io::Error::other)
     })
 }
 

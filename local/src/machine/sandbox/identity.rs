@@ -30,6 +30,10 @@ pub const FIRST: u32 = 0x7000_0000;
 /// How many ranges there are from [`FIRST`] on, below 2^31.
 pub const RANGES: u32 = 0x0fff;
 
+/// The first id of those that the files of root's images belong to, on the disk: the range behind those of the machines. Each
+/// machine has them mapped to its own. So what is set-uid root in an image is nobody's on the host, wherever it lies.
+pub const IMAGES: u32 = FIRST + RANGES * RANGE;
+
 /// Whose the kernel says is what belongs to a user that isn't mapped (user_namespaces(7)).
 const NOBODY: u32 = 65534;
 
@@ -228,6 +232,6 @@ mod tests {
 
     #[test]
     fn the_last_range_ends_below_the_sign_bit() {
-        assert!(u64::from(FIRST) + u64::from(RANGES) * u64::from(RANGE) <= 1 << 31);
+        assert!(u64::from(IMAGES) + u64::from(RANGE) <= 1 << 31);
     }
 }

@@ -5,14 +5,26 @@
 //! the root directory, from which no link leads out.
 
 use super::{
-    image_files, kernel_views,
+    identity::{IMAGES, RANGE},
+    image_files,
+    kernel::{self, Side},
+    kernel_views, protocol,
     root::{self, Parts, Root, told},
 };
 use rustix::{
-    fs::{AtFlags, CWD, Mode, OFlags, chmodat, openat},
+    fs::{AtFlags, CWD, Mode, OFlags, chmodat, fstat, openat},
     mount::{MountFlags, mount},
+    process::{WaitOptions, waitpid},
 };
-use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
+use std::{
+    fs, io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::MetadataExt,
+    },
+    path::Path,
+    process::exit,
+};
 
 /// Builds the root directory and makes it the calling process's own; nothing of the host's is reachable after it.
 pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
@@ -39,6 +51,44 @@ pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
         root::mark_booted(&disk)?;
     }
     Ok(Root { first_boot, console, notes })
+}
+
+/// Maps the owners of an image's files to a machine's users, whose first is given. `tree` is the root directory as a
+/// detached mount, `users` the machine's user namespace.
+pub fn map_owners(tree: impl AsFd, first: u32, users: impl AsFd) -> io::Result<()> {
+    // The root directory may be any user's of the image.
+    let owner = fstat(&tree)?.st_uid;
+    if (IMAGES..IMAGES + RANGE).contains(&owner) {
+        return kernel::map_owners(tree, mapping(first)?);
+    }
+    // An earlier version's image, whose files have the ids that the archive said; an instance may have it still.
+    kernel::map_owners(tree, users)
+}
+
+/// A user namespace that maps the ids of images' files to a machine's. Nothing runs in it: it lives as long as this is held.
+fn mapping(first: u32) -> io::Result<OwnedFd> {
+    let (here, there) = protocol::connection()?;
+    let child = match kernel::clone_into_user_namespace().map_err(told("make", "a user namespace"))? {
+        Side::Child => {
+            drop(here);
+            exit(i32::from(protocol::wait_readable([there.as_fd()]).is_err()))
+        }
+        Side::Parent(child) => child,
+    };
+    drop(there);
+    let of_child = |file: &str| format!("/proc/{}/{file}", child.as_raw_pid());
+    let map = format!("{IMAGES} {first} {RANGE}\n");
+    let mapped = ["uid_map", "gid_map"]
+        .into_iter()
+        .try_for_each(|file| fs::write(of_child(file), &map).map_err(told("write", of_child(file))));
+    let namespace = mapped.and_then(|()| {
+        let path = of_child("ns/user");
+        openat(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(told("open", path))
+    });
+    // Its child's end.
+    drop(here);
+    waitpid(Some(child), WaitOptions::empty())?;
+    namespace
 }
 
 /// Lays the machine's files over the image.

@@ -9,6 +9,7 @@ use super::{
     cgroup::Cgroup,
     errand, holdings,
     identity::{FILES, Identity},
+    image_root,
     kernel::{self, Side},
     limits::Limits,
     protocol::{self, Boot, Command, Go, Report, Request, Shown, Users},
@@ -309,9 +310,15 @@ fn trees(
     for path in paths.iter().skip(1) {
         let tree = root::tree(path)?;
         unmapped.push(root::tree(path)?);
-        if matches!(identity, Identity::Range(_))
-            && let Err(error) = kernel::map_owners(&tree, &namespace)
-        {
+        let Identity::Range(first) = identity else {
+            trees.push(tree);
+            continue;
+        };
+        let mapped = match boot.image {
+            Some(_) => image_root::map_owners(&tree, *first, &namespace),
+            None => kernel::map_owners(&tree, &namespace),
+        };
+        if let Err(error) = mapped {
             let path = path.display();
             if boot.image.is_some() {
                 let advice = "have EC2_LOCAL_STATE_DIR on ext4, XFS, Btrfs or tmpfs, and a kernel that can (6.3 can for all of these)";
