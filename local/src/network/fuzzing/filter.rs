@@ -297,7 +297,9 @@ impl World {
             let id = format!("eni-{number}");
             let nic = Nic { id, vpc: "vpc-1".into(), mac: mac(number), addresses: vec![address], subnet };
             let port = Port::new(Watched::new(&epoll, ours, number as u64).ok()?);
-            links.push(Link { nic, port, filter: Filter::default() });
+            let mut filter = Filter::default();
+            filter.set(vec![GROUPS[number].to_owned()], Vec::new());
+            links.push(Link { nic, port, filter });
         }
         let neighbours = CARDS.into_iter().enumerate();
         let neighbours = neighbours.map(|(number, address)| (address, (number as u64, mac(number)))).collect();
