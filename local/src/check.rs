@@ -3,19 +3,14 @@
 //! What this isn't: the endpoint. The machine is on no network, and its instance is in no account.
 
 use ec2_local::{
-    endpoint::{StateDirectory, abandoned_accounts},
+    endpoint::{SpareDisk, StateDirectory, abandoned_accounts},
     machine::{
         Event, Hypervisor, Specification,
-        sandbox::{Sandbox, clear_remains, describe_tables, end_user, remove_disk},
+        sandbox::{Sandbox, clear_remains, describe_tables},
     },
     network::Nic,
 };
-use std::{
-    fmt::Write as _,
-    fs::{self, File},
-    os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
-};
+use std::{fmt::Write as _, path::Path};
 
 /// Tells the facts: in words of the shell alone, since there may be nothing else, and what else is tried where it is there.
 const FACTS: &str = "users=0; while read -r inside outside count; do users=$((users + count)); done </proc/self/uid_map
@@ -47,9 +42,9 @@ const FACTS: &str = "users=0; while read -r inside outside count; do users=$((us
 pub fn run() -> Result<String, String> {
     let state = StateDirectory::of_user().map_err(|e| e.to_string())?;
     let left = clear_left(&state);
-    let disk = Disk::make(state.path())?;
+    let disk = SpareDisk::make(&state).map_err(|e| e.to_string())?;
     let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
-    let machine = specification(&disk.path);
+    let machine = specification(&disk.path());
     // As the machine finds them.
     let tables = describe_tables(machine.memory_mib, machine.vcpus).join("\n") + "\n";
     // Held, since a machine without its network ends no sooner.
@@ -80,6 +75,9 @@ pub fn run() -> Result<String, String> {
             other => outcome = Err(format!("boot a machine: it ended by itself ({other:?})")),
         }
     }
+    if let Err(error) = disk.remove() {
+        eprintln!("ec2-local: failed to {error}");
+    }
     outcome
 }
 
@@ -103,15 +101,8 @@ fn report(console: &str) -> String {
 /// what there was, a line each.
 fn clear_left(state: &StateDirectory) -> String {
     let mut said = String::new();
-    let entries = fs::read_dir(state.path()).into_iter().flatten().filter_map(Result::ok);
-    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(DISK)) {
-        let path = entry.path();
-        // One in use is locked.
-        let Some(lock) = File::open(&path).ok().filter(|lock| lock.try_lock().is_ok()) else { continue };
-        if let Err(error) = end_user(&path) {
-            eprintln!("ec2-local: failed to end the machine of {}: {error}", path.display());
-        }
-        drop(Disk { path, _lock: lock });
+    for error in SpareDisk::clear_left(state) {
+        eprintln!("ec2-local: failed to {error}");
     }
     let cgroups = clear_remains();
     if cgroups > 0 {
@@ -147,35 +138,5 @@ fn specification(disk: &Path) -> Specification {
         vcpus: 2,
         disk_gib: Some(8),
         boot_id: "00000000-0000-4000-8000-000000000000".into(),
-    }
-}
-
-/// What the names of disks begin with.
-const DISK: &str = "check-";
-
-/// The machine's disk, which goes when this is dropped.
-struct Disk {
-    path: PathBuf,
-    // As long as this is locked, it is in use.
-    _lock: File,
-}
-
-impl Disk {
-    fn make(directory: &Path) -> Result<Self, String> {
-        let path = directory.join(format!("{DISK}{}", std::process::id()));
-        let made = fs::DirBuilder::new().mode(0o700).create(&path).and_then(|()| File::open(&path));
-        let locked = made.and_then(|lock| lock.try_lock().map(|()| lock).map_err(Into::into));
-        locked.map(|lock| Self { path: path.clone(), _lock: lock }).map_err(|e| format!("make {}: {e}", path.display()))
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        if let Err(error) = remove_disk(&self.path) {
-            // Where no machine can be made, nobody but ourselves has written to it.
-            if fs::remove_dir_all(&self.path).is_err() {
-                eprintln!("ec2-local: failed to remove {}: {error}", self.path.display());
-            }
-        }
     }
 }

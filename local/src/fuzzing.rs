@@ -1,13 +1,14 @@
 //! What the fuzzers feed, and the tests that feed again what they have found.
 //!
 //! One function for each reader of bytes that somebody else has written: requests, frames, questions to the name server,
-//! messages to the DHCP server, user data; and one that holds what machines send to each other against a model. It takes
-//! anything, and panics only where a promise of the reader is broken. In no build but a fuzzer's (`cfg(fuzzing)`) and the
-//! tests'.
+//! messages to the DHCP server, user data, state directories; and one that holds what machines send to each other against a
+//! model. It takes anything, and panics only where a promise of the reader is broken. In no build but a fuzzer's
+//! (`cfg(fuzzing)`) and the tests'.
 
 pub use crate::{
     account::fuzzing::account,
     archive::fuzzing::archive,
+    endpoint::fuzzing::state,
     guest::cloud_init::fuzzing::user_data,
     network::fuzzing::{dhcp, dns, filter, frames},
     wire::fuzzing::wire,
@@ -28,6 +29,7 @@ mod tests {
             ("dns", super::dns),
             ("filter", super::filter),
             ("frames", super::frames),
+            ("state", super::state),
             ("user_data", super::user_data),
             ("wire", super::wire),
         ] {

@@ -2,14 +2,13 @@
 
 use super::{
     EndpointError, Greeting, Settings, Stay, making_way,
-    state::{Credentials, StateDirectory, failed, make_directory},
+    state::{Credentials, StateDirectory},
     wishes::PACE,
 };
 use crate::roles::Role;
 use std::{
-    fs::OpenOptions,
     io::{self, BufRead, BufReader, Read, Write},
-    os::unix::{fs::OpenOptionsExt, net::UnixStream},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
@@ -191,14 +190,8 @@ pub(super) fn greet(state: &StateDirectory) -> Result<Option<Client>, EndpointEr
 
 /// Starts an endpoint, under the lock that the caller holds.
 fn start(state: &StateDirectory, settings: &Settings) -> Result<Client, EndpointError> {
-    make_directory(&state.run())?;
     let log_path = state.log();
-    let log = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(&log_path)
-        .map_err(failed("open the log", &log_path))?;
+    let log = state.open()?.appended_file("log")?;
     let wrong = |reason: String| EndpointError::Start { reason, log: log_path.clone() };
     let settings = serde_json::to_string(settings).map_err(|e| wrong(e.to_string()))?;
     let mut command = Command::new(executable());

@@ -4,6 +4,7 @@ use super::{
     EndpointError, StateDirectory,
     clock::Clock,
     control::{Control, Status},
+    disks::Disks,
     images::{Images, Shelf},
     keeping::{Keeping, Opened, unavailable},
     machines::Machines,
@@ -68,14 +69,19 @@ impl MetadataSource for Source {
 
 impl Datacenter {
     /// Opens it, and starts carrying events; within a tokio runtime.
-    pub(super) fn open(opened: Opened, outside: Outside, state: StateDirectory) -> Result<Arc<Self>, EndpointError> {
+    pub(super) fn open(
+        opened: Opened,
+        outside: Outside,
+        state: &StateDirectory,
+        disks: Disks,
+    ) -> Result<Arc<Self>, EndpointError> {
         let wrong =
             |tried: &str, e: std::io::Error| EndpointError::Start { reason: format!("{tried}: {e}"), log: state.log() };
         let source = Arc::new(Source::default());
         let switch = Switch::with_outside(source.clone(), outside).map_err(|e| wrong("the switch did not start", e))?;
         let (events, received) = mpsc::unbounded_channel();
-        let shelf = Shelf::new(Images::of(&state));
-        let machines = Machines::new(Sandbox::new(switch.clone()), state.clone(), shelf.images().clone(), events)
+        let shelf = Shelf::new(Images::of(state));
+        let machines = Machines::new(Sandbox::new(switch.clone()), disks, shelf.images().clone(), events)
             .map_err(|e| wrong("the thread of the machines did not start", e))?;
         let Opened { account, keeping, clock, .. } = opened;
         let this = Arc::new(Self {

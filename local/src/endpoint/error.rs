@@ -17,12 +17,20 @@ pub enum EndpointError {
     },
     /// There is no directory for the state: neither `EC2_LOCAL_STATE_DIR` nor `XDG_STATE_HOME` nor `HOME` is set.
     NoStateDirectory,
-    /// The state directory belongs to somebody else, or others may write to it.
+    /// The state directory, or something that leads to it or lies in it, is somebody else's, or somebody else could put another in
+    /// its place.
     UnsafeStateDirectory {
         /// Which one.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// A directory that is to be ours has something in it that isn't.
+    ForeignDirectory {
+        /// Which one.
+        path: PathBuf,
+        /// What is in it.
+        entry: String,
     },
     /// An endpoint that was killed has left an account that can't be taken over.
     TakeOver {
@@ -87,7 +95,13 @@ impl fmt::Display for EndpointError {
             ),
             Self::UnsafeStateDirectory { path, reason } => write!(
                 f,
-                "use the state directory {}: {reason}; it holds a secret, so it must be yours alone",
+                "use the state directory {}: {reason}; it must be yours alone: mend that, or set EC2_LOCAL_STATE_DIR to another",
+                path.display()
+            ),
+            Self::ForeignDirectory { path, entry } => write!(
+                f,
+                "use {} for the state: it isn't empty, and `{entry}` in it isn't the local EC2's, which removes what it takes for its \
+                 own; set EC2_LOCAL_STATE_DIR to a new or an empty directory",
                 path.display()
             ),
             Self::TakeOver { directory, reason } => {
@@ -119,3 +133,20 @@ impl fmt::Display for EndpointError {
 }
 
 impl std::error::Error for EndpointError {}
+
+impl From<ec2_state_directory::Error> for EndpointError {
+    fn from(error: ec2_state_directory::Error) -> Self {
+        match error {
+            ec2_state_directory::Error::Io { tried, path, source } => Self::State { tried, path, source },
+            ec2_state_directory::Error::Unsafe { path, reason } => Self::UnsafeStateDirectory { path, reason },
+            ec2_state_directory::Error::Foreign { directory, entry } => {
+                Self::ForeignDirectory { path: directory, entry }
+            }
+            other => Self::State {
+                tried: "use",
+                path: PathBuf::from("the state directory"),
+                source: io::Error::other(other),
+            },
+        }
+    }
+}

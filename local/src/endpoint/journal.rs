@@ -15,12 +15,11 @@
 
 use super::{BUILD, EndpointError, Settings, state::failed};
 use crate::account::Record;
+use ec2_state_directory::Directory;
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    fs::File,
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
     time::Duration,
 };
 use time::OffsetDateTime;
@@ -32,6 +31,12 @@ const FORMAT: u32 = 1;
 /// How much longer than what it says a journal may become before it is written anew.
 const SLACK: u64 = 4 << 20;
 const SLACK_FACTOR: u64 = 3;
+
+/// The file in an endpoint's directory, and a new one until it is whole.
+pub(super) const NAME: &str = "journal";
+const NEW: &str = "journal.new";
+/// The longest header that is looked for where a journal may be something else.
+const HEADER_MAX: u64 = 1 << 20;
 
 /// Whose journal it is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -73,7 +78,7 @@ pub(super) struct Entry {
 /// The journal of a running endpoint.
 #[derive(Debug)]
 pub(super) struct Journal {
-    path: PathBuf,
+    directory: Directory,
     header: Header,
     file: File,
     length: u64,
@@ -91,10 +96,11 @@ pub(super) struct Story {
 }
 
 impl Journal {
-    /// Begins a journal with all there is; it takes the place of one that is there.
-    pub(super) fn begin(path: &Path, header: Header, all: &Entry) -> Result<Self, EndpointError> {
-        let (file, length) = write_anew(path, &header, all).map_err(failed("write", path))?;
-        Ok(Self { path: path.to_owned(), header, file, length, began: length, has_ended: false })
+    /// Begins a journal in an endpoint's directory with all there is; it takes the place of one that is there.
+    pub(super) fn begin(directory: Directory, header: Header, all: &Entry) -> Result<Self, EndpointError> {
+        let written = write_anew(&directory, &header, all);
+        let (file, length) = written.map_err(failed("write", &directory.path().join(NAME)))?;
+        Ok(Self { directory, header, file, length, began: length, has_ended: false })
     }
 
     /// Writes an entry. If that fails, nothing is written.
@@ -124,7 +130,7 @@ impl Journal {
 
     /// Writes it anew, with all there is. If that fails, it stays as it was.
     pub(super) fn write_anew(&mut self, all: &Entry) -> io::Result<()> {
-        match write_anew(&self.path, &self.header, all) {
+        match write_anew(&self.directory, &self.header, all) {
             Ok((file, length)) => {
                 (self.file, self.length, self.began) = (file, length, length);
                 Ok(())
@@ -139,7 +145,7 @@ impl Journal {
 
     /// What was written so far.
     pub(super) fn story(&self) -> Result<Story, EndpointError> {
-        Story::read(&self.path)
+        Story::read(&self.directory)
     }
 
     /// The file, to be written through to the disk without holding up anybody.
@@ -150,7 +156,7 @@ impl Journal {
     /// The account ends here: nobody is to take it over.
     pub(super) fn end(&mut self) -> io::Result<()> {
         self.leave();
-        fs::remove_file(&self.path)
+        self.directory.remove_file(NAME).map_err(io::Error::other)
     }
 
     /// Nothing is written any more: wherever the file is now, it stays as it is.
@@ -168,10 +174,10 @@ fn line(entry: &Entry) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-fn write_anew(path: &Path, header: &Header, all: &Entry) -> io::Result<(File, u64)> {
-    let new = path.with_extension("new");
+fn write_anew(directory: &Directory, header: &Header, all: &Entry) -> io::Result<(File, u64)> {
     let write = || {
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
+        let mut file = directory.ensure_file(NEW).map_err(io::Error::other)?;
+        file.set_len(0)?;
         let mut text = serde_json::to_vec(header)?;
         text.push(b'\n');
         text.extend(line(all)?);
@@ -180,14 +186,14 @@ fn write_anew(path: &Path, header: &Header, all: &Entry) -> io::Result<(File, u6
     };
     let written = write().and_then(|(file, length): (File, u64)| {
         // A name must not lead to what isn't on the disk, where there was something before.
-        if path.exists() {
+        if directory.file(NAME).map_err(io::Error::other)?.is_some() {
             file.sync_data()?;
         }
-        fs::rename(&new, path)?;
+        directory.rename(NEW, NAME).map_err(io::Error::other)?;
         Ok((file, length))
     });
     if written.is_err() {
-        let _ = fs::remove_file(&new);
+        let _ = directory.remove_file(NEW);
     }
     written
 }
@@ -200,16 +206,25 @@ struct Format {
 }
 
 impl Story {
-    /// Reads a journal; a last line that isn't whole was never answered, and doesn't count.
+    /// Reads the journal in an endpoint's directory; a last line that isn't whole was never answered, and doesn't count.
     ///
     /// # Errors
     ///
     /// It can't be read, is of a format that this build doesn't know, or is damaged.
-    pub(super) fn read(path: &Path) -> Result<Self, EndpointError> {
-        Self::parse(&fs::read(path).map_err(failed("read", path))?).map_err(|reason| {
-            let directory = path.parent().unwrap_or(path).to_owned();
-            EndpointError::TakeOver { directory, reason }
-        })
+    pub(super) fn read(directory: &Directory) -> Result<Self, EndpointError> {
+        let path = directory.path().join(NAME);
+        let mut text = Vec::new();
+        let file = directory.file(NAME)?.ok_or_else(|| failed("read", &path)(io::ErrorKind::NotFound.into()))?;
+        file.take(u64::MAX).read_to_end(&mut text).map_err(failed("read", &path))?;
+        Self::parse(&text).map_err(|reason| EndpointError::TakeOver { directory: directory.path().to_owned(), reason })
+    }
+
+    /// Whether a file of this name is a journal of ours, though perhaps of a format that this build doesn't know, or damaged.
+    pub(super) fn is_in(directory: &Directory) -> bool {
+        let mut first = Vec::new();
+        let file = directory.file(NAME).ok().flatten();
+        let read = file.map(|file| BufReader::new(file.take(HEADER_MAX)).read_until(b'\n', &mut first));
+        read.is_some_and(|read| read.is_ok()) && serde_json::from_slice::<Format>(&first).is_ok()
     }
 
     fn parse(text: &[u8]) -> Result<Self, String> {
@@ -259,6 +274,7 @@ fn checked(line: &[u8]) -> Option<&[u8]> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::{fs, path::Path};
 
     proptest! {
         #[test]
@@ -277,8 +293,13 @@ mod tests {
         Entry { at: OffsetDateTime::UNIX_EPOCH, advanced: Duration::from_secs(drawn), record }
     }
 
+    fn begin(directory: &Path) -> Journal {
+        let header = Header::new(OffsetDateTime::UNIX_EPOCH, Settings::default());
+        Journal::begin(Directory::find(directory).unwrap(), header, &entry(1)).unwrap()
+    }
+
     fn told(path: &Path) -> Vec<u64> {
-        let story = Story::read(path).unwrap();
+        let story = Story::read(&Directory::find(path.parent().unwrap()).unwrap()).unwrap();
         story.entries.iter().map(|entry| entry.advanced.as_secs()).collect()
     }
 
@@ -286,8 +307,7 @@ mod tests {
     fn what_was_written_is_read_in_order_until_it_ends() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal");
-        let header = Header::new(OffsetDateTime::UNIX_EPOCH, Settings::default());
-        let mut journal = Journal::begin(&path, header, &entry(1)).unwrap();
+        let mut journal = begin(directory.path());
         journal.append(&entry(2)).unwrap();
         journal.append(&entry(3)).unwrap();
         assert_eq!(told(&path), [1, 2, 3]);
@@ -310,8 +330,7 @@ mod tests {
     #[test]
     fn it_is_written_anew_before_it_is_much_longer_than_what_it_says() {
         let directory = tempfile::tempdir().unwrap();
-        let header = Header::new(OffsetDateTime::UNIX_EPOCH, Settings::default());
-        let mut journal = Journal::begin(&directory.path().join("journal"), header, &entry(1)).unwrap();
+        let mut journal = begin(directory.path());
         assert!(!journal.is_overlong());
         journal.length += SLACK + SLACK_FACTOR * journal.began;
         assert!(journal.is_overlong());
@@ -323,8 +342,7 @@ mod tests {
     fn what_is_damaged_or_of_another_format_says_so() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal");
-        let header = Header::new(OffsetDateTime::UNIX_EPOCH, Settings::default());
-        let mut journal = Journal::begin(&path, header, &entry(1)).unwrap();
+        let mut journal = begin(directory.path());
         journal.append(&entry(2)).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         for (damaged, said) in [

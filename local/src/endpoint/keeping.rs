@@ -4,7 +4,7 @@ use super::{
     BUILD, EndpointError, Settings,
     clock::Clock,
     journal::{Entry, Header, Journal, Story},
-    premises::{Premises, journal_of},
+    premises::Premises,
     process::account_settings,
     state::{Credentials, StateDirectory},
 };
@@ -12,6 +12,7 @@ use crate::{
     account::Account,
     error::{ApiError, Code},
 };
+use ec2_state_directory::Directory;
 use std::{
     fmt,
     fs::File,
@@ -163,7 +164,7 @@ pub(super) fn open(
     settings: &Settings,
     credentials: &Credentials,
 ) -> Result<Opened, EndpointError> {
-    let journal = journal_of(&state.run());
+    let run = premises.run()?;
     let Some(story) = premises.take_story() else {
         let seed = settings.seed.unwrap_or_else(|| getrandom::u64().unwrap_or(1));
         let settings = Settings { seed: Some(seed), ..settings.clone() };
@@ -173,7 +174,7 @@ pub(super) fn open(
         let clock = Clock::default();
         let header = Header::new(clock.now(), settings);
         let identity = header.account.clone();
-        let keeping = begin(&journal, header, &mut account, &clock)?;
+        let keeping = begin(run, header, &mut account, &clock)?;
         return Ok(Opened { account, keeping, clock, identity, seed, pace, taken_over: None });
     };
     let wrong = |reason: String| EndpointError::TakeOver { directory: state.run(), reason };
@@ -194,19 +195,14 @@ pub(super) fn open(
     let keep: std::collections::HashSet<&str> = account.disks().collect();
     premises.keep_disks(|instance| keep.contains(instance))?;
     tracing::info!(build, account = identity, instances, "took over an account whose endpoint was killed");
-    let keeping = begin(&journal, header.taken_over(settings), &mut account, &clock)?;
+    let keeping = begin(run, header.taken_over(settings), &mut account, &clock)?;
     let taken_over = Some(TakenOver { build, instances });
     Ok(Opened { account, keeping, clock, identity, seed, pace, taken_over })
 }
 
-fn begin(
-    path: &std::path::Path,
-    header: Header,
-    account: &mut Account,
-    clock: &Clock,
-) -> Result<Keeping, EndpointError> {
-    let snapshot = account.snapshot().map_err(io::Error::from).map_err(super::state::failed("write", path))?;
-    let journal = Journal::begin(path, header, &entry(clock, snapshot))?;
+fn begin(run: Directory, header: Header, account: &mut Account, clock: &Clock) -> Result<Keeping, EndpointError> {
+    let snapshot = account.snapshot().map_err(io::Error::from).map_err(super::state::failed("write to", run.path()))?;
+    let journal = Journal::begin(run, header, &entry(clock, snapshot))?;
     account.set_stored();
     let keeping = Keeping::new(journal);
     keeping.keep_soon();

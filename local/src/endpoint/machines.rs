@@ -4,19 +4,15 @@
 //! find no machine, and the machine would run on. So whoever holds the account enqueues what it decided before letting go of it,
 //! and one thread carries it out. That a machine is off comes by the same way, since its start may not be through yet.
 
-use super::{StateDirectory, images::Images};
+use super::{disks::Disks, images::Images};
 use crate::{
     account::{Effect, Kind, Start},
-    machine::{
-        Event, Hypervisor, Machine,
-        blank::Blank,
-        sandbox::{Sandbox, remove_disk},
-    },
+    machine::{Event, Hypervisor, Machine, blank::Blank, sandbox::Sandbox},
 };
 use std::{
     collections::HashMap,
     io,
-    path::Path,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
 };
@@ -59,13 +55,13 @@ impl Machines {
     /// The thread can't be started.
     pub(super) fn new(
         sandbox: Sandbox,
-        state: StateDirectory,
+        disks: Disks,
         images: Images,
         events: UnboundedSender<(String, Event)>,
     ) -> io::Result<Self> {
         let (orders, received) = mpsc::channel();
         let powered = Arc::<Powered>::default();
-        let worker = Worker { powered: powered.clone(), sandbox, state, images, events, runtime: Handle::current() };
+        let worker = Worker { powered: powered.clone(), sandbox, disks: Arc::new(disks), images, events, runtime: Handle::current() };
         thread::Builder::new().name("machines".into()).spawn(move || worker.work(&received))?;
         Ok(Self { orders, powered })
     }
@@ -102,7 +98,7 @@ impl Machines {
 struct Worker {
     powered: Arc<Powered>,
     sandbox: Sandbox,
-    state: StateDirectory,
+    disks: Arc<Disks>,
     images: Images,
     events: UnboundedSender<(String, Event)>,
     runtime: Handle,
@@ -151,37 +147,27 @@ impl Worker {
     }
 
     fn started(&self, start: Start) -> io::Result<Box<dyn Machine>> {
-        let disk = self.state.machines().join(&start.instance);
         match start.kind {
             Kind::Sandbox => {
-                make_disk(&disk, start.has_disk)?;
+                let disk = self.disks.make(&start.instance, start.has_disk)?;
                 let hold = |root: &String| self.images.hold(root, &start.instance, &disk);
                 let image = start.root.as_ref().map(hold).transpose().map_err(io::Error::other)?;
                 self.sandbox.start(start.specification(disk, image), self.events.clone())
             }
-            Kind::Blank => Blank.start(start.specification(disk, None), self.events.clone()),
+            // It has no disk.
+            Kind::Blank => Blank.start(start.specification(PathBuf::new(), None), self.events.clone()),
         }
     }
 
     fn discard(&self, instance: &str) {
-        let (disk, images) = (self.state.machines().join(instance), self.images.clone());
+        let (instance, disks, images) = (instance.to_owned(), self.disks.clone(), self.images.clone());
         // Removing many files takes a while, and nothing waits for it: an instance whose disk is discarded never starts again.
         self.runtime.spawn_blocking(move || {
-            if let Err(e) = remove_disk(&disk) {
-                tracing::warn!("failed to remove {}: {e}", disk.display());
-            }
+            disks.discard(&instance);
             // It may have been the last one to need a removed image.
             if let Err(e) = images.sweep() {
                 tracing::warn!("failed to {e}");
             }
         });
     }
-}
-
-/// Makes a machine's disk; one that must be there is not made anew, or the machine would forget all silently.
-fn make_disk(disk: &Path, has_disk: bool) -> io::Result<()> {
-    if has_disk && !disk.exists() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, format!("find its disk: {} is gone", disk.display())));
-    }
-    super::state::make_directory(disk).map_err(io::Error::other)
 }

@@ -9,11 +9,15 @@ mod client;
 mod clock;
 mod control;
 mod datacenter;
+mod disks;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod idle;
 mod images;
 mod journal;
 mod keeping;
+mod layout;
 mod machines;
 mod making_way;
 mod premises;
@@ -27,6 +31,7 @@ mod wishes;
 
 pub use client::{Client, connect, ensure};
 pub use control::Status;
+pub use disks::SpareDisk;
 pub use error::EndpointError;
 pub use images::{Image, ImageName, Images, Import, Listed};
 pub use keeping::{Opening, TakenOver};

@@ -1,32 +1,48 @@
 //! An endpoint's own directory: its lock, its socket, its machines' disks, its journal.
 //!
 //! A directory whose lock nobody holds was left by an endpoint that was killed. It is taken over by the next one, of whatever
-//! build, if that can read its journal. One whose lock is held is another build's that is still in use: it is left alone.
+//! build, if that can read its journal. One whose lock is held is another build's that is still in use: it is left alone. So is
+//! what neither bears our mark nor has a journal of ours in it.
 
 use super::{
-    EndpointError,
+    BUILD, EndpointError,
     client::greet,
+    disks::{Disks, end_machines},
     images::Images,
-    journal::Story,
-    state::{StateDirectory, failed, make_directory},
+    journal::{self, Story},
+    layout::{RUN, not_removed, stays},
+    state::{StateDirectory, failed},
 };
-use crate::machine::sandbox::{clear_remains, end_remains, remove_disk};
+use crate::machine::sandbox::clear_files;
+use ec2_state_directory::{Directory, Error, is_leftover, put_aside, remove};
+use rustix::fs::{AtFlags, Stat, fstat, unlinkat};
 use std::{
-    fs::{self, File, OpenOptions},
+    ffi::{OsStr, OsString},
+    fs::{self, File},
     io,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// How long an endpoint that is ending may take to be gone: its machines have 5 s, and what it is doing has 2 s more.
 const ENDING_PATIENCE: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(5);
 
+/// The file in an endpoint's directory that it has locked as long as it lives.
+const ALIVE: &str = "endpoint";
+const WAY_IN: &str = "way-in";
+/// What the name of an endpoint's directory begins with that is being removed.
+const ENDED: &str = ".ended-";
+
 /// An endpoint's own lock and files; gone when this is dropped.
 pub(super) struct Premises {
     state: StateDirectory,
+    /// The directories of all endpoints.
+    runs: Directory,
+    /// This one's.
+    run: Directory,
     /// Locked as long as the endpoint lives.
     alive: File,
     /// What the endpoint that was killed has written.
@@ -37,41 +53,38 @@ pub(super) struct Premises {
 
 impl Premises {
     /// Moves in: under the state directory's lock, which the caller holds. None where an endpoint of this build is here
-    /// already.
+    /// already. What others have left, and can't be removed, is named in the log, and tried again by the next one.
     ///
     /// # Errors
     ///
     /// A directory can't be used, or has an account in it that this build can't take over.
     pub(super) fn move_in(state: StateDirectory) -> Result<Option<Self>, EndpointError> {
-        let run = state.run();
-        let Some(mut alive) = lock_when_free(&state)? else { return Ok(None) };
-        let mut left = abandoned(&run)?;
+        let Some((runs, mut run, mut alive)) = lock_when_free(&state)? else { return Ok(None) };
+        let mut left = abandoned(&runs)?;
         let mut story = read(&run)?;
         if story.is_none()
-            && let Some((directory, lock)) = left.pop()
+            && let Some(account) = left.pop()
         {
-            story = read(&directory)?;
+            story = read(&account.directory)?;
             // Only what can be read is moved. What is in our own is of no account.
-            clear(&run)?;
-            remove(&run)?;
-            fs::rename(&directory, &run).map_err(failed("take over", &directory))?;
-            Images::of(&state).moved(&directory, &run)?;
-            alive = lock;
+            let aside = put_aside(&runs, OsStr::new(BUILD), ENDED)?;
+            clear_away(&runs, OsStr::new(&aside), &run);
+            runs.rename(&account.name, BUILD)?;
+            // What was read proves whose it is, if an earlier version made it.
+            RUN.mark.put_on(&account.directory)?;
+            run = runs.open(BUILD)?.ok_or_else(|| gone(&runs))?;
+            Images::of(&state).moved(account.directory.path(), run.path())?;
+            alive = account.lock;
         }
-        let machines = state.machines();
-        end_remains(&machines).map_err(failed("wait for the end of the machines in", &machines))?;
-        let left = left.into_iter().map(|(directory, _)| directory).collect();
-        let premises = Self { state, alive, story, left };
-        if premises.story.is_none() {
-            clear(&run)?;
+        end_machines(&run)?;
+        state.check_way_in()?;
+        run.remove_file(WAY_IN)?;
+        let disks = Disks::of(&run)?;
+        if story.is_none() {
+            disks.keep(|_| false)?;
         }
-        let way_in = run.join("way-in");
-        match fs::remove_file(&way_in) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &way_in)(e)),
-            _ => {}
-        }
-        make_directory(&machines)?;
-        Ok(Some(premises))
+        let left = left.into_iter().map(|account| account.directory.path().to_owned()).collect();
+        Ok(Some(Self { state, runs, run, alive, story, left }))
     }
 
     /// What the endpoint that was killed has written, if this one takes its account over.
@@ -84,57 +97,82 @@ impl Premises {
         &self.left
     }
 
+    /// The directory itself.
+    pub(super) fn run(&self) -> Result<Directory, EndpointError> {
+        Ok(self.run.try_clone()?)
+    }
+
+    /// The machines' disks.
+    pub(super) fn disks(&self) -> Result<Disks, EndpointError> {
+        Disks::of(&self.run)
+    }
+
     /// Whether they are still where they are looked for. They may have been removed, and be another endpoint's by now.
     pub(super) fn are_there(&self) -> bool {
-        is_at(&self.alive, &lock_of(&self.state.run()))
+        is_at(&self.alive, &self.state.run().join(ALIVE))
     }
 
     /// Whether the socket is.
     pub(super) fn have_a_way_in(&self) -> bool {
-        let socket = fs::symlink_metadata(self.state.run().join("way-in"));
+        let socket = fs::symlink_metadata(self.state.run().join(WAY_IN));
         socket.map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |_| true)
     }
 
     /// Removes the disks that are of no instance.
     pub(super) fn keep_disks(&self, keep: impl Fn(&str) -> bool) -> Result<(), EndpointError> {
-        clear_disks(&self.state.machines(), keep)?;
+        self.disks()?.keep(keep)?;
         self.sweep();
         Ok(())
     }
 
-    /// What no disk needs any more.
+    /// What no disk needs any more: removed images whose last machines these were.
     fn sweep(&self) {
-        clear_remains();
-        // Removed images whose last machines these were.
         if let Err(error) = Images::of(&self.state).sweep() {
             tracing::warn!("failed to {error}");
         }
+    }
+
+    /// The directory goes, with all that is ours in it.
+    fn move_out(&self) -> Result<(), EndpointError> {
+        // An account that was found and not taken over, since something else went wrong, is for the next one.
+        if self.run.look(journal::NAME)?.is_some() || !self.are_there() {
+            return Ok(());
+        }
+        // First it is put aside at once: somebody else may wait for it.
+        let aside = put_aside(&self.runs, OsStr::new(BUILD), ENDED)?;
+        clear_away(&self.runs, OsStr::new(&aside), &self.run);
+        self.sweep();
+        // Other builds may have their directories beside ours.
+        let _ = unlinkat(self.state.open()?, "run", AtFlags::REMOVEDIR);
+        Ok(())
     }
 }
 
 impl Drop for Premises {
     fn drop(&mut self) {
-        // An account that was found and not taken over, since something else went wrong, is for the next one.
-        let run = self.state.run();
-        if journal_of(&run).exists() || !self.are_there() {
-            return;
-        }
-        if let Err(error) = clear(&run).and_then(|()| remove(&run)) {
+        if let Err(error) = self.move_out() {
             tracing::warn!("failed to {error}");
         }
-        self.sweep();
-        // Other builds may have their directories beside ours.
-        let _ = fs::remove_dir(self.state.path().join("run"));
     }
 }
 
-/// The lock of this build's directory; waited for where its endpoint is just ending, and none if that serves.
-fn lock_when_free(state: &StateDirectory) -> Result<Option<File>, EndpointError> {
-    let (run, since) = (state.run(), Instant::now());
+fn gone(runs: &Directory) -> EndpointError {
+    failed("find", &runs.path().join(BUILD))(io::ErrorKind::NotFound.into())
+}
+
+/// The directories of all endpoints, and that of this build with its lock; waited for where its endpoint is just ending, and none if
+/// that serves.
+fn lock_when_free(state: &StateDirectory) -> Result<Option<(Directory, Directory, File)>, EndpointError> {
+    let since = Instant::now();
     loop {
-        make_directory(&run)?;
-        if let Some(lock) = lock(&run)? {
-            return Ok(Some(lock));
+        let runs = state.runs()?;
+        let run = match claim(&runs) {
+            // The one before has just removed it, or what it lay in.
+            Err(error) if error.is_not_found() => continue,
+            other => other?,
+        };
+        if let Some(lock) = lock(&runs, OsStr::new(BUILD), &run)? {
+            return Ok(Some((runs, run, lock)));
         }
         if since.elapsed() > ENDING_PATIENCE || greet(state)?.is_some() {
             return Ok(None);
@@ -143,13 +181,20 @@ fn lock_when_free(state: &StateDirectory) -> Result<Option<File>, EndpointError>
     }
 }
 
-fn lock_of(run: &Path) -> PathBuf {
-    run.join("endpoint")
+/// The directory of this build, which is ours from now on.
+fn claim(runs: &Directory) -> Result<Directory, Error> {
+    let run = runs.ensure(BUILD)?;
+    let foreign = |names: &[OsString]| {
+        let is_proven = Story::is_in(&run);
+        Ok(names.iter().find(|_| !is_proven).cloned())
+    };
+    RUN.mark.claim_open(&run, foreign)?;
+    Ok(run)
 }
 
 /// Whether an open file is the one at a path; what can't be looked at is taken for it.
 fn is_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), fs::metadata(path)) {
+    match (file.metadata(), fs::symlink_metadata(path)) {
         (Ok(file), Ok(there)) => (file.dev(), file.ino()) == (there.dev(), there.ino()),
         (_, Err(error)) => error.kind() != io::ErrorKind::NotFound,
         _ => true,
@@ -157,81 +202,96 @@ fn is_at(file: &File, path: &Path) -> bool {
 }
 
 /// The lock of an endpoint's directory; none if somebody holds it, or the directory is just being removed.
-fn lock(run: &Path) -> Result<Option<File>, EndpointError> {
-    let path = lock_of(run);
-    let mut options = OpenOptions::new();
-    let file = match options.create(true).truncate(false).write(true).mode(0o600).open(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(failed("open", &path))?,
+fn lock(runs: &Directory, name: &OsStr, run: &Directory) -> Result<Option<File>, Error> {
+    let file = match run.ensure_file(ALIVE) {
+        Err(error) if error.is_not_found() => return Ok(None),
+        other => other?,
     };
-    Ok((file.try_lock().is_ok() && is_at(&file, &path)).then_some(file))
+    if file.try_lock().is_err() {
+        return Ok(None);
+    }
+    let is = |one: Stat, other: Option<Stat>| {
+        other.is_some_and(|other| (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
+    };
+    let Ok(locked) = fstat(&file) else { return Ok(None) };
+    let is_there = is(locked, run.look(ALIVE)?) && is(run.stat()?, runs.look(name)?);
+    Ok(is_there.then_some(file))
 }
 
-/// The directories of other builds whose endpoints were killed and have left an account, the one that was used last at the end;
-/// each with its lock. Those without an account are removed: their endpoints were just ending, or kept none.
-fn abandoned(run: &Path) -> Result<Vec<(PathBuf, File)>, EndpointError> {
+/// An account whose endpoint was killed.
+struct Abandoned {
+    name: OsString,
+    directory: Directory,
+    lock: File,
+    used: SystemTime,
+}
+
+/// The directories of other builds whose endpoints were killed and have left an account, the one that was used last at the end.
+/// Those of ours without an account are removed: their endpoints were just ending, or kept none.
+fn abandoned(runs: &Directory) -> Result<Vec<Abandoned>, EndpointError> {
     let mut found = Vec::new();
-    let Some(all) = run.parent() else { return Ok(Vec::new()) };
-    for entry in fs::read_dir(all).map_err(failed("list", all))?.filter_map(Result::ok) {
-        let directory = entry.path();
-        if directory == run || !directory.is_dir() {
-            continue;
-        }
-        let Some(lock) = lock(&directory)? else { continue };
-        match fs::metadata(journal_of(&directory)).and_then(|journal| journal.modified()) {
-            Ok(used) => found.push((used, directory, lock)),
-            Err(_) => {
-                tracing::warn!("removing {}: an endpoint that kept no account has left it", directory.display());
-                clear(&directory)?;
-                remove(&directory)?;
-            }
+    for name in runs.names()?.into_iter().filter(|name| name != BUILD) {
+        match look_after(runs, &name) {
+            Ok(account) => found.extend(account),
+            Err(error) => not_removed(&runs.path().join(&name), &error),
         }
     }
-    found.sort_by_key(|(used, ..)| *used);
-    Ok(found.into_iter().map(|(_, directory, lock)| (directory, lock)).collect())
+    found.sort_by_key(|account: &Abandoned| account.used);
+    Ok(found)
+}
+
+/// The account in a directory, if it is one of ours and nobody holds it; removes it if there is none in it.
+fn look_after(runs: &Directory, name: &OsStr) -> Result<Option<Abandoned>, Error> {
+    let path = runs.path().join(name);
+    let Some(directory) = runs.open(name)? else { return Ok(None) };
+    let is_aside = name.to_str().is_some_and(|name| name.starts_with(ENDED));
+    let has_account = |directory: &Directory| !is_aside && Story::is_in(directory);
+    if !is_leftover(&directory, &RUN.mark, is_aside)? && !has_account(&directory) {
+        stays(&path, "it bears no mark of the local EC2's, and no account is in it");
+        return Ok(None);
+    }
+    if is_aside && directory.names()?.is_empty() {
+        // It was killed between its last two steps; a lock shall not make it somebody else's.
+        RUN.mark.put_on(&directory)?;
+    }
+    let Some(lock) = lock(runs, name, &directory)? else { return Ok(None) };
+    // Whatever an account's journal has become, it is for somebody to see.
+    if !is_aside && let Some(journal) = directory.file(journal::NAME)? {
+        let used = journal.metadata().and_then(|journal| journal.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+        return Ok(Some(Abandoned { name: name.to_owned(), directory, lock, used }));
+    }
+    if !is_aside {
+        tracing::warn!("removing {}: an endpoint that kept no account has left it", path.display());
+    }
+    clear_away(runs, name, &directory);
+    Ok(None)
 }
 
 /// The directories of accounts whose endpoints were killed. The next starts take them over, one at a time.
 pub fn abandoned_accounts(state: &StateDirectory) -> Vec<PathBuf> {
-    let all = fs::read_dir(state.path().join("run")).into_iter().flatten().filter_map(Result::ok);
-    let is_abandoned = |run: &Path| {
-        journal_of(run).exists() && File::open(lock_of(run)).is_ok_and(|lock| lock.try_lock_shared().is_ok())
+    let look = || -> Result<Vec<PathBuf>, EndpointError> {
+        let Some(runs) = state.open()?.open("run")? else { return Ok(Vec::new()) };
+        let is_abandoned = |run: &Directory| {
+            let lock = run.file(ALIVE).ok().flatten();
+            Story::is_in(run) && lock.is_some_and(|lock| lock.try_lock_shared().is_ok())
+        };
+        let directories = runs.names()?.into_iter().filter_map(|name| runs.open(name).ok().flatten());
+        Ok(directories.filter(is_abandoned).map(|run| run.path().to_owned()).collect())
     };
-    all.map(|entry| entry.path()).filter(|run| is_abandoned(run)).collect()
+    look().unwrap_or_default()
 }
 
-/// Where the journal is.
-pub(super) fn journal_of(run: &Path) -> PathBuf {
-    run.join("journal")
+fn read(run: &Directory) -> Result<Option<Story>, EndpointError> {
+    run.look(journal::NAME)?.map(|_| Story::read(run)).transpose()
 }
 
-fn read(run: &Path) -> Result<Option<Story>, EndpointError> {
-    let journal = journal_of(run);
-    if journal.exists() { Story::read(&journal).map(Some) } else { Ok(None) }
-}
-
-/// Removes all disks, once nothing runs there any more.
-fn clear(run: &Path) -> Result<(), EndpointError> {
-    let machines = run.join("machines");
-    end_remains(&machines).map_err(failed("wait for the end of the machines in", &machines))?;
-    clear_disks(&machines, |_| false)
-}
-
-fn clear_disks(machines: &Path, keep: impl Fn(&str) -> bool) -> Result<(), EndpointError> {
-    let Ok(entries) = fs::read_dir(machines) else { return Ok(()) };
-    for disk in entries.filter_map(Result::ok) {
-        if !disk.file_name().to_str().is_some_and(&keep) {
-            remove_disk(&disk.path()).map_err(failed("remove", &disk.path()))?;
-        }
+/// Removes an endpoint's directory, whose lock is held, once nothing runs there any more. What can't be removed is named.
+fn clear_away(runs: &Directory, name: &OsStr, run: &Directory) {
+    let path = runs.path().join(name);
+    if let Err(error) = end_machines(run) {
+        return stays(&path, &format!("failed to {error}; it is tried again later"));
     }
-    Ok(())
-}
-
-/// Removes an endpoint's directory, whose lock is held. First it is put aside at once: somebody else may wait for it.
-fn remove(run: &Path) -> Result<(), EndpointError> {
-    let aside = run.with_file_name(format!(".ended-{}", std::process::id()));
-    match fs::rename(run, &aside).and_then(|()| fs::remove_dir_all(&aside)) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", run)(e)),
-        _ => Ok(()),
+    if let Err(error) = remove(runs, name, run, &RUN, &clear_files) {
+        not_removed(&path, &error);
     }
 }

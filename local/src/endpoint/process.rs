@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     account::{self, ImageSettings},
+    machine::sandbox::clear_remains,
     network::Outside,
     wire::{self, Door},
 };
@@ -78,6 +79,7 @@ pub fn run(settings: &Settings, stay: Stay, ready: impl FnOnce(&Opening)) -> Res
     }));
     runtime.shutdown_timeout(Duration::from_secs(2));
     drop(premises);
+    clear_remains();
     result.map(drop)
 }
 
@@ -108,6 +110,7 @@ async fn serve(
         signals.push(signal(kind).map_err(|e| wrong("can't watch for signals", &e))?);
     }
     let opened = keeping::open(premises, state, settings, &credentials)?;
+    clear_remains();
     let opening = Opening {
         url: url.clone(),
         conditions: opened.account.conditions(),
@@ -121,7 +124,7 @@ async fn serve(
     let mut now = Settings { port: address.port(), ..settings.clone() };
     (now.conditions, now.pace, now.seed) = (Some(opening.conditions), Some(opened.pace), Some(opening.seed));
     let character = Character { stay, named: settings.clone(), now };
-    let datacenter = Datacenter::open(opened, outside, state.clone())?;
+    let datacenter = Datacenter::open(opened, outside, state, premises.disks()?)?;
     let door = Door::new(wire::Credentials::new(credentials.access_key, credentials.secret_key), ACCOUNT);
     let activity = door.activity();
     let greeting = Greeting { pid: std::process::id(), url, account: ACCOUNT.to_owned(), identity, character };

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! ~/.local/state/ec2-local/          0700
+//!   .ec2-local                       the mark of what is ours; each part that is removed as a whole has one, too
 //!   secret                           0600, made once
 //!   log                              appended by every endpoint
 //!   images/                          imported images, shared by all builds
@@ -12,17 +13,16 @@
 //!     machines/i-…/                  the disks
 //! ```
 
-use super::{BUILD, EndpointError};
+use super::{BUILD, EndpointError, layout::STATE};
+use ec2_state_directory::{Directory, Error};
+use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 use std::{
     env,
-    ffi::OsStr,
-    fs::{self, DirBuilder, File, OpenOptions},
+    ffi::{OsStr, OsString},
+    fs::File,
     io::{self, Read, Write},
-    os::unix::{
-        ffi::OsStrExt,
-        fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
-    },
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -36,6 +36,15 @@ pub struct Credentials {
     pub access_key: String,
     /// The secret key.
     pub secret_key: String,
+}
+
+impl Credentials {
+    /// Whether they are as we make them.
+    fn is_well_formed(&self) -> bool {
+        let id = self.access_key.strip_prefix("AKIA").unwrap_or_default();
+        let is_id = id.len() == 16 && id.bytes().all(|byte| LETTERS.contains(&byte));
+        is_id && self.secret_key.len() == 60 && self.secret_key.bytes().all(|byte| byte.is_ascii_hexdigit())
+    }
 }
 
 impl std::fmt::Debug for Credentials {
@@ -66,26 +75,26 @@ impl StateDirectory {
         Self::at(path)
     }
 
-    /// The given directory; made if it isn't there.
+    /// The given directory; made if it isn't there. It is ours from now on.
     ///
     /// # Errors
     ///
-    /// It can't be made, or it isn't ours alone.
+    /// It can't be made, or it isn't ours alone: somebody else could put another in its place, or it has something in it that isn't
+    /// ours.
     pub fn at(path: PathBuf) -> Result<Self, EndpointError> {
-        make_directory(&path)?;
-        let metadata = fs::metadata(&path).map_err(failed("look at the state directory", &path))?;
-        let user = rustix::process::geteuid().as_raw();
-        let reason = if metadata.uid() != user {
-            Some(format!("it belongs to user {}, not to user {user}", metadata.uid()))
-        } else if metadata.mode() & 0o077 != 0 {
-            Some(format!("its mode is {:04o}, so others have access (chmod 0700)", metadata.mode() & 0o7777))
-        } else {
-            None
-        };
-        match reason {
-            Some(reason) => Err(EndpointError::UnsafeStateDirectory { path, reason }),
-            None => Ok(Self(path)),
+        let directory = Directory::make(&path)?;
+        let mode = directory.stat()?.st_mode;
+        if mode & 0o077 != 0 {
+            let reason = format!("its mode is {:04o}, so others have access to its secret (chmod 0700)", mode & 0o7777);
+            return Err(EndpointError::UnsafeStateDirectory { path, reason });
         }
+        STATE.claim_open(&directory, |names| foreign(&directory, names))?;
+        Ok(Self(directory.path().to_owned()))
+    }
+
+    /// The directory itself, which is looked at again on the way.
+    pub(crate) fn open(&self) -> Result<Directory, EndpointError> {
+        Ok(Directory::find(&self.0)?)
     }
 
     /// Where it is.
@@ -100,23 +109,19 @@ impl StateDirectory {
 
     /// What belongs to the running endpoint of this build.
     pub(crate) fn run(&self) -> PathBuf {
-        self.0.join("run").join(BUILD)
+        self.0.join(RUNS).join(BUILD)
     }
 
-    /// The disks.
-    pub(crate) fn machines(&self) -> PathBuf {
-        self.run().join("machines")
-    }
-
-    /// The imported images.
-    pub(crate) fn images(&self) -> PathBuf {
-        self.0.join("images")
+    /// The directories of running endpoints, of whatever build.
+    pub(crate) fn runs(&self) -> Result<Directory, EndpointError> {
+        Ok(self.open()?.ensure(RUNS)?)
     }
 
     /// The socket's path: the real one where it fits into a socket's address, else one through an open descriptor of the
     /// directory, which is valid as long as that is open.
     pub(crate) fn way_in(&self) -> Result<SocketPath, EndpointError> {
         let path = self.run().join("way-in");
+        self.check_way_in()?;
         if path.as_os_str().len() <= SOCKET_PATH_MAX {
             return Ok(SocketPath { path, _directory: None });
         }
@@ -126,16 +131,29 @@ impl StateDirectory {
         Ok(SocketPath { path: OsStr::from_bytes(link.as_bytes()).into(), _directory: Some(directory) })
     }
 
+    /// Nobody is to be led to a socket of somebody else's.
+    pub(super) fn check_way_in(&self) -> Result<(), EndpointError> {
+        let Some(runs) = self.open()?.open(RUNS)? else { return Ok(()) };
+        let Some(run) = runs.open(BUILD)? else { return Ok(()) };
+        match run.look("way-in")? {
+            Some(found) if FileType::from_raw_mode(found.st_mode) != FileType::Socket => {
+                let reason = "it isn't a socket of the local EC2's; remove it".to_owned();
+                Err(EndpointError::UnsafeStateDirectory { path: run.path().join("way-in"), reason })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The lock under which endpoints are started, and under which they end. Held until the file is dropped.
     pub(crate) fn lock(&self) -> Result<File, EndpointError> {
-        let directory = File::open(&self.0).map_err(failed("open", &self.0))?;
+        let directory = self.open()?.into_file();
         directory.lock().map_err(failed("lock", &self.0))?;
         Ok(directory)
     }
 
     /// The same lock, if nobody has it now.
     pub(crate) fn try_lock(&self) -> Option<File> {
-        let directory = File::open(&self.0).ok()?;
+        let directory = self.open().ok()?.into_file();
         directory.try_lock().is_ok().then_some(directory)
     }
 
@@ -145,45 +163,30 @@ impl StateDirectory {
     ///
     /// It can't be read or written, or others may read it.
     pub fn credentials(&self) -> Result<Credentials, EndpointError> {
-        let path = self.0.join("secret");
-        match File::open(&path) {
-            Ok(mut file) => {
-                let mode = file.metadata().map_err(failed("look at", &path))?.mode();
-                if mode & 0o077 != 0 {
-                    let reason = format!("the mode of its secret is {:04o} (chmod 0600)", mode & 0o7777);
-                    return Err(EndpointError::UnsafeStateDirectory { path: self.0.clone(), reason });
-                }
-                let mut text = String::new();
-                file.read_to_string(&mut text).map_err(failed("read", &path))?;
-                serde_json::from_str(&text)
-                    .map_err(io::Error::other)
-                    .map_err(failed("read (remove it, and a new one will be made)", &path))
-            }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => self.make_credentials(&path),
-            Err(e) => Err(failed("read", &path)(e)),
+        match self.open()?.file(SECRET)? {
+            Some(file) => read_secret(file, &self.0),
+            None => self.make_credentials(),
         }
     }
 
-    /// Two processes may make one at the same time: only one link succeeds, and the other reads what that one made.
-    fn make_credentials(&self, path: &Path) -> Result<Credentials, EndpointError> {
-        let credentials = random_credentials().map_err(failed("make", path))?;
-        let temporary = self.0.join(format!(".secret.{}.{}", std::process::id(), &credentials.access_key[4..12]));
-        let text =
-            serde_json::to_string_pretty(&credentials).map_err(io::Error::other).map_err(failed("write", path))?;
-        let written = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temporary)
-            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
-            .and_then(|()| fs::hard_link(&temporary, path));
-        // Whatever came of it, the temporary name must go.
-        let _ = fs::remove_file(&temporary);
-        match written {
-            Ok(()) => Ok(credentials),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => self.credentials(),
-            Err(e) => Err(failed("write", path)(e)),
+    /// Two processes may make one at the same time: whoever has the new one locked makes it, and the other reads that.
+    fn make_credentials(&self) -> Result<Credentials, EndpointError> {
+        let (directory, path) = (self.open()?, self.0.join(SECRET));
+        let mut file = directory.ensure_file(NEW_SECRET)?;
+        file.lock().map_err(failed("lock", &self.0.join(NEW_SECRET)))?;
+        if let Some(made) = directory.file(SECRET)? {
+            // Its maker has renamed the file that is locked here, or this is the next one of that name.
+            directory.remove_file(NEW_SECRET)?;
+            return read_secret(made, &self.0);
         }
+        let credentials = random_credentials().map_err(failed("make", &path))?;
+        let text =
+            serde_json::to_string_pretty(&credentials).map_err(io::Error::other).map_err(failed("write", &path))?;
+        // One who was killed may have written a part of it.
+        let written = file.set_len(0).and_then(|()| file.write_all(text.as_bytes())).and_then(|()| file.sync_all());
+        written.map_err(failed("write", &path))?;
+        directory.rename(NEW_SECRET, SECRET)?;
+        Ok(credentials)
     }
 }
 
@@ -200,18 +203,58 @@ impl AsRef<Path> for SocketPath {
     }
 }
 
-/// Makes a directory and its parents, 0700.
-pub(crate) fn make_directory(path: &Path) -> Result<(), EndpointError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("make the directory", path))
+const RUNS: &str = "run";
+const SECRET: &str = "secret";
+/// The secret until it is whole.
+const NEW_SECRET: &str = "secret.new";
+
+/// The first thing in a directory without a mark by which it isn't the state directory of an earlier version.
+fn foreign(directory: &Directory, names: &[OsString]) -> Result<Option<OsString>, Error> {
+    // Nobody else has a secret of this form.
+    let is_proven = directory.file(SECRET).is_ok_and(|secret| {
+        secret.is_some_and(|secret| read_secret(secret, directory.path()).is_ok_and(|secret| secret.is_well_formed()))
+    });
+    for name in names {
+        let kind = directory.look(name)?.map(|found| FileType::from_raw_mode(found.st_mode));
+        let is_ours = match name.to_str() {
+            Some(SECRET | NEW_SECRET | "log") => kind == Some(FileType::RegularFile),
+            Some(RUNS | "images") => kind == Some(FileType::Directory),
+            Some(name) => ["check-", ".secret."].iter().any(|start| name.starts_with(start)),
+            None => false,
+        };
+        if !is_ours || !is_proven {
+            return Ok(Some(name.clone()));
+        }
+    }
+    Ok(None)
 }
+
+fn read_secret(mut file: File, state: &Path) -> Result<Credentials, EndpointError> {
+    let path = state.join(SECRET);
+    let mode = file.metadata().map_err(failed("look at", &path))?.mode();
+    if mode & 0o077 != 0 {
+        let reason = format!("the mode of its secret is {:04o} (chmod 0600)", mode & 0o7777);
+        return Err(EndpointError::UnsafeStateDirectory { path: state.to_owned(), reason });
+    }
+    let mut text = String::new();
+    Read::by_ref(&mut file).take(SECRET_MAX).read_to_string(&mut text).map_err(failed("read", &path))?;
+    serde_json::from_str(&text)
+        .map_err(io::Error::other)
+        .map_err(failed("read (remove it, and a new one will be made)", &path))
+}
+
+/// The longest secret that is read.
+const SECRET_MAX: u64 = 4096;
 
 pub(crate) fn failed(tried: &'static str, path: &Path) -> impl FnOnce(io::Error) -> EndpointError {
     let path = path.to_owned();
     move |source| EndpointError::State { tried, path, source }
 }
 
+/// What an access key's id is made of.
+const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+
 fn random_credentials() -> io::Result<Credentials> {
-    const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let mut random = [0_u8; 16 + 30];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
     let (id, secret) = random.split_at(16);
@@ -222,7 +265,7 @@ fn random_credentials() -> io::Result<Credentials> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     #[test]
     fn the_secret_is_made_once_and_is_the_users_alone() {
@@ -234,7 +277,8 @@ mod tests {
         });
         assert!(made.iter().all(|credentials| credentials == &made[0]));
         assert_eq!(fs::metadata(state.path().join("secret")).unwrap().mode() & 0o777, 0o600);
-        assert_eq!(fs::read_dir(state.path()).unwrap().count(), 1, "a temporary file was left");
+        let names = state.open().unwrap().names().unwrap();
+        assert_eq!(names, [".ec2-local", "secret"], "a temporary file was left");
     }
 
     #[test]
@@ -253,7 +297,7 @@ mod tests {
     fn a_long_path_still_has_a_socket() {
         let directory = tempfile::tempdir().unwrap();
         let state = StateDirectory::at(directory.path().join("x".repeat(150))).unwrap();
-        make_directory(&state.run()).unwrap();
+        state.runs().unwrap().ensure(BUILD).unwrap();
         let listener = std::os::unix::net::UnixListener::bind(state.way_in().unwrap()).unwrap();
         std::os::unix::net::UnixStream::connect(state.way_in().unwrap()).unwrap();
         drop(listener);

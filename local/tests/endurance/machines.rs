@@ -5,6 +5,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::{
     collections::BTreeSet,
     fs,
+    os::unix::fs::symlink,
     process::{Command, Stdio},
     thread,
     time::Duration,
@@ -122,6 +123,9 @@ fn a_check_tells_what_was_left_and_clears_it() {
     server.kill();
     let left = state.path().join(format!("check-{}", std::process::id()));
     fs::create_dir_all(left.join("files/root")).unwrap();
+    symlink("a machine's disk", left.join(".ec2-local")).unwrap();
+    let notes = state.path().join("check-1");
+    fs::create_dir_all(notes.join("files")).unwrap();
     let check = || {
         let output = state.command().arg("check").output().unwrap();
         assert!(output.status.success(), "{output:?}");
@@ -131,6 +135,8 @@ fn a_check_tells_what_was_left_and_clears_it() {
     let account = format!("for the next one to take over: {}\n", state.runs()[0].display());
     assert!(said.contains(&account), "{said}");
     assert!(!left.exists());
+    assert!(notes.join("files").exists(), "it bears no mark");
+    fs::remove_dir_all(notes).unwrap();
     let name = format!("ec2-local.{instance}.*");
     let cgroups = Command::new("find").args(["/sys/fs/cgroup", "-name", &name]).output().unwrap();
     assert!(cgroups.stdout.is_empty(), "{cgroups:?}");

@@ -64,7 +64,8 @@ impl State {
     pub fn assert_clean(&self) {
         eventually("nothing is mounted", || mounts_of(&self.path()) == 0);
         let left: Vec<_> = fs::read_dir(self.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        let left: Vec<_> = left.iter().filter(|name| !["secret", "log"].iter().any(|stays| name == stays)).collect();
+        let left: Vec<_> =
+            left.iter().filter(|name| ![".ec2-local", "secret", "log"].iter().any(|stays| name == stays)).collect();
         assert!(left.is_empty(), "{left:?}");
     }
 }

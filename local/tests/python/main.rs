@@ -82,7 +82,7 @@ fn run(script: &str, arguments: &[&str], options: &[&str]) {
 
     serving.interrupt();
     let mut left: Vec<_> = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    left.retain(|name| !["secret", "log", "images", "run"].iter().any(|kept| name == kept));
+    left.retain(|name| ![".ec2-local", "secret", "log", "images", "run"].iter().any(|kept| name == kept));
     assert!(left.is_empty(), "{left:?}");
     let runs: Vec<_> = fs::read_dir(state.join("run")).into_iter().flatten().collect();
     assert!(runs.is_empty(), "{runs:?}");

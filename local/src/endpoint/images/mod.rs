@@ -3,12 +3,12 @@
 //! ```text
 //! images/               locked by whoever changes something here, for a moment
 //!   NAME.json           an image: put in place last, as a whole, and taken away first
-//!   trees/ID/           0700; locked by the import that fills it, as long as that runs
+//!   trees/ID/           0700, marked; locked by the import that fills it, as long as that runs
 //!     root/             a root directory; its files belong to the users of machines
 //!     users/i-…         names the disk of an instance that has it; as long as that is there, so is this
 //! ```
 //!
-//! A tree that no image names and no disk needs is removed by whoever comes by next: another import, a removal, an
+//! A tree of ours that no image names and no disk needs is removed by whoever comes by next: another import, a removal, an
 //! endpoint that starts or ends, or the end of the last instance. So a removed image's instances go on, as on EC2, and an
 //! import that was killed leaves nothing for long.
 
@@ -20,20 +20,22 @@ pub(super) use shelf::Shelf;
 
 use super::{
     EndpointError, StateDirectory,
-    state::{failed, make_directory},
+    layout::{TREE, is_instance, is_tree, not_removed, stays},
+    state::failed,
 };
 use crate::{
     account::ImageSettings,
     archive::Limits,
     guest::accounts,
-    machine::sandbox::{remove_disk, unpack_image},
+    machine::sandbox::{clear_files, unpack_image},
 };
+use ec2_state_directory::{Directory, Error, is_leftover, remove};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
-    io::{self, Write},
-    os::fd::AsFd,
+    ffi::OsStr,
+    io::{self, Read, Write},
+    os::{fd::AsFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -44,11 +46,13 @@ use time::OffsetDateTime;
 const FORMAT: u32 = 2;
 /// What an import leaves free on the disk.
 const RESERVE: u64 = 256 << 20;
+/// The longest file of an image, or of what has one, that is read.
+const FILE_MAX: u64 = 1 << 20;
 
 /// The images of a state directory.
 #[derive(Debug, Clone)]
 pub struct Images {
-    directory: PathBuf,
+    state: StateDirectory,
 }
 
 /// What is to be imported.
@@ -132,7 +136,7 @@ impl Images {
 
     /// Those of a state directory.
     pub fn of(state: &StateDirectory) -> Self {
-        Self { directory: state.images() }
+        Self { state: state.clone() }
     }
 
     /// Imports a tar archive, bare or gzip, which is a file or a pipe; returns the image, and what was left out of it.
@@ -146,50 +150,36 @@ impl Images {
         accounts::valid_name(&import.login_user).map_err(|error| wrong(error.to_string()))?;
         // What killed ones have left goes first, since it takes room.
         self.sweep()?;
-        let (tree, lock) = self.begin(import, &wrong)?;
+        let tree = self.begin(import, &wrong)?;
         let outcome = self.fill(&tree, archive, import, &wrong);
-        drop(lock);
+        drop(tree);
         // The tree itself if it has come to nothing, and the one of the image that was replaced.
         let swept = self.sweep();
         outcome.and_then(|imported| swept.map(|()| imported))
     }
 
     /// A new tree, locked.
-    fn begin(
-        &self,
-        import: &Import,
-        wrong: &impl Fn(String) -> EndpointError,
-    ) -> Result<(PathBuf, File), EndpointError> {
-        make_directory(&self.trees())?;
-        self.while_locked(|| {
-            self.check_free(import, wrong)?;
+    fn begin(&self, import: &Import, wrong: &impl Fn(String) -> EndpointError) -> Result<Directory, EndpointError> {
+        self.while_locked(|images| {
+            check_free(images, import, wrong)?;
+            let trees = images.ensure(TREES)?;
             let id = getrandom::u64().map_err(|error| wrong(error.to_string()))?;
-            let tree = self.trees().join(format!("{id:016x}"));
-            make_directory(&tree)?;
-            let lock = File::open(&tree).map_err(failed("open", &tree))?;
-            lock.try_lock().map_err(|error| wrong(format!("lock {}: {error}", tree.display())))?;
-            make_directory(&tree.join("root"))?;
-            Ok((tree, lock))
+            let tree = TREE.mark.claim(&trees, format!("{id:016x}"))?;
+            tree.as_file().try_lock().map_err(|error| wrong(format!("lock {}: {error}", tree.path().display())))?;
+            tree.ensure("root")?;
+            Ok(tree)
         })
-    }
-
-    fn check_free(&self, import: &Import, wrong: &impl Fn(String) -> EndpointError) -> Result<(), EndpointError> {
-        let is_there = self.directory.join(import.name.file_name()).exists();
-        if is_there && !import.replace {
-            return Err(wrong("there is one of that name; remove it, or say --replace".to_owned()));
-        }
-        Ok(())
     }
 
     fn fill(
         &self,
-        tree: &Path,
+        tree: &Directory,
         archive: impl AsFd,
         import: &Import,
         wrong: &impl Fn(String) -> EndpointError,
     ) -> Result<(Image, Vec<String>), EndpointError> {
-        let root = tree.join("root");
-        let space = rustix::fs::statvfs(&root).map_err(|error| failed("look at", &root)(error.into()))?;
+        let root = tree.path().join("root");
+        let space = rustix::fs::fstatvfs(tree).map_err(|error| failed("look at", &root)(error.into()))?;
         let room = (space.f_bavail * space.f_frsize).saturating_sub(RESERVE);
         let mut limits = Limits { bytes: import.max_size, room, ..Limits::default() };
         // Some file systems have no bound of their own, and say that they have none of it.
@@ -199,7 +189,7 @@ impl Images {
         let contents = unpack_image(archive, &root, &limits).map_err(|error| wrong(error.to_string()))?;
         let image = Image {
             format: FORMAT,
-            tree: tree.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            tree: tree.path().file_name().unwrap_or_default().to_string_lossy().into_owned(),
             name: import.name.to_string(),
             login_user: import.login_user.clone(),
             architecture: contents.system.architecture,
@@ -208,19 +198,18 @@ impl Images {
             imported: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |t| t.as_secs().cast_signed()),
         };
         let text = serde_json::to_string_pretty(&image).map_err(|error| wrong(error.to_string()))?;
-        let written = tree.join("image.json");
-        let write = || {
-            let mut file = File::create_new(&written)?;
-            file.write_all(text.as_bytes())?;
-            // All of its file system: who finds the image after a crash shall find its files whole.
-            rustix::fs::syncfs(&file).map_err(io::Error::from)
-        };
-        write().map_err(failed("write", &written))?;
-        self.while_locked(|| {
-            self.check_free(import, wrong)?;
-            let at = self.directory.join(import.name.file_name());
-            fs::rename(&written, &at).map_err(failed("write", &at))?;
-            File::open(&self.directory).and_then(|directory| directory.sync_all()).map_err(failed("write", &at))
+        let mut file = tree.ensure_file(DRAFT)?;
+        // All of its file system: who finds the image after a crash shall find its files whole.
+        let written = file.write_all(text.as_bytes()).and_then(|()| rustix::fs::syncfs(&file).map_err(io::Error::from));
+        written.map_err(failed("write", &tree.path().join(DRAFT)))?;
+        self.while_locked(|images| {
+            check_free(images, import, wrong)?;
+            let name = import.name.file_name();
+            // What is replaced must be an image.
+            images.file(&name)?;
+            let at = images.path().join(&name);
+            rustix::fs::renameat(tree, DRAFT, images, &*name).map_err(io::Error::from).map_err(failed("write", &at))?;
+            images.as_file().sync_all().map_err(failed("write", &at))
         })?;
         Ok((image, contents.notes))
     }
@@ -231,28 +220,15 @@ impl Images {
     ///
     /// The directory can't be read.
     pub fn list(&self) -> Result<Vec<Listed>, EndpointError> {
-        let mut images = Vec::new();
-        let entries = match fs::read_dir(&self.directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(images),
-            other => other.map_err(failed("list", &self.directory))?,
-        };
-        for entry in entries {
-            let path = entry.map_err(failed("list", &self.directory))?.path();
-            if path.extension().is_some_and(|extension| extension == "json") {
-                let image = fs::read_to_string(&path).map_err(|error| error.to_string());
-                images.push((
-                    path,
-                    image.and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string())),
-                ));
-            }
+        match self.directory()? {
+            Some(images) => Ok(list(&images)?),
+            None => Ok(Vec::new()),
         }
-        images.sort_by(|(one, _), (other, _)| one.cmp(other));
-        Ok(images)
     }
 
     /// Where the root directory of an image lies.
     pub fn root(&self, image: &Image) -> PathBuf {
-        self.trees().join(&image.tree).join("root")
+        self.state.path().join(IMAGES).join(TREES).join(&image.tree).join("root")
     }
 
     /// Removes an image; returns the instances that still have it, with whose end its files go.
@@ -261,131 +237,236 @@ impl Images {
     ///
     /// There is no such image, or it can't be removed.
     pub fn remove(&self, name: &ImageName) -> Result<Vec<String>, EndpointError> {
-        let path = self.directory.join(name.file_name());
-        let tree = self.while_locked(|| {
-            let tree = self.list()?.into_iter().find(|(found, _)| *found == path).and_then(|(_, image)| image.ok());
-            fs::remove_file(&path).map(|()| tree).map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => {
-                    let tried = format!("remove the image {name}");
-                    EndpointError::Image {
-                        tried,
-                        reason: "there is none of that name; see `ec2-local image list`".into(),
-                    }
-                }
-                _ => failed("remove", &path)(error),
-            })
+        let file = name.file_name();
+        let tree = self.while_locked(|images| {
+            let path = images.path().join(&file);
+            let tree = list(images)?.into_iter().find(|(found, _)| *found == path).and_then(|(_, image)| image.ok());
+            if images.look(&file)?.is_none() {
+                let tried = format!("remove the image {name}");
+                let reason = "there is none of that name; see `ec2-local image list`".into();
+                return Err(EndpointError::Image { tried, reason });
+            }
+            images.remove_file(&file)?;
+            Ok(tree)
         });
-        let users = tree?.map(|image| self.users(&image.tree)).unwrap_or_default();
+        let users = match tree? {
+            Some(image) => self.users(&image.tree)?,
+            None => Vec::new(),
+        };
         self.sweep()?;
         Ok(users)
     }
 
     /// Notes that an instance has a tree, and returns the root directory in it.
     pub(super) fn hold(&self, tree: &str, instance: &str, disk: &Path) -> Result<PathBuf, EndpointError> {
-        let directory = self.trees().join(tree);
-        self.while_locked(|| {
-            let users = directory.join("users");
-            let root = directory.join("root");
-            if !root.is_dir() {
+        self.while_locked(|images| {
+            let tree = match images.open(TREES)? {
+                Some(trees) if is_tree(tree) => trees.open(tree)?,
+                _ => None,
+            };
+            let Some(tree) = tree.filter(|tree| tree.path().join("root").is_dir()) else {
                 let reason = "its root directory is gone: the image was removed".to_owned();
                 return Err(EndpointError::Image { tried: format!("start {instance}"), reason });
-            }
-            make_directory(&users)?;
-            let user = users.join(instance);
-            fs::write(&user, disk.as_os_str().as_encoded_bytes()).map_err(failed("write", &user))?;
-            Ok(root)
+            };
+            tree.ensure(USERS)?.write(instance, disk.as_os_str().as_bytes())?;
+            Ok(tree.path().join("root"))
         })
     }
 
-    /// Notes that the disks below a directory are below another one now.
+    /// Notes that the disks in an endpoint's directory are in another one now.
     pub(super) fn moved(&self, from: &Path, to: &Path) -> Result<(), EndpointError> {
-        if !self.trees().exists() {
-            return Ok(());
-        }
-        self.while_locked(|| {
-            for tree in fs::read_dir(self.trees()).map_err(failed("list", &self.trees()))?.filter_map(Result::ok) {
-                let users = fs::read_dir(tree.path().join("users")).into_iter().flatten().filter_map(Result::ok);
-                for user in users.map(|user| user.path()) {
-                    let disk = fs::read_to_string(&user).map_err(failed("read", &user))?;
-                    if let Ok(rest) = Path::new(&disk).strip_prefix(from) {
-                        fs::write(&user, to.join(rest).as_os_str().as_encoded_bytes())
-                            .map_err(failed("write", &user))?;
-                    }
+        self.each_tree(|_, _, tree| {
+            let Some(users) = tree.open(USERS)? else { return Ok(()) };
+            for user in users.names()? {
+                // What isn't understood keeps its tree, as it is.
+                let Ok(Some(disk)) = disk_of(&users, &user) else { continue };
+                if Some(disk.run.as_os_str()) == from.file_name() {
+                    users.write(&user, to.join(MACHINES).join(&disk.instance).as_os_str().as_bytes())?;
                 }
             }
             Ok(())
         })
     }
 
-    /// Removes the trees that no image names and no disk needs.
-    pub(super) fn sweep(&self) -> Result<(), EndpointError> {
-        if !self.trees().exists() {
+    /// Does something to each tree that is ours to change, while nobody else changes any.
+    fn each_tree(
+        &self,
+        mut act: impl FnMut(&Directory, &OsStr, Directory) -> Result<(), EndpointError>,
+    ) -> Result<(), EndpointError> {
+        let Some(images) = self.directory()? else { return Ok(()) };
+        if images.open(TREES)?.is_none() {
             return Ok(());
         }
-        let gone = self.while_locked(|| self.set_aside())?;
-        for tree in gone {
+        self.while_locked(|images| {
+            let Some(trees) = images.open(TREES)? else { return Ok(()) };
+            for name in trees.names()? {
+                let acted = match trees.open(&name) {
+                    Ok(Some(tree)) => act(&trees, &name, tree),
+                    Ok(None) => Ok(()),
+                    Err(error) => Err(error.into()),
+                };
+                if let Err(error) = acted {
+                    stays(&trees.path().join(&name), &format!("failed to {error}"));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Removes the trees of ours that no image names and no disk needs. What can't be removed is named in the log, and tried again.
+    pub(super) fn sweep(&self) -> Result<(), EndpointError> {
+        let Some(gone) = self.set_aside()? else { return Ok(()) };
+        let Some(trees) = self.directory()?.map(|images| images.open(TREES)).transpose()?.flatten() else {
+            return Ok(());
+        };
+        for (name, tree) in gone {
             // Somebody else may be at it as well.
-            remove_disk(&tree)
-                .or_else(|error| if tree.exists() { Err(error) } else { Ok(()) })
-                .map_err(failed("remove", &tree))?;
+            if let Err(error) = remove(&trees, OsStr::new(&name), &tree, &TREE, &clear_files) {
+                not_removed(&trees.path().join(&name), &error);
+            }
         }
         Ok(())
     }
 
     /// Gives those trees a name under which nobody looks for them, so that they can be removed without haste.
-    fn set_aside(&self) -> Result<Vec<PathBuf>, EndpointError> {
+    fn set_aside(&self) -> Result<Option<Vec<(String, Directory)>>, EndpointError> {
         let mut named = BTreeSet::new();
         for (_, image) in self.list()? {
             // What names a tree in a way that isn't understood may need any of them.
-            let Ok(image) = image else { return Ok(Vec::new()) };
+            let Ok(image) = image else { return Ok(None) };
             named.insert(image.tree);
         }
         let mut gone = Vec::new();
-        for entry in fs::read_dir(self.trees()).map_err(failed("list", &self.trees()))? {
-            let path = entry.map_err(failed("list", &self.trees()))?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if name.starts_with('.') {
-                gone.push(path);
-                continue;
+        self.each_tree(|trees, name, tree| {
+            let is_aside = name.to_str().and_then(|name| name.strip_prefix('.')).is_some_and(is_tree);
+            let Some(name) = name.to_str().filter(|name| is_aside || is_tree(name)) else {
+                stays(tree.path(), "it isn't the local EC2's");
+                return Ok(());
+            };
+            if named.contains(name) || tree.as_file().try_lock().is_err() || !users_of(&self.state, &tree)?.is_empty() {
+                return Ok(());
             }
-            let is_filled = || File::open(&path).is_ok_and(|tree| tree.try_lock().is_ok());
-            if named.contains(&name) || !self.users(&name).is_empty() || !is_filled() {
-                continue;
+            // Only now that nobody fills it.
+            if !is_leftover(&tree, &TREE.mark, true)? {
+                stays(tree.path(), "it bears no mark of the local EC2's");
+                return Ok(());
             }
-            let aside = self.trees().join(format!(".{name}"));
-            fs::rename(&path, &aside).map_err(failed("remove", &path))?;
-            gone.push(aside);
-        }
-        Ok(gone)
+            let aside = if is_aside { name.to_owned() } else { format!(".{name}") };
+            if !is_aside {
+                trees.rename(name, &aside)?;
+            }
+            gone.push((aside, tree));
+            Ok(())
+        })?;
+        Ok(Some(gone))
     }
 
     /// The instances that have a tree: those whose disks are there.
-    fn users(&self, tree: &str) -> Vec<String> {
-        let users = fs::read_dir(self.trees().join(tree).join("users"));
-        let disk_is_there = |user: &Path| fs::read_to_string(user).is_ok_and(|disk| Path::new(&disk).exists());
-        let paths = users.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-        let mut users: Vec<String> = paths
-            .filter(|user| disk_is_there(user))
-            .filter_map(|user| Some(user.file_name()?.to_str()?.to_owned()))
-            .collect();
-        users.sort();
-        users
+    fn users(&self, tree: &str) -> Result<Vec<String>, EndpointError> {
+        let trees = self.directory()?.map(|images| images.open(TREES)).transpose()?.flatten();
+        let tree = trees.filter(|_| is_tree(tree)).map(|trees| trees.open(tree)).transpose()?.flatten();
+        tree.map_or_else(|| Ok(Vec::new()), |tree| users_of(&self.state, &tree))
     }
 
-    fn trees(&self) -> PathBuf {
-        self.directory.join("trees")
+    /// The directory of all of it, if there is one.
+    fn directory(&self) -> Result<Option<Directory>, EndpointError> {
+        Ok(self.state.open()?.open(IMAGES)?)
     }
 
-    fn while_locked<T>(&self, work: impl FnOnce() -> Result<T, EndpointError>) -> Result<T, EndpointError> {
-        let directory = match File::open(&self.directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                make_directory(&self.directory)?;
-                File::open(&self.directory)
+    fn while_locked<T>(&self, work: impl FnOnce(&Directory) -> Result<T, EndpointError>) -> Result<T, EndpointError> {
+        let directory = self.state.open()?.ensure(IMAGES)?;
+        directory.as_file().lock().map_err(failed("lock", directory.path()))?;
+        work(&directory)
+    }
+}
+
+const IMAGES: &str = "images";
+const TREES: &str = "trees";
+const USERS: &str = "users";
+const MACHINES: &str = "machines";
+/// An image's file until it is put in place.
+const DRAFT: &str = "image.json";
+
+fn check_free(
+    images: &Directory,
+    import: &Import,
+    wrong: &impl Fn(String) -> EndpointError,
+) -> Result<(), EndpointError> {
+    let is_there = images.look(import.name.file_name())?.is_some();
+    if is_there && !import.replace {
+        return Err(wrong("there is one of that name; remove it, or say --replace".to_owned()));
+    }
+    Ok(())
+}
+
+fn list(images: &Directory) -> Result<Vec<Listed>, Error> {
+    let mut listed = Vec::new();
+    for name in images.names()? {
+        let path = images.path().join(&name);
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let image = read(images, &name).and_then(|text| {
+            let text = text.ok_or_else(|| "it is gone".to_owned())?;
+            let image: Image = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+            if is_tree(&image.tree) { Ok(image) } else { Err("it names no tree of ours".to_owned()) }
+        });
+        listed.push((path, image));
+    }
+    Ok(listed)
+}
+
+/// What a file of ours says, if it is there.
+fn read(directory: &Directory, name: &OsStr) -> Result<Option<String>, String> {
+    let Some(file) = directory.file(name).map_err(|error| error.to_string())? else { return Ok(None) };
+    let mut text = String::new();
+    file.take(FILE_MAX).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    Ok(Some(text))
+}
+
+/// The disk of an instance: in which endpoint's directory it is.
+struct Disk {
+    run: std::ffi::OsString,
+    instance: String,
+}
+
+/// The disk that a note of an instance names, by its last parts: the state directory may have been moved since.
+fn disk_of(users: &Directory, user: &OsStr) -> Result<Option<Disk>, EndpointError> {
+    let path = users.path().join(user);
+    let wrong = |reason: String| failed("read", &path)(io::Error::other(reason));
+    let Some(text) = read(users, user).map_err(wrong)? else { return Ok(None) };
+    let mut parts = Path::new(&text).iter().rev();
+    let (instance, machines, run) = (parts.next(), parts.next(), parts.next());
+    match (instance.and_then(OsStr::to_str), machines.and_then(OsStr::to_str), run) {
+        (Some(instance), Some(MACHINES), Some(run)) if is_instance(instance) && run != ".." => {
+            Ok(Some(Disk { run: run.to_owned(), instance: instance.to_owned() }))
+        }
+        _ => Err(wrong("it names no disk of ours".to_owned())),
+    }
+}
+
+/// The instances that have a tree: those whose disks are there. Whatever isn't understood may be one.
+fn users_of(state: &StateDirectory, tree: &Directory) -> Result<Vec<String>, EndpointError> {
+    let Some(users) = tree.open(USERS)? else { return Ok(Vec::new()) };
+    let runs = state.open()?.open("run")?;
+    let is_there = |disk: &Disk| -> Result<bool, Error> {
+        let Some(run) = runs.as_ref().map(|runs| runs.open(&disk.run)).transpose()?.flatten() else { return Ok(false) };
+        let Some(machines) = run.open(MACHINES)? else { return Ok(false) };
+        Ok(machines.look(&disk.instance)?.is_some())
+    };
+    let mut found = Vec::new();
+    for user in users.names()?.into_iter().filter(|name| name.to_str().is_some_and(is_instance)) {
+        let needs = match disk_of(&users, &user) {
+            Ok(Some(disk)) => is_there(&disk).unwrap_or(true),
+            Ok(None) => false,
+            Err(error) => {
+                stays(tree.path(), &format!("something may need it: failed to {error}"));
+                true
             }
-            other => other,
         };
-        let directory = directory.map_err(failed("open", &self.directory))?;
-        directory.lock().map_err(failed("lock", &self.directory))?;
-        work()
+        if needs {
+            found.push(user.to_string_lossy().into_owned());
+        }
     }
+    Ok(found)
 }

@@ -1,7 +1,7 @@
 //! What a running endpoint offers of the images, which come and go while it runs.
 
-use super::Images;
-use crate::account::ImageSettings;
+use super::{IMAGES, Images};
+use crate::{account::ImageSettings, endpoint::layout::stays};
 use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, SystemTime},
@@ -37,7 +37,8 @@ impl Shelf {
     /// What is to be offered from now on, if that is something else than before. It costs one look at a directory.
     pub(in crate::endpoint) fn news(&self) -> Option<Vec<ImageSettings>> {
         // There may be none yet, or none that can be read; then there is nothing on offer.
-        let changed = self.images.directory.metadata().and_then(|directory| directory.modified()).ok();
+        let directory = self.images.state.path().join(IMAGES).symlink_metadata();
+        let changed = directory.and_then(|directory| directory.modified()).ok();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if changed.is_some() && seen.changed == changed {
             return None;
@@ -46,7 +47,7 @@ impl Shelf {
         let images = match self.images.list() {
             Ok(images) => images,
             Err(error) => {
-                tracing::warn!("failed to {error}");
+                stays(self.images.state.path(), &format!("failed to {error}"));
                 return None;
             }
         };

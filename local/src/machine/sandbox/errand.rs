@@ -4,15 +4,19 @@
 use super::{
     advice,
     boot::become_root,
-    identity::{FILES, IMAGES, Identity},
+    identity::{IMAGES, Identity},
     kernel::{self, Side},
     protocol::{self, Go, Report, Request, Shown, Users},
-    removal::remove_all,
     root::told,
     start_keeper,
 };
 use crate::archive::{self, Contents, Limits, Owners};
-use rustix::process::{Signal, WaitOptions, chdir, geteuid, set_parent_process_death_signal, waitpid};
+use ec2_state_directory::remove_contents;
+use rustix::{
+    fs::{AtFlags, CWD, Mode, OFlags, openat, unlinkat},
+    io::Errno,
+    process::{Signal, WaitOptions, chdir, geteuid, set_parent_process_death_signal, waitpid},
+};
 use std::{
     fs::{self, File},
     io,
@@ -32,15 +36,33 @@ use std::{
 ///
 /// What failed to be removed, and why.
 pub fn remove_disk(disk: &Path) -> io::Result<()> {
-    if geteuid().is_root() || !disk.exists() {
-        return match remove_all(disk) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = match openat(CWD, disk, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(()),
+        other => other.map_err(told("open", disk.display()))?,
+    };
+    clear_files(opened.as_fd()).map_err(told("remove all in", disk.display()))?;
+    unlinkat(CWD, disk, AtFlags::REMOVEDIR).map_err(told("remove", disk.display()))
+}
+
+/// Removes all that is in a directory of a machine's files, which belong to the machine's users rather than to the endpoint's.
+/// The directory stays. No link is followed, and no mount point is crossed.
+///
+/// The machine must be off.
+///
+/// # Errors
+///
+/// What failed to be removed, and why.
+pub fn clear_files(directory: BorrowedFd<'_>) -> io::Result<()> {
+    // Tests of the library are no program that could play the role.
+    if geteuid().is_root() || cfg!(any(test, fuzzing)) {
+        return remove_contents(directory);
     }
-    match send(&Request::Remove(fs::canonicalize(disk)?), &[])? {
-        Report::PoweredOff => Ok(()),
-        other => Err(unexpected(&other)),
+    match send(&Request::Clear, &[directory]).map(|report| matches!(report, Report::PoweredOff)) {
+        Ok(true) => Ok(()),
+        // Where no machine can be made, nobody but ourselves has written to it.
+        Ok(false) => remove_contents(directory),
+        Err(error) => remove_contents(directory).map_err(|_| error),
     }
 }
 
@@ -76,10 +98,11 @@ fn unexpected(report: &Report) -> io::Error {
     io::Error::other(format!("the process that does it said {report:?}"))
 }
 
-/// The keeper's part of [`remove_disk`].
-pub fn remove(disk: &Path) -> io::Result<Report> {
-    let identity = Identity::choose(Some(&disk.join(FILES)), 0);
-    within_namespaces(&identity, || remove_all(disk).map(|()| Report::PoweredOff))
+/// The keeper's part of [`clear_files`].
+pub fn clear(directory: Vec<OwnedFd>) -> io::Result<Report> {
+    let directory = directory.into_iter().next().ok_or(io::ErrorKind::InvalidInput)?;
+    let identity = Identity::choose(None, 0);
+    within_namespaces(&identity, || remove_contents(&directory).map(|()| Report::PoweredOff))
 }
 
 /// The keeper's part of [`unpack_image`]. Root does it in a user namespace, too, and as a user who is nobody on the host: what only

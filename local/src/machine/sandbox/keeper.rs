@@ -70,7 +70,7 @@ fn run() -> io::Result<()> {
     }
     match protocol::receive::<Request>(&endpoint)? {
         Some((Request::Boot(boot), _)) => report(keep(&boot, &endpoint), &endpoint),
-        Some((Request::Remove(disk), _)) => report(errand::remove(&disk), &endpoint),
+        Some((Request::Clear, directory)) => report(errand::clear(directory), &endpoint),
         Some((Request::Measure(disk), _)) => report(room::measure(&disk).map(Report::Taken), &endpoint),
         Some((Request::Unpack { into, limits }, archive)) => report(errand::unpack(archive, &into, &limits), &endpoint),
         // The endpoint died in between.

@@ -28,7 +28,6 @@ mod limits;
 mod package_sources;
 mod protocol;
 mod remains;
-mod removal;
 mod room;
 mod root;
 mod seccomp;
@@ -40,7 +39,7 @@ mod tables;
 mod volume;
 mod watch;
 
-pub use errand::{remove_disk, unpack_image};
+pub use errand::{clear_files, remove_disk, unpack_image};
 
 use super::{Event, Hypervisor, Machine, Specification};
 use crate::network::{Nic, Switch};
@@ -63,7 +62,7 @@ use tables::Share;
 use tokio::sync::mpsc::UnboundedSender;
 use watch::{Tenant, Watch};
 
-pub use remains::{end_remains, end_user};
+pub use remains::end_user;
 pub use tables::describe as describe_tables;
 
 /// Names the role that a process of this executable is to play.

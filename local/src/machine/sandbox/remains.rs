@@ -3,6 +3,7 @@
 //!
 //! A machine's init is the last of its processes to go, with its mounts; so its keeper writes down on the disk who it is.
 
+use ec2_state_directory::Directory;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::Mode,
@@ -10,7 +11,7 @@ use rustix::{
 };
 use std::{
     fs,
-    io::{self, Write},
+    io::{self, Read, Write},
     os::{fd::AsFd, unix::fs::OpenOptionsExt},
     path::Path,
     time::Duration,
@@ -18,34 +19,35 @@ use std::{
 
 /// How long a machine that was killed may take to be gone. Usual are milliseconds.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest note that is read.
+const NOTE_MAX: u64 = 256;
 
 /// Notes on a disk whose process has it mounted.
 pub(super) fn note(disk: &Path, init: Pid) -> io::Result<()> {
     let path = disk.join("init");
     let who = identity(init).unwrap_or_default();
     let mode = Mode::RUSR | Mode::WUSR;
-    let mut file = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(mode.bits()).open(&path)?;
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = fs::OpenOptions::new().create_new(true).write(true).mode(mode.bits()).open(&path)?;
     file.write_all(format!("{} {who}", init.as_raw_pid()).as_bytes())
 }
 
-/// Waits until nothing uses the disks below a directory any more, and ends what does. To be called when their endpoint is
-/// dead: its machines are dying by themselves.
-///
-/// # Errors
-///
-/// A machine doesn't end.
-pub fn end_remains(machines: &Path) -> io::Result<()> {
-    let Ok(disks) = fs::read_dir(machines) else { return Ok(()) };
-    disks.filter_map(Result::ok).try_for_each(|disk| end_user(&disk.path()))
-}
-
-/// Waits until nothing uses a disk any more, and ends what does.
+/// Waits until nothing uses a disk any more, and ends what does. To be called when its endpoint is dead: its machine is dying
+/// by itself.
 ///
 /// # Errors
 ///
 /// The machine doesn't end.
-pub fn end_user(disk: &Path) -> io::Result<()> {
-    let Ok(text) = fs::read_to_string(disk.join("init")) else { return Ok(()) };
+pub fn end_user(disk: &Directory) -> io::Result<()> {
+    // What is no file of ours was noted by nobody.
+    let Ok(Some(file)) = disk.file("init") else { return Ok(()) };
+    let mut text = String::new();
+    if file.take(NOTE_MAX).read_to_string(&mut text).is_err() {
+        return Ok(());
+    }
     match text.split_once(' ').map(|(pid, who)| (pid.parse().ok().and_then(Pid::from_raw), who)) {
         Some((Some(pid), who)) => end(pid, who),
         _ => Ok(()),
@@ -79,7 +81,8 @@ fn identity(pid: Pid) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::Command;
+    use rustix::fs::{CWD, FileType};
+    use std::{os::unix::fs::symlink, process::Command};
 
     fn sleeper() -> (std::process::Child, Pid) {
         let child = Command::new("sleep").arg("60").spawn().unwrap();
@@ -97,12 +100,20 @@ mod tests {
         }
         note(&machines.path().join("i-1"), pid).unwrap();
         fs::write(machines.path().join("i-2/init"), format!("{} another boot 1", other.as_raw_pid())).unwrap();
-        end_remains(machines.path()).unwrap();
+        // Nor does one hang that leads elsewhere, or that nobody ever writes to.
+        symlink(machines.path().join("i-1/init"), machines.path().join("i-3/init")).unwrap();
+        fs::create_dir(machines.path().join("i-4")).unwrap();
+        rustix::fs::mknodat(CWD, machines.path().join("i-4/init"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let end = |name: &str| end_user(&Directory::find(&machines.path().join(name)).unwrap()).unwrap();
+        end("i-3");
+        assert!(user.try_wait().unwrap().is_none());
+        for name in ["i-1", "i-2", "i-4"] {
+            end(name);
+        }
         assert!(!user.wait().unwrap().success());
         assert!(namesake.try_wait().unwrap().is_none());
         namesake.kill().unwrap();
         namesake.wait().unwrap();
-        end_remains(machines.path()).unwrap();
-        end_remains(&machines.path().join("nothing")).unwrap();
+        end("i-1");
     }
 }

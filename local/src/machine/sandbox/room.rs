@@ -237,6 +237,6 @@ mod tests {
         let file = rustix::fs::openat(&directory, "file", flags, Mode::RWXU).unwrap();
         fs::File::from(file).write_all(&vec![1; 1 << 20]).unwrap();
         assert!(look().bytes - before.bytes >= 1 << 20);
-        super::super::removal::remove_all(&disk.keep()).unwrap();
+        super::super::remove_disk(&disk.keep()).unwrap();
     }
 }

@@ -44,7 +44,7 @@ const TRIES: usize = 64;
 
 /// Whether there is one on this disk.
 pub fn exists(disk: &Path) -> bool {
-    disk.join(NAME).exists()
+    disk.join(NAME).symlink_metadata().is_ok()
 }
 
 /// Makes an empty one, whose top belongs to this user and group, and mounts it.
@@ -129,7 +129,8 @@ pub fn mount(disk: &Path) -> io::Result<OwnedFd> {
     // Where it lies is nobody's business in a machine, which may see in /sys what a device is made from: seen from a mount
     // of its own, it lies nowhere.
     let directory = root::tree(disk)?;
-    let file = openat(&directory, NAME, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(named("open"))?;
+    let file = openat(&directory, NAME, OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+        .map_err(named("open"))?;
     let file = File::from(file);
     // The device has the same open file: the lock holds until it has let go.
     let since = Instant::now();

@@ -1,0 +1,101 @@
+//! What is ours in a state directory, and what each part of it is. Only that is ever removed.
+
+use ec2_state_directory::{Error, Layout, Mark, Part};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
+
+/// The name of the marks, where no machine can write: beside its files, not among them.
+const MARK: &str = ".ec2-local";
+
+/// The whole of it.
+pub(super) const STATE: Mark = Mark::new(MARK, "a state directory");
+
+/// An endpoint's directory.
+pub(super) const RUN: Layout = Layout { mark: Mark::new(MARK, "an endpoint's directory"), part: part_of_run };
+
+/// A machine's disk.
+pub(super) const DISK: Layout = Layout { mark: Mark::new(MARK, "a machine's disk"), part: part_of_disk };
+
+/// An image's tree.
+pub(super) const TREE: Layout = Layout { mark: Mark::new(MARK, "an image's tree"), part: part_of_tree };
+
+/// A journal isn't among it: whatever lies beside one, it is an account.
+fn part_of_run(name: &str) -> Option<Part> {
+    match name {
+        "endpoint" | "journal.new" | "way-in" => Some(Part::File),
+        "machines" => Some(Part::Directory(|name| is_instance(name).then_some(Part::Marked(&DISK)))),
+        _ => None,
+    }
+}
+
+fn part_of_disk(name: &str) -> Option<Part> {
+    match name {
+        "init" | "volume" => Some(Part::File),
+        "files" => Some(Part::Everything),
+        _ => None,
+    }
+}
+
+fn part_of_tree(name: &str) -> Option<Part> {
+    match name {
+        "image.json" => Some(Part::File),
+        "root" => Some(Part::Everything),
+        "users" => Some(Part::Directory(|name| is_instance(name.trim_end_matches(".new")).then_some(Part::File))),
+        _ => None,
+    }
+}
+
+/// Whether it is an instance's id, and so the name of its disk.
+pub(super) fn is_instance(name: &str) -> bool {
+    name.strip_prefix("i-").is_some_and(|id| [8, 17].contains(&id.len()) && is_hex(id))
+}
+
+/// Whether it is a tree's name.
+pub(super) fn is_tree(name: &str) -> bool {
+    name.len() == 16 && is_hex(name)
+}
+
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Says once per process that something stays, and why.
+pub(super) fn stays(path: &Path, reason: &str) {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let text = format!("leaving {} where it is: {reason}", path.display());
+    if SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone()) {
+        tracing::warn!("{text}");
+    }
+}
+
+/// The same of what was to be removed.
+pub(super) fn not_removed(path: &Path, error: &Error) {
+    let reason = match error {
+        Error::Foreign { directory, entry } => {
+            format!("`{entry}` in {} isn't the local EC2's; move it away, and the rest is removed", directory.display())
+        }
+        Error::Unsafe { reason, .. } => reason.clone(),
+        error => format!("failed to {error}; it is tried again later"),
+    };
+    stays(path, &reason);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_ours() {
+        assert!(is_instance("i-0123456789abcdef0") && is_instance("i-01234567"));
+        assert!(is_tree("0123456789abcdef"));
+        for name in ["i-", "i-0123456789ABCDEF0", "i-../../../../../x", "results", "i-0123456789abcdef01"] {
+            assert!(!is_instance(name) && !is_tree(name), "{name}");
+        }
+        for part in [part_of_run, part_of_disk, part_of_tree] {
+            assert!(["notes", "", ".", "..", MARK, "endpoint.bak"].iter().all(|name| part(name).is_none()));
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! What an endpoint touches in a state directory, and what it never does: as root, and as an ordinary user.
+
+mod place;
+mod refused;
+mod removed;
+mod users;
