@@ -201,6 +201,7 @@ mod run;
 pub mod runner;
 mod scope;
 pub mod ssh;
+mod state_directory;
 pub mod target;
 mod task;
 mod teardown;

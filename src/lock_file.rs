@@ -1,5 +1,6 @@
 //! Files that processes lock to agree among each other, and that may be removed by whoever has them locked.
 
+use rustix::fs::OFlags;
 use std::{
     fs::{self, File, OpenOptions},
     io,
@@ -18,7 +19,15 @@ pub(crate) enum Lock {
 
 /// Opens a file, which is made if there is none, only for this user.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+    own().read(true).write(true).create(true).truncate(false).open(path)
+}
+
+/// How files of ours are opened: never through a symbolic link, which is none of ours, and without waiting for anybody. What is
+/// made is only for this user.
+pub(crate) fn own() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(0o600).custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
+    options
 }
 
 /// Opens a file and waits for its lock, which is held until the file is dropped. It is the file of that name then.
@@ -31,7 +40,7 @@ pub(crate) fn lock(path: &Path, how: Lock) -> io::Result<File> {
         }
         // Between its opening and its locking the file may have been removed, and perhaps made anew.
         let inode = |metadata: io::Result<fs::Metadata>| metadata.ok().map(|metadata| metadata.ino());
-        if inode(file.metadata()) == inode(fs::metadata(path)) {
+        if inode(file.metadata()) == inode(fs::symlink_metadata(path)) {
             return Ok(file);
         }
     }

@@ -7,17 +7,19 @@
 use crate::{
     error::{Error, ErrorKind},
     lock_file::{self, Lock, open},
+    state_directory::{self, ADVICE, RUN, RUNS, claim_run, is_run, runs, unusable},
 };
+use ec2_state_directory::{Directory, is_leftover, put_aside, remove_contents};
 use once_cell::sync::OnceCell;
 use std::{
     collections::BTreeSet,
     env,
     ffi::OsStr,
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, File},
     io::{self, Write},
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 /// The longest tag value is 256 characters; names of keys and groups, which bear the id too, may have 255.
@@ -29,6 +31,7 @@ static CURRENT: OnceCell<Run> = OnceCell::new();
 #[derive(Debug)]
 pub(crate) struct Run {
     id: String,
+    state: PathBuf,
     directory: PathBuf,
     // Held, shared, as long as this process lives, once it has joined; an observer never does.
     member: OnceCell<File>,
@@ -42,7 +45,7 @@ impl Run {
                 Some(id) => id,
                 None => random_id()?,
             };
-            Ok(Self::at(&runs_directory()?, id))
+            Ok(Self::at(&state_directory::path()?, id))
         })
     }
 
@@ -51,30 +54,35 @@ impl Run {
         CURRENT.get_or_try_init(|| {
             let id =
                 given_id()?.ok_or_else(|| Error::new(ErrorKind::Internal, "observe a run").because("none is named"))?;
-            Ok(Self::at(&runs_directory()?, id))
+            Ok(Self::at(&state_directory::path()?, id))
         })
     }
 
-    fn at(runs: &Path, id: String) -> Self {
-        Self { directory: runs.join(&id), id, member: OnceCell::new() }
+    fn at(state: &Path, id: String) -> Self {
+        Self { directory: state.join(RUNS).join(&id), state: state.to_owned(), id, member: OnceCell::new() }
     }
 
     /// Joins it, or starts it, unless this process has; before the first create call.
     pub(crate) fn join(&self) -> Result<(), Error> {
-        self.member.get_or_try_init(|| self.become_member()).map(drop).map_err(|e| {
-            Error::new(ErrorKind::Internal, format!("use the run directory {}", self.directory.display()))
-                .caused_by(e)
-                .advise("set EC2_HARNESS_STATE_DIR to a directory of your own on a local disk")
-        })
+        self.member.get_or_try_init(|| self.become_member()).map(drop)
     }
 
-    fn become_member(&self) -> io::Result<File> {
+    fn become_member(&self) -> Result<File, Error> {
+        let failed = |e: io::Error| {
+            Error::new(ErrorKind::Internal, format!("use the run directory {}", self.directory.display()))
+                .caused_by(e)
+                .advise(ADVICE)
+        };
+        let runs = state_directory::claim(&self.state)?.ensure(RUNS).map_err(unusable)?;
         loop {
-            DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
-            match lock_file::lock(&self.directory.join(MEMBERS), Lock::Shared) {
+            match claim_run(&runs, &self.id) {
                 // The last member removed the directory just now.
+                Err(error) if error.is_not_found() => continue,
+                other => other.map_err(unusable)?,
+            };
+            match lock_file::lock(&self.directory.join(MEMBERS), Lock::Shared) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                member => return member,
+                member => return member.map_err(failed),
             }
         }
     }
@@ -92,7 +100,7 @@ impl Run {
     /// Notes that a machine of the run is kept: its tag says so to everybody, but may be seen late.
     pub(crate) fn note_kept(&self, instance: &str) -> Result<(), Error> {
         let path = self.directory.join(KEPT);
-        let noted = OpenOptions::new()
+        let noted = lock_file::own()
             .create(true)
             .append(true)
             .open(&path)
@@ -117,21 +125,6 @@ impl Run {
     }
 }
 
-/// Where the runs of this user are: `EC2_HARNESS_STATE_DIR`, else `$XDG_STATE_HOME/ec2-harness`, else
-/// `~/.local/state/ec2-harness`; and in it `runs`.
-pub(crate) fn runs_directory() -> Result<PathBuf, Error> {
-    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("EC2_HARNESS_STATE_DIR")
-        .or_else(|| set("XDG_STATE_HOME").filter(|path| path.is_absolute()).map(|path| path.join("ec2-harness")))
-        .or_else(|| set("HOME").map(|home| home.join(".local/state/ec2-harness")))
-        .map(|state| state.join("runs"))
-        .ok_or_else(|| {
-            Error::new(ErrorKind::Configuration, "find a state directory")
-                .because("neither EC2_HARNESS_STATE_DIR nor XDG_STATE_HOME nor HOME is set")
-                .advise("set one of them")
-        })
-}
-
 /// Waits until no process of a run is left, then keeps others from joining it as long as the file lives.
 pub(crate) fn wait_for_members(directory: &Path) -> io::Result<File> {
     let file = open(&directory.join(MEMBERS))?;
@@ -140,7 +133,7 @@ pub(crate) fn wait_for_members(directory: &Path) -> io::Result<File> {
 }
 
 /// The file that names the machines of a run that are kept.
-const KEPT: &str = "kept";
+pub(crate) const KEPT: &str = "kept";
 
 /// The machines of a run of this user on this host that are kept, as far as it was noted here.
 pub(crate) fn kept(run: &str) -> Result<BTreeSet<String>, Error> {
@@ -153,18 +146,21 @@ pub(crate) fn kept(run: &str) -> Result<BTreeSet<String>, Error> {
 pub(crate) fn directory_of(run: &str) -> Result<Option<PathBuf>, Error> {
     // Tags are anybody's to write.
     let is_name = Path::new(run).file_name() == Some(OsStr::new(run));
-    is_name.then(|| runs_directory().map(|runs| runs.join(run))).transpose()
+    is_name.then(|| state_directory::path().map(|state| state.join(RUNS).join(run))).transpose()
 }
 
 /// The directories of all runs of this user on this host.
 pub(crate) fn directories() -> Result<Vec<PathBuf>, Error> {
-    let entries = fs::read_dir(runs_directory()?).into_iter().flatten().filter_map(Result::ok);
-    let runs = entries.filter(|entry| !entry.file_name().to_string_lossy().starts_with(GOING));
-    Ok(runs.map(|entry| entry.path()).collect())
+    let Some(runs) = runs()? else { return Ok(Vec::new()) };
+    let names = runs.names().map_err(unusable)?;
+    let names = names.into_iter().filter(|name| !name.to_string_lossy().starts_with(GOING));
+    // Whatever else lies there is no run.
+    let found = names.filter_map(|name| runs.open(name).ok().flatten());
+    Ok(found.filter(is_run).map(|run| run.path().to_owned()).collect())
 }
 
 /// The file that each process of a run holds locked, shared.
-const MEMBERS: &str = "members";
+pub(crate) const MEMBERS: &str = "members";
 
 /// The file that a run's watchdogs hold locked, shared, while the process that owns the run, nextest, lives.
 pub(crate) const OWNED: &str = "owned";
@@ -178,7 +174,7 @@ pub(crate) fn is_living(directory: &Path) -> bool {
 /// Whether anybody has a file locked, shared. Whoever has it locked alone shows that there are none: the watchdog that ends
 /// the run, or somebody who looks, as we do.
 fn is_shared(path: &Path) -> bool {
-    let Ok(file) = File::open(path) else { return false };
+    let Ok(file) = lock_file::own().read(true).open(path) else { return false };
     for _ in 0..LOOKS {
         if file.try_lock().is_ok() || file.try_lock_shared().is_err() || file.unlock().is_err() {
             return false;
@@ -198,24 +194,51 @@ pub(crate) fn is_being_ended(directory: &Path) -> bool {
 
 /// Whether anybody has a file locked, in whatever way. For a moment we have it ourselves.
 fn is_locked(path: &Path) -> bool {
-    File::open(path).is_ok_and(|file| file.try_lock().is_err())
+    lock_file::own().read(true).open(path).is_ok_and(|file| file.try_lock().is_err())
 }
 
 /// What shows that no process of the run is left now, and keeps others from joining as long as it lives.
 pub(crate) fn try_over(directory: &Path) -> Option<File> {
     // Not made by looking: it may just be going.
-    let file = File::open(directory.join(MEMBERS)).ok()?;
+    let file = lock_file::own().read(true).open(directory.join(MEMBERS)).ok()?;
     file.try_lock().is_ok().then_some(file)
 }
 
-/// Removes a run's directory; `over` shows that nobody is in it.
-pub(crate) fn remove(directory: &Path, over: File) -> io::Result<()> {
-    // First it is a run's no longer: whoever joins now starts it anew. No id begins with a dot.
-    let name = directory.file_name().unwrap_or_default().to_string_lossy();
-    let going = directory.with_file_name(format!("{GOING}{name}.{}", std::process::id()));
-    fs::rename(directory, &going)?;
-    drop(over);
-    fs::remove_dir_all(going)
+/// Removes a run's directory; `over` shows that nobody is in it. What isn't ours in it stays, and is named in the log; one without
+/// our mark stays as a whole.
+pub(crate) fn remove(directory: &Path, over: File) -> Result<(), Error> {
+    let removed = || {
+        let (Some(runs), Some(name)) = (directory.parent(), directory.file_name()) else { return Ok(()) };
+        let runs = Directory::find(runs)?;
+        let Some(run) = runs.open(name)? else { return Ok(()) };
+        // By now it may be another's of the same name.
+        let is_over = run.look(MEMBERS)?.is_some_and(|members| {
+            over.metadata().is_ok_and(|over| (over.dev(), over.ino()) == (members.st_dev, members.st_ino))
+        });
+        if !is_over {
+            return Ok(());
+        }
+        if !RUN.mark.is_on(&run)? {
+            tracing::warn!("leaving {} where it is: it bears no mark of ec2-harness's", directory.display());
+            return Ok(());
+        }
+        // First it is a run's no longer: whoever joins now starts it anew. No id begins with a dot.
+        let going = put_aside(&runs, name, &format!("{GOING}{}.", name.to_string_lossy()))?;
+        drop(over);
+        clear_away(&runs, OsStr::new(&going), &run);
+        Ok(())
+    };
+    removed().map_err(unusable)
+}
+
+/// Removes a directory that was put aside. What can't be removed is named, and tried again by a later sweep.
+fn clear_away(runs: &Directory, name: &OsStr, run: &Directory) {
+    if let Err(error) = ec2_state_directory::remove(runs, name, run, &RUN, &|directory| remove_contents(directory)) {
+        tracing::warn!(
+            "leaving {} where it is: failed to {error}; it is tried again later",
+            runs.path().join(name).display()
+        );
+    }
 }
 
 /// What the name of a directory begins with that is being removed.
@@ -244,18 +267,25 @@ pub(crate) fn over() -> Result<Vec<(PathBuf, File)>, Error> {
     Ok(over.filter_map(|directory| try_over(&directory).map(|over| (directory, over))).collect())
 }
 
-/// Removes the directories of runs that are over and were begun this long ago: nothing of theirs can still be wanted.
+/// Removes the directories of runs that are over and were begun this long ago: nothing of theirs can still be wanted; and what
+/// could not be removed before.
 pub(crate) fn remove_stale(age: Duration) -> Result<(), Error> {
-    for entry in fs::read_dir(runs_directory()?).into_iter().flatten().filter_map(Result::ok) {
-        let is_old = entry
-            .metadata()
-            .and_then(|metadata| metadata.modified())
-            .is_ok_and(|at| at.elapsed().is_ok_and(|since| since > age));
-        if let Some(over) = is_old.then(|| try_over(&entry.path())).flatten() {
-            let removed = remove(&entry.path(), over);
-            removed.map_err(|e| {
-                Error::new(ErrorKind::Internal, format!("remove {}", entry.path().display())).caused_by(e)
-            })?;
+    runs()?.map_or(Ok(()), |runs| remove_stale_of(&runs, age))
+}
+
+fn remove_stale_of(runs: &Directory, age: Duration) -> Result<(), Error> {
+    for name in runs.names().map_err(unusable)? {
+        let Ok(Some(run)) = runs.open(&name) else { continue };
+        if name.to_string_lossy().starts_with(GOING) {
+            if is_leftover(&run, &RUN.mark, true).unwrap_or(false) {
+                clear_away(runs, &name, &run);
+            }
+            continue;
+        }
+        let changed = run.as_file().metadata().and_then(|metadata| metadata.modified()).unwrap_or(SystemTime::now());
+        let is_old = changed.elapsed().is_ok_and(|since| since > age);
+        if let Some(over) = is_old.then(|| try_over(run.path())).flatten() {
+            remove(run.path(), over)?;
         }
     }
     Ok(())
@@ -319,5 +349,72 @@ mod tests {
         let over = try_over(&directory).unwrap();
         remove(&directory, over).unwrap();
         assert!(!directory.exists());
+    }
+
+    /// What is left is as it was.
+    #[test]
+    fn what_bears_no_mark_stays() {
+        let state = tempfile::tempdir().unwrap();
+        let join = |id: &str| {
+            let run = Run::at(state.path(), id.into());
+            run.join().unwrap();
+            run.directory().to_owned()
+        };
+        let write = |path: PathBuf| {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "somebody's").unwrap();
+            path
+        };
+        let (stale, noted) = (join("stale"), join("noted"));
+        for file in ["kept", "private-key", "journal.aws/instance.0a1b", "watchdog.aws", "key-pair.aws"] {
+            write(stale.join(file));
+        }
+        let runs = state.path().join(RUNS);
+        let outside = state.path().join("outside");
+        let foreign = [
+            write(noted.join("notes")),
+            write(noted.join("journal.aws/notes")),
+            write(runs.join("experiment/members")),
+            write(runs.join(".going-x/weights")),
+            write(outside.join("members")),
+        ];
+        std::os::unix::fs::symlink(&outside, runs.join("link")).unwrap();
+        std::os::unix::fs::symlink(&outside, noted.join("owned")).unwrap();
+        let listed = Directory::find(&runs).unwrap();
+        for _ in 0..2 {
+            remove_stale_of(&listed, Duration::ZERO).unwrap();
+        }
+        assert!(!stale.exists());
+        let left = |name: &str| listed.names().unwrap().iter().any(|it| it.to_str().unwrap().starts_with(name));
+        assert!(left(".going-noted.") && left("experiment") && left(".going-x") && left("link"));
+        let going = listed.names().unwrap().into_iter().find(|it| it.to_str().unwrap().starts_with(".going-noted."));
+        let going = runs.join(going.unwrap());
+        let moved = |path: &Path| path.strip_prefix(&noted).map_or_else(|_| path.to_owned(), |below| going.join(below));
+        assert!(foreign.iter().all(|path| fs::read_to_string(moved(path)).unwrap() == "somebody's"));
+        assert!(going.join("owned").is_symlink() && !going.join("members").exists());
+        // It goes once they are away.
+        fs::remove_file(going.join("notes")).unwrap();
+        fs::remove_file(going.join("journal.aws/notes")).unwrap();
+        fs::remove_file(going.join("owned")).unwrap();
+        remove_stale_of(&listed, Duration::ZERO).unwrap();
+        assert!(!going.exists());
+    }
+
+    #[test]
+    fn a_run_is_joined_through_no_link_and_in_nothing_of_others() {
+        let state = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        Run::at(state.path(), "r".into()).join().unwrap();
+        let runs = state.path().join(RUNS);
+        std::os::unix::fs::symlink(outside.path(), runs.join("link")).unwrap();
+        fs::create_dir(runs.join("experiment")).unwrap();
+        fs::write(runs.join("experiment/weights"), "").unwrap();
+        for (id, said) in [("link", "symbolic link"), ("experiment", "`weights` in it isn't ec2-harness's")] {
+            let error = Run::at(state.path(), id.into()).join().unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
+        std::os::unix::fs::symlink(outside.path().join("made"), runs.join("r/kept")).unwrap();
+        assert!(Run::at(state.path(), "r".into()).note_kept("i-1").is_err());
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
     }
 }

@@ -8,14 +8,13 @@ use crate::{
     config::Config,
     error::{Error, ErrorKind},
     lock_file::{self, Lock},
-    run,
+    run, state_directory,
     target::Target,
 };
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
     io::{self, Read, Seek, Write},
-    os::unix::fs::DirBuilderExt,
     time::{Duration, SystemTime},
 };
 
@@ -103,12 +102,10 @@ impl Drop for Reservation {
 
 /// Reads the ledger without what has ended, changes it, and writes it, all under its lock.
 fn with_ledger<T>(change: impl FnOnce(&mut Vec<Entry>) -> T) -> Result<T, Error> {
-    let state = run::runs_directory()?;
-    let state = state.parent().unwrap_or(&state);
+    let state = state_directory::make()?;
     let path = state.join("ledger");
     let failed =
         |e: io::Error| Error::new(ErrorKind::Internal, format!("use the ledger {}", path.display())).caused_by(e);
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(failed)?;
     let mut file = lock_file::lock(&path, Lock::Exclusive).map_err(failed)?;
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(failed)?;

@@ -106,7 +106,9 @@ where
         Err(_) => {
             connection.journal().intend(kind, &name(connection))?;
             let value = make().await?;
-            fs::write(&note, &value)
+            let mut options = lock_file::own();
+            let file = options.write(true).create(true).truncate(true).open(&note);
+            file.and_then(|mut file| file.write_all(value.as_bytes()))
                 .map_err(|e| Error::new(ErrorKind::Internal, format!("write {}", note.display())).caused_by(e))?;
             value
         }
@@ -154,7 +156,7 @@ fn private_key(connection: &Connection) -> Result<String, Error> {
 
 fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let temporary = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let mut file = lock_file::own().write(true).create(true).truncate(true).open(&temporary)?;
     file.write_all(text.as_bytes())?;
     fs::rename(temporary, path)
 }

@@ -4,11 +4,14 @@
 //! Tags alone don't do: when a process is killed, a create call of its may be on its way, or its answer lost, and what it
 //! makes is seen late. Whoever ends the run then waits for what the journal names, by client token or by name.
 
-use crate::error::{Error, ErrorKind};
+use crate::{
+    error::{Error, ErrorKind},
+    lock_file,
+};
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File},
     io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -35,6 +38,11 @@ impl Kind {
             Self::SecurityGroup => "security-group",
         }
     }
+}
+
+/// Whether it is EC2's word for what is made.
+pub(crate) fn is_word(word: &str) -> bool {
+    Kind::ALL.iter().any(|kind| kind.word() == word)
 }
 
 /// The journal of one run at one place.
@@ -72,7 +80,7 @@ impl Journal {
 
     fn write(&self, path: &Path) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        let file = lock_file::own().write(true).create(true).truncate(true).open(path)?;
         if self.durable {
             file.sync_all()?;
             File::open(&self.directory)?.sync_all()?;
@@ -111,7 +119,7 @@ impl Entry {
 
     /// Notes that the call is sent now, again.
     pub(crate) fn sent(&self) {
-        let _ = File::options().write(true).open(&self.path).and_then(|file| file.set_modified(SystemTime::now()));
+        let _ = lock_file::own().write(true).open(&self.path).and_then(|file| file.set_modified(SystemTime::now()));
     }
 
     /// How long ago the call was sent last.

@@ -135,7 +135,6 @@ fn only(run: &Run) -> Result<Option<File>, Error> {
 
 fn remove(run: &Run, over: File) -> Result<(), Error> {
     run::remove(run.directory(), over)
-        .map_err(|e| Error::new(ErrorKind::Internal, format!("remove {}", run.directory().display())).caused_by(e))
 }
 
 fn wait_for_members(directory: &Path) -> Result<File, Error> {

@@ -56,7 +56,7 @@ impl World {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Only secret and log are left; no process, no run. Machines are followed by those who know them: they name no path.
+    /// Only mark, secret and log are left; no process, no run. Machines are followed by those who know them: they name no path.
     fn assert_is_empty(&self) {
         let names = || {
             let mut names: Vec<_> = fs::read_dir(self.local())
@@ -67,7 +67,7 @@ impl World {
             names
         };
         eventually("the endpoint has ended", || !names().contains(&"run".to_owned()));
-        assert_eq!(names(), ["log", "secret"]);
+        assert_eq!(names(), [".ec2-local", "log", "secret"]);
         eventually("all processes have ended", || processes(self.0.path()).is_empty());
         let runs = fs::read_dir(self.harness().join("runs")).unwrap().count();
         assert_eq!(runs, 0, "a run's directory was left");

@@ -130,10 +130,6 @@ impl Sweep {
 
 /// The runs of this user on this host that a process belongs to.
 fn living_runs() -> BTreeSet<String> {
-    let Ok(runs) = run::runs_directory() else { return BTreeSet::new() };
-    let entries = fs::read_dir(runs).into_iter().flatten().filter_map(Result::ok);
-    entries
-        .filter(|entry| run::is_living(&entry.path()))
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect()
+    let runs = run::directories().unwrap_or_default().into_iter().filter(|run| run::is_living(run));
+    runs.filter_map(|run| Some(run.file_name()?.to_str()?.to_owned())).collect()
 }

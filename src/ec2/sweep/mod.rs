@@ -205,9 +205,7 @@ impl Sweep {
             let id = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let is_settled = self.ec2.connection.journal_of(&directory).entries().is_empty();
             if is_settled && !self.ec2.left_by(id).await?.kept {
-                run::remove(&directory, over).map_err(|e| {
-                    Error::new(ErrorKind::Internal, format!("remove {}", directory.display())).caused_by(e)
-                })?;
+                run::remove(&directory, over)?;
             }
         }
         Ok(())
