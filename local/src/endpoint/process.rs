@@ -15,6 +15,7 @@ use crate::{
     account::{self, ImageSettings},
     machine::sandbox::clear_remains,
     network::Outside,
+    peer,
     wire::{self, Door},
 };
 use serde::{Deserialize, Serialize};
@@ -27,7 +28,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    net::{TcpListener, UnixListener},
+    net::UnixListener,
     signal::unix::{SignalKind, signal},
     sync::{Notify, oneshot},
 };
@@ -98,7 +99,7 @@ async fn serve(
     let credentials = state.credentials()?;
     // All that may fail comes first: an account is not taken over in vain.
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port));
-    let listener = listen(address).map_err(|e| wrong(&format!("can't listen on {address}"), &e))?;
+    let listener = peer::listen(address).map_err(|e| wrong(&format!("can't listen on {address}"), &e))?;
     let address = listener.local_addr().map_err(|e| wrong("no address", &e))?;
     let url = format!("http://{address}");
     let clients = Clients::default();
@@ -169,14 +170,6 @@ async fn serve(
         tracing::warn!("the door: {e}");
     }
     Ok(lock)
-}
-
-/// Listens with as many connections waiting to be accepted as the system allows, so that a burst of somebody else's keeps
-/// nobody out.
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = std::net::TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
 }
 
 /// Returns once nobody can find the endpoint any more.

@@ -77,9 +77,9 @@ impl PublicAddresses {
         }
         listening.remove(id);
         let Some(address) = address else { return };
-        match listen(address) {
+        match peer::listen((address, SSH)) {
             Ok(listener) => {
-                let task = tokio::spawn(serve(listener, switch.clone(), id.clone(), self.everywhere.clone()));
+                let task = tokio::spawn(serve(address, listener, switch.clone(), id.clone(), self.everywhere.clone()));
                 listening.insert(id.clone(), Listening { address, task });
             }
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
@@ -88,18 +88,12 @@ impl PublicAddresses {
     }
 }
 
-fn listen(address: Ipv4Addr) -> io::Result<TcpListener> {
-    let listener = std::net::TcpListener::bind((address, SSH))?;
-    listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
-}
-
-async fn serve(listener: TcpListener, switch: Switch, nic: String, everywhere: Arc<Places>) {
+async fn serve(address: Ipv4Addr, listener: TcpListener, switch: Switch, nic: String, everywhere: Arc<Places>) {
     let places = Places::new(OWN, EACH, OTHERS);
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let user = User::of(&stream);
+            Ok((stream, client)) => {
+                let user = User::of(client, (address, SSH).into());
                 // Also while it waits for a machine that boots.
                 match places.take(user).zip(everywhere.take(user)) {
                     Some(taken) => drop(tokio::spawn(join(stream, switch.clone(), nic.clone(), taken.into()))),

@@ -13,7 +13,18 @@ pub(crate) use owner::User;
 pub(crate) use places::{Place, Places};
 
 use rustix::net::sockopt;
-use std::{os::fd::AsFd, time::Duration};
+use std::{io, net::SocketAddr, os::fd::AsFd, time::Duration};
+use tokio::net::TcpListener;
+
+/// Listens with as many connections waiting to be accepted as the system allows, so that a burst of somebody else's keeps nobody
+/// out: who comes when as many wait tries again after a second. Within a tokio runtime.
+pub(crate) fn listen(address: impl Into<SocketAddr>) -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::bind(address.into())?;
+    // Again, since the library asks for few.
+    rustix::net::listen(&listener, i32::MAX)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
 
 /// Resets a connection, since what the kernel has accepted can't be refused any more; nothing of it stays behind.
 pub(crate) fn refuse(stream: impl AsFd) {

@@ -12,7 +12,6 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     sync::OnceLock,
 };
-use tokio::net::TcpStream;
 
 /// A user, as far as it matters who they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,10 +23,9 @@ pub(crate) enum User {
 }
 
 impl User {
-    /// Who made a connection that was accepted here from the loopback.
-    pub(crate) fn of(accepted: &TcpStream) -> Self {
-        let ends = accepted.peer_addr().and_then(|client| Ok((client, accepted.local_addr()?)));
-        match ends.ok().and_then(|(client, server)| owner(client, server)) {
+    /// Who made a connection over the loopback that was accepted here, by its ends.
+    pub(crate) fn of(client: SocketAddr, server: SocketAddr) -> Self {
+        match owner(client, server) {
             Some(user) if user == 0 || user == geteuid().as_raw() => Self::Own,
             other => Self::Other(other),
         }

@@ -19,13 +19,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{
     future::Future,
     io,
+    net::{SocketAddr, TcpListener, TcpStream},
     pin::pin,
     sync::{Arc, Mutex, OnceLock, PoisonError},
+    thread,
     time::Duration,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{Notify, watch},
+    sync::{Notify, mpsc, watch},
     task::JoinSet,
 };
 
@@ -51,6 +52,9 @@ const MAX_HEAD: usize = 64 * 1024;
 /// The most header lines of a request.
 const MAX_HEADERS: usize = 64;
 
+/// How many connections wait to be served once they are accepted.
+const QUEUE: usize = 256;
+
 /// How long a connection may be idle. Longer than clients keep theirs in a pool (the SDKs: 90 s at most), because one
 /// that is closed just when a request is sent would leave its client in doubt.
 const IDLE: Duration = Duration::from_secs(120);
@@ -66,7 +70,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 ///
 /// An [`io::ErrorKind::InvalidInput`] where the listener is not bound to the loopback. It does not end by an error later.
 pub async fn serve(
-    listener: TcpListener,
+    listener: tokio::net::TcpListener,
     door: Door,
     service: Arc<dyn Service>,
     shutdown: impl Future<Output = ()>,
@@ -85,22 +89,24 @@ pub async fn serve(
         unproved: Connections::new(OWN_UNPROVED),
         admitted: Connections::new(MAX_CONNECTIONS),
     };
+    let listener = Listening(Arc::new(listener.into_std()?));
+    listener.0.set_nonblocking(false)?;
+    let (admit, mut newcomers) = mpsc::channel(QUEUE);
+    let (door, at) = (house.clone(), Arc::clone(&listener.0));
+    thread::Builder::new().name("door".to_owned()).spawn(move || door.accept(&at, &admit))?;
     let (closing, closed) = watch::channel(());
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
-            stream = accept(&listener) => {
-                if let Some(newcomer) = house.newcomer(&stream) {
-                    connections.spawn(house.clone().connection(stream, newcomer, closed.clone()));
-                } else {
-                    peer::refuse(&stream);
-                }
+            Some(newcomer) = newcomers.recv() => {
+                connections.spawn(house.clone().connection(newcomer, closed.clone()));
             }
             Some(_) = connections.join_next() => {}
         }
     }
+    drop(newcomers);
     drop(listener);
     drop(closing);
     let drained = tokio::time::timeout(DRAIN, async { while connections.join_next().await.is_some() {} });
@@ -110,17 +116,12 @@ pub async fn serve(
     Ok(())
 }
 
-/// The next connection.
-async fn accept(listener: &TcpListener) -> TcpStream {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return stream,
-            Err(error) => {
-                // Out of file descriptors, mostly: those that are open will end.
-                tracing::warn!("failed to accept a connection: {error}");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
+/// A listener at which nobody can connect any more once this is dropped; and whoever waits there to accept somebody is told.
+struct Listening(Arc<TcpListener>);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let _ = rustix::net::shutdown(&*self.0, rustix::net::Shutdown::Both);
     }
 }
 
@@ -139,6 +140,7 @@ struct House {
 
 /// A connection that hasn't sent a signed request.
 struct Newcomer {
+    stream: TcpStream,
     seat: Seat,
     patience: Duration,
     /// Tells it to make room.
@@ -158,20 +160,49 @@ struct Admission {
 }
 
 impl House {
-    /// Looks whose connection it is, and finds it a place; none if there is none for such.
-    fn newcomer(&self, stream: &TcpStream) -> Option<Newcomer> {
-        let close = Arc::new(Notify::new());
-        let (seat, patience) = match User::of(stream) {
-            User::Own => (Seat::Own { _entry: self.unproved.enter(&close)? }, PROBATION),
-            other => (Seat::Others { _place: self.others.take(other)? }, OTHERS_PROBATION),
-        };
-        Some(Newcomer { seat, patience, close })
+    /// Accepts connections until the listener is shut down. On a thread of its own that does nothing else, since others may connect
+    /// faster than they are looked at, and who comes behind them waits.
+    fn accept(&self, listener: &TcpListener, admit: &mpsc::Sender<Newcomer>) {
+        loop {
+            match listener.accept() {
+                Ok((stream, client)) => {
+                    let sent = self.newcomer(stream, client).map(|newcomer| admit.blocking_send(newcomer));
+                    if sent.is_some_and(|sent| sent.is_err()) {
+                        return;
+                    }
+                }
+                Err(_) if admit.is_closed() => return,
+                Err(error) => {
+                    // Out of file descriptors, mostly: those that are open will end.
+                    tracing::warn!("failed to accept a connection: {error}");
+                    thread::sleep(Duration::from_millis(50));
+                }
+            }
+        }
     }
 
-    async fn connection(self, stream: TcpStream, newcomer: Newcomer, mut closed: watch::Receiver<()>) {
+    /// Looks whose connection it is, and finds it a place; it is reset where there is none for such.
+    fn newcomer(&self, stream: TcpStream, client: SocketAddr) -> Option<Newcomer> {
+        let close = Arc::new(Notify::new());
+        let seat = match User::of(client, stream.local_addr().ok()?) {
+            User::Own => self.unproved.enter(&close).map(|entry| (Seat::Own { _entry: entry }, PROBATION)),
+            other => self.others.take(other).map(|place| (Seat::Others { _place: place }, OTHERS_PROBATION)),
+        };
+        let Some((seat, patience)) = seat else {
+            peer::refuse(&stream);
+            return None;
+        };
+        Some(Newcomer { stream, seat, patience, close })
+    }
+
+    async fn connection(self, newcomer: Newcomer, mut closed: watch::Receiver<()>) {
+        let Newcomer { stream, seat, patience, close } = newcomer;
         // Small answers at once; without it, Nagle and delayed acknowledgements cost 40 ms.
         let _ = stream.set_nodelay(true);
-        let Newcomer { seat, patience, close } = newcomer;
+        let stream = stream.set_nonblocking(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
+        let Ok(stream) = stream.inspect_err(|error| tracing::warn!("failed to serve a connection: {error}")) else {
+            return;
+        };
         let admission = OnceLock::new();
         let seat = Mutex::new(Some(seat));
         let admit = || {

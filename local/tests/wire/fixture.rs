@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use std::{
     future::Future,
     io::{ErrorKind, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     pin::Pin,
     sync::{
         Arc,
@@ -93,7 +93,11 @@ impl Endpoint {
 impl<S: Service> Endpoint<S> {
     pub fn with(service: S) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        // As the endpoint listens: with as many waiting as the system allows.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        rustix::net::listen(&listener, i32::MAX).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let listener = runtime.block_on(async { tokio::net::TcpListener::from_std(listener) }).unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, ended) = oneshot::channel::<()>();
         let service = Arc::new(service);

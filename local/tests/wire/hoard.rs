@@ -20,13 +20,14 @@ pub const STRANGER: u32 = 4242;
 /// How many connections are held.
 const MANY: usize = 2000;
 
-/// What is said on a connection that is held: this at first, and then this every 50 ms.
+/// What is said on a connection that is held: this at first, and then this every 200 ms.
 #[derive(Clone, Copy)]
 pub struct Saying(pub &'static [u8], pub &'static [u8]);
 
 pub const NOTHING: Saying = Saying(b"", b"");
 
-/// Connections that are held by some user, and made anew whenever one is closed; gone on drop.
+/// Connections that are held; gone on drop. Another user means it, and makes them anew when they are closed; a leaky client of
+/// one's own doesn't.
 pub struct Hoard {
     ends: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -43,7 +44,7 @@ impl Hoard {
                 if let Some(user) = user {
                     become_user(user);
                 }
-                hold(address, saying, &ends, &made);
+                hold(address, saying, user.is_some(), &ends, &made);
             })
         };
         let threads = (0..4).map(|_| hold()).collect();
@@ -74,7 +75,7 @@ pub fn become_user(user: u32) {
 }
 
 /// Holds a thread's part of the connections.
-fn hold(address: SocketAddr, Saying(first, then): Saying, ends: &AtomicBool, made: &AtomicUsize) {
+fn hold(address: SocketAddr, Saying(first, then): Saying, renews: bool, ends: &AtomicBool, made: &AtomicUsize) {
     let connect = || {
         // The listener may be busy for a while; then it is tried again.
         let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok()?;
@@ -87,17 +88,19 @@ fn hold(address: SocketAddr, Saying(first, then): Saying, ends: &AtomicBool, mad
         stream.write_all(then).is_ok() && stream.read(&mut [0; 4096]).map_or_else(would_block, |count| count > 0)
     };
     let mut held: Vec<Option<TcpStream>> = (0..MANY / 4).map(|_| None).collect();
+    let mut makes = true;
     while !ends.load(Ordering::SeqCst) {
         for slot in &mut held {
             if ends.load(Ordering::SeqCst) {
                 return;
             }
-            if !slot.as_mut().is_some_and(is_open) {
+            if makes && !slot.as_mut().is_some_and(is_open) {
                 *slot = connect();
                 made.fetch_add(1, Ordering::SeqCst);
             }
         }
-        thread::sleep(Duration::from_millis(50));
+        makes = renews;
+        thread::sleep(Duration::from_millis(200));
     }
 }
 
