@@ -13,7 +13,7 @@ use crate::{
     caller,
     config::Config,
     error::{Error, ErrorKind},
-    run,
+    lock_file, run,
     ssh::PrivateKey,
     target::Target,
     teardown::journal::Kind,
@@ -24,9 +24,8 @@ use aws_sdk_ec2::{
 };
 use ipnet::IpNet;
 use std::{
-    fs::{self, OpenOptions},
+    fs,
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 

@@ -20,6 +20,10 @@ pub const VARIABLE: &str = "EC2_LOCAL_TEST_PRIVATE";
 /// A group that every distribution has, and nobody's own.
 const ADM: u32 = 4;
 
+/// Has the host's programs on an overlay, as they are in a container; for the shell, in a mount namespace of its own.
+pub const OVERLAY: &str = "mount -t tmpfs none /mnt; mkdir /mnt/upper /mnt/work
+    mount -t overlay -o lowerdir=/usr,upperdir=/mnt/upper,workdir=/mnt/work none /usr";
+
 /// Where they are planted, as far as this host has it.
 const PLACES: [&str; 5] = ["/usr/local/etc", "/usr/lib", "/usr/share", "/var/lib/dpkg", "/etc/alternatives"];
 
@@ -118,16 +122,16 @@ mv $1 $1.moved; try $1.moved
 fn reads_none_below(directories: &[PathBuf]) {
     let disk = Disk::new();
     let machine = Running::booted(&disk.path(), FIRST_BOOT);
-    // There the endpoint has looked for what is private, and covers what can't be listed as a whole.
-    let alone = machine.run("awk '{ ids += $3 } END { print ids }' /proc/self/uid_map") == "1\nexit 0\n";
     for directory in directories {
         let place = directory.display();
-        let public = machine.run(&format!("cat {place}/public; [ {alone} = true ] || cat {place}/0711/below/file"));
+        let public = machine.run(&format!("cat {place}/public; cat {place}/0711/below/file 2>&1"));
         let tried = machine.run(&format!("set -- {place}\n{TRIES}"));
         // Not every directory of `/etc` is a layer.
         if directory.starts_with("/usr") || public.contains(PUBLIC) {
-            let expected = PUBLIC.repeat(if alone { 1 } else { 2 }) + "exit 0\n";
-            assert_eq!(public, expected, "{place}");
+            assert!(public.starts_with(PUBLIC), "{place}: {public}");
+            // Elsewhere the endpoint may have looked for what is private, and cover what can't be listed as a whole.
+            let whole = public == format!("{PUBLIC}{PUBLIC}exit 0\n");
+            assert!(whole || !rustix::process::geteuid().is_root(), "{place}: {public}");
             assert!(tried.contains(PUBLIC), "{place}: {tried}");
         }
         assert!(!tried.contains(SECRET), "{place}: {tried}");

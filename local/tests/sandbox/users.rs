@@ -13,7 +13,7 @@ use std::{
 
 /// Runs all the other tests as an ordinary user, in a mount namespace in which that user exists and may use TAP devices. A user
 /// of its own for each kind: what a user may have, such as processes, all of that user's machines share.
-fn as_user(user: u32, delegated: bool) {
+fn as_user(user: u32, delegated: bool, prepare: &str, run: &str) {
     if !rustix::process::geteuid().is_root() {
         return eprintln!("skipped: only root can become somebody else; the other tests ran as this user");
     }
@@ -37,11 +37,11 @@ fn as_user(user: u32, delegated: bool) {
     let script = format!(
         "set -e; mount --make-rprivate /; mount --bind {} /etc/passwd; mount --bind {} /etc/subuid; mount --bind {} /etc/subgid
          mount -t tmpfs none /dev/net; mknod -m 666 /dev/net/tun c 10 200
-         tests() {{ setpriv --reuid {user} --regid {user} --clear-groups env TMPDIR={} {} \"$@\"; }}
-         tests --skip ordinary_user --skip fork_bomb
-         # By itself: all machines of a user share what processes the user may have.
-         tests fork_bomb",
-        file("passwd", &passwd), file("subuid", ids), file("subgid", ids), scratch.display(), executable.display(),
+         executable={} TMPDIR={}
+         tests() {{ setpriv --reuid {user} --regid {user} --clear-groups env TMPDIR=$TMPDIR \"$executable\" \"$@\"; }}
+         {prepare}
+         {run}",
+        file("passwd", &passwd), file("subuid", ids), file("subgid", ids), executable.display(), scratch.display(),
     );
     let canaries = Canaries::plant();
     let private = Private::plant(user);
@@ -56,12 +56,21 @@ fn as_user(user: u32, delegated: bool) {
     assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0, "{said}");
 }
 
+/// By itself the bomb: all machines of a user share what processes the user may have.
+const ALL: &str = "tests --skip ordinary_user --skip fork_bomb; tests fork_bomb";
+
 #[test]
 fn works_for_an_ordinary_user_with_newuidmap() {
-    as_user(4242, true);
+    as_user(4242, true, "", ALL);
 }
 
 #[test]
 fn works_for_an_ordinary_user_without_newuidmap() {
-    as_user(4243, false);
+    as_user(4243, false, "", ALL);
+}
+
+#[test]
+fn keeps_what_is_private_on_an_overlay_from_an_ordinary_user_and_from_root() {
+    let run = "tests private:: life::boots; \"$executable\" private:: life::boots";
+    as_user(4244, true, private::OVERLAY, run);
 }

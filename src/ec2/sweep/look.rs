@@ -10,7 +10,6 @@ use crate::{
 use aws_sdk_ec2::types::{Filter, Instance, KeyPairInfo, SecurityGroup, Tag};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     time::SystemTime,
 };
 

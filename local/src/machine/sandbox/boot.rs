@@ -13,7 +13,7 @@ use crate::guest::{
     init::{self, End, Willingness},
 };
 use rustix::{
-    process::{DumpableBehavior, Gid, Signal, Uid, set_dumpable_behavior, set_parent_process_death_signal},
+    process::{Gid, Signal, Uid, set_parent_process_death_signal},
     thread::{
         CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities, set_thread_groups,
         set_thread_res_gid, set_thread_res_uid,
@@ -80,7 +80,6 @@ pub fn run(boot: &Boot, keeper: OwnedFd, endpoint: &OwnedFd) -> io::Result<End> 
     let parts =
         Parts { files, layers, unmapped, shown: go.shown, users: go.users, limits, boot_id: &boot.boot_id, settings };
     let built = if boot.image.is_some() { image_root::enter(parts)? } else { root::enter(parts)? };
-    stay_closed()?;
     seccomp::forbid()?;
     drop_capabilities()?;
 
@@ -129,17 +128,10 @@ pub fn become_root(users: protocol::Users) -> io::Result<()> {
     }
     set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT).map_err(told("become", "the machine's root group"))?;
     set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).map_err(told("become", "the machine's root"))?;
-    stay_closed()?;
+    kernel::stay_closed()?;
     // Keys of the host's user stay behind; kernels without keyrings have none to leave.
     let _ = kernel::join_new_keyring();
     Ok(())
-}
-
-/// To be repeated after a change of users, which has cleared the one and allowed the other: the machine's root must not look into
-/// this process, which runs the host's executable.
-fn stay_closed() -> io::Result<()> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
-    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 fn drop_capabilities() -> io::Result<()> {

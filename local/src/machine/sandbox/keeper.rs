@@ -273,12 +273,13 @@ fn release(
     }
     let below = boot.image.clone().map_or_else(shared::layers, |image| vec![image]);
     let paths: Vec<_> = iter::once(boot.disk.join(FILES)).chain(below).collect();
-    let mut shown = boot.covers.clone().map_or(Shown::ToStrangers, Shown::AllBut);
+    let mut unowned = Vec::new();
     let trees = if geteuid().is_root() {
-        trees(init, boot, &paths, volume, identity, &mut shown, &mut notes)?
+        trees(init, boot, &paths, volume, identity, &mut unowned, &mut notes)?
     } else {
         Vec::new()
     };
+    let shown = boot.covers.clone().map_or(Shown::ToStrangers { unowned }, Shown::AllBut);
     let beside: Vec<_> = trees.iter().map(AsFd::as_fd).collect();
     protocol::send(
         connection,
@@ -296,7 +297,7 @@ fn trees(
     paths: &[PathBuf],
     volume: Option<OwnedFd>,
     identity: &Identity,
-    shown: &mut Shown,
+    unowned: &mut Vec<PathBuf>,
     notes: &mut Vec<String>,
 ) -> io::Result<Vec<OwnedFd>> {
     let namespace = format!("/proc/{}/ns/user", init.as_raw_pid());
@@ -309,28 +310,27 @@ fn trees(
     let mut unmapped = Vec::new();
     for path in paths.iter().skip(1) {
         let tree = root::tree(path)?;
-        unmapped.push(root::tree(path)?);
         let Identity::Range(first) = identity else {
             trees.push(tree);
             continue;
         };
+        if boot.image.is_none() {
+            unmapped.push(root::tree(path)?);
+        }
         let mapped = match boot.image {
             Some(_) => image_root::map_owners(&tree, *first, &namespace),
             None => kernel::map_owners(&tree, &namespace),
         };
         if let Err(error) = mapped {
-            let path = path.display();
             if boot.image.is_some() {
                 let advice = "have EC2_LOCAL_STATE_DIR on ext4, XFS, Btrfs or tmpfs, and a kernel that can (6.3 can for all of these)";
-                return Err(told("map the owners of the files below", format!("{path} ({advice})"))(error));
+                return Err(told("map the owners of the files below", format!("{} ({advice})", path.display()))(error));
             }
-            notes.push(format!("files below {path} belong to nobody: failed to map their owners: {error}"));
-            *shown = Shown::AsItIs;
+            notes.push(format!("files below {} belong to nobody: failed to map their owners: {error}", path.display()));
+            unowned.push(path.clone());
         }
         trees.push(tree);
     }
-    if matches!(identity, Identity::Range(_)) && boot.image.is_none() {
-        trees.append(&mut unmapped);
-    }
+    trees.append(&mut unmapped);
     Ok(trees)
 }

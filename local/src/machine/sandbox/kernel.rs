@@ -3,7 +3,10 @@
 use rustix::{
     fs::{Mode, OFlags},
     io::{DupFlags, Errno, dup3},
-    process::{Pid, Uid, WaitOptions, waitpid},
+    process::{
+        DumpableBehavior, Pid, Signal, Uid, WaitOptions, set_dumpable_behavior, set_parent_process_death_signal,
+        waitpid,
+    },
 };
 use std::{
     ffi::CStr,
@@ -190,8 +193,6 @@ pub fn reach_files_as(user: Uid) {
 
 /// Does something as a user and a group of this user namespace to whom no file belongs: the last ones. The process must be its
 /// root, and has its capabilities over files again afterwards.
-///
-/// A change of users clears what ends a process with its parent, and what keeps others from looking into it.
 pub fn as_stranger<T>(something: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let (user, group) = (last_id("/proc/self/uid_map")?, last_id("/proc/self/gid_map")?);
     // SAFETY: plain system calls; each tells who it was before, even where it changes nothing.
@@ -201,14 +202,21 @@ pub fn as_stranger<T>(something: impl FnOnce() -> io::Result<T>) -> io::Result<T
         (libc::setfsuid(u32::MAX).cast_unsigned(), libc::setfsgid(u32::MAX).cast_unsigned()) == (user, group)
     };
     let result = if user != 0 && group != 0 && reach_as(user, group) {
-        something()
+        stay_closed().and_then(|()| something())
     } else {
         Err(io::Error::other("there is no user beside root"))
     };
     if !reach_as(0, 0) {
         return Err(io::Error::other("become root again (setfsuid(2))"));
     }
-    result
+    stay_closed().and(result)
+}
+
+/// To be repeated after each change of users, which has cleared the one and allowed the other: this process ends with its parent,
+/// and the machine's root must not look into it, since it runs the host's executable.
+pub fn stay_closed() -> io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 /// The last id that exists in this process's user namespace (user_namespaces(7)).

@@ -61,6 +61,8 @@ const EMPTY: [&str; 10] = [
 ];
 /// An ext4 file system's own directory, and the file system's magic (statfs(2)).
 const TOP: (u64, libc::__fsword_t) = (2, 0xef53);
+/// An empty directory.
+const NOTHING: &str = "nothing";
 const KERNELS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 
 /// Whether the machine's disk is a file system of its own.
@@ -71,6 +73,7 @@ pub fn has_volume() -> io::Result<bool> {
 
 /// Mounts both below `root`. What can't be had is noted.
 pub fn mount_kernel_views(boot_id: &str, notes: &mut Vec<String>) -> io::Result<()> {
+    fs::create_dir(NOTHING).map_err(told("make", NOTHING))?;
     // A machine may do without it: container engines hide the host's, and then the kernel refuses a fresh one.
     let disk = mount_sys().unwrap_or_else(|error| {
         notes.push(format!("/sys is empty: failed to {error}"));
@@ -124,8 +127,8 @@ fn replace(target: &str, name: &str, content: &str) -> io::Result<()> {
 fn hide(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => {
-            mount("tmpfs", path, "tmpfs", KERNELS | MountFlags::RDONLY, c"mode=0555,size=4k")
-                .map_err(told("hide", path.display()))
+            mount_bind(NOTHING, path).map_err(told("hide", path.display()))?;
+            make_read_only(path, KERNELS)
         }
         Ok(_) => mount_bind("/dev/null", path).map_err(told("hide", path.display())),
         Err(_) => Ok(()),

@@ -119,12 +119,10 @@ pub struct Go {
 /// What a machine sees of the host's directories, beside names and attributes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Shown {
-    /// What somebody sees to whom nothing belongs.
-    ToStrangers,
+    /// What somebody sees to whom nothing belongs; nothing belongs to its root anyway in these directories.
+    ToStrangers { unowned: Vec<PathBuf> },
     /// What its root sees, without these.
     AllBut(Vec<PathBuf>),
-    /// What its root sees, to whom nothing in them belongs.
-    AsItIs,
 }
 
 /// How many users there are in a machine.

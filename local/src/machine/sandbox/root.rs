@@ -99,28 +99,7 @@ pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
     let first_boot = is_first_boot(Path::new("disk"));
     mount_own_files(&mut notes)?;
     link_system_directories()?;
-    for (index, (path, tree)) in parts.layers.iter().enumerate() {
-        let source = format!("lower/{index}");
-        fs::create_dir(&source).map_err(told("make", &source))?;
-        attach(tree, &source)?;
-        let inside = path.strip_prefix("/").unwrap_or(path);
-        // Whatever the machine has put in its place stays.
-        if make_own_directory(inside)? {
-            let layer = Layer::of(inside)?;
-            if first_boot {
-                shared::make_own(path, &source, &layer.upper, &parts.shown)?;
-            }
-            let view = match shared::mount_public_view(path, &source, index, &parts.shown) {
-                Err(error) if parts.shown == Shown::ToStrangers => {
-                    let (view, note) = less_of(path, index, parts.unmapped.get(index), &source, &error)?;
-                    notes.push(note);
-                    view
-                }
-                other => other?,
-            };
-            notes.extend(layer.mount(&view, inside)?);
-        }
-    }
+    mount_layers(&parts, first_boot, &mut notes)?;
     if first_boot {
         system_files::generate(Path::new("root"), &parts.settings)?;
         mark_booted(rustix::fs::open("disk", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)?;
@@ -132,6 +111,36 @@ pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
     let console = make_console()?;
     leave_host()?;
     Ok(Root { first_boot, console, notes })
+}
+
+/// Mounts the host's directories, each with a layer of the machine's over it.
+fn mount_layers(parts: &Parts<'_>, first_boot: bool, notes: &mut Vec<String>) -> io::Result<()> {
+    let paths: Vec<&Path> = parts.layers.iter().map(|(path, _)| path.as_path()).collect();
+    let sources: Vec<_> = (0..paths.len()).map(|index| format!("lower/{index}")).collect();
+    for (source, (_, tree)) in sources.iter().zip(&parts.layers) {
+        fs::create_dir(source).map_err(told("make", source))?;
+        attach(tree, source)?;
+    }
+    let views = shared::mount_views(&paths, &sources, &parts.shown)?;
+    for (index, view) in views.into_iter().enumerate() {
+        let (path, source) = (paths[index], &sources[index]);
+        let inside = path.strip_prefix("/").unwrap_or(path);
+        // Whatever the machine has put in its place stays.
+        if !make_own_directory(inside)? {
+            continue;
+        }
+        let layer = Layer::of(inside)?;
+        if first_boot {
+            shared::make_own(path, source, &layer.upper, &parts.shown)?;
+        }
+        let view = view.or_else(|error| {
+            let (view, note) = less_of(path, index, parts.unmapped.get(index), source, &error)?;
+            notes.push(note);
+            Ok::<_, io::Error>(view)
+        })?;
+        notes.extend(layer.mount(&view, inside)?);
+    }
+    Ok(())
 }
 
 /// What is shown of a host's directory where the kernel can't keep what is private from the machine's root: files that aren't its

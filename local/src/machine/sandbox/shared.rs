@@ -130,44 +130,70 @@ fn look_below(directory: &Path, found: &mut Vec<PathBuf>) -> bool {
     own <= MOST_COVERS
 }
 
-/// Mounts what everybody may see of a directory of the host's, at `source`, for a machine; says where, a new directory below
-/// this one.
-pub fn mount_public_view(path: &Path, source: &str, index: usize, shown: &Shown) -> io::Result<String> {
-    let failed = || told("keep what not everybody may read out of the machine's", path.display());
+/// Mounts what everybody may see of the host's directories, at `sources`; says of each where, as an overlay's lower layers. Only
+/// where the kernel is to see to it is a failure of one not one of all: then no mount of it is there.
+pub fn mount_views(paths: &[&Path], sources: &[String], shown: &Shown) -> io::Result<Vec<io::Result<String>>> {
+    let failed = |path: &Path, error: io::Error| {
+        told("keep what not everybody may read out of the machine's", path.display())(error)
+    };
+    let each = || paths.iter().zip(sources).enumerate();
     match shown {
-        Shown::ToStrangers => {
-            let target = format!("public/{index}");
-            fs::create_dir_all(&target)?;
-            let options = CString::new(format!("lowerdir={source}:empty,userxattr"))?;
-            let flags = MountFlags::RDONLY;
-            kernel::as_stranger(|| Ok(mount("overlay", &*target, "overlay", flags, options.as_c_str())?))
-                .map_err(failed())?;
-            Ok(target)
-        }
-        Shown::AllBut(covers) => {
-            let covers: Vec<_> = covers.iter().filter_map(|cover| cover.strip_prefix(path).ok()).collect();
-            if covers.is_empty() {
-                return Ok(source.to_owned());
-            }
-            let target = format!("covers/{index}");
-            fs::create_dir_all(&target)?;
-            for cover in covers {
-                match make_whiteout(Path::new(source), Path::new(&target), cover) {
-                    // It is gone since.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    other => other.map_err(failed())?,
+        Shown::AllBut(covers) => each()
+            .map(|(index, (path, source))| {
+                cover(path, source, index, covers).map_err(|error| failed(path, error)).map(Ok)
+            })
+            .collect(),
+        Shown::ToStrangers { unowned } => {
+            let view = |(index, (path, source)): (usize, (&&Path, &String))| match unowned.iter().any(|one| one == path)
+            {
+                true => source.clone(),
+                false => format!("public/{index}"),
+            };
+            let views: Vec<_> = each().map(view).collect();
+            views.iter().try_for_each(fs::create_dir_all)?;
+            let mount = |source: &str, view: &str| {
+                if source == view {
+                    return Ok(());
                 }
-            }
-            Ok(format!("{target}:{source}"))
+                let options = CString::new(format!("lowerdir={source}:empty,userxattr"))?;
+                Ok(mount("overlay", view, "overlay", MountFlags::RDONLY, options.as_c_str())?)
+            };
+            let mounted =
+                kernel::as_stranger(|| Ok(sources.iter().zip(&views).map(|(at, view)| mount(at, view)).collect()));
+            let mounted = mounted.unwrap_or_else(|why: io::Error| {
+                paths.iter().map(|_| Err(io::Error::new(why.kind(), why.to_string()))).collect::<Vec<_>>()
+            });
+            let results = mounted.into_iter().zip(views).zip(paths);
+            Ok(results
+                .map(|((mounted, view), path)| mounted.map(|()| view).map_err(|error| failed(path, error)))
+                .collect())
         }
-        Shown::AsItIs => Ok(source.to_owned()),
     }
+}
+
+/// Makes a layer in which what is to be covered is absent.
+fn cover(path: &Path, source: &str, index: usize, covers: &[PathBuf]) -> io::Result<String> {
+    let covers: Vec<_> = covers.iter().filter_map(|cover| cover.strip_prefix(path).ok()).collect();
+    if covers.is_empty() {
+        return Ok(source.to_owned());
+    }
+    let target = format!("covers/{index}");
+    fs::create_dir_all(&target)?;
+    for cover in covers {
+        match make_whiteout(Path::new(source), Path::new(&target), cover) {
+            // It is gone since.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => other?,
+        }
+    }
+    Ok(format!("{target}:{source}"))
 }
 
 /// Makes a machine's own files in place of some that it may not see, in a layer in which there is nothing yet.
 pub fn make_own(path: &Path, source: &str, upper: &str, shown: &Shown) -> io::Result<()> {
-    if *shown != Shown::ToStrangers {
-        return Ok(());
+    match shown {
+        Shown::ToStrangers { unowned } if !unowned.iter().any(|one| one == path) => {}
+        _ => return Ok(()),
     }
     for inside in OWN.iter().filter_map(|own| Path::new(own).strip_prefix(path).ok()) {
         let Ok(found) = fs::symlink_metadata(Path::new(source).join(inside)) else { continue };
