@@ -61,7 +61,14 @@ impl Machines {
     ) -> io::Result<Self> {
         let (orders, received) = mpsc::channel();
         let powered = Arc::<Powered>::default();
-        let worker = Worker { powered: powered.clone(), sandbox, disks: Arc::new(disks), images, events, runtime: Handle::current() };
+        let worker = Worker {
+            powered: powered.clone(),
+            sandbox,
+            disks: Arc::new(disks),
+            images,
+            events,
+            runtime: Handle::current(),
+        };
         thread::Builder::new().name("machines".into()).spawn(move || worker.work(&received))?;
         Ok(Self { orders, powered })
     }
