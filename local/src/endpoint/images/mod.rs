@@ -14,13 +14,14 @@
 
 mod name;
 mod shelf;
+mod users;
 
 pub use name::ImageName;
 pub(super) use shelf::Shelf;
 
 use super::{
     EndpointError, StateDirectory,
-    layout::{TREE, is_instance, is_tree, not_removed, stays},
+    layout::{TREE, is_tree, not_removed, stays},
     state::failed,
 };
 use crate::{
@@ -30,6 +31,7 @@ use crate::{
     machine::sandbox::{clear_files, unpack_image},
 };
 use ec2_state_directory::{Directory, Error, is_leftover, remove};
+use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeSet,
@@ -40,6 +42,7 @@ use std::{
     time::SystemTime,
 };
 use time::OffsetDateTime;
+use users::{MACHINES, USERS, disk_of, users_of};
 
 /// How these files are written; a later form gets a later number, and is left alone by those who don't know it. Those of the
 /// first aren't offered any more: where root has imported them, what is set-uid root in them is the host's root's.
@@ -264,7 +267,9 @@ impl Images {
                 Some(trees) if is_tree(tree) => trees.open(tree)?,
                 _ => None,
             };
-            let Some(tree) = tree.filter(|tree| tree.path().join("root").is_dir()) else {
+            let root = tree.as_ref().map(|tree| tree.look("root")).transpose()?.flatten();
+            let is_there = root.is_some_and(|root| FileType::from_raw_mode(root.st_mode).is_dir());
+            let Some(tree) = tree.filter(|_| is_there) else {
                 let reason = "its root directory is gone: the image was removed".to_owned();
                 return Err(EndpointError::Image { tried: format!("start {instance}"), reason });
             };
@@ -382,8 +387,6 @@ impl Images {
 
 const IMAGES: &str = "images";
 const TREES: &str = "trees";
-const USERS: &str = "users";
-const MACHINES: &str = "machines";
 /// An image's file until it is put in place.
 const DRAFT: &str = "image.json";
 
@@ -422,51 +425,4 @@ fn read(directory: &Directory, name: &OsStr) -> Result<Option<String>, String> {
     let mut text = String::new();
     file.take(FILE_MAX).read_to_string(&mut text).map_err(|error| error.to_string())?;
     Ok(Some(text))
-}
-
-/// The disk of an instance: in which endpoint's directory it is.
-struct Disk {
-    run: std::ffi::OsString,
-    instance: String,
-}
-
-/// The disk that a note of an instance names, by its last parts: the state directory may have been moved since.
-fn disk_of(users: &Directory, user: &OsStr) -> Result<Option<Disk>, EndpointError> {
-    let path = users.path().join(user);
-    let wrong = |reason: String| failed("read", &path)(io::Error::other(reason));
-    let Some(text) = read(users, user).map_err(wrong)? else { return Ok(None) };
-    let mut parts = Path::new(&text).iter().rev();
-    let (instance, machines, run) = (parts.next(), parts.next(), parts.next());
-    match (instance.and_then(OsStr::to_str), machines.and_then(OsStr::to_str), run) {
-        (Some(instance), Some(MACHINES), Some(run)) if is_instance(instance) && run != ".." => {
-            Ok(Some(Disk { run: run.to_owned(), instance: instance.to_owned() }))
-        }
-        _ => Err(wrong("it names no disk of ours".to_owned())),
-    }
-}
-
-/// The instances that have a tree: those whose disks are there. Whatever isn't understood may be one.
-fn users_of(state: &StateDirectory, tree: &Directory) -> Result<Vec<String>, EndpointError> {
-    let Some(users) = tree.open(USERS)? else { return Ok(Vec::new()) };
-    let runs = state.open()?.open("run")?;
-    let is_there = |disk: &Disk| -> Result<bool, Error> {
-        let Some(run) = runs.as_ref().map(|runs| runs.open(&disk.run)).transpose()?.flatten() else { return Ok(false) };
-        let Some(machines) = run.open(MACHINES)? else { return Ok(false) };
-        Ok(machines.look(&disk.instance)?.is_some())
-    };
-    let mut found = Vec::new();
-    for user in users.names()?.into_iter().filter(|name| name.to_str().is_some_and(is_instance)) {
-        let needs = match disk_of(&users, &user) {
-            Ok(Some(disk)) => is_there(&disk).unwrap_or(true),
-            Ok(None) => false,
-            Err(error) => {
-                stays(tree.path(), &format!("something may need it: failed to {error}"));
-                true
-            }
-        };
-        if needs {
-            found.push(user.to_string_lossy().into_owned());
-        }
-    }
-    Ok(found)
 }
