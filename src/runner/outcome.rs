@@ -45,7 +45,7 @@ impl<T: Outcome, E: Debug + 'static> Outcome for Result<T, E> {
 fn cause_of<E: Debug + 'static>(error: E) -> Cause {
     let text = format!("{error:?}");
     let error: Box<dyn Any> = Box::new(error);
-    error.downcast().map_or(Cause::Returned(text), |failure| Cause::Failure(*failure))
+    error.downcast::<Failure>().map_or(Cause::Returned(text), |failure| Cause::Failure(*failure))
 }
 
 /// What became of a body.

@@ -160,7 +160,7 @@ fn attempts() -> Vec<String> {
 }
 
 #[test]
-fn its_root_does_nothing_to_the_host() {
+pub fn its_root_does_nothing_to_the_host() {
     // A Unix socket without a path is found by all that share a network namespace.
     let name = format!("ec2-local-test-{}", std::process::id());
     let _listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
@@ -214,7 +214,7 @@ fn its_root_is_root_and_nobody_elses() {
 }
 
 #[test]
-fn finds_no_key_of_the_hosts() {
+pub fn finds_no_key_of_the_hosts() {
     let keyctl = if cfg!(target_arch = "x86_64") { 250 } else { 219 };
     // keyctl(2): the user's keyring, KEYCTL_GET_KEYRING_ID, KEYCTL_INVALIDATE.
     let (user, get, invalidate) = (-4, 0, 21);

@@ -1,5 +1,6 @@
 //! Machines of namespaces, booted for real, as whoever runs the tests; as root also as ordinary users of several kinds.
 
+mod bounds;
 mod canaries;
 mod containment;
 mod endpoint;

@@ -29,7 +29,7 @@ const FORK_BOMB: &str = "(while :; do sleep 1000 & done) 2>/dev/null
 const MOST: usize = 520;
 
 #[test]
-fn a_fork_bomb_is_its_own_affair() {
+pub fn a_fork_bomb_is_its_own_affair() {
     let (disk, other) = (Disk::new(), Disk::new());
     let mut small = specification(&disk.path(), FIRST_BOOT);
     small.memory_mib = 64;
@@ -83,7 +83,7 @@ fn processes_of(first: u32) -> usize {
 }
 
 #[test]
-fn takes_no_more_than_its_share() {
+pub fn takes_no_more_than_its_share() {
     let (disk, other) = (Disk::new(), Disk::new());
     let mut small = specification(&disk.path(), FIRST_BOOT);
     small.memory_mib = 64;
@@ -115,7 +115,7 @@ fn is_bounded(machine: &mut Running, what: &str) -> bool {
 }
 
 #[test]
-fn all_its_processes_share_its_memory() {
+pub fn all_its_processes_share_its_memory() {
     let (disk, other) = (Disk::new(), Disk::new());
     let mut small = specification(&disk.path(), FIRST_BOOT);
     small.memory_mib = 256;
@@ -146,7 +146,7 @@ fn all_its_processes_share_its_memory() {
 }
 
 #[test]
-fn has_no_more_processors_than_its_type() {
+pub fn has_no_more_processors_than_its_type() {
     if thread::available_parallelism().unwrap().get() == 1 {
         return eprintln!("skipped: this host has one processor");
     }
@@ -239,7 +239,7 @@ fn keeper_of(instance: &str) -> Option<u32> {
 }
 
 #[test]
-fn floods_nobody_with_its_console() {
+pub fn floods_nobody_with_its_console() {
     let disk = Disk::new();
     let mut machine = Running::booted(&disk.path(), FIRST_BOOT);
     machine.send_job("cat /dev/zero >/dev/console");
@@ -261,7 +261,7 @@ fn floods_nobody_with_its_console() {
 }
 
 #[test]
-fn leaves_no_cores_to_the_host() {
+pub fn leaves_no_cores_to_the_host() {
     let disk = Disk::new();
     let machine = Running::booted(&disk.path(), FIRST_BOOT);
     // The one limit that also keeps a core from the program to which the host gives them; programs believe it was set.

@@ -20,7 +20,7 @@ fn told(answer: &str, word: &str) -> u64 {
 }
 
 #[test]
-fn has_a_share_of_the_process_ids() {
+pub fn has_a_share_of_the_process_ids() {
     let disk = Disk::new();
     let mut large = specification(&disk.path(), FIRST_BOOT);
     large.memory_mib = 64 << 10;
@@ -37,7 +37,7 @@ fn has_a_share_of_the_process_ids() {
 }
 
 #[test]
-fn leaves_inotify_to_the_host() {
+pub fn leaves_inotify_to_the_host() {
     let disk = Disk::new();
     let machine = Running::booted(&disk.path(), FIRST_BOOT);
     let init = if cfg!(target_arch = "x86_64") { 294 } else { 26 };
@@ -65,7 +65,7 @@ END
 }
 
 #[test]
-fn takes_no_asynchronous_io_and_no_huge_pages_of_the_host() {
+pub fn takes_no_asynchronous_io_and_no_huge_pages_of_the_host() {
     let disk = Disk::new();
     let machine = Running::booted(&disk.path(), FIRST_BOOT);
     let (io_setup, memfd, mmap, shmget) =
@@ -112,7 +112,7 @@ impl Drop for Setting {
 }
 
 #[test]
-fn leaves_terminals_to_the_host_and_to_others() {
+pub fn leaves_terminals_to_the_host_and_to_others() {
     // A mount of its own has no bound but the host's; each process has some of them.
     let take = "mkdir -p /mnt/pts; mount -t devpts -o newinstance,ptmxmode=0666 none /mnt/pts
         for process in 1 2 3 4; do
@@ -123,7 +123,7 @@ fn leaves_terminals_to_the_host_and_to_others() {
 }
 
 #[test]
-fn leaves_open_files_to_the_host_and_to_others() {
+pub fn leaves_open_files_to_the_host_and_to_others() {
     if std::env::var_os("EC2_LOCAL_TEST_FILE_MAX").is_none() {
         return eprintln!(
             "skipped: it lowers the host's fs.file-max, for seconds; set EC2_LOCAL_TEST_FILE_MAX to have it"

@@ -49,7 +49,7 @@ fn attached() -> Vec<String> {
 }
 
 #[test]
-fn ends_where_the_volume_does() {
+pub fn ends_where_the_volume_does() {
     let disk = Disk::new();
     let script = "df -B1M --output=size / | tail -n 1; fallocate -l 100G /root/large; rm /root/large
         head -c 2G /dev/zero >/var/much; stat -c 'wrote %s' /var/much; /bin/echo more >/root/kept; rm /var/much
@@ -93,12 +93,12 @@ fn ends_where_the_volume_does() {
 }
 
 #[test]
-fn loses_its_power_before_the_host_has_no_room() {
+pub fn loses_its_power_before_the_host_has_no_room() {
     loses_its_power("size=512M", "head -c 400M /dev/zero >/root/much", "MiB");
 }
 
 #[test]
-fn loses_its_power_before_the_host_has_no_inodes() {
+pub fn loses_its_power_before_the_host_has_no_inodes() {
     let fill = "mkdir /root/many; cd /root/many; perl -e 'my $n = 0; while (open my $one, \">\", $n) { $n++ }'";
     loses_its_power("size=512M,nr_inodes=20000", fill, "inodes");
 }

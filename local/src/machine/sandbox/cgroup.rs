@@ -35,6 +35,9 @@ const MOST_WITHIN: &str = "1024";
 /// How long the kernel may take to notice that a cgroup's last process is gone.
 const PATIENCE: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(1);
+/// What stops all processes of a cgroup (cgroups(7), version 2), and how long the kernel may take to.
+const FREEZE: &str = "cgroup.freeze";
+const FREEZES_WITHIN: Duration = Duration::from_millis(100);
 
 /// A machine's cgroups: one, or with version 1 one per controller. They are removed on drop, when the machine must be gone.
 #[derive(Debug, Default)]
@@ -107,6 +110,23 @@ impl Cgroup {
         self.held.iter().try_for_each(enter)
     }
 
+    /// Has the machine's processes stand still as long as the value lives, where it has a cgroup of version 2. In one of version 1
+    /// nobody could even be killed meanwhile.
+    pub fn freeze(&self) -> Option<Frozen> {
+        let held = self.held.iter().chain(&self.bare).find(|held| held.directory.join(FREEZE).exists())?;
+        let frozen = Frozen(held.directory.join(FREEZE));
+        fs::write(&frozen.0, "1").ok()?;
+        let is_frozen = || {
+            let events = fs::read_to_string(held.directory.join("cgroup.events"));
+            events.is_ok_and(|events| events.lines().any(|line| line == "frozen 1"))
+        };
+        let since = Instant::now();
+        while !is_frozen() && since.elapsed() < FREEZES_WITHIN {
+            thread::sleep(LOOK);
+        }
+        Some(frozen)
+    }
+
     /// Makes one in a hierarchy; says which of its controllers bound the machine now.
     fn add(&mut self, hierarchy: &Hierarchy, name: &str, limits: Limits) -> io::Result<Vec<Controller>> {
         let mut refused = None;
@@ -134,6 +154,18 @@ impl Cgroup {
             return Ok(bounded);
         }
         Err(refused.unwrap_or_else(|| io::Error::other("no cgroup of ours may have others below or beside it")))
+    }
+}
+
+/// A machine whose processes stand still.
+#[derive(Debug)]
+pub struct Frozen(PathBuf);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        if let Err(error) = fs::write(&self.0, "0") {
+            tracing::warn!("failed to write {}: {error}; the machine stands still", self.0.display());
+        }
     }
 }
 

@@ -79,7 +79,11 @@ fn run() -> io::Result<()> {
 }
 
 fn report(outcome: io::Result<Report>, endpoint: &OwnedFd) -> io::Result<()> {
-    let report = outcome.unwrap_or_else(|error| Report::Failed(advice::on_refusal(error).to_string()));
+    let report = outcome.unwrap_or_else(|error| {
+        // One that says nothing yet of what was tried, wherever it comes from.
+        let shortage = advice::on_shortage(&error);
+        Report::Failed(format!("{}{shortage}", advice::on_refusal(error)))
+    });
     protocol::send(endpoint, &report, &[])
 }
 
@@ -141,8 +145,12 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
         }
         if commanded {
             let command = protocol::receive::<Command>(endpoint)?.map_or(Command::Kill, |(command, _)| command);
-            if let Command::Count(entry) = command {
-                protocol::send(endpoint, &Report::Holds(holdings::count(init, entry)), &[])?;
+            if let Command::Count(entry, question) = command {
+                // So that nothing is passed on meanwhile.
+                let frozen = cgroup.freeze();
+                let holding = holdings::count(init, entry);
+                drop(frozen);
+                protocol::send(endpoint, &Report::Holds(question, holding), &[])?;
                 continue;
             }
             let signal = if command == Command::Kill { Signal::KILL } else { Signal::TERM };

@@ -269,7 +269,7 @@ impl Running {
                 Report::PoweredOff => outcome = outcome.or(Some(Event::PoweredOff)),
                 Report::Rebooting => outcome = outcome.or(Some(Event::Rebooting)),
                 Report::Failed(why) => outcome = outcome.or(Some(Event::Failed(why))),
-                Report::Holds(count) => self.tenant.note(count),
+                Report::Holds(question, holding) => self.tenant.note(question, holding),
                 // Nobody has asked a running machine for these.
                 Report::Unpacked(_) | Report::Taken(_) => {}
             }

@@ -2,7 +2,9 @@
 //! descriptors beside them.
 
 use super::{
+    holdings::Holding,
     room::Taken,
+    root::told,
     tables::{Entry, Share},
 };
 use crate::archive::{Contents, Limits};
@@ -74,8 +76,8 @@ pub struct Interface {
 pub enum Command {
     PowerOff,
     Kill,
-    /// Count how many of these it holds.
-    Count(Entry),
+    /// Count how many of these it holds. The number is the question's.
+    Count(Entry, u64),
 }
 
 /// What keeper and init tell the endpoint.
@@ -95,8 +97,8 @@ pub enum Report {
     Failed(String),
     /// What was measured.
     Taken(Taken),
-    /// How many it holds of what was to be counted.
-    Holds(u64),
+    /// How many it holds of what the question with this number was about.
+    Holds(u64, Holding),
 }
 
 /// What the keeper gives init when it may go on.
@@ -140,7 +142,8 @@ const MOST_BYTES: usize = 128 << 10;
 
 /// Both ends of a connection.
 pub fn connection() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
+    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .map_err(told("make", "a pair of sockets"))
 }
 
 /// Sends a message with descriptors beside it.

@@ -53,6 +53,15 @@ pub enum Entry {
 }
 
 impl Entry {
+    /// How many a machine may hold without being at fault, however few the host has.
+    pub fn next_to_nothing(self) -> u64 {
+        match self {
+            Self::Process => LEAST_PROCESSES,
+            Self::File => LEAST_FILES,
+            Self::Terminal => 16,
+        }
+    }
+
     /// Several of them, in words.
     pub fn plural(self) -> &'static str {
         match self {
@@ -103,9 +112,22 @@ impl Table {
 
 /// The tables of this host, of which the kernel says how full they are.
 #[derive(Debug)]
-pub struct Tables(Vec<(Table, Used)>);
+pub struct Tables(Vec<Source>);
 
-/// Where it says so.
+/// Where the kernel tells of a table.
+#[derive(Debug)]
+struct Source {
+    entry: Entry,
+    setting: String,
+    /// The file whose first number is the bound. It is read each time: an administrator may do as a message says, and raise it.
+    bound: PathBuf,
+    /// How much of that isn't for machines.
+    reserved: u64,
+    used: Used,
+    each: u64,
+}
+
+/// Where it says how much is used.
 #[derive(Debug)]
 enum Used {
     /// `/proc/loadavg` counts the threads of all namespaces.
@@ -115,41 +137,45 @@ enum Used {
 }
 
 impl Tables {
-    /// Those that have a bound, which is read once.
+    /// Those that may have a bound.
     pub fn of_host() -> Self {
-        let mut tables = Vec::new();
-        let mut add = |entry, setting: &dyn Display, most: Option<u64>, used, each| {
-            if let Some(most) = most {
-                tables.push((Table { entry, setting: setting.to_string(), most, used: 0, each }, used));
-            }
+        let kernel = |entry, name: &str, reserved, used, each| {
+            let bound = Path::new("/proc/sys").join(name.replace('.', "/"));
+            Source { entry, setting: name.to_owned(), bound, reserved, used, each }
         };
-        let ids = setting("kernel/pid_max").map(|most| most.saturating_sub(RESERVED_IDS));
-        add(Entry::Process, &"kernel.pid_max", ids, Used::Threads, IDS_OF_PROCESS);
-        add(Entry::Process, &"kernel.threads-max", setting("kernel/threads-max"), Used::Threads, 1);
-        for cgroup in Hierarchy::all().iter().flat_map(Hierarchy::own_and_above) {
-            let bound = cgroup.join("pids.max");
+        let mut tables = vec![
+            kernel(Entry::Process, "kernel.pid_max", RESERVED_IDS, Used::Threads, IDS_OF_PROCESS),
+            kernel(Entry::Process, "kernel.threads-max", 0, Used::Threads, 1),
+        ];
+        tables.extend(Hierarchy::all().iter().flat_map(Hierarchy::own_and_above).map(|cgroup| {
             // It says "max" where there is none.
-            add(Entry::Process, &bound.display(), first(&bound), Used::First(cgroup.join("pids.current")), 1);
-        }
-        let files = Used::First("/proc/sys/fs/file-nr".into());
-        add(Entry::File, &"fs.file-max", setting("fs/file-max"), files, 1);
+            let (bound, used) = (cgroup.join("pids.max"), Used::First(cgroup.join("pids.current")));
+            Source { entry: Entry::Process, setting: bound.display().to_string(), bound, reserved: 0, used, each: 1 }
+        }));
+        tables.push(kernel(Entry::File, "fs.file-max", 0, Used::First("/proc/sys/fs/file-nr".into()), 1));
         // What the kernel reserves is for terminals of the host's first mount of devpts alone.
         let reserved = setting("kernel/pty/reserve").unwrap_or_default();
-        let terminals = setting("kernel/pty/max").map(|most| most.saturating_sub(reserved));
-        add(Entry::Terminal, &"kernel.pty.max", terminals, Used::First("/proc/sys/kernel/pty/nr".into()), 1);
+        let used = Used::First("/proc/sys/kernel/pty/nr".into());
+        tables.push(kernel(Entry::Terminal, "kernel.pty.max", reserved, used, 1));
         Self(tables)
     }
 
-    /// The tables as they are now.
+    /// The tables as they are now, as far as they have a bound.
     pub fn read(&self) -> Vec<Table> {
         let load = fs::read_to_string("/proc/loadavg").ok();
         let threads = load.and_then(|load| load.split_once('/')?.1.split(' ').next()?.parse().ok());
-        let now = |(table, used): &(Table, Used)| {
-            let used = match used {
+        let now = |source: &Source| {
+            let used = match &source.used {
                 Used::Threads => threads,
                 Used::First(path) => first(path),
             };
-            Some(Table { used: used?, ..table.clone() })
+            Some(Table {
+                entry: source.entry,
+                setting: source.setting.clone(),
+                most: first(&source.bound)?.saturating_sub(source.reserved),
+                used: used?,
+                each: source.each,
+            })
         };
         self.0.iter().filter_map(now).collect()
     }

@@ -2,16 +2,17 @@
 //! kernel's ([`super::shortage`]). Whichever machine takes too much of it loses its power.
 
 use super::{
+    holdings::Holding,
     protocol::{self, Command},
     room::Room,
     shortage::Shortage,
-    tables::Tables,
+    tables::{Entry, Tables},
 };
 use std::{
     io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     thread,
     time::Duration,
 };
@@ -27,12 +28,20 @@ pub struct Tenant {
     disk: PathBuf,
     control: Arc<OwnedFd>,
     verdict: OnceLock<String>,
-    holds: Mutex<Option<u64>>,
+    asked: Mutex<Asked>,
+}
+
+/// What its keeper was asked to count.
+#[derive(Debug, Default)]
+struct Asked {
+    /// The number of the last question.
+    question: u64,
+    answer: Option<Holding>,
 }
 
 impl Tenant {
     pub fn new(disk: &Path, control: Arc<OwnedFd>) -> Arc<Self> {
-        Arc::new(Self { disk: disk.to_owned(), control, verdict: OnceLock::new(), holds: Mutex::default() })
+        Arc::new(Self { disk: disk.to_owned(), control, verdict: OnceLock::new(), asked: Mutex::default() })
     }
 
     pub fn disk(&self) -> &Path {
@@ -55,19 +64,33 @@ impl Tenant {
         let _ = protocol::send(&self.control, &Command::Kill, &[]);
     }
 
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks its keeper how much it holds. One that still owes an answer is asked nothing more: what waits for it stands before the
+    /// command to take its power.
+    pub fn ask(&self, entry: Entry) {
+        let mut asked = self.asked();
+        if asked.question > 0 && asked.answer.is_none() {
+            return;
+        }
+        *asked = Asked { question: asked.question + 1, answer: None };
+        // A machine that is gone needs no command.
+        let _ = protocol::send(&self.control, &Command::Count(entry, asked.question), &[]);
+    }
+
     /// How much it holds of what was asked for last, once its keeper has counted.
-    pub fn holds(&self) -> Option<u64> {
-        *self.holds.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn holds(&self) -> Option<Holding> {
+        self.asked().answer
     }
 
-    /// Notes what its keeper has counted.
-    pub fn note(&self, holds: u64) {
-        *self.holds.lock().unwrap_or_else(PoisonError::into_inner) = Some(holds);
-    }
-
-    /// Forgets what was counted, to be counted anew.
-    pub fn forget(&self) {
-        *self.holds.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// Notes what its keeper has counted, if that was asked for last.
+    pub fn note(&self, question: u64, holding: Holding) {
+        let mut asked = self.asked();
+        if asked.question == question {
+            asked.answer = Some(holding);
+        }
     }
 }
 
@@ -85,7 +108,7 @@ struct Tenants {
 }
 
 impl Watch {
-    /// The host's tables, with their bounds as they were when they were asked for first.
+    /// The host's tables, looked for when they are asked for first.
     pub fn tables(&self) -> &Arc<Tables> {
         self.tables.get_or_init(|| Arc::new(Tables::of_host()))
     }

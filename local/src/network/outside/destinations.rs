@@ -21,6 +21,8 @@ const NEVER: &[(Ipv4Addr, u8)] = &[
     // Azure's, the same:
     // <https://learn.microsoft.com/en-us/azure/virtual-network/what-is-ip-address-168-63-129-16>.
     (Ipv4Addr::new(168, 63, 129, 16), 32),
+    // The host's own here (`OUTSIDE`), and nobody's elsewhere (RFC 5737).
+    (Ipv4Addr::new(203, 0, 113, 0), 24),
     (Ipv4Addr::new(224, 0, 0, 0), 4),
     (Ipv4Addr::new(240, 0, 0, 0), 4),
 ];
