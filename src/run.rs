@@ -73,8 +73,9 @@ impl Run {
                 .caused_by(e)
                 .advise(ADVICE)
         };
-        let runs = state_directory::claim(&self.state)?.ensure(RUNS).map_err(unusable)?;
         loop {
+            // Anew each time: somebody may have removed all of it.
+            let runs = state_directory::claim(&self.state)?.ensure(RUNS).map_err(unusable)?;
             match claim_run(&runs, &self.id) {
                 // The last member removed the directory just now.
                 Err(error) if error.is_not_found() => continue,

@@ -83,12 +83,16 @@ pub fn remove(
     clear: Clear<'_>,
 ) -> Result<(), Error> {
     if !layout.mark.is_on(directory)? {
-        if !directory.names()?.is_empty() {
-            let entry = shown(name);
-            return Err(Error::Foreign { directory: parent.path().to_owned(), entry });
+        let foreign = || Error::Foreign { directory: parent.path().to_owned(), entry: shown(name) };
+        // Another process that has found it empty may mark it just now.
+        if directory.names()?.iter().any(|name| name != layout.mark.name()) {
+            return Err(foreign());
         }
         // As one that is marked: nobody has anything in it.
         layout.mark.put_on(directory)?;
+        if !layout.mark.is_on(directory)? {
+            return Err(foreign());
+        }
     }
     remove_parts(directory, Some(layout.mark), layout.part, clear)?;
     if !directory.is_at(parent, name)? {

@@ -2,7 +2,7 @@
 
 use super::{
     EndpointError, Greeting, Settings, Stay, making_way,
-    state::{Credentials, StateDirectory},
+    state::{Credentials, SocketPath, StateDirectory},
     wishes::PACE,
 };
 use crate::roles::Role;
@@ -31,6 +31,7 @@ pub struct Client {
     greeting: Greeting,
     credentials: Credentials,
     state: StateDirectory,
+    way_in: SocketPath,
     // As long as this is open, the endpoint has a client.
     presence: UnixStream,
 }
@@ -77,9 +78,10 @@ impl Client {
         &self.credentials
     }
 
-    /// The socket to its machines, for [`hello`](Self::hello) and a machine's bytes after it.
+    /// The socket to its machines, for [`hello`](Self::hello) and a machine's bytes after it. The path is of use to this process
+    /// alone, as long as this value lives: one that is too long for a socket's address leads through an open directory.
     pub fn way_in(&self) -> PathBuf {
-        self.state.run().join("way-in")
+        self.way_in.as_ref().to_owned()
     }
 
     /// The line that asks the way in for a TCP port of a machine, by instance id or address, without its line feed. It is
@@ -180,12 +182,13 @@ pub(super) fn greet(state: &StateDirectory) -> Result<Option<Client>, EndpointEr
     if !run.exists() {
         return Ok(None);
     }
-    let Ok(presence) = UnixStream::connect(state.way_in()?) else { return Ok(None) };
+    let way_in = state.way_in()?;
+    let Ok(presence) = UnixStream::connect(&way_in) else { return Ok(None) };
     let credentials = state.credentials()?;
     let greeting = exchange(&presence, "hello").ok().and_then(Result::ok);
     let greeting = greeting.and_then(|greeting| serde_json::from_str(&greeting).ok());
     // An endpoint that is just ending closes the connection without a greeting.
-    Ok(greeting.map(|greeting| Client { greeting, credentials, state: state.clone(), presence }))
+    Ok(greeting.map(|greeting| Client { greeting, credentials, state: state.clone(), way_in, presence }))
 }
 
 /// Starts an endpoint, under the lock that the caller holds.

@@ -73,7 +73,6 @@ impl Premises {
             // What was read proves whose it is, if an earlier version made it.
             RUN.mark.put_on(&account.directory)?;
             run = runs.open(BUILD)?.ok_or_else(|| gone(&runs))?;
-            Images::of(&state).moved(account.directory.path(), run.path())?;
             alive = account.lock;
         }
         end_machines(&run)?;

@@ -151,14 +151,19 @@ async fn serve(
     };
     let busy = || clients.count() > 0 || datacenter.instances() > 0 || activity.requests() > 0;
     let idle = || activity.idle().unwrap_or_default();
+    let mut is_forsaken = false;
     let lock = tokio::select! {
         () = told => None,
-        () = forsaken(premises) => None,
+        () = forsaken(premises) => {
+            is_forsaken = true;
+            None
+        }
         () = way.is_made.notified() => None,
         lock = unneeded(state, settings, &clients, busy, idle), if stay == Stay::WhileNeeded => lock,
     };
     tracing::info!("ending");
-    if premises.are_there() {
+    // What nobody can find was ended by nobody: the next start takes it over.
+    if premises.are_there() && !is_forsaken {
         datacenter.end_account();
     } else {
         datacenter.leave_account();

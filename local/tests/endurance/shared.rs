@@ -316,6 +316,21 @@ fn one_whose_files_were_removed_ends() {
     end(&state, last.got().0);
 }
 
+/// Nobody has ended it, and so nobody has given its account up.
+#[test]
+fn one_whose_socket_was_removed_leaves_its_account_to_the_next() {
+    let state = State::new();
+    let server = Server::start(&state);
+    server.launch("host", 2, "");
+    fs::remove_file(state.runs()[0].join("way-in")).unwrap();
+    let pid = server.pid();
+    eventually("it has ended", || !lives(pid));
+    let next = Server::start(&state);
+    assert!(next.opening.contains("2 instances boot again"), "{}", next.opening);
+    next.end();
+    state.assert_clean();
+}
+
 #[test]
 fn one_that_is_just_ending_is_waited_for() {
     let state = State::new();

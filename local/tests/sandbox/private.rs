@@ -174,3 +174,30 @@ fn sees_nothing_that_became_private_or_came_while_it_ran() {
     machine.end();
     disk.remove();
 }
+
+/// Has the machines' disks on an overlay, which can't take the writable layer of another one; for the shell, as [`OVERLAY`].
+pub const DISKS_ON_OVERLAY: &str =
+    "mount -t tmpfs none /mnt; mkdir /mnt/upper /mnt/work; chown --reference=$TMPDIR /mnt/upper
+    mount -t overlay -o lowerdir=$TMPDIR,upperdir=/mnt/upper,workdir=/mnt/work none $TMPDIR";
+
+#[test]
+fn what_is_read_only_its_root_makes_no_more_than_that() {
+    let disk = Disk::new();
+    let mut machine = Running::booted(&disk.path(), FIRST_BOOT);
+    machine.collect_console();
+    let notes = machine.console.lines().filter_map(|line| line.split_once(" is read-only: ")?.0.split(' ').next_back());
+    let read_only: Vec<&str> = notes.collect();
+    if read_only.is_empty() {
+        eprintln!("skipped: this machine may write to all of its directories");
+    }
+    for directory in read_only {
+        let answer = machine.run(&format!(
+            "mount -o remount,bind,rw {directory}; mount -o remount,rw {directory}; mount --bind {directory} /mnt
+             mount -o remount,bind,rw /mnt; for place in $(find {directory} /mnt -name 'ec2-local-test-*' 2>/dev/null); do
+             echo looked; (echo x >$place/written) 2>/dev/null && echo \"$place was written to\"; done; umount /mnt"
+        ));
+        assert!(!answer.contains("was written to"), "{answer}");
+    }
+    machine.end();
+    disk.remove();
+}

@@ -74,3 +74,8 @@ fn keeps_what_is_private_on_an_overlay_from_an_ordinary_user_and_from_root() {
     let run = "tests private:: life::boots; \"$executable\" private:: life::boots";
     as_user(4244, true, private::OVERLAY, run);
 }
+
+#[test]
+fn leaves_what_is_read_only_to_an_ordinary_user_as_it_is() {
+    as_user(4246, false, private::DISKS_ON_OVERLAY, "tests private::what_is_read_only");
+}

@@ -42,7 +42,7 @@ use std::{
     time::SystemTime,
 };
 use time::OffsetDateTime;
-use users::{MACHINES, USERS, disk_of, users_of};
+use users::{USERS, users_of};
 
 /// How these files are written; a later form gets a later number, and is left alone by those who don't know it. Those of the
 /// first aren't offered any more: where root has imported them, what is set-uid root in them is the host's root's.
@@ -278,46 +278,6 @@ impl Images {
         })
     }
 
-    /// Notes that the disks in an endpoint's directory are in another one now.
-    pub(super) fn moved(&self, from: &Path, to: &Path) -> Result<(), EndpointError> {
-        self.each_tree(|_, _, tree| {
-            let Some(users) = tree.open(USERS)? else { return Ok(()) };
-            for user in users.names()? {
-                // What isn't understood keeps its tree, as it is.
-                let Ok(Some(disk)) = disk_of(&users, &user) else { continue };
-                if Some(disk.run.as_os_str()) == from.file_name() {
-                    users.write(&user, to.join(MACHINES).join(&disk.instance).as_os_str().as_bytes())?;
-                }
-            }
-            Ok(())
-        })
-    }
-
-    /// Does something to each tree that is ours to change, while nobody else changes any.
-    fn each_tree(
-        &self,
-        mut act: impl FnMut(&Directory, &OsStr, Directory) -> Result<(), EndpointError>,
-    ) -> Result<(), EndpointError> {
-        let Some(images) = self.directory()? else { return Ok(()) };
-        if images.open(TREES)?.is_none() {
-            return Ok(());
-        }
-        self.while_locked(|images| {
-            let Some(trees) = images.open(TREES)? else { return Ok(()) };
-            for name in trees.names()? {
-                let acted = match trees.open(&name) {
-                    Ok(Some(tree)) => act(&trees, &name, tree),
-                    Ok(None) => Ok(()),
-                    Err(error) => Err(error.into()),
-                };
-                if let Err(error) = acted {
-                    stays(&trees.path().join(&name), &format!("failed to {error}"));
-                }
-            }
-            Ok(())
-        })
-    }
-
     /// Removes the trees of ours that no image names and no disk needs. What can't be removed is named in the log, and tried again.
     pub(super) fn sweep(&self) -> Result<(), EndpointError> {
         let Some(gone) = self.set_aside()? else { return Ok(()) };
@@ -335,35 +295,57 @@ impl Images {
 
     /// Gives those trees a name under which nobody looks for them, so that they can be removed without haste.
     fn set_aside(&self) -> Result<Option<Vec<(String, Directory)>>, EndpointError> {
-        let mut named = BTreeSet::new();
-        for (_, image) in self.list()? {
-            // What names a tree in a way that isn't understood may need any of them.
-            let Ok(image) = image else { return Ok(None) };
-            named.insert(image.tree);
+        let Some(images) = self.directory()? else { return Ok(None) };
+        if images.open(TREES)?.is_none() {
+            return Ok(None);
         }
-        let mut gone = Vec::new();
-        self.each_tree(|trees, name, tree| {
-            let is_aside = name.to_str().and_then(|name| name.strip_prefix('.')).is_some_and(is_tree);
-            let Some(name) = name.to_str().filter(|name| is_aside || is_tree(name)) else {
-                stays(tree.path(), "it isn't the local EC2's");
-                return Ok(());
-            };
-            if named.contains(name) || tree.as_file().try_lock().is_err() || !users_of(&self.state, &tree)?.is_empty() {
-                return Ok(());
+        self.while_locked(|images| {
+            let Some(trees) = images.open(TREES)? else { return Ok(None) };
+            // Looked up while nobody changes any: an image may have come since we asked for that.
+            let mut named = BTreeSet::new();
+            for (_, image) in self.list()? {
+                // What names a tree in a way that isn't understood may need any of them.
+                let Ok(image) = image else { return Ok(None) };
+                named.insert(image.tree);
             }
-            // Only now that nobody fills it.
-            if !is_leftover(&tree, &TREE.mark, true)? {
-                stays(tree.path(), "it bears no mark of the local EC2's");
-                return Ok(());
+            let mut gone = Vec::new();
+            for name in trees.names()? {
+                match self.aside(&trees, &name, &named) {
+                    Ok(aside) => gone.extend(aside),
+                    Err(error) => stays(&trees.path().join(&name), &format!("failed to {error}")),
+                }
             }
-            let aside = if is_aside { name.to_owned() } else { format!(".{name}") };
-            if !is_aside {
-                trees.rename(name, &aside)?;
-            }
-            gone.push((aside, tree));
-            Ok(())
-        })?;
-        Ok(Some(gone))
+            Ok(Some(gone))
+        })
+    }
+
+    /// A tree that is to be removed, and the name that it has now; none if it stays.
+    fn aside(
+        &self,
+        trees: &Directory,
+        name: &OsStr,
+        named: &BTreeSet<String>,
+    ) -> Result<Option<(String, Directory)>, EndpointError> {
+        let Some(tree) = trees.open(name)? else { return Ok(None) };
+        let is_aside = name.to_str().and_then(|name| name.strip_prefix('.')).is_some_and(is_tree);
+        let Some(name) = name.to_str().filter(|name| is_aside || is_tree(name)) else {
+            stays(tree.path(), "it isn't the local EC2's");
+            return Ok(None);
+        };
+        if named.contains(name) || tree.as_file().try_lock().is_err() || !users_of(&self.state, &tree)?.is_empty() {
+            return Ok(None);
+        }
+        // Only now that nobody fills it.
+        if !is_leftover(&tree, &TREE.mark, true)? {
+            stays(tree.path(), "it bears no mark of the local EC2's");
+            return Ok(None);
+        }
+        if is_aside {
+            return Ok(Some((name.to_owned(), tree)));
+        }
+        let aside = format!(".{name}");
+        trees.rename(name, &aside)?;
+        Ok(Some((aside, tree)))
     }
 
     /// The instances that have a tree: those whose disks are there.

@@ -1,66 +1,36 @@
-//! Which instances have an image's tree: a note of each, which names its disk.
+//! Which instances have an image's tree: a note of each, by its id.
 
-use super::read;
-use crate::endpoint::{
-    EndpointError, StateDirectory,
-    layout::{is_instance, stays},
-    state::failed,
-};
+use crate::endpoint::{EndpointError, StateDirectory, layout::is_instance};
 use ec2_state_directory::{Directory, Error};
-use std::{
-    ffi::{OsStr, OsString},
-    io,
-    path::Path,
-};
 
 /// Where the notes are, in a tree.
 pub(super) const USERS: &str = "users";
 /// Where the disks are, in an endpoint's directory.
-pub(super) const MACHINES: &str = "machines";
+const MACHINES: &str = "machines";
 
-/// The disk of an instance: in which endpoint's directory it is.
-pub(super) struct Disk {
-    pub(super) run: OsString,
-    pub(super) instance: String,
-}
-
-/// The disk that a note of an instance names, by its last parts: the state directory may have been moved since.
-pub(super) fn disk_of(users: &Directory, user: &OsStr) -> Result<Option<Disk>, EndpointError> {
-    let path = users.path().join(user);
-    let wrong = |reason: String| failed("read", &path)(io::Error::other(reason));
-    let Some(text) = read(users, user).map_err(wrong)? else { return Ok(None) };
-    let mut parts = Path::new(&text).iter().rev();
-    let (instance, machines, run) = (parts.next(), parts.next(), parts.next());
-    match (instance.and_then(OsStr::to_str), machines.and_then(OsStr::to_str), run) {
-        (Some(instance), Some(MACHINES), Some(run)) if is_instance(instance) && run != ".." => {
-            Ok(Some(Disk { run: run.to_owned(), instance: instance.to_owned() }))
-        }
-        _ => Err(wrong("it names no disk of ours".to_owned())),
-    }
-}
-
-/// The instances that have a tree: those whose disks are there. Whatever isn't understood may be one.
+/// The instances that have a tree: those whose disks are there, in whichever endpoint's directory. One that takes an account over
+/// moves them, and ids are nobody else's. Where that can't be told, they have it.
 pub(super) fn users_of(state: &StateDirectory, tree: &Directory) -> Result<Vec<String>, EndpointError> {
     let Some(users) = tree.open(USERS)? else { return Ok(Vec::new()) };
     let runs = state.open()?.open("run")?;
-    let is_there = |disk: &Disk| -> Result<bool, Error> {
-        let Some(run) = runs.as_ref().map(|runs| runs.open(&disk.run)).transpose()?.flatten() else { return Ok(false) };
-        let Some(machines) = run.open(MACHINES)? else { return Ok(false) };
-        Ok(machines.look(&disk.instance)?.is_some())
-    };
     let mut found = Vec::new();
-    for user in users.names()?.into_iter().filter(|name| name.to_str().is_some_and(is_instance)) {
-        let needs = match disk_of(&users, &user) {
-            Ok(Some(disk)) => is_there(&disk).unwrap_or(true),
-            Ok(None) => false,
-            Err(error) => {
-                stays(tree.path(), &format!("something may need it: failed to {error}"));
-                true
-            }
-        };
-        if needs {
-            found.push(user.to_string_lossy().into_owned());
+    for user in users.names()?.into_iter().filter_map(|name| name.into_string().ok()).filter(|name| is_instance(name)) {
+        if runs.as_ref().is_some_and(|runs| has_disk(runs, &user).unwrap_or(true)) {
+            found.push(user);
         }
     }
     Ok(found)
+}
+
+fn has_disk(runs: &Directory, instance: &str) -> Result<bool, Error> {
+    for name in runs.names()? {
+        // What can't be opened is no endpoint's.
+        let Ok(Some(run)) = runs.open(&name) else { continue };
+        if let Some(machines) = run.open(MACHINES)?
+            && machines.look(instance)?.is_some()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -17,10 +17,14 @@ use super::{
     limits::Limits,
     root::told,
 };
-use rustix::process::{Pid, geteuid};
+use rustix::{
+    fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, unlinkat},
+    process::{Pid, geteuid},
+};
 use std::{
     fs::{self, File},
     io,
+    os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -226,13 +230,35 @@ fn inherit_processors(directory: &Path) {
     let _ = fs::write(directory.join("cgroup.clone_children"), "1");
 }
 
-/// Removes a machine's cgroup, unless there are processes in it; says whether it is gone.
+/// Removes a machine's cgroup, unless there are processes in it; says whether it is gone. Those that the machine made within its
+/// own go first.
 fn remove(directory: &Path) -> bool {
+    if let Ok(leaf) = open(CWD, &directory.join(LEAF)) {
+        clear(&leaf);
+    }
     let gone = |directory: &Path| match fs::remove_dir(directory) {
         Err(error) => error.kind() == io::ErrorKind::NotFound,
         Ok(()) => true,
     };
     gone(&directory.join(LEAF)) && gone(directory)
+}
+
+/// Removes the cgroups in one, however deep; at most as many as a machine may make. What can't be removed stays.
+fn clear(cgroup: &OwnedFd) {
+    for entry in Dir::read_from(cgroup).into_iter().flatten().filter_map(Result::ok) {
+        let name = entry.file_name();
+        if entry.file_type() != FileType::Directory || name == c"." || name == c".." {
+            continue;
+        }
+        if let Ok(below) = open(cgroup, name) {
+            clear(&below);
+        }
+        let _ = unlinkat(cgroup, name, AtFlags::REMOVEDIR);
+    }
+}
+
+fn open(at: impl AsFd, name: impl rustix::path::Arg) -> rustix::io::Result<OwnedFd> {
+    openat(at, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// Removes what endpoints that were killed have left; how many cgroups that were.

@@ -21,15 +21,17 @@ use std::{
 
 /// What `/proc` shows of the host rather than of the machine: what container engines hide, names of the host's disks and file
 /// systems, its kernel's command line, and descriptions of its users' keys.
-const HIDDEN: [&str; 19] = [
+const HIDDEN: [&str; 21] = [
     "acpi",
     "asound",
+    "bootconfig",
     "bus",
     "cmdline",
     "diskstats",
     "driver",
     "fs",
     "interrupts",
+    "irq",
     "kcore",
     "key-users",
     "keys",
@@ -43,7 +45,7 @@ const HIDDEN: [&str; 19] = [
     "timer_stats",
 ];
 /// What may be read there but not changed.
-const READ_ONLY: [&str; 2] = ["irq", "sys"];
+const READ_ONLY: [&str; 1] = ["sys"];
 /// What a machine has of the kernel's `/sys`: its network interfaces, and what there is to know about processors and memory.
 const SHOWN: [&str; 4] = ["class/net", "devices/virtual/net", "devices/system", "kernel/mm"];
 /// What is there, and empty: programs expect to list it, or to mount something on it.
@@ -130,13 +132,17 @@ fn hide(path: &Path) -> io::Result<()> {
             mount_bind(NOTHING, path).map_err(told("hide", path.display()))?;
             make_read_only(path, KERNELS)
         }
-        Ok(_) => mount_bind("/dev/null", path).map_err(told("hide", path.display())),
+        Ok(_) => {
+            mount_bind("/dev/null", path).map_err(told("hide", path.display()))?;
+            // It may belong to the machine's root, and is everybody's.
+            make_read_only(path, MountFlags::empty())
+        }
         Err(_) => Ok(()),
     }
 }
 
 /// Locks what is mounted below a mount to it: takes the copy that a mount namespace of a user namespace below this one has.
-fn seal(target: &str) -> io::Result<()> {
+pub fn seal(target: &str) -> io::Result<()> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
     let tree = kernel::open_from_below(|| open_tree(CWD, target, flags)).map_err(told("lock what covers", target))?;
     unmount(target, UnmountFlags::DETACH).map_err(told("unmount", target))?;

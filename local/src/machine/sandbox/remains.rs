@@ -6,7 +6,7 @@
 use ec2_state_directory::Directory;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::Mode,
+    fs::{Mode, Stat},
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 use std::{
@@ -32,7 +32,8 @@ pub(super) fn note(disk: &Path, init: Pid) -> io::Result<()> {
         _ => {}
     }
     let mut file = fs::OpenOptions::new().create_new(true).write(true).mode(mode.bits()).open(&path)?;
-    file.write_all(format!("{} {who}", init.as_raw_pid()).as_bytes())
+    let disk = place(&rustix::fs::stat(disk)?);
+    file.write_all(format!("{} {who} {disk}", init.as_raw_pid()).as_bytes())
 }
 
 /// Waits until nothing uses a disk any more, and ends what does. To be called when its endpoint is dead: its machine is dying
@@ -48,10 +49,20 @@ pub fn end_user(disk: &Directory) -> io::Result<()> {
     if file.take(NOTE_MAX).read_to_string(&mut text).is_err() {
         return Ok(());
     }
-    match text.split_once(' ').map(|(pid, who)| (pid.parse().ok().and_then(Pid::from_raw), who)) {
-        Some((Some(pid), who)) => end(pid, who),
-        _ => Ok(()),
+    let mut words = text.split(' ');
+    let pid = words.next().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
+    let (Some(pid), Some(boot), Some(started)) = (pid, words.next(), words.next()) else { return Ok(()) };
+    // On a copy of a disk it speaks of the other one's machine. Earlier versions didn't say which disk it was.
+    let own = disk.stat().map_err(io::Error::other)?;
+    if words.next().is_some_and(|noted| noted != place(&own)) {
+        return Ok(());
     }
+    end(pid, &format!("{boot} {started}"))
+}
+
+/// What no other directory of this host has, as long as it is there.
+fn place(found: &Stat) -> String {
+    format!("{}:{}", found.st_dev, found.st_ino)
 }
 
 fn end(pid: Pid, who: &str) -> io::Result<()> {

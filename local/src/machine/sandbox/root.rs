@@ -304,12 +304,17 @@ impl Layer {
         let Err(error) = mount("overlay", &target, "overlay", MountFlags::empty(), options.as_c_str()) else {
             return Ok(None);
         };
-        // The view may be of layers itself, and nothing less than that may be shown.
-        if view.contains(':') {
-            return Err(told("mount an overlay over", format!("/{}", inside.display()))(error));
+        // One without an upper layer can't be made writable, whoever mounts it again; a plain mount could be, by the machine's root.
+        let options = CString::new(format!("lowerdir={view}:empty,userxattr"))?;
+        if let Err(error) = mount("overlay", &target, "overlay", MountFlags::RDONLY, options.as_c_str()) {
+            // The view may be of layers itself, and nothing less than that may be shown.
+            if view.contains(':') {
+                return Err(told("mount an overlay over", format!("/{}", inside.display()))(error));
+            }
+            mount_bind_recursive(view, &target).map_err(told("mount", inside.display()))?;
+            make_read_only(&target, MountFlags::empty())?;
+            kernel_views::seal(&target.to_string_lossy())?;
         }
-        mount_bind_recursive(view, &target).map_err(told("mount", inside.display()))?;
-        make_read_only(&target, MountFlags::empty())?;
         Ok(Some(format!("/{} is read-only: failed to mount an overlay over it: {error}", inside.display())))
     }
 }
@@ -369,6 +374,11 @@ pub fn mount_devices(users: Users, limits: Limits) -> io::Result<()> {
         if source.exists() {
             fs::write(&target, "").map_err(told("make", target.display()))?;
             mount_bind(&source, &target).map_err(told("mount", target.display()))?;
+            // Where it belongs to the machine's root, as to a container's, others of the container use it as well.
+            if fs::metadata(&source)?.uid() != NOBODY {
+                make_read_only(&target, MountFlags::empty())?;
+                kernel_views::seal(&target.to_string_lossy())?;
+            }
         }
     }
     for (target, name) in [

@@ -6,13 +6,15 @@
 //! | `perf_event_open` | what the host's processors do, as `kernel.perf_event_paranoid` allows |
 //! | `bpf` | the host's kernel, where `kernel.unprivileged_bpf_disabled` is 0 |
 //! | `socket` of `AF_VSOCK` | the hypervisor below the host: no network namespace holds these |
+//! | `socket` of `AF_QIPCRTR`, `AF_RDS` | the host's coprocessors and other machines: the same |
+//! | `ustat` | how full any file system of the host's is, by its device's number |
 //! | `add_key`, `request_key`, `keyctl` | the keys of the host's user whose namespaces these are, and helpers of the host's root |
 //! | `io_uring_setup` | all that a filter forbids can be had through a ring; as in container engines |
 //! | `io_setup` | the host's one table of requests (`fs.aio-max-nr`), all of which one call may take |
 //! | `mmap`, `memfd_create`, `shmget` of huge pages | those that the host has reserved for its own (`vm.nr_hugepages`) |
 //! | `setrlimit`, `prlimit64` of cores | the host's program for cores, which a limit keeps away ([`super::limits`]) |
 //!
-//! The last answers that it was done, since programs insist on it; `io_uring_setup`, `io_setup` and those for keys answer "no such
+//! The last answers that it was done, since programs insist on it; `io_uring_setup`, `io_setup`, `ustat` and those for keys answer "no such
 //! call", so that programs do without, as on kernels without them. Huge pages there are none, as on any host that has reserved none.
 
 use super::{kernel, root::told};
@@ -26,8 +28,8 @@ use std::{io, mem::offset_of};
 struct Abi {
     architecture: u32,
     denied: [u32; 3],
-    /// `io_uring_setup`, `io_setup`, `add_key`, `request_key`, `keyctl`, and the old ways to `socket` and others and to `mmap`,
-    /// whose arguments a filter can't see.
+    /// `io_uring_setup`, `io_setup`, `add_key`, `request_key`, `keyctl`, the old ways to `socket` and others and to `mmap`, whose
+    /// arguments a filter can't see, and `ustat`.
     missing: &'static [u32],
     socket: u32,
     setrlimit: u32,
@@ -42,7 +44,7 @@ const ABIS: &[Abi] = &[
     Abi {
         architecture: 0xc000_003e,
         denied: [103, 298, 321],
-        missing: &[425, 206, 248, 249, 250],
+        missing: &[425, 206, 248, 249, 250, 136],
         socket: 41,
         setrlimit: 160,
         prlimit64: 302,
@@ -52,7 +54,7 @@ const ABIS: &[Abi] = &[
     Abi {
         architecture: 0x4000_0003,
         denied: [103, 336, 357],
-        missing: &[425, 245, 286, 287, 288, 102, 90],
+        missing: &[425, 245, 286, 287, 288, 102, 90, 62],
         socket: 359,
         setrlimit: 75,
         prlimit64: 340,
@@ -75,7 +77,7 @@ const ABIS: &[Abi] = &[
     Abi {
         architecture: 0x4000_0028,
         denied: [103, 364, 386],
-        missing: &[425, 243, 309, 310, 311, 102, 90],
+        missing: &[425, 243, 309, 310, 311, 102, 90, 62],
         socket: 281,
         setrlimit: 75,
         prlimit64: 369,
@@ -86,6 +88,8 @@ const ABIS: &[Abi] = &[
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 compile_error!("the numbers of the system calls that machines may not make are known for x86_64 and aarch64 only");
 
+/// Families of addresses that no network namespace holds; the middle one is `AF_QIPCRTR`.
+const FAMILIES: [i32; 3] = [libc::AF_VSOCK, 42, libc::AF_RDS];
 /// `RLIMIT_CORE`, on all of these architectures.
 const CORES: u32 = 4;
 /// `SHMGET`, of those that `ipc` multiplexes.
@@ -164,13 +168,14 @@ fn rules(abi: &Abi) -> Vec<sock_filter> {
         jump(BPF_JEQ, 0, 0, 1),
         instruction(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
         refuse(0),
-        jump(BPF_JEQ, abi.socket, 0, 3),
+        jump(BPF_JEQ, abi.socket, 0, 1 + 2 * FAMILIES.len()),
         // The address family.
         load(argument(0)),
-        jump(BPF_JEQ, libc::AF_VSOCK.cast_unsigned(), 0, 1),
-        refuse(EAFNOSUPPORT),
-        instruction(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     ]);
+    for family in FAMILIES {
+        rules.extend([jump(BPF_JEQ, family.cast_unsigned(), 0, 1), refuse(EAFNOSUPPORT)]);
+    }
+    rules.push(instruction(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
     rules
 }
 

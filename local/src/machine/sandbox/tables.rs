@@ -14,7 +14,6 @@ use super::{hierarchy::Hierarchy, limits::Limits};
 use rustix::process::{Resource, geteuid, getrlimit};
 use serde::{Deserialize, Serialize};
 use std::{
-    fmt::Display,
     fs, io,
     path::{Path, PathBuf},
 };

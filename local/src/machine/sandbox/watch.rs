@@ -48,10 +48,6 @@ impl Tenant {
         &self.disk
     }
 
-    pub fn control(&self) -> &OwnedFd {
-        &self.control
-    }
-
     /// Why its power was taken, if it was.
     pub fn verdict(&self) -> Option<&str> {
         self.verdict.get().map(String::as_str)
