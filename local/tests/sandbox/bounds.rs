@@ -11,8 +11,11 @@ const DOCS: &str = include_str!("../../../docs/local-ec2.md");
 /// How the tables begin.
 const HEADS: [&str; 2] = ["| what | how much | by |", "| table | the machine's share | by |"];
 
+/// A row, and the tests that show it.
+type Row = (&'static str, &'static [fn()]);
+
 /// The rows, as far as a machine by itself shows them.
-const SHOWN: [(&str, &[fn()]); 18] = [
+const SHOWN: [Row; 18] = [
     ("processes and threads of a machine", &[share::a_fork_bomb_is_its_own_affair]),
     ("memory of a process", &[share::takes_no_more_than_its_share]),
     ("`/tmp`, `/run`, `/dev/shm`", &[share::takes_no_more_than_its_share]),

@@ -233,7 +233,7 @@ fn inherit_processors(directory: &Path) {
 /// Removes a machine's cgroup, unless there are processes in it; says whether it is gone. Those that the machine made within its
 /// own go first.
 fn remove(directory: &Path) -> bool {
-    if let Ok(leaf) = open(CWD, &directory.join(LEAF)) {
+    if let Ok(leaf) = open(CWD, directory.join(LEAF)) {
         clear(&leaf);
     }
     let gone = |directory: &Path| match fs::remove_dir(directory) {
