@@ -76,12 +76,12 @@ impl Disks {
             };
             if instance.is_some_and(&keep) {
                 DISK.mark.put_on(&disk)?;
-            } else if is_leftover(&disk, &DISK.mark, instance.is_some())? {
+            } else if instance.is_some() && is_leftover(&disk, &DISK.mark, true)? {
                 if let Err(error) = remove(&self.machines, &name, &disk, &DISK, &clear_files) {
                     not_removed(&path, &error);
                 }
             } else {
-                stays(&path, "it bears no mark of the local EC2's");
+                stays(&path, "it bears no mark of the local EC2's, or is called as no instance is");
             }
         }
         Ok(())
