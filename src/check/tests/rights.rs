@@ -106,7 +106,8 @@ fn a_probe_that_is_told_to_end_takes_its_command_along() {
         rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).unwrap();
         child.wait().unwrap();
         wait_until(|| !running());
-        assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0, "{shell:?}");
+        // On a busy host a part of it may still be at that.
+        wait_until(|| fs::read_dir(scratch.path()).unwrap().count() == 0);
     }
 }
 
