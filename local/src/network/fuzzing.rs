@@ -157,11 +157,11 @@ pub fn dns(message: &[u8]) {
             assert_eq!((question[2], question[3] & 0xcf), (1, 0), "more than a plain question's flags");
             assert_eq!((&question[4..10], question[10]), (&[0, 1, 0, 0, 0, 0][..], 0));
             // After the name come type and class, and EDNS without options where it was asked with.
-            let name = question[12..].iter().scan(0, |left, byte| {
-                (*left, _) = if *left == 0 { (usize::from(*byte), ()) } else { (*left - 1, ()) };
-                Some((*left, *byte))
-            });
-            let length = name.take_while(|(left, byte)| *left != 0 || *byte != 0).count() + 1;
+            let mut length = 0;
+            while question[12 + length] != 0 {
+                length += 1 + usize::from(question[12 + length]);
+            }
+            length += 1;
             let (kind, rest) = question[12 + length..].split_at(4);
             let kind = (u16::from_be_bytes([kind[0], kind[1]]), kind[2], kind[3]);
             // Of data, such as CAA, which is 257.
