@@ -159,9 +159,12 @@ impl World {
             13 => mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).map_err(Into::into),
             14 => linkat(CWD, self.outside().join("file"), CWD, path, AtFlags::empty()).map_err(Into::into),
             _ => {
-                // Whoever holds this one's own lock is waited for.
+                // Whoever holds this one's own lock, or that of the images, is waited for; under another name, too.
                 let is_own = path.starts_with(self.state().join("run").join(BUILD)) && path.ends_with("endpoint");
-                let can_be = path.symlink_metadata().is_ok_and(|found| found.is_file() || found.is_dir()) && !is_own;
+                let is_waited_for = is_own || path == self.state().join("images");
+                let can_be =
+                    path.symlink_metadata().is_ok_and(|found| found.is_dir() || found.is_file() && found.nlink() == 1)
+                        && !is_waited_for;
                 let file = can_be.then(|| File::open(path).ok()).flatten();
                 locks.extend(file.filter(|file| file.try_lock().is_ok()));
                 Ok(())
