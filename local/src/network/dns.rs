@@ -40,6 +40,8 @@ const PORT: u16 = 53;
 
 // RFC 1035, 3.2 and 4.1.1.
 const HEADER: usize = 12;
+/// The most bytes of a name, the last, empty label included (RFC 1035, 2.3.4).
+const NAME: usize = 255;
 const A: u16 = 1;
 const NS: u16 = 2;
 const SOA: u16 = 6;
@@ -162,8 +164,9 @@ impl Question {
             if length == 0 {
                 break;
             }
-            // Pointers, which begin at 192, have nothing to point at in a question.
-            if length > 63 || at + length > 255 {
+            // Pointers, which begin at 192, have nothing to point at in a question. Another byte ends
+            // the name.
+            if length > 63 || at + length >= NAME {
                 return None;
             }
             if !name.is_empty() {

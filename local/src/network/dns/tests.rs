@@ -129,6 +129,15 @@ fn the_unknown_does_not_exist() {
 }
 
 #[test]
+fn a_name_has_255_bytes_at_most() {
+    let name = |last: usize| format!("{}{}.org", format!("{}.", "a".repeat(61)).repeat(4), "b".repeat(last));
+    assert_eq!(encode(&name(1)).len(), 255);
+    assert!(matches!(answer(&question(&name(1), A), &ireland()), Answer::Elsewhere(_)));
+    let Answer::Reply(reply) = answer(&question(&name(2), A), &ireland()) else { panic!("a longer one goes on") };
+    assert_eq!(u16::from(reply[3] & 15), FORMAT_ERROR);
+}
+
+#[test]
 fn what_is_no_question_is_told_so() {
     let good = question("example.com", A);
     let code = |message: &[u8]| match answer(message, &ireland()) {

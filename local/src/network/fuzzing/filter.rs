@@ -203,7 +203,7 @@ fn answer(frame: Frame) -> Option<Frame> {
         Says::Tcp { from, to, flag } => Says::Tcp { from: to, to: from, flag },
         Says::Udp { from, to } => Says::Udp { from: to, to: from },
         Says::Icmp { kind: 8, code, id } => Says::Icmp { kind: 0, code, id },
-        Says::Icmp { kind, code, id } => Says::Icmp { kind: kind + 1, code, id },
+        Says::Icmp { kind, code, id } => Says::Icmp { kind: kind.checked_add(1)?, code, id },
         Says::Error { .. } => return None,
         Says::Tunnel => Says::Tunnel,
     };
