@@ -188,15 +188,17 @@
 mod caller;
 pub mod check;
 pub mod config;
+mod connection;
 pub mod ec2;
 mod engine;
 mod error;
 #[cfg(feature = "rstest")]
 pub mod fixtures;
+mod local;
 mod lock_file;
 pub mod prelude;
 mod progress;
-mod roles;
+mod resource;
 mod run;
 pub mod runner;
 mod scope;

@@ -104,12 +104,8 @@ fn tell(swept: &Swept, dry_run: bool, place: &str) -> String {
         return format!("nothing is left in {place}");
     }
     let mut text = format!("{} in {place}:", if dry_run { "would end" } else { "ended" });
-    for (what, which) in
-        [("instance", &swept.instances), ("security group", &swept.security_groups), ("key pair", &swept.key_pairs)]
-    {
-        for id in which {
-            text.push_str(&format!("\n  {what} {id}"));
-        }
+    for resource in &swept.resources {
+        text.push_str(&format!("\n  {resource}"));
     }
     text
 }

@@ -7,7 +7,7 @@
 use crate::{
     error::{Error, ErrorKind},
     lock_file::{self, Lock, open},
-    state_directory::{self, ADVICE, RUN, RUNS, claim_run, is_run, runs, unusable},
+    state_directory::{self, ADVICE, KEPT, MEMBERS, OWNED, RUN, RUNS, claim_run, is_run, runs, unusable},
 };
 use ec2_state_directory::{Directory, is_leftover, put_aside, remove_contents};
 use once_cell::sync::OnceCell;
@@ -133,9 +133,6 @@ pub(crate) fn wait_for_members(directory: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// The file that names the machines of a run that are kept.
-pub(crate) const KEPT: &str = "kept";
-
 /// The machines of a run of this user on this host that are kept, as far as it was noted here.
 pub(crate) fn kept(run: &str) -> Result<BTreeSet<String>, Error> {
     let Some(directory) = directory_of(run)? else { return Ok(BTreeSet::new()) };
@@ -159,12 +156,6 @@ pub(crate) fn directories() -> Result<Vec<PathBuf>, Error> {
     let found = names.filter_map(|name| runs.open(name).ok().flatten());
     Ok(found.filter(is_run).map(|run| run.path().to_owned()).collect())
 }
-
-/// The file that each process of a run holds locked, shared.
-pub(crate) const MEMBERS: &str = "members";
-
-/// The file that a run's watchdogs hold locked, shared, while the process that owns the run, nextest, lives.
-pub(crate) const OWNED: &str = "owned";
 
 /// Whether anybody belongs to a run: one of its processes, or the one that starts them, of which there may be none for a
 /// moment.

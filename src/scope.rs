@@ -1,14 +1,15 @@
-//! What belongs to one test, or to the process outside of any test: its deadline, what it complains of, and the
-//! machines that wait for its end.
+//! What belongs to one test, or to the process outside of any test: its deadline, what it complains of, and what waits
+//! for its end.
 //!
 //! Operations ask it whether they may go on; guards ask it whether to end at once or to wait for the test's outcome.
 //! What this room isn't: the runner, which opens and closes a scope and reports.
 
 use crate::{
-    ec2::Machine,
     error::{Error, ErrorKind},
+    teardown::owned::Owned,
 };
 use std::{
+    fmt,
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -16,10 +17,9 @@ use std::{
 use tokio::sync::watch;
 
 /// A handle on a scope; cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Scope(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     /// The test's name; `None` outside of a test.
     test: Option<String>,
@@ -36,13 +36,19 @@ enum Ended {
     Cancelled(String),
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     closed: bool,
-    parked: Vec<Machine>,
+    parked: Vec<Arc<dyn Owned>>,
     complaints: Vec<String>,
     failed_launches: usize,
     local_seed: Option<u64>,
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Scope").field(&self.0.test).finish()
+    }
 }
 
 impl Scope {
@@ -69,14 +75,14 @@ impl Scope {
         self.0.test.as_deref()
     }
 
-    /// Keeps a machine whose guard was dropped until the test's outcome is known. Gives it back where nobody will come
+    /// Keeps something whose guard was dropped until the test's outcome is known. Gives it back where nobody will come
     /// for it: outside of a test, or after the test's end.
-    pub(crate) fn park(&self, machine: Machine) -> Option<Machine> {
+    pub(crate) fn park(&self, owned: Arc<dyn Owned>) -> Option<Arc<dyn Owned>> {
         let mut state = self.state();
         if self.0.test.is_none() || state.closed {
-            return Some(machine);
+            return Some(owned);
         }
-        state.parked.push(machine);
+        state.parked.push(owned);
         None
     }
 
@@ -142,8 +148,8 @@ impl Scope {
         self.state().failed_launches
     }
 
-    /// Closes the scope and hands out the machines that wait for their end; guards that are dropped later end at once.
-    pub(crate) fn close(&self) -> Vec<Machine> {
+    /// Closes the scope and hands out what waits for its end; guards that are dropped later end at once.
+    pub(crate) fn close(&self) -> Vec<Arc<dyn Owned>> {
         let mut state = self.state();
         state.closed = true;
         std::mem::take(&mut state.parked)

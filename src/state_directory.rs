@@ -2,11 +2,7 @@
 //!
 //! It, and each run's directory, bears a mark of ours ([`ec2_state_directory`]): nothing else is ever removed.
 
-use crate::{
-    error::{Error, ErrorKind},
-    run::{KEPT, MEMBERS, OWNED},
-    teardown::journal,
-};
+use crate::error::{Error, ErrorKind};
 use ec2_state_directory::{Directory, Layout, Mark, Part};
 use std::{
     env,
@@ -43,6 +39,13 @@ pub(crate) fn runs() -> Result<Option<Directory>, Error> {
     }
 }
 
+/// The file that names what of a run is kept.
+pub(crate) const KEPT: &str = "kept";
+/// The file that each process of a run holds locked, shared.
+pub(crate) const MEMBERS: &str = "members";
+/// The file that a run's watchdogs hold locked, shared, while the process that owns the run, nextest, lives.
+pub(crate) const OWNED: &str = "owned";
+
 pub(crate) const RUNS: &str = "runs";
 const LEDGER: &str = "ledger";
 const MARK: &str = ".ec2-harness";
@@ -52,16 +55,16 @@ pub(crate) const ADVICE: &str = "set EC2_HARNESS_STATE_DIR to a new or an empty 
 
 /// What is ours in a run's directory.
 fn part_of_run(name: &str) -> Option<Part> {
-    let is_kind = |name: &str| name.split_once('.').is_some_and(|(word, _)| journal::is_word(word));
     match name {
         MEMBERS | OWNED | KEPT | "private-key" | "private-key.new" | "private-key.lock" => Some(Part::File),
-        name if name.starts_with("journal.") => Some(Part::Directory(|name| {
-            name.split_once('.').is_some_and(|(word, _)| journal::is_word(word)).then_some(Part::File)
-        })),
-        name if name.starts_with("watchdog.") || is_kind(name) => Some(Part::File),
+        name if name.starts_with("journal.") => Some(Part::Directory(|name| name.contains('.').then_some(Part::File))),
+        name if name.starts_with("watchdog.") || name.starts_with(SHARED) => Some(Part::File),
         _ => None,
     }
 }
+
+/// What the names of files begin with in which a run's processes tell each other what they share.
+pub(crate) const SHARED: &str = "shared.";
 
 /// Makes a directory the state directory: a new one, an empty one, or one of an earlier version, which has nothing else in it.
 pub(crate) fn claim(path: &Path) -> Result<Directory, Error> {
@@ -167,9 +170,14 @@ mod tests {
 
     #[test]
     fn what_is_in_a_runs_directory() {
-        for file in
-            ["members", "private-key", "watchdog.local-1", "key-pair.local-1", "security-group.lock", "journal.aws"]
-        {
+        for file in [
+            "members",
+            "private-key",
+            "watchdog.local-1",
+            "shared.key-pair.run.lock",
+            "shared.security-group.vpc-1.aws",
+            "journal.aws",
+        ] {
             assert!(part_of_run(file).is_some(), "{file}");
         }
         for file in ["notes", "members.bak", "journal", "key-pair", ".ec2-harness", "weights.bin"] {

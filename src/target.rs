@@ -24,20 +24,6 @@ impl Target {
             Self::Endpoint(url) => url,
         }
     }
-
-    /// Whether there is anything to connect to without starting it: `false` for the local EC2 while none is running.
-    pub fn is_there(&self) -> bool {
-        match self {
-            #[cfg(feature = "local")]
-            // One that doesn't answer now may be busy.
-            Self::Local => {
-                !matches!(ec2_local::endpoint::connect(), Err(ec2_local::endpoint::EndpointError::NotRunning))
-            }
-            #[cfg(not(feature = "local"))]
-            Self::Local => false,
-            Self::Aws | Self::Endpoint(_) => true,
-        }
-    }
 }
 
 impl FromStr for Target {

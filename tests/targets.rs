@@ -22,6 +22,12 @@ mod child {
 
     #[ec2_test]
     #[ignore = "run by another"]
+    async fn launches_for_arm(ec2: Ec2) -> Result {
+        ec2.launch("debian-12").instance_type("t4g.small").without_waiting().await.map(drop)
+    }
+
+    #[ec2_test]
+    #[ignore = "run by another"]
     async fn logs_in(ec2: Ec2) -> Result {
         let image = support::image(&ec2, "host").await;
         let vm = ec2.launch(image).await?;
@@ -130,6 +136,17 @@ fn an_endpoint_by_its_url() {
     let none = [("EC2_HARNESS_TARGET", local.url()), ("HOME", home.path().to_str().unwrap())];
     let (passed, text) = run("launches", &none);
     assert!(!passed && text.to_lowercase().contains("credentials"), "{text}");
+}
+
+#[test]
+fn an_alias_is_looked_up_for_the_type_of_the_launch() {
+    let client = endpoint();
+    let url = client.url().to_owned();
+    let mut variables: Vec<(&str, &str)> = vec![("EC2_HARNESS_TARGET", &url)];
+    let door = door(&client);
+    variables.extend(door.iter().map(|(name, value)| (*name, value.as_str())));
+    let (passed, text) = run("launches_for_arm", &variables);
+    assert!(!passed && text.contains("`debian-12-arm64-*`"), "{text}");
 }
 
 #[test]

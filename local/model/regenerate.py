@@ -59,6 +59,8 @@ OPERATIONS = """
 
     CreateKeyPair ImportKeyPair DeleteKeyPair DescribeKeyPairs
 
+    CreatePlacementGroup DescribePlacementGroups DeletePlacementGroup
+
     CreateTags DeleteTags DescribeTags
 
     DescribeRegions DescribeAvailabilityZones DescribeAccountAttributes

@@ -179,6 +179,10 @@ codes! {
     InvalidKeyPairNotFound = "InvalidKeyPair.NotFound", 400, ERRORS;
     /// A key pair of that name exists already.
     InvalidKeyPairDuplicate = "InvalidKeyPair.Duplicate", 400, ERRORS;
+    /// A placement group of that name exists already.
+    InvalidPlacementGroupDuplicate = "InvalidPlacementGroup.Duplicate", 400, ERRORS;
+    /// The placement group does not exist.
+    InvalidPlacementGroupUnknown = "InvalidPlacementGroup.Unknown", 400, ERRORS;
     /// The public key is no OpenSSH, PEM or DER key that EC2 takes.
     InvalidKeyFormat = "InvalidKey.Format", 400, ERRORS;
     /// The key pair's id is not of the form `key-` and 8 or 17 hexadecimal digits.

@@ -3,40 +3,19 @@
 //! Whatever program uses this crate calls [`run_named`] before anything else (a hook before `main` will do); it returns
 //! at once unless an environment variable names a role.
 
-use std::{env, process::Command};
-
-const VARIABLE: &str = "EC2_LOCAL_ROLE";
-
-/// What a process is when it isn't the program that was started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Role {
-    /// The endpoint.
-    Endpoint,
-    /// A machine.
-    Sandbox,
-}
-
-impl Role {
-    /// Names this role in a command's environment.
-    pub(crate) fn name_in(self, command: &mut Command) {
-        command.env(
-            VARIABLE,
-            match self {
-                Self::Endpoint => "endpoint",
-                Self::Sandbox => "sandbox",
-            },
-        );
-    }
-}
+use crate::{
+    endpoint,
+    machine::sandbox::{self, ROLE_VARIABLE},
+};
+use std::env;
 
 /// Plays the role that the environment names, and never returns then; returns at once if none is named.
 pub fn run_named() {
-    let Some(role) = env::var_os(VARIABLE) else { return };
+    let Some(role) = env::var_os(ROLE_VARIABLE) else { return };
     ignore_broken_pipes();
     match role.to_str() {
-        Some("endpoint") => crate::endpoint::role_main(),
-        Some("sandbox") => crate::machine::sandbox::role_main(),
+        Some(endpoint::ROLE) => endpoint::role_main(),
+        Some(sandbox::ROLE) => sandbox::role_main(),
         _ => {}
     }
 }

@@ -1,13 +1,16 @@
 //! The handle on an account in a region.
 
-use super::{Launch, Machine, connection::Connection, machine::Begin, per_run};
+use super::{Launch, Machine, machine::Begin, per_run};
 use crate::{
     config::Config,
+    connection::Connection,
     engine,
     error::{Error, ErrorKind},
+    local::Local,
     scope::Scope,
     target::Target,
     task::{OnDrop, Operation, operation},
+    teardown::{roles, sweep::Sweep},
 };
 use std::sync::Arc;
 
@@ -30,6 +33,7 @@ pub struct Statistics {
 impl Ec2 {
     /// Connects to the target of the configuration that is found from the crate upwards; see [`Config::load`].
     pub fn connect() -> Connect {
+        roles::keep_hook();
         Connect { config: None, scope: Scope::process(), region: None, running: false }
     }
 
@@ -53,11 +57,17 @@ impl Ec2 {
         Operation::new("find an instance", OnDrop::Cancel, async move {
             let key = per_run::existing_key(&ec2.connection, &ec2.config)?;
             let user = ec2.config.user.clone();
-            let begin = Begin { ec2, name: id.clone(), id, ours: false, key, user, reservation: None, journaled: None };
+            let (name, key_path, reservation, journaled) = (id.clone(), None, None, None);
+            let begin = Begin { ec2, id, name, key, key_path, user, reservation, journaled };
             let machine = Machine::begin(begin);
             machine.look_up().await?;
             Ok(machine)
         })
+    }
+
+    /// Prepares a sweep of this region: it ends what runs that are over have left, and what is past its lease.
+    pub fn sweep(&self) -> Sweep {
+        Sweep::new(self.connection.clone(), self.config.lease)
     }
 
     /// The configuration in force.
@@ -72,11 +82,7 @@ impl Ec2 {
 
     /// What the local EC2's chance follows from; `None` at other targets.
     pub(crate) fn local_seed(&self) -> Option<u64> {
-        #[cfg(feature = "local")]
-        let seed = self.connection.local.as_ref().map(ec2_local::endpoint::Client::seed);
-        #[cfg(not(feature = "local"))]
-        let seed = None;
-        seed
+        self.connection.local.as_ref().map(Local::seed)
     }
 
     /// Where the calls go.

@@ -3,9 +3,9 @@
 //! A ledger in the state directory, under a lock, holds a line for each instance that is asked for or exists. A process
 //! that died leaves its lines; they count until the lease has ended, since its machines may still be there.
 
-use super::connection::Connection;
 use crate::{
     config::Config,
+    connection::{Connection, api_error},
     error::{Error, ErrorKind},
     lock_file::{self, Lock},
     run, state_directory,
@@ -136,7 +136,7 @@ async fn vcpus_of(connection: &Connection, instance_type: &str) -> Result<u32, E
         .instance_types(instance_type.into())
         .send()
         .await
-        .map_err(|e| super::api_error::failed("DescribeInstanceTypes", &tried, e))?;
+        .map_err(|e| api_error::failed("DescribeInstanceTypes", &tried, e))?;
     answer
         .instance_types()
         .first()

@@ -1,12 +1,14 @@
 //! Images: from what a test says (`ami-…`, an alias, `resolve:ssm:/…`) to what RunInstances needs.
 
-use super::{api_error, connection::Connection};
 use crate::{
     config::{Config, ImageAlias},
+    connection::{Connection, api_error, tags},
     error::{Error, ErrorKind},
     target::Target,
 };
 use aws_sdk_ec2::types::{self, Filter};
+use std::collections::HashMap;
+use tokio::sync::Mutex;
 
 /// What was found out of an image.
 #[derive(Debug, Clone)]
@@ -70,38 +72,45 @@ const USERS: &[(&str, &str)] = &[
 pub(crate) const CANDIDATES: &[&str] =
     &["ec2-user", "ubuntu", "admin", "fedora", "rocky", "cloud-user", "core", "root"];
 
-/// Finds an image; what a name stands for is looked up once per process, so that all its machines are alike.
-pub(crate) async fn resolve_once(connection: &Connection, config: &Config, wanted: &str) -> Result<Image, Error> {
-    let key = format!("{wanted} {}", instance_type_is_arm(&config.instance_type));
-    if let Some(known) = connection.images.lock().await.get(&key) {
-        // The user is the test's own to configure.
-        return Ok(Image { user: config.user.clone().or(known.user.clone()), ..known.clone() });
+/// What names stand for, with whether it is for ARM.
+#[derive(Debug, Default)]
+struct Resolved(Mutex<HashMap<(String, bool), Image>>);
+
+/// Finds an image for an instance type; what a name stands for is looked up once per process, so that all its machines are alike.
+pub(crate) async fn resolve_once(
+    connection: &Connection,
+    config: &Config,
+    wanted: &str,
+    instance_type: &str,
+) -> Result<Image, Error> {
+    let key = (wanted.to_owned(), instance_type_is_arm(instance_type));
+    let resolved = connection.memo.of::<Resolved>();
+    if let Some(known) = resolved.0.lock().await.get(&key) {
+        return Ok(known.clone());
     }
-    let mut neutral = config.clone();
-    neutral.user = None;
-    let image = resolve(connection, &neutral, wanted).await?;
-    connection.images.lock().await.insert(key, image.clone());
-    Ok(Image { user: config.user.clone().or(image.user.clone()), ..image })
+    let image = resolve(connection, config, wanted, key.1).await?;
+    resolved.0.lock().await.insert(key, image.clone());
+    Ok(image)
 }
 
 /// Finds an image.
-async fn resolve(connection: &Connection, config: &Config, wanted: &str) -> Result<Image, Error> {
+async fn resolve(connection: &Connection, config: &Config, wanted: &str, arm: bool) -> Result<Image, Error> {
     let tried = format!("find the image `{wanted}` in {} of {}", connection.region, connection.target);
     if wanted.starts_with("resolve:ssm:") {
         // EC2 resolves it by itself.
-        return Ok(Image { id: wanted.to_owned(), user: config.user.clone(), described: None });
+        return Ok(Image { id: wanted.to_owned(), user: None, described: None });
     }
     if wanted.starts_with("ami-") {
-        return by_id(connection, config, wanted, None, &tried).await;
+        return by_id(connection, wanted, None, &tried).await;
     }
     if let Some(alias) = config.images.get(wanted) {
         return match alias {
             ImageAlias { id: Some(id), user, .. } if id.starts_with("resolve:ssm:") => {
-                Ok(Image { id: id.clone(), user: config.user.clone().or(user.clone()), described: None })
+                Ok(Image { id: id.clone(), user: user.clone(), described: None })
             }
-            ImageAlias { id: Some(id), user, .. } => by_id(connection, config, id, user.clone(), &tried).await,
+            ImageAlias { id: Some(id), user, .. } => by_id(connection, id, user.clone(), &tried).await,
             ImageAlias { owner: Some(owner), name: Some(name), architecture, user, .. } => {
-                newest(connection, config, owner, name, architecture.as_deref(), user.clone(), &tried).await
+                newest(connection, owner, name, architecture.as_deref(), user.clone(), &tried).await
             }
             _ => Err(not_found(connection, config, tried)),
         };
@@ -112,19 +121,18 @@ async fn resolve(connection: &Connection, config: &Config, wanted: &str) -> Resu
         (Target::Aws, None) => return Err(not_found(connection, config, tried)),
         // The local EC2's own images bear plain names; an alias of another system is never quietly something else.
         (Target::Local | Target::Endpoint(_), _) => {
-            return match newest(connection, config, "self", wanted, None, None, &tried).await {
+            return match newest(connection, "self", wanted, None, None, &tried).await {
                 Err(error) if error.kind() == ErrorKind::NotFound => Err(not_found(connection, config, tried)),
                 other => other,
             };
         }
     };
-    let arm = instance_type_is_arm(&config.instance_type);
     let name = known
         .name
         .replace("{aws-arch}", if arm { "arm64" } else { "x86_64" })
         .replace("{arch}", if arm { "arm64" } else { "amd64" });
     let architecture = if arm { "arm64" } else { "x86_64" };
-    newest(connection, config, known.owner, &name, Some(architecture), Some(known.user.into()), &tried).await
+    newest(connection, known.owner, &name, Some(architecture), Some(known.user.into()), &tried).await
 }
 
 /// Graviton types have a `g` behind the generation: `t4g`, `m7gd`; `a1` is the first of them.
@@ -135,13 +143,7 @@ fn instance_type_is_arm(instance_type: &str) -> bool {
     family == "a1" || after_generation.starts_with('g')
 }
 
-async fn by_id(
-    connection: &Connection,
-    config: &Config,
-    id: &str,
-    user: Option<String>,
-    tried: &str,
-) -> Result<Image, Error> {
+async fn by_id(connection: &Connection, id: &str, user: Option<String>, tried: &str) -> Result<Image, Error> {
     let answer = connection
         .client
         .describe_images()
@@ -155,12 +157,11 @@ async fn by_id(
         .into_iter()
         .next()
         .ok_or_else(|| Error::new(ErrorKind::NotFound, tried).because("EC2 doesn't know it"))?;
-    Ok(found(config, image, user))
+    Ok(found(image, user))
 }
 
 async fn newest(
     connection: &Connection,
-    config: &Config,
     owner: &str,
     name: &str,
     architecture: Option<&str>,
@@ -186,20 +187,20 @@ async fn newest(
         .into_iter()
         // The dates are RFC 3339 in UTC, so their order is that of their text.
         .max_by(|a, b| a.creation_date().cmp(&b.creation_date()))
-        .map(|image| found(config, image, user))
+        .map(|image| found(image, user))
         .ok_or_else(|| {
             Error::new(ErrorKind::NotFound, tried)
                 .because(format!("owner {owner} has no available image with a name like `{name}`"))
         })
 }
 
-fn found(config: &Config, image: types::Image, user: Option<String>) -> Image {
-    let tagged = super::tags::value(image.tags(), "login-user").map(str::to_owned);
+fn found(image: types::Image, user: Option<String>) -> Image {
+    let tagged = tags::value(image.tags(), "login-user").map(str::to_owned);
     let name = image.name().unwrap_or_default().to_lowercase();
     let by_name = USERS.iter().find(|(part, _)| name.contains(part)).map(|(_, user)| (*user).to_owned());
     Image {
         id: image.image_id().unwrap_or_default().to_owned(),
-        user: config.user.clone().or(user).or(tagged).or(by_name),
+        user: user.or(tagged).or(by_name),
         described: Some(image),
     }
 }

@@ -1,16 +1,12 @@
 //! The guard of a machine that we launched.
 
-use super::Machine;
+use super::{Machine, guard::Guard};
 use crate::{
-    engine,
-    error::{Error, ErrorKind, Failure},
+    error::Failure,
     task::{OnDrop, Task},
-    teardown::signals,
+    teardown::owned::Owned,
 };
-use std::{ops::Deref, time::Duration};
-
-/// How long a drop waits until EC2 has accepted the end.
-const DROP_PATIENCE: Duration = Duration::from_secs(30);
+use std::ops::Deref;
 
 /// A machine that we launched, and that ends with this value: at once outside of a test, after the test's outcome is
 /// known within one. A drop waits, for 30 s at most, until EC2 has accepted the end.
@@ -18,19 +14,17 @@ const DROP_PATIENCE: Duration = Duration::from_secs(30);
 /// It derefs to [`Machine`], which has all operations; [`machine`](Self::machine) is a handle to pass on.
 #[derive(Debug)]
 #[must_use = "the machine ends when this is dropped"]
-pub struct Instance {
-    machine: Machine,
-    kept: bool,
-}
+pub struct Instance(Guard<Machine>);
 
 impl Instance {
     pub(crate) fn new(machine: Machine) -> Self {
-        Self { machine, kept: false }
+        let scope = machine.scope().clone();
+        Self(Guard::new(machine, scope))
     }
 
     /// A handle without the duty to end the machine.
     pub fn machine(&self) -> Machine {
-        self.machine.clone()
+        self.0.owned().clone()
     }
 
     /// Leaves the machine running beyond this guard and its test. Its lease begins anew: after it, `ec2-harness sweep` ends
@@ -40,12 +34,11 @@ impl Instance {
     ///
     /// EC2 refuses to renew the lease; the machine runs on nevertheless.
     #[track_caller]
-    pub fn keep(mut self) -> Result<Machine, Failure> {
-        self.kept = true;
-        let machine = self.machine.clone();
+    pub fn keep(self) -> Result<Machine, Failure> {
+        let machine = self.0.disarm();
         let renewed = Task::start("keep an instance", OnDrop::Finish, {
             let machine = machine.clone();
-            async move { machine.keep().await }
+            async move { Owned::keep(&machine).await }
         });
         eprintln!("ec2-harness: {}", renewed.wait()?);
         Ok(machine)
@@ -56,34 +49,6 @@ impl Deref for Instance {
     type Target = Machine;
 
     fn deref(&self) -> &Machine {
-        &self.machine
-    }
-}
-
-impl Drop for Instance {
-    fn drop(&mut self) {
-        if self.kept {
-            return;
-        }
-        if !engine::is_current_thread() {
-            signals::give_way();
-        }
-        let Some(machine) = self.machine.scope().park(self.machine.clone()) else { return };
-        machine.mark_ended("when its guard was dropped".into());
-        let ending = Task::start("terminate an instance", OnDrop::Finish, async move {
-            match tokio::time::timeout(DROP_PATIENCE, Machine::end_all(vec![machine.clone()])).await {
-                Ok(result) => result,
-                Err(_) => Err(Error::new(ErrorKind::TimedOut, format!("terminate {machine}"))
-                    .because(format!("EC2 didn't accept it within {} s", DROP_PATIENCE.as_secs()))
-                    .advise("run `ec2-harness sweep`")),
-            }
-        });
-        // On the engine itself, waiting would be a deadlock: there it goes on by itself.
-        if engine::is_current_thread() {
-            return;
-        }
-        if let Err(error) = ending.wait() {
-            eprintln!("ec2-harness: failed to {error}");
-        }
+        self.0.owned()
     }
 }

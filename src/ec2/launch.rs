@@ -1,15 +1,13 @@
 //! Launching: from what a test says to a machine that is ready.
 
 use super::{
-    Ec2, Instance, Machine, caps,
-    connection::Connection,
-    image,
+    Ec2, Instance, Machine, caps, image,
     machine::{Begin, Reached},
     per_run, ready,
     run_instances::{Launched, Request},
+    specification::Specification,
 };
 use crate::{
-    config::Config,
     error::{Error, ErrorKind},
     progress::Line,
     task::operation,
@@ -22,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-type Customize = Arc<dyn Fn(RunInstancesFluentBuilder) -> RunInstancesFluentBuilder + Send + Sync>;
+pub(super) type Customize = Arc<dyn Fn(RunInstancesFluentBuilder) -> RunInstancesFluentBuilder + Send + Sync>;
 
 /// A launch that is being prepared; see [`Ec2::launch`].
 ///
@@ -35,16 +33,16 @@ pub struct Launch {
     pub(super) ec2: Ec2,
     image: Option<String>,
     name: Option<String>,
-    instance_type: Option<String>,
+    pub(super) instance_type: Option<String>,
     pub(super) user_data: Option<String>,
-    user: Option<String>,
+    pub(super) user: Option<String>,
     pub(super) key: Option<(String, crate::ssh::PrivateKey)>,
     pub(super) subnet: Option<String>,
     pub(super) security_groups: Option<Vec<String>>,
     pub(super) root_gib: Option<i32>,
     pub(super) tags: Vec<(String, String)>,
-    ready_within: Option<Duration>,
-    wait: bool,
+    pub(super) ready_within: Option<Duration>,
+    pub(super) wait: bool,
     pub(super) customize: Vec<Customize>,
 }
 
@@ -181,18 +179,18 @@ impl Launch {
     #[tracing::instrument(name = "launch", skip_all, fields(machine = self.machine_name(), image = self.image_name()))]
     async fn launch(self) -> Result<Instance, Error> {
         signals::install()?;
+        let wanted = Specification::of(&self);
         let connection = self.ec2.connection.clone();
         let config = self.ec2.config.clone();
-        watchdog::ensure(connection.run, &config, &connection.region, &per_run::place(&connection))?;
-        let instance_type = self.instance_type.clone().unwrap_or_else(|| config.instance_type.clone());
-        let deadline = Instant::now() + self.ready_within.unwrap_or(config.ready_timeout);
-        let line = Line::begin(config.progress, &self.machine_name(), "preparing");
-        let (image, key, groups) = tokio::try_join!(
-            image::resolve_once(&connection, &config, self.image_name()),
-            self.key_pair(&connection, &config),
-            self.groups(&connection, &config),
+        watchdog::ensure(&connection, &config)?;
+        let deadline = Instant::now() + wanted.ready_within;
+        let line = Line::begin(config.progress, &wanted.name, "preparing");
+        let (image, login, groups) = tokio::try_join!(
+            image::resolve_once(&connection, &config, &wanted.image, &wanted.instance_type),
+            per_run::key(&connection, &config, &wanted.key),
+            per_run::security_groups(&connection, &config, &wanted.network),
         )?;
-        if self.root_gib.is_some() && image.described.is_none() {
+        if wanted.root_gib.is_some() && image.described.is_none() {
             return Err(Error::new(
                 ErrorKind::Configuration,
                 format!("set the size of the root volume of `{}`", image.id),
@@ -200,15 +198,14 @@ impl Launch {
             .because("EC2 resolves this image by itself, so its root device isn't known before")
             .advise("give the mapping with `.run_instances(|r| r.block_device_mappings(…))`, or the AMI's id"));
         }
-        let reservation = caps::reserve(&connection, &config, &instance_type).await?;
+        let reservation = caps::reserve(&connection, &config, &wanted.instance_type).await?;
         line.phase("launching");
         let request = Request {
-            launch: &self,
-            connection: &connection,
-            config: &config,
+            wanted: &wanted,
+            customize: &self.customize,
+            ec2: &self.ec2,
             image: &image,
-            instance_type: &instance_type,
-            key: &key.name,
+            key: &login.name,
             groups,
         };
         let Launched { instance: launched, launching } =
@@ -216,21 +213,21 @@ impl Launch {
         let machine = Machine::begin(Begin {
             ec2: self.ec2.clone(),
             id: launched.instance_id().unwrap_or_default().to_owned(),
-            name: self.machine_name(),
-            ours: true,
-            key: Some(key.private),
-            user: self.user.clone().or(image.user),
+            name: wanted.name,
+            key: Some(login.private),
+            key_path: login.path,
+            user: wanted.user.or(image.user),
             reservation,
             journaled: Some(launching.journaled().clone()),
         });
-        live::add(&machine);
+        live::add(Arc::new(machine.clone()));
         drop(launching);
         // From here on whatever goes wrong ends the machine.
         let instance = Instance::new(machine);
         if image.described.is_none() {
             instance.end_volumes_with_it().await?;
         }
-        if self.wait {
+        if wanted.wait {
             match ready::wait(&instance, Reached::Ready, deadline, Some(&line)).await {
                 Ok(()) => line.end(&format!("({}) is ready", instance.id())),
                 Err(error) => {
@@ -242,20 +239,6 @@ impl Launch {
             line.end(&format!("({}) is launched", instance.id()));
         }
         Ok(instance)
-    }
-
-    async fn key_pair(&self, connection: &Connection, config: &Config) -> Result<per_run::Key, Error> {
-        match &self.key {
-            Some((name, private)) => Ok(per_run::Key { name: name.clone(), private: private.clone() }),
-            None => per_run::key(connection, config).await,
-        }
-    }
-
-    async fn groups(&self, connection: &Connection, config: &Config) -> Result<Vec<String>, Error> {
-        match &self.security_groups {
-            Some(groups) => Ok(groups.clone()),
-            None => per_run::security_groups(connection, config).await,
-        }
     }
 }
 

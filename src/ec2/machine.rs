@@ -1,22 +1,23 @@
 //! A machine: identity and console of an instance, without the duty to end it.
 
-use super::{
-    Ec2, api_error,
-    caps::Reservation,
-    patience::{OTHERS_VISIBLE_WITHIN, until_visible, until_visible_within},
-    ready, tags,
-};
+use super::{Ec2, caps::Reservation, ready};
 use crate::{
+    connection::{
+        api_error,
+        patience::{OTHERS_VISIBLE_WITHIN, until_visible, until_visible_within},
+    },
     error::{Error, ErrorKind},
+    resource::INSTANCE,
     scope::Scope,
-    ssh::{Command, KnownHost, PrivateKey, Session},
+    ssh::{KnownHost, PrivateKey, Session},
     task::{OnDrop, Operation},
-    teardown::{journal::Entry, live},
+    teardown::{journal::Entry, owned::Identity},
 };
 use aws_sdk_ec2::types::{Instance as Description, InstanceStateName, Tag};
 use std::{
     fmt,
     net::IpAddr,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -28,21 +29,17 @@ pub struct Machine(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) ec2: Ec2,
-    pub(crate) id: String,
+    pub(super) identity: Identity,
     pub(crate) name: String,
-    /// Whether we have launched it: the run's tag finds it.
-    pub(crate) ours: bool,
     pub(crate) key: Option<PrivateKey>,
+    /// Where the key is, for whoever logs in by hand.
+    pub(super) key_path: Option<PathBuf>,
     /// The user that logs in, once it is known.
     pub(crate) user: Mutex<Option<String>>,
     pub(crate) known_host: KnownHost,
     pub(crate) session: tokio::sync::Mutex<Option<Session>>,
     described: Mutex<Option<Arc<Description>>>,
-    /// How and where it was ended.
-    ended: Mutex<Option<String>>,
-    reservation: Mutex<Option<Reservation>>,
-    /// What the journal has of its launch.
-    journaled: Option<Entry>,
+    pub(super) reservation: Mutex<Option<Reservation>>,
 }
 
 /// What a machine's handle starts with.
@@ -50,20 +47,12 @@ pub(crate) struct Begin {
     pub(crate) ec2: Ec2,
     pub(crate) id: String,
     pub(crate) name: String,
-    pub(crate) ours: bool,
     pub(crate) key: Option<PrivateKey>,
+    pub(crate) key_path: Option<PathBuf>,
     pub(crate) user: Option<String>,
     pub(crate) reservation: Option<Reservation>,
+    /// What the journal has of its launch; `None` if somebody else has launched it.
     pub(crate) journaled: Option<Entry>,
-}
-
-/// What a failed test shows of a machine.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Evidence {
-    /// The console's last lines.
-    pub(crate) console: String,
-    /// The units that failed, where there is systemd.
-    pub(crate) failed_units: String,
 }
 
 /// How far a wait goes.
@@ -77,41 +66,40 @@ pub(crate) enum Reached {
 
 impl fmt::Debug for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Machine({} {})", self.0.name, self.0.id)
+        write!(f, "Machine({} {})", self.name(), self.id())
     }
 }
 
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.name == self.0.id { write!(f, "{}", self.0.id) } else { write!(f, "{} ({})", self.0.name, self.0.id) }
+        if self.name() == self.id() { f.write_str(self.id()) } else { write!(f, "{} ({})", self.name(), self.id()) }
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Machine {
     pub(crate) fn begin(begin: Begin) -> Self {
+        let connection = begin.ec2.connection.clone();
         Self(Arc::new(Inner {
             ec2: begin.ec2,
-            id: begin.id,
+            identity: Identity::new(&INSTANCE, begin.id, connection, begin.journaled),
             name: begin.name,
-            ours: begin.ours,
             key: begin.key,
+            key_path: begin.key_path,
             user: Mutex::new(begin.user),
             known_host: KnownHost::default(),
             session: tokio::sync::Mutex::default(),
             described: Mutex::default(),
-            ended: Mutex::default(),
             reservation: Mutex::new(begin.reservation),
-            journaled: begin.journaled,
         }))
     }
 
     /// The instance's id, `i-…`.
     pub fn id(&self) -> &str {
-        &self.0.id
+        &self.0.identity.id
     }
 
     /// The name that progress and errors use.
@@ -215,7 +203,7 @@ impl Machine {
         name: &str,
         future: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        if let Some(ended) = lock(&self.0.ended).as_ref() {
+        if let Some(ended) = self.0.identity.ended() {
             return Err(Error::new(ErrorKind::Ended, format!("{name}: {self}"))
                 .because(format!("it was ended {ended}"))
                 .advise("keep its guard for as long as it is used"));
@@ -242,25 +230,6 @@ impl Machine {
 
     pub(crate) fn set_described(&self, described: Arc<Description>) {
         *lock(&self.0.described) = Some(described);
-    }
-
-    pub(crate) fn mark_ended(&self, how: String) {
-        lock(&self.0.ended).get_or_insert(how);
-    }
-
-    /// What a failed test shows; best effort, within ten seconds.
-    pub(crate) async fn evidence(&self) -> Evidence {
-        let limit = Duration::from_secs(10);
-        let console = async { ready::console(self).await.map(|text| ready::tail(&text, 40)).unwrap_or_default() };
-        let units = async {
-            // Only where SSH has answered before: a machine that is down would cost the whole limit.
-            let session = self.0.session.lock().await.clone()?;
-            let list = "[ -d /run/systemd/system ] && systemctl list-units --failed --no-legend --plain";
-            Some(session.exec(Command::new(list).timeout(limit)).await.ok()?.stdout)
-        };
-        let gathered = tokio::time::timeout(limit, async { tokio::join!(console, units) }).await;
-        let (console, failed_units) = gathered.unwrap_or_default();
-        Evidence { console, failed_units: failed_units.unwrap_or_default() }
     }
 
     /// Makes sure that EC2 knows it, which it may do a moment after whoever made it.
@@ -331,45 +300,5 @@ impl Machine {
             answer.map(drop).map_err(|e| api_error::failed("ModifyInstanceAttribute", &tried, e))
         })
         .await
-    }
-
-    /// Leaves the machine running: it is forgotten here, and its lease begins anew. Says how to reach it.
-    pub(crate) async fn keep(&self) -> Result<String, Error> {
-        self.0.ec2.connection.run.note_kept(self.id())?;
-        self.forget();
-        let lease = self.0.ec2.config.lease;
-        let until = humantime::format_rfc3339_seconds(std::time::SystemTime::now() + lease).to_string();
-        let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
-        let tried = format!("renew the lease of {self}");
-        let call = self.client().create_tags().resources(self.id());
-        let call = call.tags(tag(tags::EXPIRES_AT, &until)).tags(tag(tags::KEPT, "yes"));
-        until_visible(|| async { call.clone().send().await.map_err(|e| api_error::failed("CreateTags", &tried, e)) })
-            .await?;
-        let key = self.0.ec2.connection.run.directory().join("private-key");
-        let (id, user) = (self.id(), self.user().unwrap_or_else(|| "USER".into()));
-        let (tunnel, host) = match (self.0.ec2.target(), self.public_ip().or(self.private_ip())) {
-            (crate::target::Target::Local, _) | (_, None) => {
-                (" -o ProxyCommand='ec2-harness connect %h %p'", id.to_owned())
-            }
-            (_, Some(address)) => ("", address.to_string()),
-        };
-        Ok(format!(
-            "{self} is kept until {until}\n  log in: ssh -i {}{tunnel} {user}@{host}\n  end it: ec2-harness sweep --instance {id}",
-            key.display()
-        ))
-    }
-
-    /// Gives back what ends with the machine.
-    pub(crate) fn release(&self) {
-        self.forget();
-        lock(&self.0.reservation).take();
-    }
-
-    /// Nobody is to end it any more.
-    fn forget(&self) {
-        live::remove(self.id());
-        if let Some(journaled) = &self.0.journaled {
-            journaled.settle();
-        }
     }
 }

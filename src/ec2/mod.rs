@@ -3,26 +3,25 @@
 //! What this room isn't: tests. It knows scopes and guards, but not who opens and closes them.
 
 mod account;
-mod api_error;
 mod assert;
 mod caps;
-mod connection;
-mod end;
 mod exec;
 mod files;
-mod https;
+mod guard;
 mod image;
 mod instance;
 mod launch;
 mod machine;
-mod patience;
+mod ownership;
 mod per_run;
-mod poller;
 mod power;
 mod ready;
 mod run_instances;
-mod sweep;
-pub(crate) mod tags;
+mod specification;
+
+pub use crate::teardown::sweep::{Resource, Sweep, Swept};
+#[cfg(test)]
+pub(crate) use guard::Guard;
 
 pub use account::{Connect, Ec2, Statistics};
 pub use assert::Assert;
@@ -31,4 +30,3 @@ pub use files::{Pull, Push};
 pub use instance::Instance;
 pub use launch::Launch;
 pub use machine::Machine;
-pub use sweep::{Sweep, Swept};

@@ -1,15 +1,15 @@
 //! A machine's power: reboot, stop, start, end, and waiting for the states in between.
 
-use super::{
-    Machine, api_error,
-    machine::Reached,
-    patience::{quota_pause, until_visible},
-    poller::Seen,
-    ready,
-};
+use super::{Machine, machine::Reached, ready};
 use crate::{
+    connection::{
+        api_error,
+        patience::{quota_pause, until_visible},
+        poller::Seen,
+    },
     error::{Error, ErrorKind},
     task::{OnDrop, Operation},
+    teardown::owned::end_all,
 };
 use aws_sdk_ec2::types::{Instance as Description, InstanceStateName};
 use std::{panic::Location, sync::Arc, time::Instant};
@@ -79,8 +79,8 @@ impl Machine {
     pub fn terminate(&self) -> Operation<()> {
         let (machine, at) = (self.clone(), Location::caller());
         Operation::new("terminate an instance", OnDrop::Finish, async move {
-            machine.mark_ended(format!("by terminate() at {at}"));
-            Machine::end_all(vec![machine]).await
+            machine.0.identity.mark_ended(format!("by terminate() at {at}"));
+            end_all(vec![Arc::new(machine)]).await
         })
     }
 
@@ -127,7 +127,7 @@ impl Machine {
         verb: &str,
     ) -> Result<Arc<Description>, Error> {
         let deadline = self.deadline();
-        let mut seen = self.0.ec2.connection.poller.watch(self.id(), self.0.ours)?;
+        let mut seen = self.0.ec2.connection.poller.watch(self.id(), self.0.identity.is_ours())?;
         let tried = format!("wait for {self} to {verb}");
         let wait = async {
             loop {

@@ -1,19 +1,23 @@
 //! RunInstances: the one call that makes machines, and what it takes to get it through.
 
 use super::{
-    Launch, api_error,
-    connection::Connection,
-    end::terminate,
+    Ec2,
     image::Image,
-    patience::{LOOK_PAUSE, LOOK_PAUSE_MAX, OTHERS_VISIBLE_WITHIN, VISIBLE_WITHIN, pauses, quota_pause},
-    per_run, tags,
+    launch::Customize,
+    per_run,
+    specification::{Key, Specification},
 };
 use crate::{
-    config::Config,
+    connection::{
+        Connection, api_error,
+        patience::{LOOK_PAUSE, LOOK_PAUSE_MAX, OTHERS_VISIBLE_WITHIN, VISIBLE_WITHIN, pauses, quota_pause},
+        tags,
+    },
     engine,
     error::{Error, ErrorKind},
+    resource::{Ending, INSTANCE},
     run,
-    teardown::{journal::Kind, live::Launching, signals},
+    teardown::{journal::Journal, live::Begun, signals},
 };
 use aws_sdk_ec2::{
     operation::run_instances::builders::RunInstancesFluentBuilder,
@@ -30,27 +34,30 @@ use tokio::sync::oneshot;
 pub(super) struct Launched {
     pub(super) instance: aws_sdk_ec2::types::Instance,
     /// Until its machine is known as living.
-    pub(super) launching: Arc<Launching>,
+    pub(super) launching: Arc<Begun>,
 }
 
 /// One RunInstances, with what it takes to get it through.
 pub(super) struct Request<'a> {
-    pub(super) launch: &'a Launch,
-    pub(super) connection: &'a Arc<Connection>,
-    pub(super) config: &'a Config,
+    pub(super) wanted: &'a Specification,
+    pub(super) customize: &'a [Customize],
+    pub(super) ec2: &'a Ec2,
     pub(super) image: &'a Image,
-    pub(super) instance_type: &'a str,
     pub(super) key: &'a str,
     pub(super) groups: Vec<String>,
 }
 
 impl Request<'_> {
+    fn connection(&self) -> &Arc<Connection> {
+        &self.ec2.connection
+    }
+
     /// Tries zone after zone while there is no capacity, and waits while a quota is used up.
     pub(super) async fn send(&self, deadline: Instant) -> Result<Launched, Error> {
         let mut untried = None;
-        let mut subnet = self.launch.subnet.clone().or_else(|| self.config.subnet.clone());
+        let mut subnet = self.wanted.network.subnet.clone();
         let chosen = subnet.is_some();
-        let quota_pause = quota_pause(self.connection);
+        let quota_pause = quota_pause(self.connection());
         loop {
             let error = match self.send_to(subnet.as_deref()).await {
                 Ok(launched) => return Ok(launched),
@@ -78,33 +85,31 @@ impl Request<'_> {
     /// while EC2 throttles it or doesn't answer.
     async fn send_to(&self, subnet: Option<&str>) -> Result<Launched, Error> {
         let token = run::random_id()?;
-        let journaled = self.connection.journal().intend(Kind::Instance, &token)?;
-        let launching = Arc::new(Launching::new(journaled, self.launch.ec2.clone()));
-        let tried =
-            format!("launch {} as {} in {}", self.launch.image_name(), self.instance_type, self.connection.region);
+        let connection = self.connection();
+        let journaled = Journal::of(connection).intend(&INSTANCE, &token)?;
+        let launching = Arc::new(Begun::new(journaled, connection.clone()));
+        let tried = format!("launch {} as {} in {}", self.wanted.image, self.wanted.instance_type, connection.region);
         // Only now: whoever ends all that lives either sees this one, or is seen here.
         signals::check(&tried).inspect_err(|_| launching.journaled().settle())?;
         let since = Instant::now();
         let mut pauses = pauses(LOOK_PAUSE, LOOK_PAUSE_MAX);
         loop {
             launching.journaled().sent();
-            match sent(self.connection, &tried, self.builder(subnet, &token), launching.clone()).await {
+            match sent(connection, &tried, self.builder(subnet, &token), launching.clone()).await {
                 Ok(instance) => return Ok(Launched { instance, launching }),
                 Err(error) => {
                     let ours = match error.code() {
-                        Some("InvalidKeyPair.NotFound") => self.launch.key.is_none() && self.config.key_name.is_none(),
-                        Some("InvalidGroup.NotFound") => {
-                            self.launch.security_groups.is_none() && self.config.security_groups.is_empty()
-                        }
+                        Some("InvalidKeyPair.NotFound") => matches!(self.wanted.key, Key::OfRun),
+                        Some("InvalidGroup.NotFound") => self.wanted.network.security_groups.is_none(),
                         Some("InvalidSubnetID.NotFound") => false,
                         // A local EC2 that has ended will not answer again.
-                        _ if error.is_transient() && !self.connection.is_gone().await => false,
+                        _ if error.is_transient() && !connection.is_gone().await => false,
                         _ => return Err(error),
                     };
                     let patience = if ours || error.is_transient() { VISIBLE_WITHIN } else { OTHERS_VISIBLE_WITHIN };
                     if since.elapsed() > patience {
                         if ours {
-                            per_run::forget(self.connection).await;
+                            per_run::forget(connection).await;
                         }
                         return Err(error);
                     }
@@ -115,23 +120,23 @@ impl Request<'_> {
     }
 
     fn builder(&self, subnet: Option<&str>, token: &str) -> RunInstancesFluentBuilder {
-        let launch = self.launch;
+        let wanted = self.wanted;
         let mut builder = self
-            .connection
+            .connection()
             .client
             .run_instances()
             .image_id(&self.image.id)
-            .instance_type(self.instance_type.into())
+            .instance_type(wanted.instance_type.as_str().into())
             .key_name(self.key)
             .set_security_group_ids(Some(self.groups.clone()))
             .set_subnet_id(subnet.map(str::to_owned))
-            .set_user_data(launch.user_data.as_ref().map(|text| base64::engine::general_purpose::STANDARD.encode(text)))
+            .set_user_data(wanted.user_data.as_ref().map(|text| base64::engine::general_purpose::STANDARD.encode(text)))
             .metadata_options(InstanceMetadataOptionsRequest::builder().http_tokens(HttpTokensState::Required).build())
             // A machine whose host fails is lost to its test; nobody would expect it back.
             .maintenance_options(
                 InstanceMaintenanceOptionsRequest::builder().auto_recovery(InstanceAutoRecoveryState::Disabled).build(),
             );
-        for customize in &launch.customize {
+        for customize in self.customize {
             builder = customize(builder);
         }
         let tags = self.tags(&builder);
@@ -158,10 +163,10 @@ impl Request<'_> {
             .filter(|specification| specification.resource_type() == Some(&ResourceType::Instance))
             .flat_map(|specification| specification.tags())
             .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())))
-            .chain([("Name".to_owned(), self.launch.machine_name())])
-            .chain(self.launch.tags.iter().cloned())
+            .chain([("Name".to_owned(), self.wanted.name.clone())])
+            .chain(self.wanted.tags.iter().cloned())
             .collect();
-        tags::tags(self.config, self.connection.run, &own, self.launch.ec2.scope.test_name(), self.config.lease)
+        tags::tags(&self.ec2.config, self.connection().run, &own, self.ec2.scope.test_name(), self.ec2.config.lease)
     }
 
     /// The image's own mappings, and those of the request, such that every volume ends with the machine.
@@ -183,8 +188,8 @@ impl Request<'_> {
         for mapping in &mut mappings {
             if let Some(ebs) = &mut mapping.ebs {
                 ebs.delete_on_termination = Some(true);
-                if self.launch.root_gib.is_some() && mapping.device_name.as_deref() == root {
-                    ebs.volume_size = self.launch.root_gib;
+                if self.wanted.root_gib.is_some() && mapping.device_name.as_deref() == root {
+                    ebs.volume_size = self.wanted.root_gib;
                 }
             }
         }
@@ -193,7 +198,7 @@ impl Request<'_> {
 
     async fn subnets_by_zone(&self) -> Result<Vec<String>, Error> {
         let answer = self
-            .connection
+            .connection()
             .client
             .describe_subnets()
             .filters(Filter::builder().name("default-for-az").values("true").build())
@@ -209,7 +214,7 @@ async fn sent(
     connection: &Arc<Connection>,
     tried: &str,
     builder: RunInstancesFluentBuilder,
-    launching: Arc<Launching>,
+    launching: Arc<Begun>,
 ) -> Result<aws_sdk_ec2::types::Instance, Error> {
     let (answered, answer) = oneshot::channel();
     let (connection, task_tried) = (connection.clone(), tried.to_owned());
@@ -236,7 +241,7 @@ async fn sent(
 struct Unclaimed {
     connection: Arc<Connection>,
     instance: Option<aws_sdk_ec2::types::Instance>,
-    launching: Arc<Launching>,
+    launching: Arc<Begun>,
 }
 
 impl Unclaimed {
@@ -250,9 +255,9 @@ impl Drop for Unclaimed {
         let Some(id) = self.instance.take().and_then(|instance| instance.instance_id) else { return };
         let (connection, launching) = (self.connection.clone(), self.launching.clone());
         let ending = engine::spawn(async move {
-            match terminate(&connection, vec![id], &|_| false).await {
+            match (INSTANCE.end)(&connection, vec![Ending { id, seen: false }]).await {
                 Ok(()) => launching.journaled().settle(),
-                Err((_, error)) => tracing::error!("failed to {error}"),
+                Err(left) => tracing::error!("failed to {}", left.error),
             }
         });
         if let Err(error) = ending {

@@ -3,12 +3,12 @@
 use super::record::Ended;
 use crate::{
     config::Keep,
-    ec2::Machine,
     error::Error,
     task::{OnDrop, Task},
+    teardown::owned::{Owned, end_all},
 };
 use futures_util::future::join_all;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 /// How long evidence may take, of all machines together: a red test is not to wait for a dead machine.
@@ -26,14 +26,14 @@ pub(crate) struct Ending {
 }
 
 /// Ends, or keeps, what is left of a test.
-pub(crate) fn end(machines: Vec<Machine>, failed: bool, keep: Keep) -> Ending {
+pub(crate) fn end(machines: Vec<Arc<dyn Owned>>, failed: bool, keep: Keep) -> Ending {
     if machines.is_empty() {
         return Ending::default();
     }
     let ending = Task::start("end a test's machines", OnDrop::Finish, async move {
-        let ended = |machine: &Machine| Ended {
+        let ended = |machine: &Arc<dyn Owned>| Ended {
             name: machine.name().to_owned(),
-            id: machine.id().to_owned(),
+            id: machine.identity().id.clone(),
             evidence: Vec::new(),
             kept: None,
         };
@@ -47,27 +47,27 @@ pub(crate) fn end(machines: Vec<Machine>, failed: bool, keep: Keep) -> Ending {
             Keep::Always => true,
         };
         let machines = if keeps { keep_all(machines, &mut ending.machines).await } else { machines };
-        ending.left = Machine::end_all(machines).await.err();
+        ending.left = end_all(machines).await.err();
         Ok(ending)
     });
     ending.wait().unwrap_or_else(|failure| Ending { left: Some(failure.into_error()), ..Ending::default() })
 }
 
 /// Takes what the machines show; says why, if there is nothing to be had.
-async fn take_evidence(machines: &[Machine], ended: &mut [Ended]) -> Option<String> {
-    let of_all = join_all(machines.iter().map(Machine::evidence));
+async fn take_evidence(machines: &[Arc<dyn Owned>], ended: &mut [Ended]) -> Option<String> {
+    let of_all = join_all(machines.iter().map(|machine| machine.evidence()));
     let Ok(of_all) = timeout(EVIDENCE_WITHIN, of_all).await else {
         return Some(format!("the machines didn't answer within {} s", EVIDENCE_WITHIN.as_secs()));
     };
     for (ended, evidence) in ended.iter_mut().zip(of_all) {
-        ended.evidence = vec![("failed units", evidence.failed_units), ("the console's last lines", evidence.console)];
+        ended.evidence = evidence;
     }
     None
 }
 
 /// Keeps what can be kept, and gives the others back: nobody will come for a machine that nobody can be told of.
-async fn keep_all(machines: Vec<Machine>, ended: &mut [Ended]) -> Vec<Machine> {
-    let results = join_all(machines.iter().map(Machine::keep)).await;
+async fn keep_all(machines: Vec<Arc<dyn Owned>>, ended: &mut [Ended]) -> Vec<Arc<dyn Owned>> {
+    let results = join_all(machines.iter().map(|machine| machine.keep())).await;
     let mut rest = Vec::new();
     for ((machine, result), ended) in machines.into_iter().zip(results).zip(ended) {
         ended.kept = Some(match result {

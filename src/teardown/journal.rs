@@ -2,11 +2,15 @@
 //! call is sent.
 //!
 //! Tags alone don't do: when a process is killed, a create call of its may be on its way, or its answer lost, and what it
-//! makes is seen late. Whoever ends the run then waits for what the journal names, by client token or by name.
+//! makes is seen late. Whoever ends the run then waits for what the journal names, by what only that call knows: its client
+//! token, or the tag of its attempt.
 
 use crate::{
+    connection::Connection,
     error::{Error, ErrorKind},
     lock_file,
+    resource::{Kind, kind},
+    target::Target,
 };
 use std::{
     fs::{self, DirBuilder, File},
@@ -15,35 +19,6 @@ use std::{
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
-
-/// What is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Kind {
-    /// Known by its client token.
-    Instance,
-    /// Known by its name.
-    KeyPair,
-    /// Known by its name.
-    SecurityGroup,
-}
-
-impl Kind {
-    const ALL: [Self; 3] = [Self::Instance, Self::KeyPair, Self::SecurityGroup];
-
-    /// EC2's word for it.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Instance => "instance",
-            Self::KeyPair => "key-pair",
-            Self::SecurityGroup => "security-group",
-        }
-    }
-}
-
-/// Whether it is EC2's word for what is made.
-pub(crate) fn is_word(word: &str) -> bool {
-    Kind::ALL.iter().any(|kind| kind.word() == word)
-}
 
 /// The journal of one run at one place.
 #[derive(Debug, Clone)]
@@ -56,20 +31,29 @@ pub(crate) struct Journal {
 /// Something that is about to be made, or may be there.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
-    kind: Kind,
-    name: String,
+    kind: &'static Kind,
+    token: String,
     path: PathBuf,
 }
 
 impl Journal {
-    /// The journal in a run's directory for a place, which may not be there yet.
-    pub(crate) fn of(run: &Path, place: &str, durable: bool) -> Self {
+    /// The journal of a connection's own run, for its place.
+    pub(crate) fn of(connection: &Connection) -> Self {
+        Self::of_run(connection.run.directory(), connection)
+    }
+
+    /// The journal in a run's directory for a connection's place, which may not be there yet.
+    pub(crate) fn of_run(run: &Path, connection: &Connection) -> Self {
+        Self::at(run, &connection.place(), connection.target != Target::Local)
+    }
+
+    fn at(run: &Path, place: &str, durable: bool) -> Self {
         Self { directory: run.join(format!("journal.{place}")), durable }
     }
 
-    /// Notes what is about to be made.
-    pub(crate) fn intend(&self, kind: Kind, name: &str) -> Result<Entry, Error> {
-        let entry = self.entry(kind, name);
+    /// Notes what is about to be made, and what only the call that makes it knows.
+    pub(crate) fn intend(&self, kind: &'static Kind, token: &str) -> Result<Entry, Error> {
+        let entry = self.entry(kind, token);
         self.write(&entry.path).map_err(|e| {
             Error::new(ErrorKind::Internal, format!("note in {} what is about to be made", self.directory.display()))
                 .caused_by(e)
@@ -88,9 +72,8 @@ impl Journal {
         Ok(())
     }
 
-    fn entry(&self, kind: Kind, name: &str) -> Entry {
-        let path = self.directory.join(format!("{}.{name}", kind.word()));
-        Entry { kind, name: name.to_owned(), path }
+    fn entry(&self, kind: &'static Kind, token: &str) -> Entry {
+        Entry { kind, token: token.to_owned(), path: self.directory.join(format!("{}.{token}", kind.word)) }
     }
 
     /// All that may be there.
@@ -99,22 +82,21 @@ impl Journal {
         files
             .filter_map(|file| file.file_name().into_string().ok())
             .filter_map(|file| {
-                let (word, name) = file.split_once('.')?;
-                let kind = Kind::ALL.into_iter().find(|kind| kind.word() == word)?;
-                Some(self.entry(kind, name))
+                let (word, token) = file.split_once('.')?;
+                Some(self.entry(kind(word)?, token))
             })
             .collect()
     }
 }
 
 impl Entry {
-    pub(crate) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> &'static Kind {
         self.kind
     }
 
-    /// The client token of what has one, else the name.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
+    /// What only the call that makes it knows.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
     }
 
     /// Notes that the call is sent now, again.
@@ -138,20 +120,21 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resource::{INSTANCE, KEY_PAIR, SECURITY_GROUP};
 
     #[test]
     fn what_is_intended_is_there_until_it_is_settled() {
         let run = tempfile::tempdir().unwrap();
-        let journal = Journal::of(run.path(), "here", true);
+        let journal = Journal::at(run.path(), "here", true);
         assert!(journal.entries().is_empty());
-        let instance = journal.intend(Kind::Instance, "0a1b").unwrap();
-        journal.intend(Kind::KeyPair, "ec2-harness-a.b").unwrap();
-        journal.intend(Kind::KeyPair, "ec2-harness-a.b").unwrap();
-        let other = Journal::of(run.path(), "there", false);
-        other.intend(Kind::SecurityGroup, "ec2-harness-a.b").unwrap();
-        let mut found: Vec<_> = journal.entries().iter().map(|it| (it.kind(), it.name().to_owned())).collect();
-        found.sort_by_key(|(_, name)| name.clone());
-        assert_eq!(found, [(Kind::Instance, "0a1b".into()), (Kind::KeyPair, "ec2-harness-a.b".into())]);
+        let instance = journal.intend(&INSTANCE, "0a1b").unwrap();
+        journal.intend(&KEY_PAIR, "2c3d").unwrap();
+        journal.intend(&KEY_PAIR, "2c3d").unwrap();
+        let other = Journal::at(run.path(), "there", false);
+        other.intend(&SECURITY_GROUP, "2c3d").unwrap();
+        let mut found: Vec<_> = journal.entries().iter().map(|it| (it.kind().word, it.token().to_owned())).collect();
+        found.sort();
+        assert_eq!(found, [("instance", "0a1b".into()), ("key-pair", "2c3d".into())]);
         instance.settle();
         instance.settle();
         journal.entries().iter().for_each(Entry::settle);
@@ -162,7 +145,7 @@ mod tests {
     #[test]
     fn the_age_is_that_of_the_last_call() {
         let run = tempfile::tempdir().unwrap();
-        let entry = Journal::of(run.path(), "here", false).intend(Kind::Instance, "0a1b").unwrap();
+        let entry = Journal::at(run.path(), "here", false).intend(&INSTANCE, "0a1b").unwrap();
         let hour = Duration::from_secs(3600);
         File::options().write(true).open(&entry.path).unwrap().set_modified(SystemTime::now() - hour).unwrap();
         assert!(entry.age() >= hour);

@@ -1,18 +1,28 @@
-//! The register of what this process has launched, or is launching, and hasn't ended.
+//! The register of what this process has made, or is making, and hasn't ended.
 
-use super::journal::Entry;
-use crate::ec2::Machine;
+use super::{
+    journal::Entry,
+    owned::{Identity, Owned},
+};
+use crate::connection::Connection;
 use std::{
     collections::BTreeMap,
-    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
 };
 
-/// Instances by id, and create calls without an answer yet by client token.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Register {
-    machines: BTreeMap<String, Machine>,
-    /// With the connection that sent them.
-    launching: BTreeMap<String, crate::ec2::Ec2>,
+    /// By EC2's word for their kind, and id.
+    owned: BTreeMap<(&'static str, String), Arc<dyn Owned>>,
+    /// Create calls without an answer yet, by what they are known by.
+    making: BTreeMap<String, Making>,
+}
+
+/// A create call without an answer yet, and where it was sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Making {
+    pub(crate) entry: Entry,
+    pub(crate) connection: Arc<Connection>,
 }
 
 static REGISTER: LazyLock<Mutex<Register>> = LazyLock::new(Mutex::default);
@@ -21,15 +31,16 @@ fn register() -> MutexGuard<'static, Register> {
     REGISTER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An instance that is being made: known here as such until this is dropped, and in the journal until it has ended.
+/// Something that is being made: known here as such until this is dropped, and in the journal until it has ended.
 #[derive(Debug)]
-pub(crate) struct Launching {
+pub(crate) struct Begun {
     journaled: Entry,
 }
 
-impl Launching {
-    pub(crate) fn new(journaled: Entry, ec2: crate::ec2::Ec2) -> Self {
-        register().launching.insert(journaled.name().to_owned(), ec2);
+impl Begun {
+    pub(crate) fn new(journaled: Entry, connection: Arc<Connection>) -> Self {
+        let making = Making { entry: journaled.clone(), connection };
+        register().making.insert(journaled.token().to_owned(), making);
         Self { journaled }
     }
 
@@ -39,27 +50,27 @@ impl Launching {
     }
 }
 
-impl Drop for Launching {
+impl Drop for Begun {
     fn drop(&mut self) {
-        register().launching.remove(self.journaled.name());
+        register().making.remove(self.journaled.token());
     }
 }
 
-/// Notes a machine that we must end.
-pub(crate) fn add(machine: &Machine) {
-    register().machines.insert(machine.id().to_owned(), machine.clone());
+/// Notes something that we must end.
+pub(crate) fn add(owned: Arc<dyn Owned>) {
+    let key = (owned.identity().kind.word, owned.identity().id.clone());
+    register().owned.insert(key, owned);
 }
 
-/// Forgets a machine: it has ended, or is to be kept.
-pub(crate) fn remove(id: &str) {
-    register().machines.remove(id);
+/// Forgets something: it has ended, or is to be kept.
+pub(super) fn remove(identity: &Identity) {
+    let removed = register().owned.remove(&(identity.kind.word, identity.id.clone()));
+    // Not under the lock: it may be the last to hold on to it.
+    drop(removed);
 }
 
 /// All that lives, and all that may come to live.
-pub(crate) fn everything() -> (Vec<Machine>, Vec<(String, crate::ec2::Ec2)>) {
+pub(super) fn everything() -> (Vec<Arc<dyn Owned>>, Vec<Making>) {
     let register = register();
-    (
-        register.machines.values().cloned().collect(),
-        register.launching.iter().map(|(token, ec2)| (token.clone(), ec2.clone())).collect(),
-    )
+    (register.owned.values().cloned().collect(), register.making.values().cloned().collect())
 }

@@ -2,10 +2,16 @@
 //!
 //! A thread, not a handler: what teardown needs isn't allowed in one.
 
-use super::live;
+use super::{
+    journal::Entry,
+    live::{self, Making},
+    owned::end_all,
+    sweep::find_made,
+};
 use crate::{
-    ec2::Machine,
+    connection::Connection,
     error::{Error, ErrorKind},
+    resource::{Ending, Kind},
     task::{OnDrop, Task},
 };
 use once_cell::sync::OnceCell;
@@ -15,9 +21,12 @@ use signal_hook::{
     low_level::emulate_default_handler,
 };
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     fs,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -81,13 +90,12 @@ fn heeded(status: &str) -> Vec<i32> {
 }
 
 fn end_everything() {
-    let (machines, launching) = live::everything();
-    if machines.is_empty() && launching.is_empty() {
+    let (owned, making) = live::everything();
+    if owned.is_empty() && making.is_empty() {
         return;
     }
-    let count = machines.len() + launching.len();
-    let machines_word = if count == 1 { "machine" } else { "machines" };
-    eprintln!("ec2-harness: ending {count} {machines_word}; press again to leave them to the watchdog");
+    let kinds = owned.iter().map(|it| it.identity().kind).chain(making.iter().map(|it| it.entry.kind()));
+    eprintln!("ec2-harness: ending {}; press again to leave them to the watchdog", count(kinds));
     let ended = Task::start("end everything", OnDrop::Finish, async move {
         match tokio::time::timeout(PATIENCE, end_all_that_lives()).await {
             Ok(result) => result,
@@ -102,30 +110,51 @@ fn end_everything() {
     }
 }
 
-/// Ends what lives, until nothing does: what is being launched comes to live, and some of it only then can be seen.
+/// How many there are of each kind: `2 instances, 1 placement group`.
+fn count(kinds: impl Iterator<Item = &'static Kind>) -> String {
+    let mut counts: BTreeMap<&str, (&Kind, usize)> = BTreeMap::new();
+    kinds.for_each(|kind| counts.entry(kind.word).or_insert((kind, 0)).1 += 1);
+    counts.into_values().map(|(kind, count)| kind.count(count)).collect::<Vec<_>>().join(", ")
+}
+
+/// Ends what lives, until nothing does: what is being made comes to live, and some of it only then can be seen.
 async fn end_all_that_lives() -> Result<(), Error> {
     let mut pause = PAUSE_MIN;
     let mut ended_already = HashSet::new();
     loop {
-        let (machines, mut launching) = live::everything();
-        launching.retain(|(token, _)| !ended_already.contains(token));
-        if machines.is_empty() && launching.is_empty() {
+        let (owned, mut making) = live::everything();
+        making.retain(|it| !ended_already.contains(it.entry.token()));
+        if owned.is_empty() && making.is_empty() {
             return Ok(());
         }
-        let mut ended = Machine::end_all(machines).await;
-        // Their answers may take longer than we have: EC2 finds them by their tokens.
-        let mut tokens: HashMap<String, (crate::ec2::Ec2, Vec<String>)> = HashMap::new();
-        for (token, ec2) in launching {
-            tokens.entry(ec2.region().to_owned()).or_insert_with(|| (ec2, Vec::new())).1.push(token);
-        }
-        for (ec2, tokens) in tokens.into_values() {
-            let by_tokens = ec2.end_by_tokens(&tokens).await;
-            ended = ended.and(by_tokens.map(|tokens| ended_already.extend(tokens)));
-        }
+        let mut ended = end_all(owned).await;
+        // Their answers may take longer than we have: EC2 finds them by what the calls bear.
+        let by_tokens = end_made(&making).await;
+        ended = ended.and(by_tokens.map(|tokens| ended_already.extend(tokens)));
         match ended {
             Err(error) if !error.is_transient() && error.kind() != ErrorKind::NotFound => return Err(error),
             _ => tokio::time::sleep(pause).await,
         }
         pause = (pause * 2).min(PAUSE_MAX);
     }
+}
+
+/// Ends what these calls have made, as far as it is seen; says which these are, by their tokens.
+async fn end_made(making: &[Making]) -> Result<Vec<String>, Error> {
+    let mut by_connection: BTreeMap<usize, (&Arc<Connection>, Vec<&Entry>)> = BTreeMap::new();
+    for Making { entry, connection } in making {
+        let key = Arc::as_ptr(connection) as usize;
+        by_connection.entry(key).or_insert_with(|| (connection, Vec::new())).1.push(entry);
+    }
+    let mut ended = Vec::new();
+    for (connection, entries) in by_connection.into_values() {
+        for found in find_made(connection, &entries).await? {
+            ended.extend(found.token().map(str::to_owned));
+            if !found.has_ended {
+                let ending = vec![Ending { id: found.id, seen: true }];
+                (found.kind.end)(connection, ending).await.map_err(|left| left.error)?;
+            }
+        }
+    }
+    Ok(ended)
 }

@@ -4,13 +4,18 @@
 //! It outlives `kill -9` of a test, and nextest's. It resolves credentials by itself, from the environment of the process
 //! that started it. What this room isn't: the only layer. It dies with its host; then `ec2-harness sweep` goes by the tags.
 
+use super::{
+    roles::Role,
+    sweep::{Sweep, remains_of_run},
+};
 use crate::{
     config::Config,
-    ec2::Ec2,
+    connection::Connection,
     error::{Error, ErrorKind},
     lock_file::{self, Lock},
-    roles::Role,
     run::{self, Run},
+    state_directory::OWNED,
+    task::{OnDrop, Operation},
 };
 use rustix::{
     event::{PollFd, PollFlags, poll},
@@ -21,6 +26,7 @@ use std::{
     fs::File,
     path::Path,
     process::{Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -34,9 +40,9 @@ const AGAIN_AFTER: Duration = Duration::from_secs(30);
 const OWNER: &str = "EC2_HARNESS_OWNER";
 
 /// Joins the run, and starts its watchdog for the place that a configuration names, unless it has one; before the first create call.
-pub(crate) fn ensure(run: &Run, config: &Config, region: &str, place: &str) -> Result<(), Error> {
+pub(crate) fn ensure(connection: &Connection, config: &Config) -> Result<(), Error> {
     let tried = "start the watchdog of the run";
-    let lock = run::watchdog_lock(place);
+    let (run, lock) = (connection.run, run::watchdog_lock(&connection.place()));
     run.join()?;
     if run.try_lock(&lock)?.is_none() {
         return Ok(());
@@ -45,7 +51,7 @@ pub(crate) fn ensure(run: &Run, config: &Config, region: &str, place: &str) -> R
     command
         .env("EC2_HARNESS_RUN_ID", run.id())
         .env("EC2_HARNESS_TARGET", config.target.word())
-        .env("EC2_HARNESS_REGION", region)
+        .env("EC2_HARNESS_REGION", &connection.region)
         .env("EC2_HARNESS_WATCHDOG_LOCK", lock)
         // A test's standard streams, held open, would make nextest wait for us.
         .stdin(Stdio::null())
@@ -105,20 +111,22 @@ fn end(run: &Run, config: &Config, mut over: File) -> Result<(), Error> {
         // A local EC2 that has ended took everything with it.
         return remove(run, over);
     }
-    let ec2 = Ec2::connect().config(config.clone()).to_running().wait()?;
-    let left = ec2.left_by_run().wait()?;
-    if left.kept {
-        // The key is needed for as long as the machines are; a sweep removes it with them.
-        return Ok(());
-    }
-    if left.running {
+    let connection = connect(config.clone()).wait()?;
+    let remains = remains_of_run(connection.clone()).wait()?;
+    if remains.unwanted {
         // A sweep by hand must see that the run is over.
         drop(over);
         std::thread::sleep(GRACE);
         over = wait_for_members(run.directory())?;
     }
-    ec2.sweep().run_id(run.id()).wait()?;
-    remove(run, over)
+    Sweep::new(connection, config.lease).own_run().wait()?;
+    // What is kept needs what is in there; a sweep removes it with that.
+    if remains.kept { Ok(()) } else { remove(run, over) }
+}
+
+/// Connects to what is there already.
+fn connect(config: Config) -> Operation<Arc<Connection>> {
+    Operation::new("connect to EC2", OnDrop::Cancel, async move { Connection::of(&config, true).await })
 }
 
 /// The lock of the one watchdog; `None` if another has it. Whoever only looks has it for a moment.
@@ -145,7 +153,7 @@ fn wait_for_members(directory: &Path) -> Result<File, Error> {
 /// Between two tests a run under nextest has no members; others see by a lock that it is not over.
 fn wait_for_owner(run: &Run) -> Result<(), Error> {
     let Some(owner) = env::var(OWNER).ok().and_then(|text| Pid::from_raw(text.parse().ok()?)) else { return Ok(()) };
-    let _owned = lock_file::lock(&run.directory().join(run::OWNED), Lock::Shared)
+    let _owned = lock_file::lock(&run.directory().join(OWNED), Lock::Shared)
         .map_err(|e| Error::new(ErrorKind::Internal, "hold the run for its owner").caused_by(e))?;
     // If it has ended already there is nothing to wait for.
     let Ok(owner) = pidfd_open(owner, PidfdFlags::empty()) else { return Ok(()) };

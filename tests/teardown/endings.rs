@@ -2,7 +2,7 @@
 
 use super::{
     run::{Run, all_ended, clean},
-    support::{block_on, ec2, eventually, sdk},
+    support::{block_on, ec2, eventually, insist, sdk, unique},
 };
 use aws_sdk_ec2::types::Filter;
 use rustix::process::Signal;
@@ -106,4 +106,48 @@ fn a_sweep_ends_what_a_killed_process_has_left() {
     assert!(sweep(&[]).contains(&instance));
     assert!(all_ended(&ec2, &id));
     assert!(sweep(&["--run", &id]).contains("nothing is left"));
+}
+
+/// A run's id is anybody's to choose, and so are the names that follow from it.
+#[test]
+fn what_is_only_named_as_ours_would_be_is_left_alone() {
+    let client = sdk(&ec2());
+    let taken = unique("taken");
+    let name = format!("ec2-harness-{taken}");
+    let said = || {
+        let run = Run::start_quietly("passes", |command| {
+            command.env("EC2_HARNESS_RUN_ID", &taken);
+        });
+        let (status, text) = run.end_with_text();
+        assert!(!status.success());
+        text
+    };
+
+    insist(|| block_on(client.create_key_pair().key_name(&name).send()).map_err(Box::new));
+    let key = || {
+        let call = client.describe_key_pairs().filters(Filter::builder().name("key-name").values(&name).build());
+        insist(|| block_on(call.clone().send()).map_err(Box::new)).key_pairs().to_vec()
+    };
+    eventually("it is seen", || !key().is_empty());
+    let before = key();
+    let text = said();
+    assert!(text.contains("that this run has not made") && text.contains("EC2_HARNESS_RUN_ID"), "{text}");
+    assert_eq!(key(), before);
+    insist(|| block_on(client.delete_key_pair().key_name(&name).send()).map_err(Box::new));
+
+    let made = insist(|| {
+        let call = client.create_security_group().group_name(&name).description("somebody else's");
+        block_on(call.send()).map_err(Box::new)
+    });
+    let id = made.group_id().unwrap();
+    let group = || {
+        let call = client.describe_security_groups().filters(Filter::builder().name("group-id").values(id).build());
+        insist(|| block_on(call.clone().send()).map_err(Box::new)).security_groups().to_vec()
+    };
+    eventually("it is seen", || !group().is_empty());
+    let before = group();
+    let text = said();
+    assert!(text.contains("that this run has not made"), "{text}");
+    assert_eq!(group(), before, "neither opened nor removed");
+    insist(|| block_on(client.delete_security_group().group_id(id).send()).map_err(Box::new));
 }

@@ -157,19 +157,21 @@ fn what_a_killed_process_was_making_is_ended_though_it_is_seen_late() {
     let world = World::new();
     // While the answer is awaited, and nothing of the run is seen yet.
     for delay in [20, 50, 100, 150] {
-        let run = Run::start("passes", |command| {
+        let mut run = Run::start("passes", |command| {
             // Up to three seconds late.
             command.env("EC2_HARNESS_LOCAL_CONDITIONS", "hostile").env("EC2_HARNESS_LOCAL_PACE", "0.05");
             world.enter(command);
         });
+        let id = run.id.clone();
         let launches = || {
-            let directory = fs::read_dir(world.harness().join("runs").join(&run.id)).into_iter().flatten();
+            let directory = fs::read_dir(world.harness().join("runs").join(&id)).into_iter().flatten();
             let journals = directory.map(|file| file.unwrap().path()).filter(|path| path.is_dir());
             journals
                 .flat_map(|journal| fs::read_dir(journal).unwrap())
                 .any(|entry| entry.unwrap().file_name().to_str().unwrap().starts_with("instance."))
         };
         while !launches() {
+            assert!(run.is_running(), "it ended before it was seen to launch anything");
             thread::sleep(Duration::from_millis(2));
         }
         thread::sleep(Duration::from_millis(delay));

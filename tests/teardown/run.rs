@@ -32,6 +32,15 @@ impl Run {
         Self::start_under(heedful, name, customize)
     }
 
+    /// The same, but what it says on standard error is kept.
+    pub fn start_quietly(name: &str, customize: impl FnOnce(&mut Command)) -> Self {
+        let mut heedful = Command::new("env");
+        heedful.arg("--default-signal=HUP,INT,TERM");
+        Self::start_under(heedful, name, |command| {
+            customize(command.stderr(Stdio::piped()));
+        })
+    }
+
     /// The same by a command that executes its arguments.
     pub fn start_under(mut wrapper: Command, name: &str, customize: impl FnOnce(&mut Command)) -> Self {
         let id = unique("run");
@@ -73,6 +82,18 @@ impl Run {
 
     fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id().cast_signed()).unwrap()
+    }
+
+    /// Waits for its end; what it said on standard error, which must have been kept.
+    pub fn end_with_text(mut self) -> (ExitStatus, String) {
+        let mut text = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+        (self.end(), text)
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Waits for its end.

@@ -2,7 +2,7 @@
 
 use super::{
     Context, account_attributes, console, image, instance, instance_type, internet_gateway, key_pair,
-    network_interface, place, request::only, route_table, security_group, subnet, tags, volume, vpc,
+    network_interface, place, placement_group, request::only, route_table, security_group, subnet, tags, volume, vpc,
 };
 use crate::{
     error::{ApiError, Code},
@@ -45,9 +45,15 @@ pub(super) const ACTIONS: &[Action] = &[
     action("AuthorizeSecurityGroupIngress", security_group::authorize_ingress, PERMISSIONS),
     action("CreateDefaultVpc", vpc::create_default, &[]),
     action("CreateKeyPair", key_pair::create, &["KeyName", "KeyType", "KeyFormat", "TagSpecifications"]),
+    action(
+        "CreatePlacementGroup",
+        placement_group::create,
+        &["GroupName", "PartitionCount", "SpreadLevel", "Strategy", "TagSpecifications"],
+    ),
     action("CreateSecurityGroup", security_group::create, &["Description", "GroupName", "VpcId", "TagSpecifications"]),
     action("CreateTags", tags::create, &["Resources", "Tags"]),
     action("DeleteKeyPair", key_pair::delete, &["KeyName", "KeyPairId"]),
+    action("DeletePlacementGroup", placement_group::delete, &["GroupName"]),
     action("DeleteSecurityGroup", security_group::delete, &["GroupId", "GroupName"]),
     action("DeleteTags", tags::delete, &["Resources", "Tags"]),
     action("DeleteVolume", volume::delete, &["VolumeId"]),
@@ -101,6 +107,7 @@ pub(super) const ACTIONS: &[Action] = &[
         network_interface::describe,
         &["Filters", "MaxResults", "NetworkInterfaceIds", "NextToken"],
     ),
+    action("DescribePlacementGroups", placement_group::describe, &["Filters", "GroupIds", "GroupNames"]),
     action("DescribeRegions", place::describe_regions, &["AllRegions", "Filters", "RegionNames"]),
     action("DescribeRouteTables", route_table::describe, &["Filters", "MaxResults", "NextToken", "RouteTableIds"]),
     action(

@@ -107,6 +107,9 @@ ids! {
     /// A key pair.
     KeyPairId = "key", "key-pair", InvalidKeyPairMalformed, InvalidKeyPairNotFound,
         "The key pair ID '{}' does not exist", "The key pair IDs '{}' do not exist";
+    /// A placement group.
+    PlacementGroupId = "pg", "placement-group", InvalidParameterValue, InvalidPlacementGroupUnknown,
+        "The Placement Group '{}' is unknown.", "The Placement Groups '{}' are unknown.";
     /// A security group.
     SecurityGroupId = "sg", "security-group", InvalidGroupIdMalformed, InvalidGroupNotFound,
         "The security group '{}' does not exist", "The security groups '{}' do not exist";

@@ -30,6 +30,7 @@ mod key_pair;
 mod network_interface;
 mod pagination;
 mod place;
+mod placement_group;
 mod quota;
 mod record;
 mod recovery;

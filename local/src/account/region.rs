@@ -4,8 +4,8 @@ use super::{
     console::Consoles,
     idempotency::Tokens,
     ids::{
-        DhcpOptionsId, Id, ImageId, InstanceId, InternetGatewayId, KeyPairId, NetworkInterfaceId, RouteTableId,
-        SecurityGroupId, SecurityGroupRuleId, Source, SubnetId, VolumeId, VpcId,
+        DhcpOptionsId, Id, ImageId, InstanceId, InternetGatewayId, KeyPairId, NetworkInterfaceId, PlacementGroupId,
+        RouteTableId, SecurityGroupId, SecurityGroupRuleId, Source, SubnetId, VolumeId, VpcId,
     },
     image::{self, Image},
     instance::Instance,
@@ -13,6 +13,7 @@ use super::{
     key_pair::KeyPair,
     network_interface::NetworkInterface,
     place::Place,
+    placement_group::PlacementGroup,
     route_table::RouteTable,
     security_group::{Rule, SecurityGroup},
     settings::Settings,
@@ -38,6 +39,7 @@ pub(super) struct Region {
     pub(super) images: Table<ImageId, Image>,
     pub(super) instances: Table<InstanceId, Instance>,
     pub(super) key_pairs: Table<KeyPairId, KeyPair>,
+    pub(super) placement_groups: Table<PlacementGroupId, PlacementGroup>,
     pub(super) security_groups: Table<SecurityGroupId, SecurityGroup>,
     pub(super) security_group_rules: Table<SecurityGroupRuleId, Rule>,
     pub(super) vpcs: Table<VpcId, Vpc>,
@@ -71,6 +73,7 @@ impl Region {
             images: Table::default(),
             instances: Table::default(),
             key_pairs: Table::default(),
+            placement_groups: Table::default(),
             security_groups: Table::default(),
             security_group_rules: Table::default(),
             vpcs: Table::default(),
@@ -87,11 +90,12 @@ impl Region {
     }
 
     /// All that is kept beyond the endpoint's life, by the names under which it is stored.
-    pub(super) fn stored(&mut self) -> [(&'static str, &mut dyn Stored); 15] {
+    pub(super) fn stored(&mut self) -> [(&'static str, &mut dyn Stored); 16] {
         [
             ("images", &mut self.images),
             ("instances", &mut self.instances),
             ("key-pairs", &mut self.key_pairs),
+            ("placement-groups", &mut self.placement_groups),
             ("security-groups", &mut self.security_groups),
             ("security-group-rules", &mut self.security_group_rules),
             ("vpcs", &mut self.vpcs),
@@ -108,11 +112,12 @@ impl Region {
     }
 
     /// All that isn't known everywhere at once.
-    fn eventual(&mut self) -> [&mut dyn Eventual; 12] {
+    fn eventual(&mut self) -> [&mut dyn Eventual; 13] {
         [
             &mut self.images,
             &mut self.instances,
             &mut self.key_pairs,
+            &mut self.placement_groups,
             &mut self.security_groups,
             &mut self.security_group_rules,
             &mut self.vpcs,

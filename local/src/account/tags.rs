@@ -197,6 +197,7 @@ pub(super) fn exists(region: &Region, id: &str) -> bool {
     has(&region.instances, id)
         || has(&region.images, id)
         || has(&region.key_pairs, id)
+        || has(&region.placement_groups, id)
         || has(&region.security_groups, id)
         || has(&region.security_group_rules, id)
         || has(&region.vpcs, id)

@@ -5,7 +5,7 @@ use super::{
     state::{Credentials, SocketPath, StateDirectory},
     wishes::PACE,
 };
-use crate::roles::Role;
+use crate::machine::sandbox::ROLE_VARIABLE;
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
     os::unix::net::UnixStream,
@@ -205,7 +205,7 @@ fn start(state: &StateDirectory, settings: &Settings) -> Result<Client, Endpoint
             command.env(name, value);
         }
     }
-    Role::Endpoint.name_in(&mut command);
+    command.env(ROLE_VARIABLE, super::ROLE);
     let mut child = command
         .current_dir("/")
         .stdin(Stdio::null())

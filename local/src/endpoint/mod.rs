@@ -51,6 +51,9 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use wishes::Character;
 
+/// The role of the endpoint's process.
+pub(crate) const ROLE: &str = "endpoint";
+
 /// Which build of this crate a process runs: a client only uses an endpoint of its own build.
 pub const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), "-", env!("EC2_LOCAL_BUILD"));
 

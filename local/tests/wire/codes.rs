@@ -76,6 +76,11 @@ const ASKED: &[(Code, &[&str])] = &[
         &["Action=UpdateSecurityGroupRuleDescriptionsIngress&GroupId={group}&IpPermissions.1.IpProtocol=tcp\
            &IpPermissions.1.FromPort=1&IpPermissions.1.ToPort=2&IpPermissions.1.IpRanges.1.CidrIp=10.0.0.0/8"],
     ),
+    (
+        Code::InvalidPlacementGroupDuplicate,
+        &["Action=CreatePlacementGroup&GroupName=p", "Action=CreatePlacementGroup&GroupName=p&Strategy=spread"],
+    ),
+    (Code::InvalidPlacementGroupUnknown, &["Action=DeletePlacementGroup&GroupName=lost"]),
     (Code::InvalidReservationIdNotFound, &["Action=CreateTags&ResourceId.1=r-0123456789abcdef0&Tag.1.Key=k"]),
     (Code::InvalidRouteTableIdMalformed, &["Action=DescribeRouteTables&RouteTableId.1=mine"]),
     (Code::InvalidRouteTableIdNotFound, &["Action=DescribeRouteTables&RouteTableId.1=rtb-0123456789abcdef0"]),

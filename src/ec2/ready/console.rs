@@ -1,7 +1,8 @@
 //! What a machine says while it boots.
 
 use crate::{
-    ec2::{Machine, api_error, patience::until_visible_within},
+    connection::{api_error, patience::until_visible_within},
+    ec2::Machine,
     error::{Error, ErrorKind},
 };
 use base64::Engine as _;

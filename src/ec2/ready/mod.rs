@@ -13,8 +13,9 @@ pub(crate) use boot::{boot_id, wait_for_boot_after};
 pub(crate) use console::{console, tail};
 pub(crate) use host_key::verify_host_key;
 
-use super::{Machine, machine::Reached, patience::pause_at, poller::Seen};
+use super::{Machine, machine::Reached};
 use crate::{
+    connection::{patience::pause_at, poller::Seen},
     error::{Error, ErrorKind},
     progress::Line,
 };
@@ -111,7 +112,7 @@ async fn timed_out(machine: &Machine) -> Error {
 
 /// Waits until it is running.
 async fn run(machine: &Machine) -> Result<Arc<Description>, Error> {
-    let mut seen = machine.0.ec2.connection.poller.watch(machine.id(), machine.0.ours)?;
+    let mut seen = machine.0.ec2.connection.poller.watch(machine.id(), machine.0.identity.is_ours())?;
     loop {
         match seen.next().await {
             Some(Seen::Instance(described)) => {

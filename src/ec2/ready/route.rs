@@ -6,19 +6,14 @@ use crate::{
     ec2::Machine,
     error::{Error, ErrorKind},
     ssh::Route,
-    target::Target,
 };
 use aws_sdk_ec2::types::InstanceStateName;
 
 /// The way that needs no address: the local EC2's own tunnel knows machines by their ids.
 pub(super) fn immediate(machine: &Machine) -> Option<Route> {
     let ec2 = &machine.0.ec2;
-    match (&ec2.connection.target, &ec2.config.reach) {
-        #[cfg(feature = "local")]
-        (Target::Local, Reach::Public | Reach::Private) => ec2.connection.local.as_ref().map(|local| Route::Unix {
-            path: local.way_in(),
-            hello: ec2_local::endpoint::Client::hello(machine.id(), 22),
-        }),
+    match (&ec2.connection.local, &ec2.config.reach) {
+        (Some(local), Reach::Public | Reach::Private) => Some(local.route(machine.id())),
         _ => None,
     }
 }

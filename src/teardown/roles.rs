@@ -4,6 +4,8 @@
 //! A hook before `main` looks whether the environment names a role; it returns at once unless it does. So nothing has to
 //! be installed, and no test needs a `main` of its own.
 
+use super::watchdog;
+use crate::local;
 use std::{env, process::Command};
 
 const VARIABLE: &str = "EC2_HARNESS_ROLE";
@@ -18,12 +20,13 @@ pub(crate) enum Role {
 impl Role {
     /// Names this role in a command's environment.
     pub(crate) fn name_in(self, command: &mut Command) {
-        command.env(
-            VARIABLE,
-            match self {
-                Self::Watchdog => "watchdog",
-            },
-        );
+        command.env(VARIABLE, self.word());
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Watchdog => "watchdog",
+        }
     }
 }
 
@@ -35,10 +38,9 @@ impl Role {
 #[unsafe(link_section = ".init_array")]
 static HOOK: extern "C" fn() = {
     extern "C" fn hook() {
-        #[cfg(feature = "local")]
-        ec2_local::roles::run_named();
-        if env::var_os(VARIABLE).is_some_and(|role| role == "watchdog") {
-            crate::teardown::watchdog::role_main();
+        local::run_named_role();
+        if env::var_os(VARIABLE).is_some_and(|role| role == Role::Watchdog.word()) {
+            watchdog::role_main();
         }
     }
     hook

@@ -1,21 +1,24 @@
 //! How often a call is tried, and for how long: EC2 shows late what was made, throttles, and sometimes doesn't answer.
 
-use super::connection::Connection;
+use super::Connection;
 use crate::error::{Error, ErrorKind};
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// How long something of ours may be invisible after its creation. AWS names no bound; mostly it is seconds.
 /// <https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>.
-pub(super) const VISIBLE_WITHIN: Duration = Duration::from_secs(60);
+pub(crate) const VISIBLE_WITHIN: Duration = Duration::from_secs(60);
 
 /// How long something that somebody else has made, or that a person has named, may be invisible: it may be as fresh as what
 /// we have made, or be misspelt.
-pub(super) const OTHERS_VISIBLE_WITHIN: Duration = Duration::from_secs(5);
+pub(crate) const OTHERS_VISIBLE_WITHIN: Duration = Duration::from_secs(5);
 
 /// The pause after a first look that found nothing; it doubles.
-pub(super) const LOOK_PAUSE: Duration = Duration::from_millis(50);
+pub(crate) const LOOK_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause between two looks.
-pub(super) const LOOK_PAUSE_MAX: Duration = Duration::from_secs(5);
+pub(crate) const LOOK_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// The pause between two looks grows with the age of the wait, by this part of what is beyond [`OFTEN_FOR`]: so a look comes at
 /// most this part too late, be it a start of a second or one of five minutes, and few are made.
@@ -26,20 +29,20 @@ const PAUSE_MIN: Duration = Duration::from_millis(5);
 const OFTEN_FOR: Duration = Duration::from_millis(75);
 
 /// The pause before the next look of a wait of this age.
-pub(super) fn pause_at(age: Duration, longest: Duration) -> Duration {
+pub(crate) fn pause_at(age: Duration, longest: Duration) -> Duration {
     age.saturating_sub(OFTEN_FOR).mul_f64(PAUSE_PER_AGE).clamp(PAUSE_MIN, longest)
 }
 
 /// How often a call is tried while EC2 throttles it or doesn't answer, beyond the SDK's own tries.
-pub(super) const TRIES: u32 = 6;
+pub(crate) const TRIES: u32 = 6;
 /// The pause after the first of them; it doubles.
-pub(super) const TRY_PAUSE: Duration = Duration::from_millis(200);
+pub(crate) const TRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// The pause between two tries where a quota of the account is used up, or there is no capacity.
 const QUOTA_PAUSE: Duration = Duration::from_secs(15);
 
 /// That pause at a connection: others end as much faster as all goes faster at a local EC2.
-pub(super) fn quota_pause(connection: &Connection) -> Duration {
+pub(crate) fn quota_pause(connection: &Connection) -> Duration {
     QUOTA_PAUSE.mul_f64(connection.pace().clamp(0.01, 1.0))
 }
 
@@ -52,7 +55,7 @@ where
 }
 
 /// The same, but gives up after this limit.
-pub(super) async fn until_visible_within<T, F>(limit: Duration, call: impl Fn() -> F) -> Result<T, Error>
+pub(crate) async fn until_visible_within<T, F>(limit: Duration, call: impl Fn() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {
@@ -70,7 +73,7 @@ where
 
 /// Tries a call again that EC2 throttles or doesn't answer, some times. It must be such that nothing is made twice.
 /// A local EC2 that has ended will not answer again.
-pub(super) async fn until_answered<T, F>(connection: &Connection, call: impl Fn() -> F) -> Result<T, Error>
+pub(crate) async fn until_answered<T, F>(connection: &Arc<Connection>, call: impl Fn() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {
@@ -85,18 +88,18 @@ where
 }
 
 /// Pauses, each twice as long as the one before.
-pub(super) struct Pauses {
+pub(crate) struct Pauses {
     next: Duration,
     longest: Duration,
 }
 
 /// Pauses from one length to another.
-pub(super) fn pauses(first: Duration, longest: Duration) -> Pauses {
+pub(crate) fn pauses(first: Duration, longest: Duration) -> Pauses {
     Pauses { next: first, longest }
 }
 
 impl Pauses {
-    pub(super) async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         tokio::time::sleep(self.next).await;
         self.next = (self.next * 2).min(self.longest);
     }

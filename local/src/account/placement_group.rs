@@ -1,0 +1,127 @@
+//! Placement groups: their names, strategies and tags. No instance is placed by them yet.
+
+use super::{
+    Context,
+    describe::Listing,
+    ids::PlacementGroupId,
+    request::{invalid, one_of, required},
+    tags::TagSpecifications,
+};
+use crate::{
+    error::{ApiError, Code},
+    wire::{Structure, Value},
+};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+/// A placement group.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct PlacementGroup {
+    pub(super) name: String,
+    strategy: Cow<'static, str>,
+    partitions: Option<i64>,
+    spread_level: Option<Cow<'static, str>>,
+}
+
+const CLUSTER: &str = "cluster";
+const PARTITION: &str = "partition";
+const SPREAD: &str = "spread";
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreatePlacementGroup.html>.
+const NAME_LENGTH: usize = 255;
+/// The most that a zone has, and what is made where no number is said. Source:
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/placement-strategies.html>.
+const PARTITIONS: i64 = 7;
+const PARTITIONS_DEFAULT: i64 = 2;
+
+pub(super) fn create(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
+    let name = required(input, "GroupName")?;
+    if name.is_empty() || name.len() > NAME_LENGTH || !name.is_ascii() || name.trim() != name {
+        return Err(invalid(format!(
+            "Value ({name}) for parameter groupName is invalid. It must have 1 to {NAME_LENGTH} ASCII characters."
+        )));
+    }
+    if context.region.placement_groups.iter().any(|(_, group)| group.name == name) {
+        let message = format!("The placement group '{name}' already exists.");
+        return Err(ApiError::new(Code::InvalidPlacementGroupDuplicate, message));
+    }
+    let strategy = one_of(input, "Strategy", &[CLUSTER, PARTITION, SPREAD])?.unwrap_or(CLUSTER);
+    let partitions = match (input.get("PartitionCount"), strategy) {
+        (Some(Value::Integer(count)), PARTITION) if (1..=PARTITIONS).contains(count) => Some(*count),
+        (None, PARTITION) => Some(PARTITIONS_DEFAULT),
+        (None, _) => None,
+        _ => {
+            let message =
+                format!("PartitionCount is for the strategy 'partition', and at least 1 and at most {PARTITIONS}.");
+            return Err(invalid(message));
+        }
+    };
+    let spread_level = match (one_of(input, "SpreadLevel", &["host", "rack"])?, strategy) {
+        (Some("host"), _) => return Err(invalid("SpreadLevel 'host' is for Outposts.")),
+        (None | Some("rack"), SPREAD) => Some("rack".into()),
+        (None, _) => None,
+        _ => return Err(invalid("SpreadLevel is for the strategy 'spread'.")),
+    };
+    let tags = TagSpecifications::read(input, &["placement-group"])?.of("placement-group");
+    let group =
+        PlacementGroup { name: name.to_owned(), strategy: strategy.to_owned().into(), partitions, spread_level };
+    let id: PlacementGroupId = context.shared.source.id();
+    context.region.tags.set(&id, tags);
+    let shown = shown(context, &id, &group).with("Tags", context.region.tags.shown(&id));
+    context.region.placement_groups.insert(id, group);
+    Ok(Structure::new().with("PlacementGroup", shown))
+}
+
+pub(super) fn delete(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
+    let name = required(input, "GroupName")?;
+    let region = &mut *context.region;
+    let named = region.placement_groups.iter().find(|(_, group)| group.name == name).map(|(id, _)| id.clone());
+    let id = named.ok_or_else(|| unknown(name))?;
+    region.placement_groups.remove(&id);
+    region.tags.forget(&id);
+    Ok(Structure::new())
+}
+
+const LISTING: Listing = Listing {
+    action: "DescribePlacementGroups",
+    ids: "GroupIds",
+    id: "GroupId",
+    sizes: 5..=1000,
+    filters: &[
+        ("group-arn", "GroupArn"),
+        ("group-name", "GroupName"),
+        ("spread-level", "SpreadLevel"),
+        ("state", "State"),
+        ("strategy", "Strategy"),
+    ],
+};
+
+pub(super) fn describe(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
+    let region = &*context.region;
+    let names: Vec<&str> = input.strings("GroupNames").collect();
+    let is_there = |name: &str| {
+        region.placement_groups.iter().any(|(id, group)| group.name == name && region.placement_groups.sees(id))
+    };
+    if let Some(name) = names.iter().find(|name| !is_there(name)) {
+        return Err(unknown(name));
+    }
+    let wanted = |group: &PlacementGroup| names.is_empty() || names.contains(&group.name.as_str());
+    LISTING.answer_where("PlacementGroups", input, &region.placement_groups, &region.tags, wanted, |id, group| {
+        shown(context, id, group).with("Tags", region.tags.shown(id))
+    })
+}
+
+fn shown(context: &Context<'_>, id: &PlacementGroupId, group: &PlacementGroup) -> Structure {
+    let (region, account) = (context.region.place.name, context.settings.account.as_str());
+    Structure::new()
+        .with("GroupName", group.name.as_str())
+        .with("State", "available")
+        .with("Strategy", &*group.strategy)
+        .with_some("PartitionCount", group.partitions)
+        .with("GroupId", id)
+        .with("GroupArn", format!("arn:aws:ec2:{region}:{account}:placement-group/{}", group.name))
+        .with_some("SpreadLevel", group.spread_level.as_deref())
+}
+
+fn unknown(name: &str) -> ApiError {
+    ApiError::new(Code::InvalidPlacementGroupUnknown, format!("The Placement Group '{name}' is unknown."))
+}

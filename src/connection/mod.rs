@@ -1,0 +1,121 @@
+//! A connection: the SDK's client for one target in one region, and what a process shares behind it. What the SDK answers
+//! becomes our errors here, and how often and how long a call is tried is decided here.
+//!
+//! What this room isn't: it makes nothing in EC2, and ends nothing.
+
+pub(crate) mod api_error;
+mod https;
+mod memo;
+mod open;
+pub(crate) mod patience;
+pub(crate) mod poller;
+pub(crate) mod tags;
+
+use crate::{config::Config, engine, error::Error, local::Local, run::Run, target::Target};
+use aws_sdk_ec2::config::retry::RetryConfig;
+use memo::Memo;
+use poller::Poller;
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+};
+use tokio::sync::Mutex;
+
+/// One target in one region.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) client: aws_sdk_ec2::Client,
+    pub(crate) region: String,
+    pub(crate) target: Target,
+    /// The number of the account, where it is known without asking, or was checked.
+    pub(crate) account: Option<String>,
+    pub(crate) run: &'static Run,
+    pub(crate) poller: Poller,
+    /// What is looked up, or made, once for all who use the connection.
+    pub(crate) memo: Memo,
+    /// The local EC2, if it is one to that.
+    pub(crate) local: Option<Local>,
+}
+
+/// What tells two connections apart.
+type Key = (Target, Option<String>, Option<String>, Option<String>);
+
+/// The connections of this process: clients are dear, and pollers must be few.
+static CONNECTIONS: LazyLock<Mutex<HashMap<Key, Arc<Connection>>>> = LazyLock::new(Mutex::default);
+
+impl Connection {
+    /// The connection that a configuration asks for; opened on first use. Runs on the engine. A local EC2 is taken as it is if it
+    /// must be `running`.
+    pub(crate) async fn of(config: &Config, running: bool) -> Result<Arc<Self>, Error> {
+        debug_assert!(engine::is_current_thread(), "clients belong to the engine's runtime");
+        let key = (config.target.clone(), config.region.clone(), config.profile.clone(), config.account.clone());
+        let mut connections = CONNECTIONS.lock().await;
+        if let Some(connection) = connections.get(&key) {
+            return Ok(connection.clone());
+        }
+        let connection = Arc::new(open::open(config, running).await?);
+        connections.insert(key, connection.clone());
+        Ok(connection)
+    }
+
+    fn new(
+        client: aws_sdk_ec2::Client,
+        region: String,
+        target: Target,
+        account: Option<String>,
+        local: Option<Local>,
+    ) -> Result<Self, Error> {
+        let run = Run::current()?;
+        Ok(Self {
+            poller: Poller::new(client.clone(), run.id().to_owned()),
+            client,
+            region,
+            target,
+            account,
+            run,
+            memo: Memo::default(),
+            local,
+        })
+    }
+}
+
+/// Overrides for calls that must not be repeated: those that create, and have no client token. A lost answer would make
+/// two of them.
+pub(crate) fn once() -> aws_sdk_ec2::config::Builder {
+    aws_sdk_ec2::Config::builder().retry_config(RetryConfig::disabled())
+}
+
+impl Connection {
+    /// Tells the places apart that a run may use; a local EC2 that was started anew has forgotten everything.
+    pub(crate) fn place(&self) -> String {
+        let target = match (&self.target, &self.local) {
+            (Target::Local, local) => format!("local-{}", local.as_ref().map(Local::identity).unwrap_or_default()),
+            (Target::Endpoint(url), _) => {
+                url.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
+            }
+            (Target::Aws, _) => "aws".to_owned(),
+        };
+        format!("{target}-{}-{}", self.account.as_deref().unwrap_or("any"), self.region)
+    }
+
+    /// A client of the same configuration, with connections of its own.
+    pub(crate) fn new_client(&self) -> aws_sdk_ec2::Client {
+        let mut config = self.client.config().to_builder();
+        if self.target == Target::Local {
+            config = config.http_client(aws_smithy_http_client::Builder::new().build_http());
+        }
+        aws_sdk_ec2::Client::from_conf(config.build())
+    }
+
+    /// The factor on all times that AWS takes; a local EC2 has one of its own.
+    pub(crate) fn pace(&self) -> f64 {
+        self.local.as_ref().map_or(1.0, Local::pace)
+    }
+
+    /// Whether the local EC2 behind it has ended, and all of its machines with it.
+    pub(crate) async fn is_gone(self: &Arc<Self>) -> bool {
+        let connection = self.clone();
+        let looking = tokio::task::spawn_blocking(move || connection.local.as_ref().is_some_and(Local::is_gone));
+        looking.await.unwrap_or(false)
+    }
+}

@@ -1,0 +1,91 @@
+//! A machine as something that we have made: what it shows when its test has failed, how it is kept, what its end gives back.
+
+use super::{Machine, machine::lock, ready};
+use crate::{
+    connection::{api_error, patience::until_visible, tags},
+    error::Error,
+    ssh::Command,
+    target::Target,
+    teardown::owned::{Identity, Owned},
+};
+use aws_sdk_ec2::types::Tag;
+use futures_util::future::BoxFuture;
+use std::time::{Duration, SystemTime};
+
+/// How long the evidence of one machine may take.
+const EVIDENCE_WITHIN: Duration = Duration::from_secs(10);
+/// How much of its console is shown.
+const CONSOLE_LINES: usize = 40;
+
+impl Owned for Machine {
+    fn identity(&self) -> &Identity {
+        &self.0.identity
+    }
+
+    fn name(&self) -> &str {
+        self.name()
+    }
+
+    fn was_seen(&self) -> bool {
+        self.last_described().is_some()
+    }
+
+    fn let_go(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.disconnect())
+    }
+
+    fn release(&self) {
+        lock(&self.0.reservation).take();
+    }
+
+    fn evidence(&self) -> BoxFuture<'_, Vec<(&'static str, String)>> {
+        Box::pin(async {
+            let console =
+                async { ready::console(self).await.map(|text| ready::tail(&text, CONSOLE_LINES)).unwrap_or_default() };
+            let units = async {
+                // Only where SSH has answered before: a machine that is down would cost the whole limit.
+                let session = self.0.session.lock().await.clone()?;
+                let list = "[ -d /run/systemd/system ] && systemctl list-units --failed --no-legend --plain";
+                Some(session.exec(Command::new(list).timeout(EVIDENCE_WITHIN)).await.ok()?.stdout)
+            };
+            // Each by itself: a dead SSH doesn't cost the console.
+            let (console, units) = tokio::join!(
+                tokio::time::timeout(EVIDENCE_WITHIN, console),
+                tokio::time::timeout(EVIDENCE_WITHIN, units)
+            );
+            vec![
+                ("failed units", units.ok().flatten().unwrap_or_default()),
+                ("the console's last lines", console.unwrap_or_default()),
+            ]
+        })
+    }
+
+    fn keep(&self) -> BoxFuture<'_, Result<String, Error>> {
+        Box::pin(self.keep_running())
+    }
+}
+
+impl Machine {
+    /// Leaves the machine running: it is forgotten here, and its lease begins anew. Says how to reach it.
+    async fn keep_running(&self) -> Result<String, Error> {
+        let connection = &self.0.ec2.connection;
+        connection.run.note_kept(self.id())?;
+        self.0.identity.forget();
+        let until = humantime::format_rfc3339_seconds(SystemTime::now() + self.0.ec2.config.lease).to_string();
+        let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
+        let tried = format!("renew the lease of {self}");
+        let call = self.client().create_tags().resources(self.id());
+        let call = call.tags(tag(tags::EXPIRES_AT, &until)).tags(tag(tags::KEPT, "yes"));
+        until_visible(|| async { call.clone().send().await.map_err(|e| api_error::failed("CreateTags", &tried, e)) })
+            .await?;
+        let key = self.0.key_path.as_ref().map(|path| format!(" -i {}", path.display())).unwrap_or_default();
+        let (id, user) = (self.id(), self.user().unwrap_or_else(|| "USER".into()));
+        let (tunnel, host) = match (&connection.target, self.public_ip().or(self.private_ip())) {
+            (Target::Local, _) | (_, None) => (" -o ProxyCommand='ec2-harness connect %h %p'", id.to_owned()),
+            (_, Some(address)) => ("", address.to_string()),
+        };
+        Ok(format!(
+            "{self} is kept until {until}\n  log in: ssh{key}{tunnel} {user}@{host}\n  end it: ec2-harness sweep --instance {id}"
+        ))
+    }
+}

@@ -1,0 +1,131 @@
+//! The key that logs in.
+
+use super::{adopt, name, once_per_run};
+use crate::{
+    config::Config,
+    connection::{Connection, api_error, once, patience::until_answered, tags},
+    ec2::specification::Key,
+    error::{Error, ErrorKind},
+    lock_file,
+    resource::KEY_PAIR,
+    ssh::PrivateKey,
+};
+use aws_sdk_ec2::{
+    primitives::Blob,
+    types::{Filter, ResourceType},
+};
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// A key pair of the account, with its private half.
+#[derive(Debug, Clone)]
+pub(crate) struct Login {
+    pub(crate) name: String,
+    pub(crate) private: PrivateKey,
+    /// Where the private half is; `None` where it is in memory only.
+    pub(crate) path: Option<PathBuf>,
+}
+
+/// The key that a launch asks for; the run's own is made.
+pub(crate) async fn key(connection: &Arc<Connection>, config: &Config, key: &Key) -> Result<Login, Error> {
+    match key {
+        Key::Given(name, private) => Ok(Login { name: name.clone(), private: private.clone(), path: None }),
+        Key::File(name, path) => {
+            Ok(Login { name: name.clone(), private: PrivateKey::from_file(path)?, path: Some(path.clone()) })
+        }
+        Key::OfRun => {
+            let name = name(connection);
+            let making = connection.clone();
+            // Other processes may be making it, and the engine must not block.
+            let text = tokio::task::spawn_blocking(move || private_key(&making))
+                .await
+                .map_err(|e| Error::new(ErrorKind::Internal, "make the run's key").caused_by(e))??;
+            let private = PrivateKey::from_text(&text)?;
+            once_per_run(connection, &KEY_PAIR, "run", |attempt| import(connection, config, &name, &text, attempt))
+                .await?;
+            Ok(Login { name, private, path: Some(key_path(connection)) })
+        }
+    }
+}
+
+/// The key to a machine that exists already: the configured one, else the run's, should it be of this run.
+pub(crate) fn existing_key(connection: &Connection, config: &Config) -> Result<Option<PrivateKey>, Error> {
+    match &config.private_key {
+        Some(path) => PrivateKey::from_file(path).map(Some),
+        None => match fs::read_to_string(key_path(connection)) {
+            Ok(text) => PrivateKey::from_text(text).map(Some),
+            Err(_) => Ok(None),
+        },
+    }
+}
+
+fn key_path(connection: &Connection) -> PathBuf {
+    connection.run.directory().join("private-key")
+}
+
+/// The run's private key; made by its first process.
+fn private_key(connection: &Connection) -> Result<String, Error> {
+    let path = key_path(connection);
+    let failed =
+        |e: io::Error| Error::new(ErrorKind::Internal, format!("make the run's key {}", path.display())).caused_by(e);
+    let _lock = connection.run.lock("private-key.lock")?;
+    match fs::read_to_string(&path) {
+        Ok(text) => return Ok(text),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e)),
+        Err(_) => {}
+    }
+    let key = ssh_key::PrivateKey::random(&mut ssh_key::rand_core::OsRng, ssh_key::Algorithm::Ed25519)
+        .and_then(|key| key.to_openssh(ssh_key::LineEnding::LF))
+        .map_err(|e| failed(io::Error::other(e)))?;
+    write_private(&path, &key).map_err(failed)?;
+    Ok(key.to_string())
+}
+
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    let mut file = lock_file::own().write(true).create(true).truncate(true).open(&temporary)?;
+    file.write_all(text.as_bytes())?;
+    fs::rename(temporary, path)
+}
+
+async fn import(
+    connection: &Arc<Connection>,
+    config: &Config,
+    name: &str,
+    private: &str,
+    attempt: String,
+) -> Result<String, Error> {
+    let tried = format!("import the run's key as {name}");
+    let public = ssh_key::PrivateKey::from_openssh(private)
+        .and_then(|key| key.public_key().to_openssh())
+        .map_err(|e| Error::new(ErrorKind::Internal, &tried).caused_by(e))?;
+    let tags = tags::tags(config, connection.run, &[(tags::ATTEMPT.to_owned(), attempt)], None, config.lease);
+    until_answered(connection, || async {
+        let answer = connection
+            .client
+            .import_key_pair()
+            .key_name(name)
+            .public_key_material(Blob::new(public.clone()))
+            .set_tag_specifications(Some(tags::specifications(&[ResourceType::KeyPair], &tags)))
+            .customize()
+            .config_override(once())
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(name.to_owned()),
+            Err(e) => match api_error::failed("ImportKeyPair", &tried, e) {
+                error if error.code() == Some("InvalidKeyPair.Duplicate") => {
+                    let by_name = Filter::builder().name("key-name").values(name).build();
+                    let find = || (KEY_PAIR.find)(connection, vec![by_name.clone()]);
+                    adopt(connection, &tried, find).await.map(|_| name.to_owned())
+                }
+                error => Err(error),
+            },
+        }
+    })
+    .await
+}

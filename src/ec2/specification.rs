@@ -1,0 +1,76 @@
+//! What a launch asks for: what it says itself and what is configured, merged once, before anything is looked up or sent.
+
+use super::Launch;
+use crate::ssh::PrivateKey;
+use std::{path::PathBuf, time::Duration};
+
+/// All that a launch asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct Specification {
+    /// The name by which progress and errors speak of the machine, and its `Name` tag.
+    pub(crate) name: String,
+    /// An AMI's id, an alias, or `resolve:ssm:/…`; it is looked up for the architecture of the type.
+    pub(crate) image: String,
+    pub(crate) instance_type: String,
+    /// The user that logs in; `None`: the image's.
+    pub(crate) user: Option<String>,
+    pub(crate) user_data: Option<String>,
+    pub(crate) key: Key,
+    pub(crate) network: Network,
+    /// The size of the root volume in GiB; `None`: the image's.
+    pub(crate) root_gib: Option<i32>,
+    /// Tags beside the configuration's and our own.
+    pub(crate) tags: Vec<(String, String)>,
+    pub(crate) ready_within: Duration,
+    /// Whether it is waited for until it is ready.
+    pub(crate) wait: bool,
+}
+
+/// Which key logs in.
+#[derive(Debug, Clone)]
+pub(crate) enum Key {
+    /// The run's own.
+    OfRun,
+    /// One of the user's: its name in EC2, and its file.
+    File(String, PathBuf),
+    /// One of the user's: its name in EC2, and its private half.
+    Given(String, PrivateKey),
+}
+
+/// Where the machine stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Network {
+    /// `None`: one of the default VPC, of whichever zone has room.
+    pub(crate) subnet: Option<String>,
+    /// By id; `None`: the run's own, in the subnet's VPC.
+    pub(crate) security_groups: Option<Vec<String>>,
+}
+
+impl Specification {
+    /// What a launch says, and for the rest what is configured.
+    pub(super) fn of(launch: &Launch) -> Self {
+        let config = &*launch.ec2.config;
+        let configured_groups = (!config.security_groups.is_empty()).then(|| config.security_groups.clone());
+        let key = match (&launch.key, &config.key_name, &config.private_key) {
+            (Some((name, private)), _, _) => Key::Given(name.clone(), private.clone()),
+            (None, Some(name), Some(path)) => Key::File(name.clone(), path.clone()),
+            (None, _, _) => Key::OfRun,
+        };
+        Self {
+            name: launch.machine_name(),
+            image: launch.image_name().to_owned(),
+            instance_type: launch.instance_type.clone().unwrap_or_else(|| config.instance_type.clone()),
+            user: launch.user.clone().or_else(|| config.user.clone()),
+            user_data: launch.user_data.clone(),
+            key,
+            network: Network {
+                subnet: launch.subnet.clone().or_else(|| config.subnet.clone()),
+                security_groups: launch.security_groups.clone().or(configured_groups),
+            },
+            root_gib: launch.root_gib,
+            tags: launch.tags.clone(),
+            ready_within: launch.ready_within.unwrap_or(config.ready_timeout),
+            wait: launch.wait,
+        }
+    }
+}

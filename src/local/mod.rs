@@ -1,0 +1,29 @@
+//! The local EC2, as the rest of the crate sees it: the one place that knows whether it is built in.
+//!
+//! What this room isn't: a second code path. Once it runs, the local EC2 is spoken to like any other.
+
+#[cfg(feature = "local")]
+mod built_in;
+#[cfg(feature = "local")]
+use built_in::is_running;
+#[cfg(feature = "local")]
+pub(crate) use built_in::{Local, run_named_role};
+
+#[cfg(not(feature = "local"))]
+mod left_out;
+#[cfg(not(feature = "local"))]
+use left_out::is_running;
+#[cfg(not(feature = "local"))]
+pub(crate) use left_out::{Local, run_named_role};
+
+use crate::target::Target;
+
+impl Target {
+    /// Whether there is anything to connect to without starting it: `false` for the local EC2 while none is running.
+    pub fn is_there(&self) -> bool {
+        match self {
+            Self::Local => is_running(),
+            Self::Aws | Self::Endpoint(_) => true,
+        }
+    }
+}

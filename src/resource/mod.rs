@@ -1,0 +1,39 @@
+//! What we make in EC2 and must end: one table of all kinds.
+//!
+//! A kind is a file and a line in [`KINDS`]. Journal, register, guards, sweep, dry run and watchdog go by the table, and know
+//! none of them. What this room isn't: who ends what, and when ([`crate::teardown`]).
+
+mod found;
+mod instance;
+mod key_pair;
+mod kind;
+mod security_group;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use found::{Ending, Found, Left};
+pub(crate) use instance::KIND as INSTANCE;
+pub(crate) use key_pair::KIND as KEY_PAIR;
+pub(crate) use kind::{Kind, Life, Token};
+pub(crate) use security_group::KIND as SECURITY_GROUP;
+
+/// All kinds.
+pub(crate) static KINDS: &[&Kind] = &[
+    &INSTANCE,
+    &KEY_PAIR,
+    &SECURITY_GROUP,
+    #[cfg(test)]
+    &tests::KIND,
+];
+
+/// The kind that EC2 has this word for.
+pub(crate) fn kind(word: &str) -> Option<&'static Kind> {
+    KINDS.iter().copied().find(|kind| kind.word == word)
+}
+
+/// All kinds, in the order of their ending: what is in use by others comes after them.
+pub(crate) fn in_order() -> Vec<&'static Kind> {
+    let mut kinds = KINDS.to_vec();
+    kinds.sort_by_key(|kind| kind.rank);
+    kinds
+}

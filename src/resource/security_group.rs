@@ -1,0 +1,38 @@
+//! Security groups.
+
+use super::{Found, Kind, Life, Token};
+use crate::{
+    connection::{Connection, api_error},
+    error::Error,
+};
+use aws_sdk_ec2::types::Filter;
+
+/// A security group; one a run and VPC. Machines that are shutting down still hold theirs.
+pub(crate) static KIND: Kind = Kind {
+    word: "security-group",
+    token: Token::Attempt,
+    life: Life::Run,
+    rank: 2,
+    in_use: &["DependencyViolation", "InvalidGroup.InUse"],
+    find: |connection, filters| Box::pin(find(connection, filters)),
+    end: |connection, endings| {
+        Box::pin(super::found::end_each(endings, move |id| async move {
+            let call = connection.client.delete_security_group().group_id(&id).send().await;
+            let tried = format!("delete the security group {id}");
+            call.map(drop).map_err(|e| api_error::failed("DeleteSecurityGroup", tried, e))
+        }))
+    },
+};
+
+async fn find(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Found>, Error> {
+    let call = connection.client.describe_security_groups().set_filters(Some(filters));
+    let (mut found, mut pages) = (Vec::new(), call.into_paginator().send());
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|e| api_error::failed("DescribeSecurityGroups", "find security groups", e))?;
+        found.extend(page.security_groups.into_iter().flatten().filter_map(|group| {
+            let tags = group.tags.unwrap_or_default();
+            Some(Found { kind: &KIND, id: group.group_id?, client_token: None, tags, has_ended: false })
+        }));
+    }
+    Ok(found)
+}

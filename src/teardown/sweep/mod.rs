@@ -1,0 +1,246 @@
+//! The sweep: ends what a run has left, from tags, which everybody sees, and from the journals of this host.
+//!
+//! It is a fixpoint: EC2 is eventually consistent, so it looks again until two spaced looks find nothing, and nothing that a
+//! journal names can come to light any more.
+
+mod journaled;
+mod look;
+
+pub(crate) use journaled::find_made;
+
+use super::{journal::Journal, owned::is_in_use};
+use crate::{
+    connection::{Connection, patience::until_answered, tags},
+    error::{Error, ErrorKind},
+    resource::{Ending, Found, KINDS, Life, in_order},
+    run,
+    target::Target,
+    task::{OnDrop, Operation, operation},
+};
+use aws_sdk_ec2::types::Filter;
+use look::Look;
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// How long what was found may take to end, once nothing new is found: machines hold their groups until they are terminated.
+const ENDS_WITHIN: Duration = Duration::from_secs(5 * 60);
+
+/// The two last looks are this far apart, so that what is seen late mostly is by then; the local EC2 shows everything sooner.
+const PAUSE: Duration = Duration::from_secs(5);
+const PAUSE_LOCAL: Duration = Duration::from_millis(100);
+
+/// What a sweep takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Which {
+    /// Runs of this user on this host that no process belongs to any more, and whatever is past its lease.
+    Over,
+    /// One run, whether it is over or not; what of it is kept stays if it is to be spared, and what that needs.
+    Run { id: String, spare_kept: bool },
+    /// One thing of ours, by its id.
+    One(String),
+    /// All that ec2-harness has ever made for this user on this host.
+    Mine,
+}
+
+/// What a run that is over has left.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Remains {
+    /// Something that lived as long as its test, and that nobody wanted to keep.
+    pub(crate) unwanted: bool,
+    /// Something that was kept on purpose.
+    pub(crate) kept: bool,
+}
+
+/// Looks what the connection's own run has left.
+pub(crate) fn remains_of_run(connection: Arc<Connection>) -> Operation<Remains> {
+    Operation::new("look what a run has left", OnDrop::Cancel, async move {
+        let run = connection.run.id();
+        remains_of(&connection, run).await
+    })
+}
+
+async fn remains_of(connection: &Arc<Connection>, run: &str) -> Result<Remains, Error> {
+    let mut remains = Remains::default();
+    let filter = Filter::builder().name(run_tag()).values(run).build();
+    for kind in KINDS.iter().filter(|kind| kind.life == Life::Test) {
+        let found = until_answered(connection, || (kind.find)(connection, vec![filter.clone()])).await?;
+        for found in found.iter().filter(|found| !found.has_ended) {
+            let is_kept = is_kept(found)?;
+            remains.kept |= is_kept;
+            remains.unwanted |= !is_kept;
+        }
+    }
+    // What a killed process was making, or has made, may not be seen just now.
+    let journaled = run::directory_of(run)?.map(|directory| Journal::of_run(&directory, connection).entries());
+    let is_of_a_test =
+        |entries: Vec<_>| entries.iter().any(|entry: &super::journal::Entry| entry.kind().life == Life::Test);
+    remains.unwanted |= journaled.is_some_and(is_of_a_test);
+    Ok(remains)
+}
+
+/// The filter that finds what bears a run's tag.
+fn run_tag() -> String {
+    format!("tag:{}", tags::RUN)
+}
+
+/// Whether something is kept: its tag says so, or, where that isn't seen yet, its run's directory.
+fn is_kept(found: &Found) -> Result<bool, Error> {
+    let run = found.tag(tags::RUN).unwrap_or_default();
+    Ok(found.tag(tags::KEPT).is_some() || run::kept(run)?.contains(&found.id))
+}
+
+/// A sweep that is about to run; see [`Ec2::sweep`](crate::ec2::Ec2::sweep).
+#[derive(Debug, Clone)]
+#[must_use = "nothing is swept before `.await`, `.wait()` or `.start()`"]
+pub struct Sweep {
+    connection: Arc<Connection>,
+    /// How long the directories of runs stay that are over.
+    lease: Duration,
+    which: Which,
+    dry_run: bool,
+}
+
+/// What a sweep has ended, or would end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Swept {
+    /// Each of them, by kind and id.
+    pub resources: BTreeSet<Resource>,
+}
+
+/// Something in EC2; its `Display` is its kind and id.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct Resource {
+    /// EC2's word for its kind, as in the resource types of tags: `instance`, `key-pair`, `security-group`.
+    pub kind: String,
+    /// Its id; of a key pair the name.
+    pub id: String,
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.replace('-', " "), self.id)
+    }
+}
+
+impl Swept {
+    /// Adds what a look has found; says whether any of it is new.
+    fn add(&mut self, look: &Look) -> bool {
+        let before = self.resources.len();
+        let resource = |found: &Found| Resource { kind: found.kind.word.to_owned(), id: found.id.clone() };
+        self.resources.extend(look.found.iter().map(resource));
+        self.resources.len() > before
+    }
+
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.resources.is_empty()
+    }
+}
+
+impl Sweep {
+    pub(crate) fn new(connection: Arc<Connection>, lease: Duration) -> Self {
+        Self { connection, lease, which: Which::Over, dry_run: false }
+    }
+
+    /// Takes what the connection's own run has left, but for what is kept, and what that needs.
+    pub(crate) fn own_run(mut self) -> Self {
+        self.which = Which::Run { id: self.connection.run.id().to_owned(), spare_kept: true };
+        self
+    }
+
+    /// Takes everything of one run, even while it goes on. Default: runs that are over, and what is past its lease.
+    pub fn run_id(mut self, id: impl Into<String>) -> Self {
+        self.which = Which::Run { id: id.into(), spare_kept: false };
+        self
+    }
+
+    /// Takes one instance that ec2-harness has launched.
+    pub fn instance(mut self, id: impl Into<String>) -> Self {
+        self.which = Which::One(id.into());
+        self
+    }
+
+    /// Takes everything that ec2-harness has made for this user on this host, also what is in use.
+    pub fn mine(mut self) -> Self {
+        self.which = Which::Mine;
+        self
+    }
+
+    /// Only looks. Default: ends what it finds.
+    pub fn dry_run(mut self) -> Self {
+        self.dry_run = true;
+        self
+    }
+
+    async fn run(self) -> Result<Swept, Error> {
+        let mut swept = Swept::default();
+        let (mut empty_looks, mut since) = (0, Instant::now());
+        while empty_looks < 2 {
+            let look = until_answered(&self.connection, || self.look()).await?;
+            if swept.add(&look) {
+                since = Instant::now();
+            }
+            if self.dry_run {
+                return Ok(swept);
+            }
+            match self.end(&look).await {
+                // Machines that are shutting down still hold their groups, and what was seen once may be gone for a moment.
+                Err(error) if !may_pass(&error) || since.elapsed() > ENDS_WITHIN => return Err(error),
+                _ => {}
+            }
+            empty_looks = if look.is_empty() { empty_looks + 1 } else { 0 };
+            if empty_looks < 2 {
+                tokio::time::sleep(if self.connection.target == Target::Local { PAUSE_LOCAL } else { PAUSE }).await;
+            }
+        }
+        if self.which == Which::Over {
+            self.remove_directories().await?;
+            run::remove_stale(self.lease)?;
+        }
+        Ok(swept)
+    }
+
+    /// Removes the directories of runs that are over, and whose watchdog was killed along with them. The key in there is
+    /// needed for as long as machines were kept, and the journal until it is settled: a run may have been killed since the last
+    /// look.
+    async fn remove_directories(&self) -> Result<(), Error> {
+        for (directory, over) in run::abandoned(&self.connection.place())? {
+            let id = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let is_settled = Journal::of_run(&directory, &self.connection).entries().is_empty();
+            if is_settled && !remains_of(&self.connection, id).await?.kept {
+                run::remove(&directory, over)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends what can be ended now, in the order of the table; the error is the first of what can't.
+    async fn end(&self, look: &Look) -> Result<(), Error> {
+        let mut result = Ok(());
+        for kind in in_order() {
+            let of_kind: Vec<_> = look.found.iter().filter(|found| found.kind == kind).collect();
+            if of_kind.is_empty() {
+                continue;
+            }
+            let endings = of_kind.iter().map(|found| Ending { id: found.id.clone(), seen: false }).collect();
+            let left = (kind.end)(&self.connection, endings).await.err();
+            let is_left = |found: &Found| left.as_ref().is_some_and(|left| left.ids.contains(&found.id));
+            of_kind.iter().filter(|found| !is_left(found)).for_each(|found| look.settle(found));
+            result = result.and(left.map_or(Ok(()), |left| Err(left.error)));
+        }
+        result
+    }
+}
+
+/// Whether what couldn't be ended may be so a little later.
+fn may_pass(error: &Error) -> bool {
+    is_in_use(error) || error.is_transient() || error.kind() == ErrorKind::NotFound
+}
+
+operation!(Sweep -> Swept, "sweep", Finish);
