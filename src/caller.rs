@@ -13,7 +13,7 @@ const SERVICE: &str = "checkip.amazonaws.com";
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Asks AWS, over TLS: whoever could forge the answer would open SSH to himself.
+/// Asks AWS, over TLS: anyone who could forge the answer would open SSH to themselves.
 pub(crate) async fn address() -> Result<IpAddr, Error> {
     let failed = |reason: String| {
         Error::new(ErrorKind::Configuration, "find out from which address SSH must be open").because(reason).advise(

@@ -184,7 +184,7 @@ keys! {
     ready_timeout: Duration = Duration::from_secs(10 * 60);
     /// What a finished test leaves running: `no`, `failed` or `always`. Default: `no`.
     keep: Keep = Keep::No;
-    /// After this time `ec2-harness sweep` ends a machine, whoever it belongs to. Default: `2h`.
+    /// After this time `ec2-harness sweep` ends a machine, no matter who owns it. Default: `2h`.
     lease: Duration = Duration::from_secs(2 * 60 * 60);
     /// How many instances may exist at once, of all processes of this user on this host. Default: 20 on AWS, no limit
     /// elsewhere.
@@ -280,7 +280,7 @@ impl Config {
         if let Some(account) = &self.account
             && (account.len() != 12 || !account.bytes().all(|b| b.is_ascii_digit()))
         {
-            return wrong(&format!("`{account}` is no account number"), "an AWS account number has 12 digits");
+            return wrong(&format!("`{account}` isn't an account number"), "an AWS account number has 12 digits");
         }
         if self.key_name.is_some() != self.private_key.is_some() {
             return wrong("key_name and private_key go together", "set both, or neither: then a key is made per run");

@@ -38,7 +38,7 @@ pub(crate) fn is_current_thread() -> bool {
     ON_ENGINE.get()
 }
 
-/// Runs a future on the engine to its end, whoever waits for it or not.
+/// Runs a future on the engine to its end, whether anyone waits for it or not.
 pub(crate) fn spawn<F>(future: F) -> Result<tokio::task::JoinHandle<F::Output>, Error>
 where
     F: Future + Send + 'static,

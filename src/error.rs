@@ -195,7 +195,7 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {
-    // The causes stand in the text already: whoever prints the chain must not print them twice.
+    // The causes stand in the text already: anyone who prints the chain must not print them twice.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         None
     }

@@ -179,8 +179,8 @@
 //!
 //! - Tests run on Linux. Guests are Linux with an SSH server and a POSIX shell; Windows guests are not supported.
 //! - `sudo` is `sudo -n`: the login user must need no password.
-//! - The local EC2 has neither volumes beside the root's nor VPCs of your own yet, its security groups don't filter, and its
-//!   machines have no kernel and no systemd of their own.
+//! - The local EC2 has neither volumes beside the root's nor VPCs of your own yet, and its machines have no kernel and no
+//!   systemd of their own.
 //! - Processes on different hosts share nothing but EC2: each host's caps are its own.
 
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]

@@ -1,4 +1,4 @@
-//! Files that processes lock to agree among each other, and that may be removed by whoever has them locked.
+//! Files that processes lock to agree among each other, and that may be removed by anyone who has them locked.
 
 use rustix::fs::OFlags;
 use std::{

@@ -1,7 +1,7 @@
 //! A run: what belongs together across the processes of one `cargo test` or `cargo nextest run`.
 //!
 //! Its id is `EC2_HARNESS_RUN_ID`, else nextest's, else one per process. Its directory holds what its processes share
-//! (the key, the group), mode 0700, and is locked, shared, by each of them: so anybody can see whether it is over. Whoever
+//! (the key, the group), mode 0700, and is locked, shared, by each of them: so anybody can see whether it is over. A process that
 //! makes nothing has no need of it.
 
 use crate::{
@@ -163,7 +163,7 @@ pub(crate) fn is_living(directory: &Path) -> bool {
     [OWNED, MEMBERS].iter().any(|name| is_shared(&directory.join(name)))
 }
 
-/// Whether anybody has a file locked, shared. Whoever has it locked alone shows that there are none: the watchdog that ends
+/// Whether anybody has a file locked, shared. Anyone who has it locked alone shows that there are none: the watchdog that ends
 /// the run, or somebody who looks, as we do.
 fn is_shared(path: &Path) -> bool {
     let Ok(file) = lock_file::own().read(true).open(path) else { return false };
@@ -214,7 +214,7 @@ pub(crate) fn remove(directory: &Path, over: File) -> Result<(), Error> {
             tracing::warn!("leaving {} where it is: it bears no mark of ec2-harness's", directory.display());
             return Ok(());
         }
-        // First it is a run's no longer: whoever joins now starts it anew. No id begins with a dot.
+        // First it is a run's no longer: anyone who joins now starts it anew. No id begins with a dot.
         let going = put_aside(&runs, name, &format!("{GOING}{}.", name.to_string_lossy()))?;
         drop(over);
         clear_away(&runs, OsStr::new(&going), &run);
@@ -286,16 +286,22 @@ fn remove_stale_of(runs: &Directory, age: Duration) -> Result<(), Error> {
 fn given_id() -> Result<Option<String>, Error> {
     for name in ["EC2_HARNESS_RUN_ID", "NEXTEST_RUN_ID"] {
         let Some(id) = env::var(name).ok().filter(|id| !id.is_empty()) else { continue };
-        let valid = id.len() <= ID_MAX
-            && !id.starts_with('.')
-            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-        if !valid {
-            return Err(Error::new(ErrorKind::Configuration, format!("use {name} as the run's id"))
-                .because(format!("`{id}` is not of 1 to {ID_MAX} letters, digits, `-`, `_` and `.`")));
-        }
+        check_id(&id, || format!("use {name} as the run's id"))?;
         return Ok(Some(id));
     }
     Ok(None)
+}
+
+/// Whether a run can have this id: no filter takes it for more than it is, and no path leads elsewhere by it.
+pub(crate) fn check_id(id: &str, tried: impl FnOnce() -> String) -> Result<(), Error> {
+    let is_valid = (1..=ID_MAX).contains(&id.len())
+        && !id.starts_with('.')
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    if is_valid {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Configuration, tried())
+        .because(format!("`{id}` is not of 1 to {ID_MAX} letters, digits, `-`, `_` and `.`")))
 }
 
 /// A random name; also for client tokens and attempt tags.

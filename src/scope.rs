@@ -127,7 +127,7 @@ impl Scope {
         });
     }
 
-    /// Notes that a launch of this test has failed, whoever sees the error: a panic about it is not the one that
+    /// Notes that a launch of this test has failed, no matter who sees the error: a panic about it is not the one that
     /// `#[should_panic]` means.
     pub(crate) fn note_failed_launch(&self) {
         self.state().failed_launches += 1;

@@ -10,7 +10,7 @@ use crate::{
 use aws_sdk_ec2::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig, timeout::TimeoutConfig};
 use std::time::Duration;
 
-/// How often the SDK tries a call that may safely be repeated: half a minute or so, since whoever waits has a deadline.
+/// How often the SDK tries a call that may safely be repeated: half a minute or so, since those who wait have a deadline.
 const ATTEMPTS: u32 = 8;
 
 /// The pause after its first try, at most; it doubles. The SDK's default.

@@ -130,7 +130,7 @@ impl Connect {
         self
     }
 
-    /// Takes the local EC2 that runs, as it is, and fails where none does: for whoever only looks, or tidies up. Default: one is
+    /// Takes the local EC2 that runs, as it is, and fails where none does: for anyone who only looks, or tidies up. Default: one is
     /// started if need be, and it is as configured, or an error.
     pub fn to_running(mut self) -> Self {
         self.running = true;

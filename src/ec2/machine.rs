@@ -32,7 +32,7 @@ pub(crate) struct Inner {
     pub(super) identity: Identity,
     pub(crate) name: String,
     pub(crate) key: Option<PrivateKey>,
-    /// Where the key is, for whoever logs in by hand.
+    /// Where the key is, for anyone who logs in by hand.
     pub(super) key_path: Option<PathBuf>,
     /// The user that logs in, once it is known.
     pub(crate) user: Mutex<Option<String>>,
@@ -232,7 +232,7 @@ impl Machine {
         *lock(&self.0.described) = Some(described);
     }
 
-    /// Makes sure that EC2 knows it, which it may do a moment after whoever made it.
+    /// Makes sure that EC2 knows it, which it may do a moment after it was made.
     pub(crate) async fn look_up(&self) -> Result<(), Error> {
         until_visible_within(self.visible_within(), || self.look_once()).await
     }

@@ -89,7 +89,7 @@ impl Request<'_> {
         let journaled = Journal::of(connection).intend(&INSTANCE, &token)?;
         let launching = Arc::new(Begun::new(journaled, connection.clone()));
         let tried = format!("launch {} as {} in {}", self.wanted.image, self.wanted.instance_type, connection.region);
-        // Only now: whoever ends all that lives either sees this one, or is seen here.
+        // Only now: anyone who ends all that lives either sees this one, or is seen here.
         signals::check(&tried).inspect_err(|_| launching.journaled().settle())?;
         let since = Instant::now();
         let mut pauses = pauses(LOOK_PAUSE, LOOK_PAUSE_MAX);
@@ -142,7 +142,7 @@ impl Request<'_> {
         let tags = self.tags(&builder);
         let mappings = self.mappings(builder.get_block_device_mappings().clone().unwrap_or_default());
         let types = [ResourceType::Instance, ResourceType::Volume, ResourceType::NetworkInterface];
-        // Whoever hands in network interfaces says subnet and groups there; EC2 refuses both together.
+        // Anyone who hands in network interfaces says subnet and groups there; EC2 refuses both together.
         if builder.get_network_interfaces().as_ref().is_some_and(|interfaces| !interfaces.is_empty()) {
             builder = builder.set_security_group_ids(None).set_subnet_id(None);
         }
@@ -176,7 +176,7 @@ impl Request<'_> {
             for mapping in image.block_device_mappings() {
                 let known = mappings.iter().any(|other| other.device_name() == mapping.device_name());
                 if !known && mapping.ebs().is_some() {
-                    // Of the image's own mapping only what must change: the rest EC2 knows, and some of it it refuses.
+                    // Only what must change of the image's own mapping: EC2 knows the rest, and refuses parts of it.
                     let ebs = EbsBlockDevice::builder().build();
                     mappings.push(
                         BlockDeviceMapping::builder().set_device_name(mapping.device_name.clone()).ebs(ebs).build(),

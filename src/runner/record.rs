@@ -149,7 +149,7 @@ impl fmt::Display for Cause {
 }
 
 impl Record {
-    /// Tells whoever listens; `text` is what libtest's reader sees.
+    /// Tells anyone who listens; `text` is what libtest's reader sees.
     pub(crate) fn emit(&self, text: &str) {
         let Self { test, at, began, outcome, phases, .. } = self;
         let began = humantime::format_rfc3339_millis(*began);

@@ -82,7 +82,7 @@ pub(crate) fn missing_on_machines(
     for (machine, probe) in probes {
         let facts = probe.wait()?.stdout;
         if let Some(lacking) = lacking(&of_machines, &facts) {
-            return Ok(Some(format!("it requires {}, and {} has it not", lacking.word(), machine.name())));
+            return Ok(Some(format!("it requires {}, which {} doesn't have", lacking.word(), machine.name())));
         }
     }
     Ok(None)

@@ -134,7 +134,7 @@ impl Command {
         for (name, value) in &self.environment {
             let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
             if name.is_empty() || name.as_bytes()[0].is_ascii_digit() || !name.bytes().all(is_name) {
-                return failed(format!("{name:?} is no name of a variable"));
+                return failed(format!("{name:?} isn't a variable's name"));
             }
             if value.contains('\0') {
                 return failed(format!("the value of {name} contains a NUL"));

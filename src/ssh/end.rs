@@ -3,7 +3,7 @@
 use super::command::Command;
 
 /// The command that ends a process, its session and all that descends from it: politely first, after a second by force,
-/// as root where the user isn't allowed to. Whoever has made itself a daemon, with a session of its own and process 1
+/// as root where the user isn't allowed to. A process that has made itself a daemon, with a session of its own and process 1
 /// as its parent, lives on. It succeeds once none is left.
 ///
 /// sshd gives each command a session of its own, but `timeout` makes further groups in it and sudo further sessions

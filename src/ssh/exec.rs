@@ -58,7 +58,7 @@ impl Execution {
     /// Answers, the first time.
     pub(super) fn answer(&mut self, result: Result<Output, Error>) {
         if let Some(reply) = self.reply.take() {
-            // Whoever waited may have gone.
+            // The one who waited may have gone.
             let _ = reply.send(result);
         }
     }

@@ -154,7 +154,7 @@ impl Pool {
         }
     }
 
-    /// Runs a command to its end, on this thread; its result goes to whoever waits for it.
+    /// Runs a command to its end, on this thread; its result goes to the one who waits for it.
     pub(super) async fn execute(mut execution: Execution, urgent: bool) {
         let mut refusals = Vec::new();
         loop {

@@ -2,7 +2,7 @@
 //! call is sent.
 //!
 //! Tags alone don't do: when a process is killed, a create call of its may be on its way, or its answer lost, and what it
-//! makes is seen late. Whoever ends the run then waits for what the journal names, by what only that call knows: its client
+//! makes is seen late. The one who ends the run then waits for what the journal names, by what only that call knows: its client
 //! token, or the tag of its attempt.
 
 use crate::{
@@ -112,7 +112,7 @@ impl Entry {
 
     /// Forgets it: it has ended, was never made, or is to be kept.
     pub(crate) fn settle(&self) {
-        // Whoever else settles it is as right.
+        // Anyone else who settles it is as right.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -152,6 +152,6 @@ mod tests {
         entry.sent();
         assert!(entry.age() < hour);
         entry.settle();
-        assert_eq!(entry.age(), Duration::MAX, "whoever settled it knows that it is gone");
+        assert_eq!(entry.age(), Duration::MAX, "it was settled because it is gone");
     }
 }

@@ -24,6 +24,7 @@ use rustix::{
 use std::{
     env,
     fs::File,
+    os::unix::process::CommandExt,
     path::Path,
     process::{Command, Stdio},
     sync::Arc,
@@ -53,6 +54,8 @@ pub(crate) fn ensure(connection: &Connection, config: &Config) -> Result<(), Err
         .env("EC2_HARNESS_TARGET", config.target.word())
         .env("EC2_HARNESS_REGION", &connection.region)
         .env("EC2_HARNESS_WATCHDOG_LOCK", lock)
+        // From its first moment on: a signal to the tests' group, such as a terminal's, is none of its business.
+        .process_group(0)
         // A test's standard streams, held open, would make nextest wait for us.
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -129,7 +132,7 @@ fn connect(config: Config) -> Operation<Arc<Connection>> {
     Operation::new("connect to EC2", OnDrop::Cancel, async move { Connection::of(&config, true).await })
 }
 
-/// The lock of the one watchdog; `None` if another has it. Whoever only looks has it for a moment.
+/// The lock of the one watchdog; `None` if another has it. Anyone who only looks has it for a moment.
 fn only(run: &Run) -> Result<Option<File>, Error> {
     let name = env::var("EC2_HARNESS_WATCHDOG_LOCK").unwrap_or_default();
     for _ in 0..20 {

@@ -59,7 +59,7 @@ fn what_needs_root_is_asked_by_sudo() {
     let tools = tempfile::tempdir().unwrap();
     fs::set_permissions(tools.path(), PermissionsExt::from_mode(0o755)).unwrap();
     script(tools.path(), "sudo", SUDO);
-    // Whoever we are, the probe takes us for somebody else.
+    // No matter who we are, the probe takes us for somebody else.
     script(tools.path(), "id", "#!/bin/sh\necho 1000\n");
     let mut shell = Command::new("sh");
     shell.arg("-s").env("PATH", format!("{}:/usr/bin:/bin", tools.path().display())).env_remove("VIA");

@@ -86,7 +86,7 @@ where
     Ok(value)
 }
 
-/// Whole, or not at all: whoever writes may be killed in the middle.
+/// Whole, or not at all: anyone who writes may be killed in the middle.
 fn write(path: &std::path::Path, text: &str) -> std::io::Result<()> {
     let new = path.with_extension("new");
     let mut file = lock_file::own().write(true).create(true).truncate(true).open(&new)?;

@@ -43,7 +43,7 @@ async fn both_streams_are_large_at_once() {
     let output = session.exec("head -c 8388608 /dev/zero & head -c 8388608 /dev/zero >&2 & wait").await.unwrap();
     assert_eq!((output.stdout.len(), output.stderr.len()), (8 << 20, 8 << 20));
     assert!(output.stderr.bytes().all(|byte| byte == 0));
-    // One after the other: whoever reads only the first waits forever.
+    // One after the other: anyone who reads only the first waits forever.
     let output = session.exec("head -c 4194304 /dev/zero >&2; head -c 4194304 /dev/zero").await.unwrap();
     assert_eq!((output.stdout.len(), output.stderr.len()), (4 << 20, 4 << 20));
 }

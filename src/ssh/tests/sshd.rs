@@ -78,9 +78,9 @@ impl Sshd {
 
     fn try_start(program: &Path, directory: &TempDir, configuration: &str) -> Result<(Child, u16), String> {
         let path = directory.path();
-        // Whoever takes the port meanwhile makes us try again.
+        // If somebody takes the port meanwhile, we try again.
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-        // By SHLVL bash is told not to read the .bashrc of whoever runs the tests.
+        // By SHLVL bash is told not to read the .bashrc of the user who runs the tests.
         let configuration = format!(
             "{}\nHostKey {1}/host_ed25519\nListenAddress 127.0.0.1:{port}\nAuthorizedKeysFile {1}/authorized_keys\nPidFile none\nStrictModes no\n\
              UsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\nUseDNS no\n\

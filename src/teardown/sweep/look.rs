@@ -105,7 +105,9 @@ impl Sweep {
             Which::Over => {
                 let expires = found.tag(tags::EXPIRES_AT).and_then(|at| humantime::parse_rfc3339(at).ok());
                 let is_expired = expires.is_some_and(|at| at < SystemTime::now());
-                is_expired || (is_mine && !is_kept && !spared.spares(run, found.kind.life))
+                // What a kept machine needs lives as long as it does.
+                let is_needed = found.kind.life == Life::Run && spared.kept.contains(run);
+                (is_expired && !is_needed) || (is_mine && !is_kept && !spared.spares(run, found.kind.life))
             }
         }
     }

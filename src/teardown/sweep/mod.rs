@@ -179,6 +179,10 @@ impl Sweep {
     }
 
     async fn run(self) -> Result<Swept, Error> {
+        if let Which::Run { id, .. } = &self.which {
+            // A filter would take `*` for all that there is.
+            run::check_id(id, || "sweep a run".to_owned())?;
+        }
         let mut swept = Swept::default();
         let (mut empty_looks, mut since) = (0, Instant::now());
         while empty_looks < 2 {
