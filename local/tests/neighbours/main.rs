@@ -149,15 +149,21 @@ fn is_root() -> bool {
     is_root
 }
 
-#[test]
-fn others_keep_nobody_from_a_machine() {
+/// An endpoint, a machine of it that answers at port 22, and its public address there; none where that can't be had.
+fn a_machine() -> Option<(Serving, String, SocketAddr)> {
     if !is_root() {
-        return;
+        return None;
     }
     let serving = Serving::start();
     let instance = serving.launch("host");
     let address = serving.public_address(&instance);
     assert!(greeting(address).starts_with("SSH-2.0-"));
+    Some((serving, instance, address))
+}
+
+#[test]
+fn others_keep_nobody_from_a_machine() {
+    let Some((serving, instance, address)) = a_machine() else { return };
     for saying in [NOTHING, Saying(b"SSH-2.0-x\r\n", b"x")] {
         let hoard = Hoard::of(Some(STRANGER), address, saying);
         for _ in 0..10 {
@@ -170,13 +176,7 @@ fn others_keep_nobody_from_a_machine() {
 
 #[test]
 fn others_have_few_connections_to_a_machine_and_have_them_back() {
-    if !is_root() {
-        return;
-    }
-    let serving = Serving::start();
-    let instance = serving.launch("host");
-    let address = serving.public_address(&instance);
-    assert!(greeting(address).starts_with("SSH-2.0-"));
+    let Some((_serving, _, address)) = a_machine() else { return };
     let connections = |user: u32| {
         thread::spawn(move || {
             hoard::become_user(user);
@@ -206,14 +206,8 @@ fn others_have_few_connections_to_a_machine_and_have_them_back() {
 
 #[test]
 fn a_machine_that_boots_is_waited_for_by_few_of_others() {
-    if !is_root() {
-        return;
-    }
-    let serving = Serving::start();
-    let instance = serving.launch("host");
-    let address = serving.public_address(&instance);
+    let Some((serving, instance, address)) = a_machine() else { return };
     let files = || fs::read_dir(format!("/proc/{}/fd", serving.process.id())).unwrap().count();
-    assert!(greeting(address).starts_with("SSH-2.0-"));
     let before = files();
     // What connects to a machine whose SSH server isn't there waits for it.
     serving.call(&format!("Action=RebootInstances&InstanceId.1={instance}"));

@@ -1,0 +1,106 @@
+//! An endpoint that offers images, and runs machines of them.
+
+use crate::{
+    fixture::{Answer, Signed},
+    place::{PATIENCE, Place},
+};
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::{SocketAddr, TcpStream},
+    process::{Child, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// An endpoint in the foreground; it ends with the value.
+pub struct Serving {
+    process: Child,
+    address: SocketAddr,
+    key: String,
+    secret: String,
+}
+
+impl Serving {
+    pub fn start(place: &Place) -> Self {
+        let mut process = place.command(&["serve"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
+        let address = said.trim().strip_prefix("serving EC2 on http://").unwrap().parse().unwrap();
+        let secret: serde_json::Value =
+            serde_json::from_slice(&fs::read(place.state().join("secret")).unwrap()).unwrap();
+        let text = |key: &str| secret[key].as_str().unwrap().to_owned();
+        Self { process, address, key: text("access_key"), secret: text("secret_key") }
+    }
+
+    pub fn call(&self, parameters: &str) -> Answer {
+        let mut request = Signed::ec2(&format!("{parameters}&Version=2016-11-15"));
+        request.key.clone_from(&self.key);
+        request.secret.clone_from(&self.secret);
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.write_all(&request.bytes(self.address, true)).unwrap();
+        let answer = Answer::read(stream);
+        assert!(answer.status == 200 || answer.body.contains("<Code>"), "{answer:?}");
+        answer
+    }
+
+    /// The names of the account's images.
+    pub fn images(&self) -> Vec<String> {
+        let body = self.call("Action=DescribeImages&Owner.1=self").body;
+        body.split("<name>").skip(1).map(|rest| rest.split_once("</name>").unwrap().0.to_owned()).collect()
+    }
+
+    pub fn launch(&self, image: &str, user_data: &str) -> String {
+        use base64::Engine;
+        let named = self.call(&format!("Action=DescribeImages&Filter.1.Name=name&Filter.1.Value.1={image}"));
+        let user_data = base64::engine::general_purpose::URL_SAFE.encode(user_data).replace('=', "%3D");
+        let launch = format!(
+            "Action=RunInstances&ImageId={}&InstanceType=t3.micro&MinCount=1&MaxCount=1&UserData={user_data}",
+            named.element("imageId")
+        );
+        self.call(&launch).element("instanceId").to_owned()
+    }
+
+    /// Waits for words on the console.
+    pub fn until_console(&self, instance: &str, words: &str) {
+        use base64::Engine;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.call(&format!("Action=GetConsoleOutput&InstanceId={instance}&Latest=true"));
+            let output = answer.body.split_once("<output>").and_then(|(_, rest)| rest.split_once("</output>"));
+            let text = output.map(|(text, _)| text.split_whitespace().collect::<String>()).unwrap_or_default();
+            let text = base64::engine::general_purpose::STANDARD.decode(text).unwrap();
+            let text = String::from_utf8_lossy(&text).into_owned();
+            if text.contains(words) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "no {words:?} on the console: {text}\n{answer:?}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn until_state(&self, instance: &str, state: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let body = self.call(&format!("Action=DescribeInstances&InstanceId.1={instance}")).body;
+            if body.contains(&format!("<name>{state}</name>")) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "not {state}: {body}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn end(mut self) {
+        let process = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
+        assert!(self.process.wait().unwrap().success());
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
