@@ -2,6 +2,7 @@
 
 use crate::{
     Error,
+    shown::shown_name,
     trust::{fault_of_link, fault_of_own, fault_of_owner, fault_on_the_way, kind},
 };
 use rustix::{
@@ -228,6 +229,20 @@ impl Directory {
         }
     }
 
+    /// A new file of ours in this directory, for writing, for this user alone; in place of one that is there, which may have
+    /// another name elsewhere, and stays as it is there.
+    ///
+    /// # Errors
+    ///
+    /// What is there is no file of ours, or the new one can't be made.
+    pub fn new_file(&self, name: impl AsRef<OsStr>) -> Result<File, Error> {
+        let name = name.as_ref();
+        self.remove_file(name)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let made = openat(self, name, flags, Mode::RUSR | Mode::WUSR);
+        made.map(File::from).map_err(failed("make", &self.path.join(name)))
+    }
+
     /// Writes a file of ours as a whole, in place of one that is there.
     ///
     /// # Errors
@@ -238,11 +253,7 @@ impl Directory {
         let path = self.path.join(name);
         self.file(name)?;
         let new = OsString::from_vec([name.as_bytes(), b".new"].concat());
-        self.remove_file(&new)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut file = File::from(
-            openat(self, &new, flags, Mode::RUSR | Mode::WUSR).map_err(failed("make", &self.path.join(&new)))?,
-        );
+        let mut file = self.new_file(&new)?;
         file.write_all(contents).map_err(failed("write", &path))?;
         renameat(self, &new, self, name).map_err(failed("write", &path))
     }
@@ -256,7 +267,7 @@ impl Directory {
         let path = self.path.join(name.as_ref());
         let Some(found) = self.look(name.as_ref())? else { return Ok(()) };
         if !is_own_file(&found) {
-            return Err(Error::Foreign { directory: self.path.clone(), entry: shown(name.as_ref()) });
+            return Err(Error::Foreign { directory: self.path.clone(), entry: shown_name(name.as_ref()) });
         }
         match unlinkat(self, name.as_ref(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
@@ -307,7 +318,11 @@ impl Directory {
     }
 
     /// Whether something in the parent is this directory.
-    pub(crate) fn is_at(&self, parent: &Self, name: &OsStr) -> Result<bool, Error> {
+    ///
+    /// # Errors
+    ///
+    /// One of them can't be looked at.
+    pub fn is_at(&self, parent: &Self, name: impl AsRef<OsStr>) -> Result<bool, Error> {
         let own = self.stat()?;
         Ok(parent.look(name)?.is_some_and(|found| (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)))
     }
@@ -319,6 +334,15 @@ impl Directory {
     /// It can't be looked at.
     pub fn stat(&self) -> Result<Stat, Error> {
         fstat(self).map_err(failed("look at", &self.path))
+    }
+
+    /// The same directory, which has another name by now: what is said of it names that.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_clone`](Self::try_clone).
+    pub fn renamed(&self, parent: &Self, name: impl AsRef<OsStr>) -> Result<Self, Error> {
+        Ok(Self { path: parent.path.join(name.as_ref()), ..self.try_clone()? })
     }
 
     /// Where it was when it was opened, free of symbolic links; for texts, and for what can't be had by a descriptor.
@@ -361,10 +385,6 @@ fn parts(path: &Path) -> Vec<OsString> {
         _ => None,
     });
     named.rev().collect()
-}
-
-pub(crate) fn shown(name: &OsStr) -> String {
-    name.to_string_lossy().replace(char::is_control, "\u{fffd}")
 }
 
 pub(crate) fn failed<E: Into<io::Error>>(tried: &'static str, path: &Path) -> impl FnOnce(E) -> Error {

@@ -1,5 +1,6 @@
 //! What can go wrong.
 
+use crate::shown::{shown, shown_path};
 use std::{io, path::PathBuf};
 
 /// Why a directory can't be used or removed; fits `failed to {error}`.
@@ -7,7 +8,7 @@ use std::{io, path::PathBuf};
 #[non_exhaustive]
 pub enum Error {
     /// The kernel refused something.
-    #[error("{tried} {}: {source}", path.display())]
+    #[error("{tried} {}: {source}", shown_path(path))]
     Io {
         /// What was tried.
         tried: &'static str,
@@ -17,7 +18,7 @@ pub enum Error {
         source: io::Error,
     },
     /// Somebody else could have made it what it is.
-    #[error("use {}: {reason}", path.display())]
+    #[error("use {}: {}", shown_path(path), shown(reason))]
     Unsafe {
         /// What was to be used.
         path: PathBuf,
@@ -25,7 +26,7 @@ pub enum Error {
         reason: String,
     },
     /// Something is there that isn't ours.
-    #[error("take {} for ours: it has `{entry}` in it, which isn't", directory.display())]
+    #[error("take {} for ours: it has `{}` in it, which isn't", shown_path(directory), shown(entry))]
     Foreign {
         /// Where it is.
         directory: PathBuf,

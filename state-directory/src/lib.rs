@@ -27,6 +27,7 @@ mod directory;
 mod error;
 mod mark;
 mod removal;
+mod shown;
 mod trust;
 
 pub use contents::remove_contents;
@@ -34,3 +35,4 @@ pub use directory::Directory;
 pub use error::Error;
 pub use mark::Mark;
 pub use removal::{Clear, Layout, Part, is_leftover, put_aside, remove};
+pub use shown::shown;

@@ -1,10 +1,6 @@
 //! What tells our directories from others'.
 
-use crate::{
-    Directory, Error,
-    directory::{failed, shown},
-    trust::fault_of_owner,
-};
+use crate::{Directory, Error, directory::failed, shown::shown_name, trust::fault_of_owner};
 use rustix::{
     fs::{FileType, readlinkat, symlinkat},
     io::Errno,
@@ -96,7 +92,7 @@ impl Mark {
                 },
             };
             if let Some(entry) = foreign {
-                return Err(Error::Foreign { directory: directory.path().to_owned(), entry: shown(&entry) });
+                return Err(Error::Foreign { directory: directory.path().to_owned(), entry: shown_name(&entry) });
             }
             self.put_on(directory)?;
         }

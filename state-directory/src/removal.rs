@@ -3,7 +3,8 @@
 use crate::{
     Directory, Error, Mark,
     contents::{self, told},
-    directory::{failed, is_own_file, shown},
+    directory::{failed, is_own_file},
+    shown::shown_name,
 };
 use rustix::{
     fs::{AtFlags, FileType, unlinkat},
@@ -82,8 +83,10 @@ pub fn remove(
     layout: &Layout,
     clear: Clear<'_>,
 ) -> Result<(), Error> {
+    // It may have got that name only now.
+    let directory = &directory.renamed(parent, name)?;
     if !layout.mark.is_on(directory)? {
-        let foreign = || Error::Foreign { directory: parent.path().to_owned(), entry: shown(name) };
+        let foreign = || Error::Foreign { directory: parent.path().to_owned(), entry: shown_name(name) };
         // Another process that has found it empty may mark it just now.
         if directory.names()?.iter().any(|name| name != layout.mark.name()) {
             return Err(foreign());
@@ -175,5 +178,5 @@ fn unlink(directory: &Directory, name: &OsStr, how: AtFlags) -> Result<(), Error
 }
 
 fn foreign(directory: &Directory, name: &OsStr) -> Error {
-    Error::Foreign { directory: directory.path().to_owned(), entry: shown(name) }
+    Error::Foreign { directory: directory.path().to_owned(), entry: shown_name(name) }
 }

@@ -126,6 +126,40 @@ fn without_its_mark_nothing_goes() {
 }
 
 #[test]
+fn what_stays_is_named_where_it_is_by_now() {
+    let place = Place::new();
+    let outer = place.outer();
+    place.write("outer/notes");
+    let parent = place.directory();
+    let aside = put_aside(&parent, OsStr::new("outer"), ".aside-").unwrap();
+    let removed = remove(&parent, OsStr::new(&aside), &outer, &OUTER, &|directory| remove_contents(directory));
+    let Err(Error::Foreign { directory, entry }) = removed else { panic!("{removed:?}") };
+    assert!(fs::exists(directory.join(entry)).unwrap(), "{}", directory.display());
+}
+
+/// A name that somebody gave to another file is taken away, and the file stays as it is.
+#[test]
+fn nothing_is_written_through_another_name() {
+    let place = Place::new();
+    let (kept, directory) = (place.write("kept"), place.directory());
+    for name in ["file", "file.new"] {
+        fs::hard_link(&kept, place.0.path().join(name)).unwrap();
+    }
+    directory.write("file", b"other").unwrap();
+    fs::hard_link(&kept, place.0.path().join("new")).unwrap();
+    std::io::Write::write_all(&mut directory.new_file("new").unwrap(), b"other").unwrap();
+    assert_eq!(directory.names().unwrap(), ["file", "kept", "new"]);
+    for (name, contents) in [("file", "other"), ("new", "other"), ("kept", "contents")] {
+        assert_eq!(fs::read_to_string(place.0.path().join(name)).unwrap(), contents);
+    }
+    // Nor is anything else taken away.
+    fs::create_dir(place.0.path().join("directory")).unwrap();
+    symlink(&kept, place.0.path().join("link")).unwrap();
+    assert!(directory.new_file("directory").is_err() && directory.new_file("link").is_err());
+    assert!(place.0.path().join("link").is_symlink());
+}
+
+#[test]
 fn many_may_claim_and_remove_at_once() {
     let place = Place::new();
     thread::scope(|scope| {
