@@ -121,9 +121,14 @@ impl SpareDisk {
     /// It can't be made.
     pub fn make(state: &StateDirectory) -> Result<Self, EndpointError> {
         let (state, name) = (state.open()?, format!("{SPARE}{}", std::process::id()));
-        let disk = DISK.mark.claim(&state, &name)?;
-        disk.as_file().try_lock().map_err(io::Error::from).map_err(failed("lock", disk.path()))?;
-        Ok(Self { state, name, disk })
+        loop {
+            let disk = DISK.mark.claim(&state, &name)?;
+            // Who clears up may take it for one that was left, as long as it isn't locked.
+            disk.as_file().lock().map_err(failed("lock", disk.path()))?;
+            if disk.is_at(&state, &name)? {
+                return Ok(Self { state, name, disk });
+            }
+        }
     }
 
     /// Where it is.
@@ -157,7 +162,8 @@ impl SpareDisk {
     /// One that nobody uses.
     fn take(state: &Directory, name: String) -> Result<Option<Self>, EndpointError> {
         let Some(disk) = state.open(&name)? else { return Ok(None) };
-        if disk.as_file().try_lock().is_err() || !is_leftover(&disk, &DISK.mark, true)? {
+        // Somebody else may just have removed it.
+        if disk.as_file().try_lock().is_err() || !disk.is_at(state, &name)? || !is_leftover(&disk, &DISK.mark, true)? {
             return Ok(None);
         }
         Ok(Some(Self { state: state.try_clone()?, name, disk }))
@@ -188,5 +194,31 @@ impl Drop for SpareDisk {
         if let Err(error) = self.clear() {
             tracing::warn!("failed to {error}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, thread};
+
+    #[test]
+    fn many_may_make_spare_disks_and_clear_up_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDirectory::at(directory.path().join("state")).unwrap();
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        let failures = SpareDisk::clear_left(&state);
+                        assert!(failures.is_empty(), "{failures:?}");
+                        let disk = SpareDisk::make(&state).unwrap();
+                        fs::write(disk.path().join("init"), "").unwrap();
+                        disk.remove().unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(state.open().unwrap().names().unwrap(), [".ec2-local"]);
     }
 }
