@@ -250,10 +250,19 @@ fn may_go(state: &Path, path: &Path, all: &BTreeMap<PathBuf, Found>) -> bool {
             let is_ours = is_marked(&run, "an endpoint's directory")
                 || is_empty(&run) && (name.starts_with(".ended-") || name == BUILD)
                 || is_directory(&run) && is_file(&run.join("journal")) && has_journal;
+            // Of an account of which nothing was ever written down.
+            let is_torn = all.get(&run.join("journal")).is_some_and(|(.., text)| {
+                text.is_empty()
+                    || text.starts_with(b"{\"format\":1,")
+                        && text.iter().position(|b| *b == b'\n') == Some(text.len() - 1)
+            });
             is_directory(&at(1))
                 && is_ours
                 && match *rest {
                     [] | [MARK] => true,
+                    ["journal"] => {
+                        is_file(&at(3)) && is_torn && (is_marked(&run, "an endpoint's directory") || name == BUILD)
+                    }
                     ["endpoint" | "journal.new" | "way-in"] => is_file(&state.join(path)),
                     ["machines"] => is_directory(&at(3)),
                     ["machines", "i-0123456789abcdef0", ..] => is_directory(&at(3)) && is_disk(&at(4)) && of_disk(4),

@@ -15,7 +15,7 @@
 
 use super::{BUILD, EndpointError, Settings, state::failed};
 use crate::account::Record;
-use ec2_state_directory::Directory;
+use ec2_state_directory::{Directory, Error, shown};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::File,
@@ -32,9 +32,10 @@ const FORMAT: u32 = 1;
 const SLACK: u64 = 4 << 20;
 const SLACK_FACTOR: u64 = 3;
 
-/// The file in an endpoint's directory, and a new one until it is whole.
+/// The file in an endpoint's directory, a new one until it is whole, and one that has never been.
 pub(super) const NAME: &str = "journal";
 const NEW: &str = "journal.new";
+const TORN: &str = "journal.torn";
 /// The longest header that is looked for where a journal may be something else.
 const HEADER_MAX: u64 = 1 << 20;
 
@@ -145,7 +146,8 @@ impl Journal {
 
     /// What was written so far.
     pub(super) fn story(&self) -> Result<Story, EndpointError> {
-        Story::read(&self.directory)
+        let gone = || failed("read", &self.directory.path().join(NAME))(io::ErrorKind::NotFound.into());
+        Story::find(&self.directory)?.ok_or_else(gone)
     }
 
     /// The file, to be written through to the disk without holding up anybody.
@@ -176,8 +178,7 @@ fn line(entry: &Entry) -> io::Result<Vec<u8>> {
 
 fn write_anew(directory: &Directory, header: &Header, all: &Entry) -> io::Result<(File, u64)> {
     let write = || {
-        let mut file = directory.ensure_file(NEW).map_err(io::Error::other)?;
-        file.set_len(0)?;
+        let mut file = directory.new_file(NEW).map_err(io::Error::other)?;
         let mut text = serde_json::to_vec(header)?;
         text.push(b'\n');
         text.extend(line(all)?);
@@ -206,17 +207,19 @@ struct Format {
 }
 
 impl Story {
-    /// Reads the journal in an endpoint's directory; a last line that isn't whole was never answered, and doesn't count.
+    /// Reads the journal in an endpoint's directory, if there is one; a last line that isn't whole was never answered, and doesn't
+    /// count.
     ///
     /// # Errors
     ///
     /// It can't be read, is of a format that this build doesn't know, or is damaged.
-    pub(super) fn read(directory: &Directory) -> Result<Self, EndpointError> {
+    pub(super) fn find(directory: &Directory) -> Result<Option<Self>, EndpointError> {
         let path = directory.path().join(NAME);
+        let Some(file) = directory.file(NAME)? else { return Ok(None) };
         let mut text = Vec::new();
-        let file = directory.file(NAME)?.ok_or_else(|| failed("read", &path)(io::ErrorKind::NotFound.into()))?;
         file.take(u64::MAX).read_to_end(&mut text).map_err(failed("read", &path))?;
-        Self::parse(&text).map_err(|reason| EndpointError::TakeOver { directory: directory.path().to_owned(), reason })
+        let wrong = |reason| EndpointError::TakeOver { directory: directory.path().to_owned(), reason };
+        Self::parse(&text).map(Some).map_err(wrong)
     }
 
     /// Whether a file of this name is a journal of ours, though perhaps of a format that this build doesn't know, or damaged.
@@ -261,6 +264,38 @@ impl Story {
     }
 }
 
+/// Whether it is what a host that loses its power leaves of a journal that was just begun: its beginning, up to some place in its
+/// first record, and perhaps zeros in place of the rest. One that was written anew is never left so, since it was
+/// on the disk before it took the other's place.
+fn is_torn(text: &[u8]) -> bool {
+    const BEGINNING: &[u8] = br#"{"format":"#;
+    let length = text.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let text = &text[..length];
+    let mut lines = text.split(|byte| *byte == b'\n');
+    let header = lines.next().unwrap_or_default();
+    let Some(first) = lines.next() else { return header.starts_with(BEGINNING) || BEGINNING.starts_with(header) };
+    let is_known = serde_json::from_slice(header).is_ok_and(|Format { format, .. }| format <= FORMAT);
+    is_known && lines.next().is_none() && (first.is_empty() || first.iter().take(8).all(u8::is_ascii_hexdigit))
+}
+
+/// Whether the journal in a directory is torn, and so no account's.
+pub(super) fn is_torn_in(directory: &Directory) -> bool {
+    let Ok(Some(file)) = directory.file(NAME) else { return false };
+    let (mut file, mut text) = (BufReader::new(file), Vec::new());
+    let mut read_line = || file.read_until(b'\n', &mut text).is_ok();
+    read_line() && read_line() && is_torn(&text)
+}
+
+/// Takes a torn journal out of the way: it goes with the directory, which an account's journal keeps.
+pub(super) fn put_torn_aside(directory: &Directory) -> Result<(), Error> {
+    tracing::warn!(
+        "{} ends before its first record, so no account is in it: its host ended when it was new",
+        shown(&directory.path().join(NAME).to_string_lossy())
+    );
+    directory.remove_file(TORN)?;
+    directory.rename(NAME, TORN)
+}
+
 /// What a line says, if it is whole.
 fn checked(line: &[u8]) -> Option<&[u8]> {
     let line = line.strip_suffix(b"\n")?;
@@ -299,7 +334,7 @@ mod tests {
     }
 
     fn told(path: &Path) -> Vec<u64> {
-        let story = Story::read(&Directory::find(path.parent().unwrap()).unwrap()).unwrap();
+        let story = Story::find(&Directory::find(path.parent().unwrap()).unwrap()).unwrap().unwrap();
         story.entries.iter().map(|entry| entry.advanced.as_secs()).collect()
     }
 
@@ -328,6 +363,30 @@ mod tests {
     }
 
     #[test]
+    fn what_ends_before_its_first_record_is_torn() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        begin(directory.path());
+        let text = fs::read(&path).unwrap();
+        for length in 0..text.len() {
+            for zeros in [0, 1, 300] {
+                assert!(is_torn(&[&text[..length], &vec![0; zeros]].concat()), "{length} and {zeros}");
+            }
+        }
+        assert!(!is_torn(&text) && !is_torn(&[&text[..], &[0]].concat()));
+        let later = text.strip_prefix(br#"{"format":1"#).unwrap();
+        assert!(!is_torn(&[br#"{"format":2"#, &later[..later.len() - 1]].concat()));
+        let run = Directory::find(directory.path()).unwrap();
+        assert!(!is_torn_in(&run));
+        fs::write(&path, &text[..text.len() - 1]).unwrap();
+        assert!(is_torn_in(&run));
+        put_torn_aside(&run).unwrap();
+        assert!(Story::find(&run).unwrap().is_none());
+        assert_eq!(fs::read(directory.path().join(TORN)).unwrap(), &text[..text.len() - 1]);
+        assert!(!path.exists());
+    }
+
+    #[test]
     fn it_is_written_anew_before_it_is_much_longer_than_what_it_says() {
         let directory = tempfile::tempdir().unwrap();
         let mut journal = begin(directory.path());
@@ -349,10 +408,11 @@ mod tests {
             (text.replacen("\"drawn\":1", "\"drawn\":7", 1), "line 2 is damaged"),
             (text.replacen("\"format\":1", "\"format\":2", 1), "in the format 2; this build reads up to 1"),
             (text.replacen("\"seed\":null", "\"seed\":[]", 1), "this build can't read it: header: "),
-            (text.lines().next().unwrap().to_owned() + "\n", "it says nothing"),
-            (String::new(), "its first line is no header"),
+            (text.lines().next().unwrap().to_owned() + "\n\n\n", "it says nothing"),
+            ("somebody's".to_owned(), "its first line is no header"),
         ] {
             assert_ne!(damaged, text);
+            assert!(!is_torn(damaged.as_bytes()), "{damaged}");
             let error = Story::parse(damaged.as_bytes()).unwrap_err();
             assert!(error.contains(said), "{error}");
         }

@@ -1,6 +1,6 @@
 //! What is ours in a state directory, and what each part of it is. Only that is ever removed.
 
-use ec2_state_directory::{Error, Layout, Mark, Part};
+use ec2_state_directory::{Error, Layout, Mark, Part, shown};
 use std::{
     collections::BTreeSet,
     path::Path,
@@ -25,7 +25,7 @@ pub(super) const TREE: Layout = Layout { mark: Mark::new(MARK, "an image's tree"
 /// A journal isn't among it: whatever lies beside one, it is an account.
 fn part_of_run(name: &str) -> Option<Part> {
     match name {
-        "endpoint" | "journal.new" | "way-in" => Some(Part::File),
+        "endpoint" | "journal.new" | "journal.torn" | "way-in" => Some(Part::File),
         "machines" => Some(Part::Directory(|name| is_instance(name).then_some(Part::Marked(&DISK)))),
         _ => None,
     }
@@ -65,7 +65,7 @@ fn is_hex(text: &str) -> bool {
 /// Says once per process that something stays, and why.
 pub(super) fn stays(path: &Path, reason: &str) {
     static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    let text = format!("leaving {} where it is: {reason}", path.display());
+    let text = shown(&format!("leaving {} where it is: {reason}", path.display()));
     if SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone()) {
         tracing::warn!("{text}");
     }

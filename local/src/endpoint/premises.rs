@@ -61,11 +61,14 @@ impl Premises {
     pub(super) fn move_in(state: StateDirectory) -> Result<Option<Self>, EndpointError> {
         let Some((runs, mut run, mut alive)) = lock_when_free(&state)? else { return Ok(None) };
         let mut left = abandoned(&runs)?;
-        let mut story = read(&run)?;
+        if journal::is_torn_in(&run) {
+            journal::put_torn_aside(&run)?;
+        }
+        let mut story = Story::find(&run)?;
         if story.is_none()
             && let Some(account) = left.pop()
         {
-            story = read(&account.directory)?;
+            story = Story::find(&account.directory)?;
             // Only what can be read is moved. What is in our own is of no account.
             let aside = put_aside(&runs, OsStr::new(BUILD), ENDED)?;
             clear_away(&runs, OsStr::new(&aside), &run);
@@ -254,7 +257,15 @@ fn look_after(runs: &Directory, name: &OsStr) -> Result<Option<Abandoned>, Error
         RUN.mark.put_on(&directory)?;
     }
     let Some(lock) = lock(runs, name, &directory)? else { return Ok(None) };
-    // Whatever an account's journal has become, it is for somebody to see.
+    let is_torn = !is_aside && journal::is_torn_in(&directory);
+    if is_torn && !RUN.mark.is_on(&directory)? {
+        stays(&path, "it bears no mark of the local EC2's, and its journal ends before its first record");
+        return Ok(None);
+    }
+    if is_torn {
+        journal::put_torn_aside(&directory)?;
+    }
+    // Whatever else an account's journal has become, it is for somebody to see.
     if !is_aside && let Some(journal) = directory.file(journal::NAME)? {
         let used = journal.metadata().and_then(|journal| journal.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
         return Ok(Some(Abandoned { name: name.to_owned(), directory, lock, used }));
@@ -280,14 +291,12 @@ pub fn abandoned_accounts(state: &StateDirectory) -> Vec<PathBuf> {
     look().unwrap_or_default()
 }
 
-fn read(run: &Directory) -> Result<Option<Story>, EndpointError> {
-    run.look(journal::NAME)?.map(|_| Story::read(run)).transpose()
-}
-
 /// Removes an endpoint's directory, whose lock is held, once nothing runs there any more. What can't be removed is named.
 fn clear_away(runs: &Directory, name: &OsStr, run: &Directory) {
     let path = runs.path().join(name);
-    if let Err(error) = end_machines(run) {
+    // It may have got that name only now.
+    let ended = run.renamed(runs, name).map_err(EndpointError::from).and_then(|run| end_machines(&run));
+    if let Err(error) = ended {
         return stays(&path, &format!("failed to {error}; it is tried again later"));
     }
     if let Err(error) = remove(runs, name, run, &RUN, &clear_files) {

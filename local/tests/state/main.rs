@@ -1,5 +1,7 @@
 //! What an endpoint touches in a state directory, and what it never does: as root, and as an ordinary user.
 
+mod checks;
+mod journals;
 mod place;
 mod refused;
 mod removed;

@@ -98,7 +98,10 @@ pub fn refusal(command: &mut Command) -> String {
 }
 
 /// An endpoint in the foreground.
-pub struct Serving(Child);
+pub struct Serving {
+    process: Child,
+    opening: String,
+}
 
 impl Serving {
     pub fn run(command: &mut Command) -> Self {
@@ -118,32 +121,37 @@ impl Serving {
                 return Err(opening + &said);
             }
         }
-        Ok(Self(process))
+        Ok(Self { process, opening })
     }
 
     /// Ends it; what it has said meanwhile.
     pub fn end(mut self) -> String {
-        assert!(Command::new("kill").args(["-INT", &self.0.id().to_string()]).status().unwrap().success());
+        assert!(Command::new("kill").args(["-INT", &self.process.id().to_string()]).status().unwrap().success());
         let mut said = String::new();
-        self.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        assert!(self.0.wait().unwrap().success(), "{said}");
+        self.process.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert!(self.process.wait().unwrap().success(), "{said}");
         said
     }
 
+    /// What it has said when it opened.
+    pub fn opening(&self) -> &str {
+        &self.opening
+    }
+
     pub fn id(&self) -> String {
-        self.0.id().to_string()
+        self.process.id().to_string()
     }
 
     pub fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
     }
 }
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
