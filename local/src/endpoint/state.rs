@@ -15,7 +15,7 @@
 
 use super::{BUILD, EndpointError, layout::STATE};
 use ec2_state_directory::{Directory, Error};
-use rustix::fs::FileType;
+use rustix::fs::{FileType, Stat};
 use serde::{Deserialize, Serialize};
 use std::{
     env,
@@ -163,28 +163,42 @@ impl StateDirectory {
     ///
     /// It can't be read or written, or others may read it.
     pub fn credentials(&self) -> Result<Credentials, EndpointError> {
-        match self.open()?.file(SECRET)? {
+        let directory = self.open()?;
+        match directory.file(SECRET)? {
             Some(file) => read_secret(file, &self.0),
-            None => self.make_credentials(),
+            None => self.make_credentials(&directory),
         }
     }
 
     /// Two processes may make one at the same time: whoever has the new one locked makes it, and the other reads that.
-    fn make_credentials(&self) -> Result<Credentials, EndpointError> {
-        let (directory, path) = (self.open()?, self.0.join(SECRET));
-        let mut file = directory.ensure_file(NEW_SECRET)?;
-        file.lock().map_err(failed("lock", &self.0.join(NEW_SECRET)))?;
-        if let Some(made) = directory.file(SECRET)? {
-            // Its maker has renamed the file that is locked here, or this is the next one of that name.
-            directory.remove_file(NEW_SECRET)?;
-            return read_secret(made, &self.0);
-        }
+    fn make_credentials(&self, directory: &Directory) -> Result<Credentials, EndpointError> {
+        let path = self.0.join(NEW_SECRET);
+        let _lock = loop {
+            // Only locked, never written: it may be another's name for a file that others can read.
+            let file = directory.ensure_file(NEW_SECRET)?;
+            if file.metadata().map_err(failed("look at", &path))?.nlink() > 1 {
+                directory.remove_file(NEW_SECRET)?;
+                continue;
+            }
+            file.lock().map_err(failed("lock", &path))?;
+            if let Some(made) = directory.file(SECRET)? {
+                directory.remove_file(NEW_SECRET)?;
+                return read_secret(made, &self.0);
+            }
+            let found = file.metadata().map_err(failed("look at", &path))?;
+            let is = |there: Stat| (there.st_dev, there.st_ino) == (found.dev(), found.ino());
+            if directory.look(NEW_SECRET)?.is_some_and(is) {
+                break file;
+            }
+        };
         let credentials = random_credentials().map_err(failed("make", &path))?;
         let text =
             serde_json::to_string_pretty(&credentials).map_err(io::Error::other).map_err(failed("write", &path))?;
-        // One who was killed may have written a part of it.
-        let written = file.set_len(0).and_then(|()| file.write_all(text.as_bytes())).and_then(|()| file.sync_all());
-        written.map_err(failed("write", &path))?;
+        let mut file = directory.new_file(DRAFT)?;
+        // Before it has the name that others lock.
+        file.lock().map_err(failed("lock", &path))?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed("write", &path))?;
+        directory.rename(DRAFT, NEW_SECRET)?;
         directory.rename(NEW_SECRET, SECRET)?;
         Ok(credentials)
     }
@@ -205,8 +219,9 @@ impl AsRef<Path> for SocketPath {
 
 const RUNS: &str = "run";
 const SECRET: &str = "secret";
-/// The secret until it is whole.
+/// The secret's lock until there is one, and the secret itself until it is whole.
 const NEW_SECRET: &str = "secret.new";
+const DRAFT: &str = ".secret.new";
 
 /// The first thing in a directory without a mark by which it isn't the state directory of an earlier version.
 fn foreign(directory: &Directory, names: &[OsString]) -> Result<Option<OsString>, Error> {

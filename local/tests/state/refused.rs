@@ -162,6 +162,28 @@ fn a_planted_link_leads_nowhere() {
     }
 }
 
+#[test]
+fn a_planted_name_of_another_file_is_not_written_through() {
+    let run = format!("run/{}", ec2_local::endpoint::BUILD);
+    for planted in ["secret.new".to_owned(), format!("{run}/journal.new"), format!("{run}/endpoint")] {
+        let place = Place::used();
+        let outside = place.outside();
+        place.make(&run);
+        place.mark(&run, "an endpoint's directory");
+        fs::remove_file(place.state().join("secret")).unwrap();
+        fs::hard_link(outside.join("inner/file"), place.state().join(&planted)).unwrap();
+        // Its owner may have it locked for purposes of its own.
+        let file = fs::File::open(outside.join("inner/file")).unwrap();
+        let _lock = (planted == "secret.new").then(|| file.lock().unwrap());
+        let before = all_below(&outside);
+        place.serve(&[]).end();
+        assert_eq!(all_below(&outside), before, "{planted}");
+        let left: Vec<_> = all_below(&place.state()).into_keys().collect();
+        assert_eq!(left, [".ec2-local", "secret"].map(|name| place.state().join(name)), "{planted}");
+        assert_eq!(fs::metadata(place.state().join("secret")).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
+
 /// As a client that starts an endpoint on demand does.
 #[test]
 fn a_log_is_appended_to_where_it_is_or_not_at_all() {
