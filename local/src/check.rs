@@ -10,6 +10,7 @@ use ec2_local::{
     },
     network::Nic,
 };
+use ec2_state_directory::shown;
 use std::{fmt::Write as _, path::Path};
 
 /// Tells the facts: in words of the shell alone, since there may be nothing else, and what else is tried where it is there.
@@ -68,7 +69,7 @@ pub fn run() -> Result<String, String> {
                 outcome = if has_told(&console) {
                     Ok(report(&console) + &tables + &left)
                 } else {
-                    Err(format!("run a shell in a machine, which said: {}", console.trim()))
+                    Err(format!("run a shell in a machine, which said: {}", shown(console.trim())))
                 };
             }
             Event::Failed(why) => outcome = Err(format!("boot a machine: {why}")),
@@ -88,7 +89,7 @@ fn has_told(console: &str) -> bool {
 fn report(console: &str) -> String {
     let user = rustix::process::geteuid().as_raw();
     let mut report = format!("a machine boots here for user {user}\n");
-    for line in console.lines().map(str::trim).take_while(|line| *line != "told") {
+    for line in console.lines().map(str::trim).take_while(|line| *line != "told").map(shown) {
         let _ = match line.strip_prefix("init: ") {
             Some(note) => writeln!(report, "note: {note}"),
             None => writeln!(report, "{line}"),
@@ -109,7 +110,7 @@ fn clear_left(state: &StateDirectory) -> String {
         let _ = writeln!(said, "cleared: empty cgroups of machines whose endpoint was killed: {cgroups}");
     }
     for directory in abandoned_accounts(state) {
-        let directory = directory.display();
+        let directory = shown(&directory.to_string_lossy());
         let _ = writeln!(
             said,
             "left: the account of an endpoint that was killed, for the next one to take over: {directory}"

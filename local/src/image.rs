@@ -5,6 +5,7 @@ use ec2_local::{
     account::Account,
     endpoint::{Image, ImageName, Images, Import, LOGIN_USER},
 };
+use ec2_state_directory::shown;
 use std::{
     fmt::Write as _,
     fs::File,
@@ -80,7 +81,7 @@ fn import(images: &Images, archive: Archive) -> Result<(), String> {
     println!("imported {name}: {}, {}", image.system(), shown_size(image.bytes));
     println!("its id is {} in {region}; log in as {}", Account::image_id(&region, name), image.login_user);
     for note in notes {
-        println!("note: {note}");
+        println!("note: {}", shown(&note));
     }
     Ok(())
 }
@@ -95,7 +96,7 @@ fn list(images: &Images) -> Result<(), String> {
     for (path, image) in found {
         match image {
             Ok(image) => rows.push(row(images, &image, &region)),
-            Err(error) => eprintln!("{} can't be read: {error}", path.display()),
+            Err(error) => eprintln!("{}", shown(&format!("{} can't be read: {error}", path.display()))),
         }
     }
     print!("{}", table(&rows));
@@ -113,6 +114,7 @@ fn row(images: &Images, image: &Image, region: &str) -> [String; 6] {
         imported.unwrap_or_default(),
         images.root(image).display().to_string(),
     ]
+    .map(|cell| shown(&cell))
 }
 
 /// Columns as wide as they must be.

@@ -13,7 +13,7 @@ use ec2_local::{
     network::PrivateNetwork,
 };
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     process::ExitCode,
     time::Duration,
 };
@@ -136,6 +136,12 @@ impl Serve {
 fn main() -> ExitCode {
     ec2_local::roles::run_named();
     endpoint::keep_files_private();
+    // Whatever the command is: what stays, and why, is for whoever gave it.
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .init();
     let result = match Arguments::parse().command {
         Command::Serve(asked) => serve(asked),
         Command::Check => check::run().map(|report| print!("{report}")),
@@ -166,10 +172,6 @@ fn serve(asked: Serve) -> Result<(), String> {
     if let Some(pace) = settings.pace.filter(|pace| !(pace.is_finite() && *pace >= 0.0)) {
         return Err(format!("serve: the pace {pace} is no number from 0 upwards"));
     }
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
-        .with_writer(io::stderr)
-        .init();
     endpoint::run(&settings, Stay::UntilTold, |opening| {
         // Whoever read the first line may have gone; that ends nothing.
         let _ = writeln!(io::stdout(), "{opening}in another shell:  eval \"$(ec2-local env)\"");

@@ -1,5 +1,6 @@
 //! What can go wrong on the way to a running endpoint.
 
+use ec2_state_directory::shown;
 use std::{fmt, io, path::PathBuf};
 
 /// Why the local EC2 can't be used; fits `failed to {error}`.
@@ -84,6 +85,15 @@ pub enum EndpointError {
 
 impl fmt::Display for EndpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        self.write(&mut text)?;
+        // There may be names of others' in it.
+        f.write_str(&shown(&text))
+    }
+}
+
+impl EndpointError {
+    fn write(&self, f: &mut impl fmt::Write) -> fmt::Result {
         match self {
             Self::State { tried, path, source } => write!(
                 f,

@@ -12,7 +12,7 @@ use crate::{
     account::Account,
     error::{ApiError, Code},
 };
-use ec2_state_directory::Directory;
+use ec2_state_directory::{Directory, shown};
 use std::{
     fmt,
     fs::File,
@@ -235,7 +235,8 @@ impl fmt::Display for Opening {
             writeln!(f, "took over the account of an endpoint{whose} that was killed: {instances} {boot} again")?;
         }
         for directory in &self.left {
-            writeln!(f, "another such account is left for a later start, in {}", directory.display())?;
+            let directory = shown(&directory.to_string_lossy());
+            writeln!(f, "another such account is left for a later start, in {directory}")?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use crate::{
     system::System,
 };
 use std::{
+    fs,
     io::Write,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
@@ -18,7 +19,7 @@ use tar::EntryType;
 fn an_image_is_imported_listed_and_removed() {
     let place = Place::new();
     let archive = place.archive("tiny.tar", System::tiny().entry(EntryType::Char, "./dev/null", ""));
-    assert!(place.run(&["image", "list"]).stdout.starts_with(b"NAME"));
+    assert!(place.output_of(&["image", "list"]).stdout.starts_with(b"NAME"));
     let said = place.says(&["image", "import", &archive, "--name", "tiny/1 (mine)", "--login-user", "mia"]);
     assert!(said.contains("imported tiny/1 (mine): Tiny 1, ") && said.contains("log in as mia"), "{said}");
     assert!(said.contains("note: devices left out of dev/, since machines have their own: 1"), "{said}");
@@ -103,18 +104,38 @@ fn a_killed_import_leaves_no_image_and_the_next_cleans_up() {
     assert_eq!((names.len(), trees), (2, 2));
 }
 
+/// Whether it steers a terminal, or hides what else is there.
+fn does_something(c: char) -> bool {
+    c.is_control() && c != '\n' || "\u{202e}\u{2066}\u{200b}\u{2028}\u{e0041}\u{feff}".contains(c)
+}
+
 #[test]
 fn what_an_image_says_of_itself_does_nothing_to_a_terminal() {
     let place = Place::new();
-    let release = b"ID=tiny\nPRETTY_NAME=\"\x1b[2Jtiny\x07\x9b\0\"\n";
-    let archive = place.archive("tiny.tar", System::tiny().file("./etc/os-release", release, 0o644));
+    let release =
+        "ID=tiny\nPRETTY_NAME=\"\x1b[2Jtiny\x07\u{9b}\0 \u{202e}\u{2066}\u{200b}\u{2028}\u{e0041}\u{feff} Käse\"\n";
+    let archive = place.archive("tiny.tar", System::tiny().file("./etc/os-release", release.as_bytes(), 0o644));
     let said = place.says(&["image", "import", &archive, "--name", "tiny"]) + &place.says(&["image", "list"]);
-    assert!(said.contains("imported tiny: \u{fffd}[2Jtiny"), "{said:?}");
-    assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
+    assert!(said.contains("imported tiny: \u{fffd}[2Jtiny") && said.contains(" Käse"), "{said:?}");
+    assert!(!said.contains(does_something), "{said:?}");
+    // Names of files, in what is refused and in what stays.
+    let hidden = System::tiny().file("./a/../\u{202e}x\x07", b"x", 0o644);
+    let said = place.refuses(&["image", "import", &place.archive("hidden.tar", hidden), "--name", "hidden"]);
+    assert!(said.contains("its path contains `..`") && !said.contains(does_something), "{said:?}");
+    fs::write(place.state().join("images/\u{202e}x\x07.json"), "\u{202e}\x07").unwrap();
+    fs::create_dir(place.state().join("images/trees/\u{202e}x\x07")).unwrap();
+    let said = [&["image", "list"][..], &["image", "remove", "tiny"]].map(|command| {
+        let output = place.output_of(command);
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    });
+    let said = said.concat();
+    assert!(said.contains("\u{fffd}x\u{fffd}.json") && said.contains("trees/\u{fffd}x\u{fffd}"), "{said:?}");
+    assert!(!said.contains(does_something), "{said:?}");
+    place.import(&archive, &[]);
     // A client of EC2's must be able to read the answer, too: XML knows no such characters.
     let serving = Serving::start(&place);
     let shown = serving.call("Action=DescribeImages&Owner.1=self").body;
-    assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
+    assert!(shown.contains(" Käse") && !shown.contains(does_something), "{shown:?}");
     serving.end();
 }
 

@@ -9,6 +9,8 @@ mod system;
 
 mod earlier;
 mod importing;
+mod long_path;
 mod place;
 mod running;
 mod serving;
+mod take_over;

@@ -5,26 +5,42 @@ use std::{
     fs,
     path::PathBuf,
     process::{Command, Output, Stdio},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_ec2-local");
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A state directory of its own, and files beside it.
-pub struct Place(tempfile::TempDir);
+pub struct Place {
+    directory: tempfile::TempDir,
+    state: PathBuf,
+}
 
 impl Place {
     pub fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self::deep("")
+    }
+
+    /// Whose state directory is below a directory of this name.
+    pub fn deep(name: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join(name).join("state");
+        Self { directory, state }
     }
 
     pub fn state(&self) -> PathBuf {
-        self.0.path().join("state")
+        self.state.clone()
+    }
+
+    /// The directory of this build's endpoint.
+    pub fn run(&self) -> PathBuf {
+        self.state().join("run").join(ec2_local::endpoint::BUILD)
     }
 
     pub fn file(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.directory.path().join(name)
     }
 
     pub fn archive(&self, name: &str, system: System) -> String {
@@ -39,20 +55,20 @@ impl Place {
         command
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Output {
+    pub fn output_of(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
     /// What a command says that does what it is told.
     pub fn says(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
+        let output = self.output_of(arguments);
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// What a command says that doesn't.
     pub fn refuses(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
+        let output = self.output_of(arguments);
         assert!(!output.status.success(), "{arguments:?}: {output:?}");
         String::from_utf8(output.stderr).unwrap()
     }
@@ -73,6 +89,22 @@ impl Place {
     /// Removes `tiny`; what is said.
     pub fn remove(&self) -> String {
         self.says(&["image", "remove", "tiny"])
+    }
+
+    /// The directory of the only image's files.
+    pub fn tree(&self) -> PathBuf {
+        let trees: Vec<_> = fs::read_dir(self.state().join("images/trees")).unwrap().collect();
+        assert_eq!(trees.len(), 1, "{trees:?}");
+        trees[0].as_ref().unwrap().path()
+    }
+
+    /// Waits until the files of no image are there.
+    pub fn until_no_tree(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.kept().1 > 0 {
+            assert!(Instant::now() < deadline, "the files of a removed image stay");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// The names in the directory of the images, but for the trees; and how many trees there are.

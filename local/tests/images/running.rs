@@ -37,12 +37,8 @@ fn a_running_endpoint_offers_what_is_there() {
     serving.call(&format!("Action=StartInstances&InstanceId.1={instance}"));
     serving.until_state(&instance, "running");
     assert_eq!(place.kept(), (vec![], 1));
-    serving.call(&format!("Action=TerminateInstances&InstanceId.1={instance}"));
-    let deadline = Instant::now() + PATIENCE;
-    while place.kept().1 > 0 {
-        assert!(Instant::now() < deadline, "the files of the removed image stay");
-        thread::sleep(Duration::from_millis(5));
-    }
+    serving.terminate(&instance);
+    place.until_no_tree();
 
     // What an endpoint still needs when it ends goes with it.
     place.import(&archive, &[]);
@@ -63,18 +59,83 @@ fn a_machine_that_is_ended_before_it_was_started_ends() {
     images.lock().unwrap();
     thread::scope(|scope| {
         scope.spawn(|| serving.launch("tiny", ""));
-        let seen = || serving.call("Action=DescribeInstances").body.contains("<instanceId>");
         let deadline = Instant::now() + PATIENCE;
-        while !seen() {
+        let instance = loop {
+            let seen = serving.call("Action=DescribeInstances");
+            if seen.body.contains("<instanceId>") {
+                break seen.element("instanceId").to_owned();
+            }
             assert!(Instant::now() < deadline, "the account knows of no instance");
             thread::sleep(Duration::from_millis(2));
-        }
-        let instance = serving.call("Action=DescribeInstances").element("instanceId").to_owned();
-        serving.call(&format!("Action=TerminateInstances&InstanceId.1={instance}"));
+        };
+        serving.terminate(&instance);
         images.unlock().unwrap();
         serving.until_state(&instance, "terminated");
     });
     place.remove();
     serving.end();
+    assert_eq!(place.kept(), (vec![], 0));
+}
+
+/// As where an import of another process replaces and sweeps it.
+#[test]
+fn an_image_may_go_while_its_lock_is_waited_for() {
+    let (place, _) = Place::with_tiny();
+    let serving = Serving::start(&place);
+    let images = fs::File::open(place.state().join("images")).unwrap();
+    images.lock().unwrap();
+    thread::scope(|scope| {
+        let launched = scope.spawn(|| serving.launch("tiny", ""));
+        let machines = place.run().join("machines");
+        let deadline = Instant::now() + PATIENCE;
+        // Its disk is made before the image is asked for.
+        while fs::read_dir(&machines).unwrap().count() == 0 {
+            assert!(Instant::now() < deadline, "no machine is being started");
+            thread::sleep(Duration::from_millis(2));
+        }
+        fs::remove_file(place.state().join("images/tiny.json")).unwrap();
+        fs::remove_dir_all(place.tree()).unwrap();
+        images.unlock().unwrap();
+        let instance = launched.join().unwrap();
+        serving.until_state(&instance, "terminated");
+        let shown = serving.call(&format!("Action=DescribeInstances&InstanceId.1={instance}"));
+        assert!(shown.body.contains("its root directory is gone: the image was removed"), "{shown:?}");
+    });
+    assert_eq!(serving.images(), ["host", "blank"]);
+    assert_eq!(fs::read_dir(place.run().join("machines")).unwrap().count(), 0);
+    serving.end();
+    assert_eq!(place.kept(), (vec![], 0));
+}
+
+#[test]
+fn the_notes_of_who_uses_an_image_go_with_them() {
+    let (place, _) = Place::with_tiny();
+    let users = place.tree().join("users");
+    let serving = Serving::start(&place);
+    let instances = [serving.launch("tiny", "#!/bin/sh\necho up\n"), serving.launch("tiny", "#!/bin/sh\necho up\n")];
+    for instance in &instances {
+        serving.until_console(instance, "up");
+    }
+    assert_eq!(fs::read_dir(&users).unwrap().count(), 2);
+    // Of one that was killed while it wrote, and of an instance whose endpoint is no more; and what isn't ours.
+    for name in ["i-00000000000000001", "i-00000000000000002.new", "notes"] {
+        fs::write(users.join(name), "somebody's").unwrap();
+    }
+    serving.terminate(&instances[0]);
+    let names = || -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(&users).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while names() != [instances[1].as_str(), "notes"] {
+        assert!(Instant::now() < deadline, "{:?}", names());
+        thread::sleep(Duration::from_millis(5));
+    }
+    serving.end();
+    assert_eq!(names(), ["notes"]);
+    fs::remove_file(users.join("notes")).unwrap();
+    place.remove();
     assert_eq!(place.kept(), (vec![], 0));
 }

@@ -19,18 +19,23 @@ pub struct Serving {
     address: SocketAddr,
     key: String,
     secret: String,
+    /// What it has said when it opened.
+    pub opening: String,
 }
 
 impl Serving {
     pub fn start(place: &Place) -> Self {
         let mut process = place.command(&["serve"]).stdout(Stdio::piped()).spawn().unwrap();
-        let mut said = String::new();
-        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
-        let address = said.trim().strip_prefix("serving EC2 on http://").unwrap().parse().unwrap();
+        let mut opening = String::new();
+        let mut output = BufReader::new(process.stdout.as_mut().unwrap());
+        while !opening.contains("in another shell") {
+            assert!(output.read_line(&mut opening).unwrap() > 0, "it did not come up: {opening}");
+        }
+        let address = opening.lines().next().unwrap().strip_prefix("serving EC2 on http://").unwrap().parse().unwrap();
         let secret: serde_json::Value =
             serde_json::from_slice(&fs::read(place.state().join("secret")).unwrap()).unwrap();
         let text = |key: &str| secret[key].as_str().unwrap().to_owned();
-        Self { process, address, key: text("access_key"), secret: text("secret_key") }
+        Self { process, address, key: text("access_key"), secret: text("secret_key"), opening }
     }
 
     pub fn call(&self, parameters: &str) -> Answer {
@@ -89,6 +94,25 @@ impl Serving {
             assert!(Instant::now() < deadline, "not {state}: {body}");
             thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Ends an instance, which may be so fresh that this isn't possible at once.
+    pub fn terminate(&self, instance: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.call(&format!("Action=TerminateInstances&InstanceId.1={instance}"));
+            if answer.status == 200 {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{answer:?}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Kills it, and its machines with it.
+    pub fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
     }
 
     pub fn end(mut self) {

@@ -127,7 +127,10 @@ fn notes_in_the_directory_of_a_running_endpoint_stay() {
     let notes = place.run().join("notes");
     fs::write(&notes, "somebody's").unwrap();
     let said = serving.end();
-    assert!(said.contains("`notes` in "), "{said}");
+    // Under the name that it has by now.
+    let (_, at) = said.split_once("`notes` in ").unwrap_or_else(|| panic!("{said}"));
+    let at = at.split_once(" isn't").unwrap().0;
+    assert!(fs::exists(format!("{at}/notes")).unwrap(), "{said}");
     let found: Vec<_> = all_below(&place.state()).into_keys().filter(|path| path.ends_with("notes")).collect();
     assert_eq!(found.len(), 1);
     assert_eq!(fs::read_to_string(&found[0]).unwrap(), "somebody's");
@@ -155,6 +158,86 @@ fn what_cannot_be_removed_keeps_nobody_from_starting() {
     assert!(busy[0].is_dir() || !busy[0].exists());
     assert_eq!(all_below(&place.outside()), before);
     // The mounts are gone with their namespace.
+    let said = place.serve(&[]).end();
+    assert!(!place.state().join("run").exists(), "{said} {:?}", all_below(&place.state()).keys());
+    assert_eq!(fs::read_dir(place.state().join("images/trees")).unwrap().count(), 0, "{said}");
+}
+
+#[test]
+fn what_is_called_as_no_instance_is_no_disk() {
+    let place = Place::used();
+    leave(&place);
+    let backups =
+        ["run/.ended-7.0/machines/backup".to_owned(), format!("run/{}/machines/backup", ec2_local::endpoint::BUILD)];
+    for backup in &backups {
+        place.write(&format!("{backup}/files/root/etc/passwd"));
+        place.write(&format!("{backup}/init"));
+        place.mark(backup, "a machine's disk");
+    }
+    place.mark(&format!("run/{}", ec2_local::endpoint::BUILD), "an endpoint's directory");
+    let files = |name: &str| all_below(&place.state()).keys().filter(|path| path.ends_with(name)).count();
+    for round in 0..2 {
+        let said = place.serve(&[]).end();
+        // Where it is any endpoint's, and where it is in the way of a directory that goes.
+        assert!(said.contains("backup where it is: ") || round > 0, "{said}");
+        assert!(said.contains("`backup` in "), "{said}");
+        assert_eq!((files("machines/backup/files/root/etc/passwd"), files("machines/backup/init")), (2, 2));
+        assert_eq!(files(&format!("machines/{INSTANCE}")), 0);
+    }
+}
+
+/// A directory with files that can't be changed, until the value is dropped.
+struct Immutable<'a>(&'a std::path::Path);
+
+impl<'a> Immutable<'a> {
+    /// None where the file system knows no such thing.
+    fn make(below: &'a std::path::Path, files: &[std::path::PathBuf]) -> Option<Self> {
+        let this = Self(below);
+        let output = Command::new("chattr").arg("+i").args(files).output();
+        output.is_ok_and(|output| output.status.success()).then_some(this)
+    }
+}
+
+impl Drop for Immutable<'_> {
+    fn drop(&mut self) {
+        // They may have been moved meanwhile.
+        let _ = Command::new("chattr").args(["-R", "-i"]).arg(self.0).stderr(Stdio::null()).status();
+    }
+}
+
+#[test]
+fn what_is_immutable_keeps_nobody_from_starting() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("skipped: only root may make anything immutable");
+    }
+    let place = Place::used();
+    leave(&place);
+    let own = format!("run/{}", ec2_local::endpoint::BUILD);
+    let disk = format!("{own}/machines/{INSTANCE}");
+    place.make(&disk);
+    place.mark(&own, "an endpoint's directory");
+    place.mark(&disk, "a machine's disk");
+    let files: Vec<_> = [
+        format!("run/.ended-7.0/machines/{INSTANCE}/files/root/etc/passwd"),
+        "run/0.0.1-older/endpoint".to_owned(),
+        "images/trees/.fedcba9876543210/root/bin/sh".to_owned(),
+        format!("{disk}/files/root/etc/passwd"),
+        format!("{disk}/init"),
+    ]
+    .iter()
+    .map(|file| place.write(file))
+    .collect();
+    let Some(immutable) = Immutable::make(place.path(), &files) else {
+        return eprintln!("skipped: chattr(1) can make nothing immutable here");
+    };
+    for _ in 0..2 {
+        let said = place.serve(&[]).end();
+        for part in [".ended-7.0", "0.0.1-older", ".fedcba9876543210", INSTANCE, "it is immutable", "tried again later"]
+        {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
+    drop(immutable);
     let said = place.serve(&[]).end();
     assert!(!place.state().join("run").exists(), "{said} {:?}", all_below(&place.state()).keys());
     assert_eq!(fs::read_dir(place.state().join("images/trees")).unwrap().count(), 0, "{said}");

@@ -13,45 +13,35 @@
 //! import that was killed leaves nothing for long.
 
 mod name;
+mod record;
 mod shelf;
+mod sweep;
 mod users;
 
 pub use name::ImageName;
+pub use record::{Image, Listed};
 pub(super) use shelf::Shelf;
 
 use super::{
     EndpointError, StateDirectory,
-    layout::{TREE, is_tree, not_removed, stays},
+    layout::{TREE, is_tree, not_removed},
     state::failed,
 };
-use crate::{
-    account::ImageSettings,
-    archive::Limits,
-    guest::accounts,
-    machine::sandbox::{clear_files, unpack_image},
-};
-use ec2_state_directory::{Directory, Error, is_leftover, remove};
+use crate::{archive::Limits, guest::accounts, machine::sandbox::unpack_image};
+use ec2_state_directory::Directory;
+use record::FORMAT;
 use rustix::fs::FileType;
-use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeSet,
     ffi::OsStr,
-    io::{self, Read, Write},
+    io::{self, Write},
     os::{fd::AsFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
     time::SystemTime,
 };
-use time::OffsetDateTime;
 use users::{USERS, users_of};
 
-/// How these files are written; a later form gets a later number, and is left alone by those who don't know it. Those of the
-/// first aren't offered any more: where root has imported them, what is set-uid root in them is the host's root's.
-const FORMAT: u32 = 2;
 /// What an import leaves free on the disk.
 const RESERVE: u64 = 256 << 20;
-/// The longest file of an image, or of what has one, that is read.
-const FILE_MAX: u64 = 1 << 20;
-
 /// The images of a state directory.
 #[derive(Debug, Clone)]
 pub struct Images {
@@ -79,53 +69,6 @@ impl Import {
         Self { name, login_user: super::LOGIN_USER.to_owned(), max_size, replace: false }
     }
 }
-
-/// An image that was imported.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Image {
-    format: u32,
-    tree: String,
-    /// The name.
-    pub name: String,
-    /// The user that logs in.
-    pub login_user: String,
-    /// What its programs are built for, in Rust's words.
-    pub architecture: String,
-    /// The text of its `os-release`.
-    pub os_release: String,
-    /// The size of all files, in bytes.
-    pub bytes: u64,
-    /// When it was imported, in seconds since the Unix epoch.
-    pub imported: i64,
-}
-
-impl Image {
-    /// What the account offers; `None` where it can't run here.
-    fn settings(&self) -> Option<ImageSettings> {
-        if self.format != FORMAT || self.architecture != std::env::consts::ARCH {
-            return None;
-        }
-        let created = OffsetDateTime::from_unix_timestamp(self.imported).ok()?;
-        let mut settings = ImageSettings::imported(&self.name, &self.login_user, &self.os_release, &self.tree, created);
-        // The disk must have room for what is on it already, as a snapshot's size demands on EC2.
-        settings.root_gib = settings.root_gib.max(i64::try_from(self.bytes.div_ceil(1 << 30)).unwrap_or(i64::MAX));
-        Some(settings)
-    }
-
-    /// What it is, in a few words: the system's pretty name, which is the image's own word, and is shown on terminals.
-    pub fn system(&self) -> String {
-        let unfit = || match self.format {
-            ..FORMAT => "an earlier version has imported it: import it again, with --replace",
-            _ => "it can't run here",
-        };
-        let name = self.settings().map_or_else(|| unfit().to_owned(), |settings| settings.description);
-        name.replace(char::is_control, "\u{fffd}")
-    }
-}
-
-/// What is found of an image.
-pub type Listed = (PathBuf, Result<Image, String>);
 
 impl Images {
     /// Those of the user's state directory.
@@ -201,15 +144,15 @@ impl Images {
             imported: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |t| t.as_secs().cast_signed()),
         };
         let text = serde_json::to_string_pretty(&image).map_err(|error| wrong(error.to_string()))?;
-        let mut file = tree.ensure_file(DRAFT)?;
+        let mut file = tree.new_file(DRAFT)?;
         // All of its file system: who finds the image after a crash shall find its files whole.
         let written = file.write_all(text.as_bytes()).and_then(|()| rustix::fs::syncfs(&file).map_err(io::Error::from));
         written.map_err(failed("write", &tree.path().join(DRAFT)))?;
         self.while_locked(|images| {
-            check_free(images, import, wrong)?;
+            if let Some(replaced) = check_free(images, import, wrong)? {
+                mark_tree(images, &replaced);
+            }
             let name = import.name.file_name();
-            // What is replaced must be an image.
-            images.file(&name)?;
             let at = images.path().join(&name);
             rustix::fs::renameat(tree, DRAFT, images, &*name).map_err(io::Error::from).map_err(failed("write", &at))?;
             images.as_file().sync_all().map_err(failed("write", &at))
@@ -223,10 +166,9 @@ impl Images {
     ///
     /// The directory can't be read.
     pub fn list(&self) -> Result<Vec<Listed>, EndpointError> {
-        match self.directory()? {
-            Some(images) => Ok(list(&images)?),
-            None => Ok(Vec::new()),
-        }
+        let Some(images) = self.directory()? else { return Ok(Vec::new()) };
+        let records = record::list(&images)?.into_iter();
+        Ok(records.map(|(name, record)| (images.path().join(name), record.map_err(|it| it.reason))).collect())
     }
 
     /// Where the root directory of an image lies.
@@ -241,21 +183,15 @@ impl Images {
     /// There is no such image, or it can't be removed.
     pub fn remove(&self, name: &ImageName) -> Result<Vec<String>, EndpointError> {
         let file = name.file_name();
-        let tree = self.while_locked(|images| {
-            let path = images.path().join(&file);
-            let tree = list(images)?.into_iter().find(|(found, _)| *found == path).and_then(|(_, image)| image.ok());
-            if images.look(&file)?.is_none() {
-                let tried = format!("remove the image {name}");
-                let reason = "there is none of that name; see `ec2-local image list`".into();
-                return Err(EndpointError::Image { tried, reason });
-            }
+        let image = self.while_locked(|images| {
+            let refused = |reason| EndpointError::Image { tried: format!("remove the image {name}"), reason };
+            let image = existing(images, &file, refused)?
+                .ok_or_else(|| refused("there is none of that name; see `ec2-local image list`".to_owned()))?;
+            mark_tree(images, &image);
             images.remove_file(&file)?;
-            Ok(tree)
-        });
-        let users = match tree? {
-            Some(image) => self.users(&image.tree)?,
-            None => Vec::new(),
-        };
+            Ok(image)
+        })?;
+        let users = self.users(&image.tree)?;
         self.sweep()?;
         Ok(users)
     }
@@ -276,76 +212,6 @@ impl Images {
             tree.ensure(USERS)?.write(instance, disk.as_os_str().as_bytes())?;
             Ok(tree.path().join("root"))
         })
-    }
-
-    /// Removes the trees of ours that no image names and no disk needs. What can't be removed is named in the log, and tried again.
-    pub(super) fn sweep(&self) -> Result<(), EndpointError> {
-        let Some(gone) = self.set_aside()? else { return Ok(()) };
-        let Some(trees) = self.directory()?.map(|images| images.open(TREES)).transpose()?.flatten() else {
-            return Ok(());
-        };
-        for (name, tree) in gone {
-            // Somebody else may be at it as well.
-            if let Err(error) = remove(&trees, OsStr::new(&name), &tree, &TREE, &clear_files) {
-                not_removed(&trees.path().join(&name), &error);
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives those trees a name under which nobody looks for them, so that they can be removed without haste.
-    fn set_aside(&self) -> Result<Option<Vec<(String, Directory)>>, EndpointError> {
-        let Some(images) = self.directory()? else { return Ok(None) };
-        if images.open(TREES)?.is_none() {
-            return Ok(None);
-        }
-        self.while_locked(|images| {
-            let Some(trees) = images.open(TREES)? else { return Ok(None) };
-            // Looked up while nobody changes any: an image may have come since we asked for that.
-            let mut named = BTreeSet::new();
-            for (_, image) in self.list()? {
-                // What names a tree in a way that isn't understood may need any of them.
-                let Ok(image) = image else { return Ok(None) };
-                named.insert(image.tree);
-            }
-            let mut gone = Vec::new();
-            for name in trees.names()? {
-                match self.aside(&trees, &name, &named) {
-                    Ok(aside) => gone.extend(aside),
-                    Err(error) => stays(&trees.path().join(&name), &format!("failed to {error}")),
-                }
-            }
-            Ok(Some(gone))
-        })
-    }
-
-    /// A tree that is to be removed, and the name that it has now; none if it stays.
-    fn aside(
-        &self,
-        trees: &Directory,
-        name: &OsStr,
-        named: &BTreeSet<String>,
-    ) -> Result<Option<(String, Directory)>, EndpointError> {
-        let Some(tree) = trees.open(name)? else { return Ok(None) };
-        let is_aside = name.to_str().and_then(|name| name.strip_prefix('.')).is_some_and(is_tree);
-        let Some(name) = name.to_str().filter(|name| is_aside || is_tree(name)) else {
-            stays(tree.path(), "it isn't the local EC2's");
-            return Ok(None);
-        };
-        if named.contains(name) || tree.as_file().try_lock().is_err() || !users_of(&self.state, &tree)?.is_empty() {
-            return Ok(None);
-        }
-        // Only now that nobody fills it.
-        if !is_leftover(&tree, &TREE.mark, true)? {
-            stays(tree.path(), "it bears no mark of the local EC2's");
-            return Ok(None);
-        }
-        if is_aside {
-            return Ok(Some((name.to_owned(), tree)));
-        }
-        let aside = format!(".{name}");
-        trees.rename(name, &aside)?;
-        Ok(Some((aside, tree)))
     }
 
     /// The instances that have a tree: those whose disks are there.
@@ -372,39 +238,42 @@ const TREES: &str = "trees";
 /// An image's file until it is put in place.
 const DRAFT: &str = "image.json";
 
+/// The image that is to be replaced, if there is one.
 fn check_free(
     images: &Directory,
     import: &Import,
     wrong: &impl Fn(String) -> EndpointError,
-) -> Result<(), EndpointError> {
-    let is_there = images.look(import.name.file_name())?.is_some();
-    if is_there && !import.replace {
+) -> Result<Option<Image>, EndpointError> {
+    let file = import.name.file_name();
+    if !import.replace && images.look(&file)?.is_some() {
         return Err(wrong("there is one of that name; remove it, or say --replace".to_owned()));
     }
-    Ok(())
+    existing(images, &file, wrong)
 }
 
-fn list(images: &Directory) -> Result<Vec<Listed>, Error> {
-    let mut listed = Vec::new();
-    for name in images.names()? {
-        let path = images.path().join(&name);
-        if path.extension().is_none_or(|extension| extension != "json") {
-            continue;
-        }
-        let image = read(images, &name).and_then(|text| {
-            let text = text.ok_or_else(|| "it is gone".to_owned())?;
-            let image: Image = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-            if is_tree(&image.tree) { Ok(image) } else { Err("it names no tree of ours".to_owned()) }
-        });
-        listed.push((path, image));
+/// The image whose record is in a file, if that is there; something else in its place is refused.
+fn existing(
+    images: &Directory,
+    file: &str,
+    refused: impl Fn(String) -> EndpointError,
+) -> Result<Option<Image>, EndpointError> {
+    if images.look(file)?.is_none() {
+        return Ok(None);
     }
-    Ok(listed)
+    record::read(images, OsStr::new(file)).map(Some).map_err(|foreign| {
+        let path = images.path().join(file);
+        let reason = foreign.reason;
+        refused(format!("{} is no image's record, and stays as it is: {reason}; move it away", path.display()))
+    })
 }
 
-/// What a file of ours says, if it is there.
-fn read(directory: &Directory, name: &OsStr) -> Result<Option<String>, String> {
-    let Some(file) = directory.file(name).map_err(|error| error.to_string())? else { return Ok(None) };
-    let mut text = String::new();
-    file.take(FILE_MAX).read_to_string(&mut text).map_err(|error| error.to_string())?;
-    Ok(Some(text))
+/// Marks the tree that a record names, which proves whose it is, if an earlier version made it.
+fn mark_tree(images: &Directory, image: &Image) {
+    let mark = || match images.open(TREES)?.map(|trees| trees.open(&image.tree)).transpose()?.flatten() {
+        Some(tree) => TREE.mark.put_on(&tree),
+        None => Ok(()),
+    };
+    if let Err(error) = mark() {
+        not_removed(&images.path().join(TREES).join(&image.tree), &error);
+    }
 }

@@ -22,15 +22,40 @@ pub(super) fn users_of(state: &StateDirectory, tree: &Directory) -> Result<Vec<S
     Ok(found)
 }
 
-fn has_disk(runs: &Directory, instance: &str) -> Result<bool, Error> {
-    for name in runs.names()? {
-        // What can't be opened is no endpoint's.
-        let Ok(Some(run)) = runs.open(&name) else { continue };
-        if let Some(machines) = run.open(MACHINES)?
-            && machines.look(instance)?.is_some()
-        {
-            return Ok(true);
+/// Removes the notes of instances whose disks are gone, and those that were never finished; while nobody else changes anything.
+pub(super) fn forget_gone(state: &StateDirectory, tree: &Directory) -> Result<(), EndpointError> {
+    let Some(users) = tree.open(USERS)? else { return Ok(()) };
+    let present = users_of(state, tree)?;
+    for name in users.names()?.into_iter().filter_map(|name| name.into_string().ok()) {
+        if is_instance(name.trim_end_matches(".new")) && !present.contains(&name) {
+            users.remove_file(&name)?;
         }
     }
-    Ok(false)
+    Ok(())
+}
+
+fn has_disk(runs: &Directory, instance: &str) -> Result<bool, Error> {
+    loop {
+        let mut has_moved = false;
+        for name in runs.names()? {
+            let run = match runs.open(&name) {
+                Ok(Some(run)) => run,
+                // One that takes an account over may just have given it its own name.
+                Ok(None) => {
+                    has_moved = true;
+                    continue;
+                }
+                // What can't be opened is no endpoint's.
+                Err(_) => continue,
+            };
+            if let Some(machines) = run.open(MACHINES)?
+                && machines.look(instance)?.is_some()
+            {
+                return Ok(true);
+            }
+        }
+        if !has_moved {
+            return Ok(false);
+        }
+    }
 }

@@ -1,0 +1,69 @@
+//! What becomes of images, and of the machines of a copy, when an endpoint was killed.
+
+use crate::{place::Place, serving::Serving};
+use std::{fs, process::Command, thread, time::Duration};
+
+const SAYS_IT_IS_UP: &str = "#!/bin/sh\necho up\n";
+
+/// An instance of `tiny` whose endpoint was killed.
+fn killed() -> (Place, String) {
+    let (place, _) = Place::with_tiny();
+    let serving = Serving::start(&place);
+    let instance = serving.launch("tiny", SAYS_IT_IS_UP);
+    serving.until_console(&instance, "up");
+    serving.until_state(&instance, "running");
+    // It is written down by then.
+    thread::sleep(Duration::from_millis(50));
+    serving.kill();
+    (place, instance)
+}
+
+#[test]
+fn an_instance_whose_image_was_removed_meanwhile_boots_again() {
+    let (place, instance) = killed();
+    assert!(place.remove().contains(&instance));
+    assert_eq!(place.kept(), (vec![], 1));
+    let serving = Serving::start(&place);
+    assert!(serving.opening.contains("1 instance boots again"), "{}", serving.opening);
+    serving.until_state(&instance, "running");
+    assert_eq!(serving.images(), ["host", "blank"]);
+    serving.terminate(&instance);
+    place.until_no_tree();
+    serving.end();
+}
+
+#[test]
+fn an_instance_whose_files_are_gone_stops_and_keeps_nobody_from_starting() {
+    let (place, instance) = killed();
+    place.remove();
+    fs::remove_dir_all(place.tree()).unwrap();
+    let serving = Serving::start(&place);
+    serving.until_state(&instance, "stopped");
+    serving.terminate(&instance);
+    serving.end();
+    assert_eq!(place.kept(), (vec![], 0));
+}
+
+#[test]
+fn an_endpoint_of_a_copy_leaves_the_originals_machines_alone() {
+    let (place, _) = Place::with_tiny();
+    let serving = Serving::start(&place);
+    let instance = serving.launch("tiny", SAYS_IT_IS_UP);
+    serving.until_console(&instance, "up");
+    serving.until_state(&instance, "running");
+    let note = fs::read_to_string(place.run().join("machines").join(&instance).join("init")).unwrap();
+    let init = format!("/proc/{}/stat", note.split(' ').next().unwrap());
+    let state =
+        || fs::read_to_string(&init).unwrap().rsplit_once(") ").unwrap().1.split(' ').next().unwrap().to_owned();
+    assert_eq!(state(), "S");
+    let copy = Place::new();
+    assert!(Command::new("cp").arg("-a").arg(place.state()).arg(copy.state()).status().unwrap().success());
+    let other = Serving::start(&copy);
+    assert!(other.opening.contains("1 instance boots again"), "{}", other.opening);
+    other.terminate(&instance);
+    other.end();
+    assert_eq!(state(), "S");
+    serving.until_state(&instance, "running");
+    serving.terminate(&instance);
+    serving.end();
+}
