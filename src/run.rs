@@ -105,6 +105,7 @@ impl Run {
             .create(true)
             .append(true)
             .open(&path)
+            .and_then(lock_file::alone)
             .and_then(|mut file| file.write_all(format!("{instance}\n").as_bytes()));
         noted.map_err(|e| Error::new(ErrorKind::Internal, format!("write {}", path.display())).caused_by(e))
     }

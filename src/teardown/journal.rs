@@ -64,7 +64,9 @@ impl Journal {
 
     fn write(&self, path: &Path) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
-        let file = lock_file::own().write(true).create(true).truncate(true).open(path)?;
+        // Nothing is in it, and its age is that of the last call.
+        let file = lock_file::own().write(true).create(true).truncate(false).open(path)?;
+        file.set_modified(SystemTime::now())?;
         if self.durable {
             file.sync_all()?;
             File::open(&self.directory)?.sync_all()?;

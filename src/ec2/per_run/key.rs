@@ -1,12 +1,11 @@
 //! The key that logs in.
 
-use super::{adopt, name, once_per_run};
+use super::{adopt, name, once_per_run, write};
 use crate::{
     config::Config,
     connection::{Connection, api_error, once, patience::until_answered, tags},
     ec2::specification::Key,
     error::{Error, ErrorKind},
-    lock_file,
     resource::KEY_PAIR,
     ssh::PrivateKey,
 };
@@ -14,12 +13,7 @@ use aws_sdk_ec2::{
     primitives::Blob,
     types::{Filter, ResourceType},
 };
-use std::{
-    fs,
-    io::{self, Write},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, io, path::PathBuf, sync::Arc};
 
 /// A key pair of the account, with its private half.
 #[derive(Debug, Clone)]
@@ -81,15 +75,8 @@ fn private_key(connection: &Connection) -> Result<String, Error> {
     let key = ssh_key::PrivateKey::random(&mut ssh_key::rand_core::OsRng, ssh_key::Algorithm::Ed25519)
         .and_then(|key| key.to_openssh(ssh_key::LineEnding::LF))
         .map_err(|e| failed(io::Error::other(e)))?;
-    write_private(&path, &key).map_err(failed)?;
+    write(&path, &key).map_err(failed)?;
     Ok(key.to_string())
-}
-
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    let mut file = lock_file::own().write(true).create(true).truncate(true).open(&temporary)?;
-    file.write_all(text.as_bytes())?;
-    fs::rename(temporary, path)
 }
 
 async fn import(

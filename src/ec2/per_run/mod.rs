@@ -24,8 +24,8 @@ use crate::{
 use std::{
     collections::HashMap,
     fs,
-    io::Write,
-    path::PathBuf,
+    io::{self, Write},
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -86,11 +86,10 @@ where
     Ok(value)
 }
 
-/// Whole, or not at all: anyone who writes may be killed in the middle.
-fn write(path: &std::path::Path, text: &str) -> std::io::Result<()> {
+/// Writes a file whole, or not at all: we may be killed in the middle.
+fn write(path: &Path, text: &str) -> io::Result<()> {
     let new = path.with_extension("new");
-    let mut file = lock_file::own().write(true).create(true).truncate(true).open(&new)?;
-    file.write_all(text.as_bytes())?;
+    lock_file::anew(&new)?.write_all(text.as_bytes())?;
     fs::rename(new, path)
 }
 
