@@ -5,6 +5,7 @@ use super::{
     matcher::shorten,
 };
 use crate::{Error, ErrorKind};
+use ec2_state_directory::shown;
 
 /// What came of each check, in their order.
 #[derive(Debug, Default)]
@@ -111,5 +112,5 @@ fn row(text: &mut String, title: &str, value: &str) {
 
 /// What a machine said must not steer the terminal that shows it.
 fn printable(line: &str) -> String {
-    line.chars().map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    line.split('\t').map(shown).collect::<Vec<_>>().join("\t")
 }
