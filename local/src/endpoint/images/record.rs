@@ -81,8 +81,11 @@ impl Foreign {
     }
 }
 
-/// All records, and what isn't one, by their files' names.
-pub(super) fn list(images: &Directory) -> Result<Vec<(OsString, Result<Image, Foreign>)>, Error> {
+/// What a file is, by its name.
+pub(super) type Named = (OsString, Result<Image, Foreign>);
+
+/// All records, and what isn't one.
+pub(super) fn list(images: &Directory) -> Result<Vec<Named>, Error> {
     let names = images.names()?.into_iter();
     let names = names.filter(|name| PathBuf::from(name).extension().is_some_and(|extension| extension == "json"));
     Ok(names.map(|name| (name.clone(), read(images, &name))).collect())
