@@ -59,3 +59,42 @@ fn has_disk(runs: &Directory, instance: &str) -> Result<bool, Error> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        fs,
+        sync::atomic::{AtomicBool, Ordering},
+        thread,
+    };
+
+    #[test]
+    fn whose_disk_is_moved_meanwhile_is_a_user() {
+        const INSTANCE: &str = "i-0123456789abcdef0";
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDirectory::at(directory.path().join("state")).unwrap();
+        let [one, other] = ["run/a", "run/b"].map(|run| state.path().join(run));
+        fs::create_dir_all(one.join(MACHINES).join(INSTANCE)).unwrap();
+        fs::create_dir_all(directory.path().join("tree/users")).unwrap();
+        let tree = Directory::find(&directory.path().join("tree")).unwrap();
+        tree.open(USERS).unwrap().unwrap().write(INSTANCE, b"").unwrap();
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    fs::rename(&one, &other).unwrap();
+                    fs::rename(&other, &one).unwrap();
+                }
+            });
+            let always = (0..1000).all(|_| users_of(&state, &tree).unwrap() == [INSTANCE]);
+            is_over.store(true, Ordering::Relaxed);
+            assert!(always);
+        });
+        forget_gone(&state, &tree).unwrap();
+        assert_eq!(tree.open(USERS).unwrap().unwrap().names().unwrap(), [INSTANCE]);
+        fs::remove_dir_all(&one).unwrap();
+        forget_gone(&state, &tree).unwrap();
+        assert!(tree.open(USERS).unwrap().unwrap().names().unwrap().is_empty());
+    }
+}
