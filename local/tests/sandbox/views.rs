@@ -6,6 +6,7 @@ use std::{
     env,
     ffi::CString,
     fs,
+    os::{fd::AsRawFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -112,6 +113,17 @@ impl Drop for Key {
     }
 }
 
+/// A lock that belongs to no process, which `/proc/locks` shows to everybody.
+fn lock() -> fs::File {
+    let file = tempfile::tempfile().unwrap();
+    // SAFETY: the structure is plain data for which zeroes are valid: all of the file.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = libc::F_WRLCK as libc::c_short;
+    // SAFETY: the pointer is valid for the call.
+    assert_eq!(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) }, 0);
+    file
+}
+
 #[test]
 fn its_root_lifts_no_cover() {
     let cgroups = rustix::process::geteuid().is_root().then(Cgroups::make);
@@ -128,6 +140,9 @@ fn its_root_lifts_no_cover() {
     let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     let command_line = fs::read_to_string("/proc/cmdline").unwrap();
     let executable = env::current_exe().unwrap();
+    let lock = lock();
+    let inode = format!(":{} ", lock.metadata().unwrap().ino());
+    assert!(fs::read_to_string("/proc/locks").unwrap().contains(&inode));
     let machine = Running::booted(&disk.path(), FIRST_BOOT);
     let mut found = Vec::new();
     let place = disk.directory().to_str().unwrap();
@@ -148,6 +163,7 @@ fn its_root_lifts_no_cover() {
             ("a key's description, or a cgroup's name", NAME),
             ("the boot of the host", boot_id.trim()),
             ("how the host's kernel was started", command_line.trim()),
+            ("a lock of the host's", &inode),
         ] {
             found.extend(
                 seen.lines().find(|line| line.contains(secret)).map(|line| format!("{within}: {what}: {line}")),
@@ -168,7 +184,7 @@ fn its_root_lifts_no_cover() {
     assert!(found.is_empty(), "{found:#?}");
     machine.end();
     disk.remove();
-    drop((key, cgroups));
+    drop((key, cgroups, lock));
 }
 
 #[test]
@@ -198,6 +214,41 @@ fn shows_the_machines_own_devices() {
         assert!(partition.ends_with(&format!("1048576 {listed}")) && described == format!("{listed} 1G"), "{answer}");
     } else {
         assert!(blocks.trim_start().starts_with("looked"), "{answer}");
+    }
+    machine.end();
+    disk.remove();
+}
+
+/// Says which settings of the network's in these directories can be opened to be written; nothing is written.
+const OPEN: &str = r#"
+open_all() { find "$@" -type f | perl -MFcntl -ne 'chomp; print "$_\n" if sysopen my $file, $_, O_WRONLY' | sort; }
+lift() { mount -o remount,bind,rw /proc/sys; umount /proc/sys/net/ipv4; umount -l /proc/sys; }
+cd /proc/sys/net; exec 2>/dev/null
+"#;
+
+#[test]
+fn tunes_its_own_network_and_nothing_of_the_hosts() {
+    let disk = Disk::new();
+    let machine = Running::booted(&disk.path(), FIRST_BOOT);
+    let open = |script: &str, below: &str| {
+        machine
+            .run(&format!("cat >/var/tmp/open <<'END'\n{OPEN}\n{script}; echo looked\nEND\n{below} sh /var/tmp/open"))
+    };
+    // A switch for all network namespaces is in each of them: net/netfilter/nf_hooks_lwtunnel.
+    let beside =
+        "lift; set --; for one in *; do case $one in core | ipv4 | ipv6 | unix) ;; *) set -- \"$@\" $one ;; esac; done
+        [ $# = 0 ] || open_all \"$@\"";
+    assert_eq!(open(beside, ""), "looked\nexit 0\n");
+    // Nor those of namespaces below.
+    for below in ["unshare -n", "unshare -mn", "unshare -Urn", "unshare -Urmn"] {
+        assert_eq!(open("lift; open_all .", below), "looked\nexit 0\n", "{below}");
+    }
+    for (setting, value) in
+        [("core/somaxconn", 1281), ("ipv4/ip_forward", 1), ("ipv6/conf/lo/hop_limit", 65), ("unix/max_dgram_qlen", 20)]
+    {
+        let setting = format!("/proc/sys/net/{setting}");
+        let script = format!("if [ -e {setting} ]; then echo {value} >{setting}; cat {setting}; else echo {value}; fi");
+        assert_eq!(machine.run(&script), format!("{value}\nexit 0\n"), "{setting}");
     }
     machine.end();
     disk.remove();

@@ -20,8 +20,8 @@ use std::{
 };
 
 /// What `/proc` shows of the host rather than of the machine: what container engines hide, names of the host's disks and file
-/// systems, its kernel's command line, and descriptions of its users' keys.
-const HIDDEN: [&str; 21] = [
+/// systems, its kernel's command line, descriptions of its users' keys, and locks of theirs by disk and inode.
+const HIDDEN: [&str; 22] = [
     "acpi",
     "asound",
     "bootconfig",
@@ -36,6 +36,7 @@ const HIDDEN: [&str; 21] = [
     "key-users",
     "keys",
     "latency_stats",
+    "locks",
     "mdstat",
     "sched_debug",
     "scsi",
@@ -46,6 +47,9 @@ const HIDDEN: [&str; 21] = [
 ];
 /// What may be read there but not changed.
 const READ_ONLY: [&str; 1] = ["sys"];
+/// What of `/proc/sys/net` is the machine's own to tune. Beside it are switches of all the host's in each network namespace:
+/// `netfilter/nf_hooks_lwtunnel`, for one.
+const TUNABLE: [&str; 4] = ["core", "ipv4", "ipv6", "unix"];
 /// What a machine has of the kernel's `/sys`: its network interfaces, and what there is to know about processors and memory.
 const SHOWN: [&str; 4] = ["class/net", "devices/virtual/net", "devices/system", "kernel/mm"];
 /// What is there, and empty: programs expect to list it, or to mount something on it.
@@ -105,10 +109,14 @@ fn mount_proc(boot_id: &str, disk: Option<&BlockDevice>) -> io::Result<()> {
             make_read_only(&target, KERNELS)?;
         }
     }
-    // The machine's own network is its own to tune.
-    let network = "root/proc/sys/net";
-    mount_bind(network, network).map_err(told("mount", network))?;
-    mount_remount(network, MountFlags::BIND | KERNELS, "").map_err(told("make writable", network))?;
+    // These are the directories of this process's network namespace: in one below, none of them is what is mounted here.
+    for name in TUNABLE {
+        let target = Path::new("root/proc/sys/net").join(name);
+        if target.exists() {
+            mount_bind(&target, &target).map_err(told("mount", target.display()))?;
+            mount_remount(&target, MountFlags::BIND | KERNELS, "").map_err(told("make writable", target.display()))?;
+        }
+    }
     for name in HIDDEN {
         hide(&Path::new("root/proc").join(name))?;
     }
