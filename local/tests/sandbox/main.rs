@@ -1,6 +1,7 @@
 //! Machines of namespaces, booted for real, as whoever runs the tests; as root also as ordinary users of several kinds.
 
 mod bounds;
+mod calls;
 mod canaries;
 mod containment;
 mod endpoint;

@@ -7,6 +7,10 @@
 //! | `bpf` | the host's kernel, where `kernel.unprivileged_bpf_disabled` is 0 |
 //! | `socket` of `AF_VSOCK` | the hypervisor below the host: no network namespace holds these |
 //! | `socket` of `AF_QIPCRTR`, `AF_RDS` | the host's coprocessors and other machines: the same |
+//! | `socket` of `AF_XDP` | the host's memory, by rings that are counted as nobody's |
+//! | `socket` of `AF_RXRPC` | the host's process ids, by a thread of the kernel's for each |
+//! | `memfd_secret` | the host's hibernation, which such memory forbids |
+//! | `mincore`, `cachestat` | which pages of shared files the host has read, which the files' owner is told |
 //! | `ustat` | how full any file system of the host's is, by its device's number |
 //! | `add_key`, `request_key`, `keyctl` | the keys of the host's user whose namespaces these are, and helpers of the host's root |
 //! | `io_uring_setup` | all that a filter forbids can be had through a ring; as in container engines |
@@ -14,8 +18,9 @@
 //! | `mmap`, `memfd_create`, `shmget` of huge pages | those that the host has reserved for its own (`vm.nr_hugepages`) |
 //! | `setrlimit`, `prlimit64` of cores | the host's program for cores, which a limit keeps away ([`super::limits`]) |
 //!
-//! The last answers that it was done, since programs insist on it; `io_uring_setup`, `io_setup`, `ustat` and those for keys answer "no such
-//! call", so that programs do without, as on kernels without them. Huge pages there are none, as on any host that has reserved none.
+//! The last answers that it was done, since programs insist on it; `io_uring_setup`, `io_setup`, `memfd_secret`, `mincore`,
+//! `cachestat`, `ustat` and those for keys answer "no such call", so that programs do without, as on kernels without them. Huge
+//! pages there are none, as on any host that has reserved none.
 
 use super::{kernel, root::told};
 use libc::{
@@ -28,8 +33,8 @@ use std::{io, mem::offset_of};
 struct Abi {
     architecture: u32,
     denied: [u32; 3],
-    /// `io_uring_setup`, `io_setup`, `add_key`, `request_key`, `keyctl`, the old ways to `socket` and others and to `mmap`, whose
-    /// arguments a filter can't see, and `ustat`.
+    /// `io_uring_setup`, `memfd_secret`, `cachestat`, `mincore`, `io_setup`, `add_key`, `request_key`, `keyctl`, the old ways to
+    /// `socket` and others and to `mmap`, whose arguments a filter can't see, and `ustat`.
     missing: &'static [u32],
     socket: u32,
     setrlimit: u32,
@@ -44,7 +49,7 @@ const ABIS: &[Abi] = &[
     Abi {
         architecture: 0xc000_003e,
         denied: [103, 298, 321],
-        missing: &[425, 206, 248, 249, 250, 136],
+        missing: &[425, 447, 451, 27, 206, 248, 249, 250, 136],
         socket: 41,
         setrlimit: 160,
         prlimit64: 302,
@@ -54,7 +59,7 @@ const ABIS: &[Abi] = &[
     Abi {
         architecture: 0x4000_0003,
         denied: [103, 336, 357],
-        missing: &[425, 245, 286, 287, 288, 102, 90, 62],
+        missing: &[425, 447, 451, 218, 245, 286, 287, 288, 102, 90, 62],
         socket: 359,
         setrlimit: 75,
         prlimit64: 340,
@@ -67,7 +72,7 @@ const ABIS: &[Abi] = &[
     Abi {
         architecture: 0xc000_00b7,
         denied: [116, 241, 280],
-        missing: &[425, 0, 217, 218, 219],
+        missing: &[425, 447, 451, 232, 0, 217, 218, 219],
         socket: 198,
         setrlimit: 164,
         prlimit64: 261,
@@ -77,7 +82,7 @@ const ABIS: &[Abi] = &[
     Abi {
         architecture: 0x4000_0028,
         denied: [103, 364, 386],
-        missing: &[425, 243, 309, 310, 311, 102, 90, 62],
+        missing: &[425, 447, 451, 219, 243, 309, 310, 311, 102, 90, 62],
         socket: 281,
         setrlimit: 75,
         prlimit64: 369,
@@ -88,8 +93,11 @@ const ABIS: &[Abi] = &[
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 compile_error!("the numbers of the system calls that machines may not make are known for x86_64 and aarch64 only");
 
-/// Families of addresses that no network namespace holds; the middle one is `AF_QIPCRTR`.
-const FAMILIES: [i32; 3] = [libc::AF_VSOCK, 42, libc::AF_RDS];
+/// Families of addresses that no network namespace holds, or whose sockets cost what nobody counts.
+const FAMILIES: [i32; 5] = [libc::AF_VSOCK, AF_QIPCRTR, libc::AF_RDS, libc::AF_XDP, AF_RXRPC];
+/// Those that libc doesn't name (the kernel's `linux/socket.h`).
+const AF_QIPCRTR: i32 = 42;
+const AF_RXRPC: i32 = 33;
 /// `RLIMIT_CORE`, on all of these architectures.
 const CORES: u32 = 4;
 /// `SHMGET`, of those that `ipc` multiplexes.
