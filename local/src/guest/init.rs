@@ -45,12 +45,20 @@ pub struct Willingness(Option<File>);
 impl Willingness {
     /// Init's.
     pub const INIT: &str = "900";
+    /// Less than that.
+    const LESS: &str = "899";
     /// Everything else's.
     const OTHERS: &str = "1000";
 
     /// This process's, to be changed later; where there is no such file, nothing will.
     pub fn of_this_process() -> Self {
         Self(File::options().write(true).open("/proc/self/oom_score_adj").ok())
+    }
+
+    /// Whether this process can be less willing than [`Self::INIT`], which it is: then so can whoever is root beside it.
+    pub fn can_be_less(&self) -> bool {
+        let written = |points: &str| self.0.as_ref().is_some_and(|mut file| file.write_all(points.as_bytes()).is_ok());
+        written(Self::LESS) && written(Self::INIT)
     }
 
     fn set(&self, points: &str) {

@@ -103,6 +103,18 @@ pub fn takes_no_more_than_its_share() {
     other.remove();
 }
 
+#[test]
+pub fn says_whether_it_can_take_back_that_it_is_ended_first() {
+    let disk = Disk::new();
+    let mut machine = Running::booted(&disk.path(), FIRST_BOOT);
+    let answer = machine.run("{ echo 0 >/proc/self/oom_score_adj; } 2>/dev/null; cat /proc/self/oom_score_adj");
+    machine.collect_console();
+    let said = machine.console.contains("root inside can take back that the host ends this machine first");
+    assert_eq!(answer, format!("{}\nexit 0\n", if said { "0" } else { "1000" }), "{}", machine.console);
+    machine.end();
+    disk.remove();
+}
+
 /// Whether the machine's cgroup bounds this; where the host doesn't let us make one, the console says so.
 fn is_bounded(machine: &mut Running, what: &str) -> bool {
     machine.collect_console();

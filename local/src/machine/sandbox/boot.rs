@@ -49,6 +49,10 @@ const DROPPED: [CapabilitySet; 15] = [
     CapabilitySet::WAKE_ALARM,
 ];
 
+/// Where whoever runs the endpoint may not set the least that a process may set for itself.
+const CAN_BE_LESS: &str = "root inside can take back that the host ends this machine first when it is short of memory: the endpoint \
+                           lacks CAP_SYS_RESOURCE";
+
 /// Boots and runs the machine to its end. `keeper` says when the ids are mapped, `endpoint` is told of the start.
 pub fn run(boot: &Boot, keeper: OwnedFd, endpoint: &OwnedFd) -> io::Result<End> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
@@ -89,6 +93,9 @@ pub fn run(boot: &Boot, keeper: OwnedFd, endpoint: &OwnedFd) -> io::Result<End> 
     report_start(endpoint, read, ends)?;
     for note in go.notes.iter().chain(&built.notes) {
         init::say(&console, &format!("init: {note}"));
+    }
+    if willingness.can_be_less() {
+        init::say(&console, &format!("init: {CAN_BE_LESS}"));
     }
     init::run(&console, &willingness, built.first_boot, |first_boot| {
         let console = console.try_clone()?;
