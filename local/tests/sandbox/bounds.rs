@@ -1,7 +1,7 @@
 //! The docs' tables of what a machine may take, row by row: each names here the tests that show it.
 
 use crate::{
-    containment,
+    containment, descriptors,
     fixture::{Disk, FIRST_BOOT, Running},
     share, tables, volume,
 };
@@ -22,7 +22,14 @@ const SHOWN: [Row; 18] = [
     ("memory of a machine", &[share::all_its_processes_share_its_memory]),
     ("CPU of a machine", &[share::has_no_more_processors_than_its_type]),
     ("the host's own memory", &[share::takes_no_more_than_its_share]),
-    ("open files, cores", &[share::leaves_no_cores_to_the_host, tables::leaves_open_files_to_the_host_and_to_others]),
+    (
+        "open files, cores",
+        &[
+            share::leaves_no_cores_to_the_host,
+            tables::leaves_open_files_to_the_host_and_to_others,
+            descriptors::lets_other_machines_of_its_user_start,
+        ],
+    ),
     ("terminals", &[has_so_many_terminals]),
     ("asynchronous I/O of the kernel's (`io_setup`), huge pages", &[NO_AIO]),
     ("real-time and raised priorities", &[raises_no_priority]),

@@ -4,6 +4,7 @@ mod bounds;
 mod calls;
 mod canaries;
 mod containment;
+mod descriptors;
 mod endpoint;
 mod fixture;
 mod images;

@@ -31,6 +31,10 @@ pub fn on_shortage(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::EAGAIN) => "; raise the number of processes that this user may have (`ulimit -u`)",
         Some(libc::EMFILE) => "; raise the number of files that a process may have open (`ulimit -n`)",
+        Some(libc::ETOOMANYREFS) => {
+            "; raise the number of files that a process may have open (`ulimit -Hn`): more descriptors of this user's than that \
+             are on their way through sockets"
+        }
         _ => "",
     }
 }

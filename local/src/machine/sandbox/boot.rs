@@ -54,7 +54,7 @@ const CAN_BE_LESS: &str = "root inside can take back that the host ends this mac
                            lacks CAP_SYS_RESOURCE";
 
 /// Boots and runs the machine to its end. `keeper` says when the ids are mapped, `endpoint` is told of the start.
-pub fn run(boot: &Boot, keeper: OwnedFd, endpoint: &OwnedFd) -> io::Result<End> {
+pub fn run(boot: &Boot, limits: Limits, keeper: OwnedFd, endpoint: &OwnedFd) -> io::Result<End> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     // The keeper may have died before that, and then its end of the connection is closed.
     let Some((go, trees)) = protocol::receive::<Go>(&keeper)? else { return Ok(End::PowerOff) };
@@ -76,8 +76,6 @@ pub fn run(boot: &Boot, keeper: OwnedFd, endpoint: &OwnedFd) -> io::Result<End> 
     // Once this process is the machine's, the file is the host's root's.
     let willingness = Willingness::of_this_process();
     become_root(go.users)?;
-    // It was forked with all of them that a process is held to.
-    let limits = Limits::of(boot.memory_mib, boot.vcpus);
     rustix::system::sethostname(boot.hostname.as_bytes()).map_err(told("set the host name", &boot.hostname))?;
 
     let settings = Settings { hostname: &boot.hostname, login_user: &boot.login_user, interfaces: &boot.interfaces };
@@ -91,6 +89,8 @@ pub fn run(boot: &Boot, keeper: OwnedFd, endpoint: &OwnedFd) -> io::Result<End> 
     // From its start on the machine may be told to end.
     init::expect_signals()?;
     report_start(endpoint, read, ends)?;
+    // To the others it is held since it was forked.
+    limits.hold_files()?;
     for note in go.notes.iter().chain(&built.notes) {
         init::say(&console, &format!("init: {note}"));
     }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     guest::init::{End, Willingness},
-    machine::descriptors::allow_usual,
+    machine::descriptors::allow_many,
 };
 use rustix::{
     fs::{Mode, OFlags},
@@ -56,7 +56,8 @@ fn run() -> io::Result<()> {
     rustix::process::chdir("/")?;
     let endpoint = take_stdin()?;
     // Whoever has started the endpoint may have had anything open, and may wait for its end.
-    let alone = allow_usual().and_then(|()| {
+    // And this process has descriptors to send, however many the machines of its user have on their way.
+    let alone = allow_many().and_then(|()| {
         kernel::close_all_from(3, endpoint.as_fd()).map_err(told("close", "what was open before (close_range(2))"))
     });
     if let Err(error) = alone.and_then(|()| seclusion::enter(&endpoint)) {
@@ -102,6 +103,7 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
     let mut notes = Vec::new();
     let volume = mount_volume(boot, &files, &identity, &mut notes)?;
     let limits = Limits::of(boot.memory_mib, boot.vcpus).within(&boot.share);
+    let limits = if matches!(identity, Identity::Range(_)) { limits } else { limits.beside_others() };
     notes.extend_from_slice(&boot.share.notes);
     if let Err(error) = boot.share.hold_by_user() {
         notes.push(format!("the machine shares what the host's user may have (user.max_*): failed to {error}"));
@@ -118,7 +120,7 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
             drop(connection);
             cgroup.let_go();
             drop(volume);
-            exit(init_main(boot, theirs, endpoint))
+            exit(init_main(boot, limits, theirs, endpoint))
         }
         Side::Parent(init) => init,
     };
@@ -207,8 +209,8 @@ fn meaning(status: WaitStatus) -> Report {
     }
 }
 
-fn init_main(boot: &Boot, keeper: OwnedFd, endpoint: &OwnedFd) -> i32 {
-    match boot::run(boot, keeper, endpoint) {
+fn init_main(boot: &Boot, limits: Limits, keeper: OwnedFd, endpoint: &OwnedFd) -> i32 {
+    match boot::run(boot, limits, keeper, endpoint) {
         Ok(End::PowerOff) => 0,
         Ok(End::Reboot) => REBOOT,
         Err(error) => {

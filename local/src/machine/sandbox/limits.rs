@@ -6,6 +6,7 @@
 //! all is in [`super::tables`].
 
 use super::tables::Share;
+use crate::machine::descriptors::allow_usual;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{io, thread, time::Duration};
 
@@ -50,12 +51,19 @@ impl Limits {
         Self { threads: self.threads.min(share.processes), files: self.files.min(share.files), ..self }
     }
 
-    /// Holds this process and its descendants to them, unless its own are lower: only the host's root can raise them.
+    /// For a machine whose users are those of others, too: what its root may have open, so many descriptors of the user's may be on
+    /// their way through sockets before the kernel refuses it further ones. The keepers of other machines may have twice as many.
+    pub fn beside_others(self) -> Self {
+        let half = getrlimit(Resource::Nofile).maximum.map_or(u64::MAX, |most| most / 2);
+        Self { files: self.files.min(half), ..self }
+    }
+
+    /// Holds this process and its descendants to them, but for [open files](Self::hold_files), unless its own are lower: only the
+    /// host's root can raise them.
     pub fn hold(self) -> io::Result<()> {
         let all = [
             (Resource::Data, self.data()),
             (Resource::Nproc, self.threads),
-            (Resource::Nofile, self.files),
             (Resource::Core, NO_CORE),
             // Whoever started the endpoint may have been allowed more than others.
             (Resource::Nice, 0),
@@ -63,14 +71,15 @@ impl Limits {
         ];
         for (resource, most) in all {
             let most = getrlimit(resource).maximum.map_or(most, |hard| hard.min(most));
-            // Programs rely on the usual number of open files, and may ask for more.
-            let usual = getrlimit(resource).current.filter(|_| resource == Resource::Nofile);
-            setrlimit(
-                resource,
-                Rlimit { current: Some(usual.map_or(most, |usual| usual.min(most))), maximum: Some(most) },
-            )?;
+            setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
         }
         Ok(())
+    }
+
+    /// Holds this process and its descendants to so many open files. Programs rely on the usual number, and may ask for more.
+    /// Whoever has descriptors to send does that before.
+    pub fn hold_files(self) -> io::Result<()> {
+        allow_usual(self.files)
     }
 
     /// Holds what is made of this process's user namespace by the guard's end, to a quarter of what the user may have together of
