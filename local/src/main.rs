@@ -142,6 +142,8 @@ fn main() -> ExitCode {
         .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr)
         .init();
+    // What imports and clears passes files on, and who may have few open is refused that while machines of the user's pass on many.
+    let _ = ec2_local::machine::allow_many_descriptors();
     let result = match Arguments::parse().command {
         Command::Serve(asked) => serve(asked),
         Command::Check => check::run().map(|report| print!("{report}")),
