@@ -27,6 +27,7 @@ mod kernel_views;
 mod limits;
 mod package_sources;
 mod protocol;
+mod question;
 mod remains;
 mod room;
 mod root;

@@ -61,11 +61,14 @@ impl Shortage {
             self.asked = Some((table.entry, Instant::now()));
             return;
         };
-        if since.elapsed() < PATIENCE && tenants.iter().any(|tenant| tenant.holds().is_none()) {
+        let owing = || tenants.iter().filter(|tenant| tenant.holds(table.entry).is_none());
+        if since.elapsed() < PATIENCE && owing().next().is_some() {
+            // Who still owed another answer has not been asked.
+            owing().for_each(|tenant| tenant.ask(table.entry));
             return;
         }
         self.asked = None;
-        let held: Vec<_> = tenants.iter().map(|tenant| tenant.holds().unwrap_or(NOTHING)).collect();
+        let held: Vec<_> = tenants.iter().map(|tenant| tenant.holds(table.entry).unwrap_or(NOTHING)).collect();
         let Some(most) = at_fault(table, &held, !self.before.contains(&table.setting)) else {
             self.turn += 1;
             return;

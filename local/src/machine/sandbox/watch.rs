@@ -4,6 +4,7 @@
 use super::{
     holdings::Holding,
     protocol::{self, Command},
+    question::Questions,
     room::Room,
     shortage::Shortage,
     tables::{Entry, Tables},
@@ -12,7 +13,7 @@ use std::{
     io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
     thread,
     time::Duration,
 };
@@ -28,20 +29,12 @@ pub struct Tenant {
     disk: PathBuf,
     control: Arc<OwnedFd>,
     verdict: OnceLock<String>,
-    asked: Mutex<Asked>,
-}
-
-/// What its keeper was asked to count.
-#[derive(Debug, Default)]
-struct Asked {
-    /// The number of the last question.
-    question: u64,
-    answer: Option<Holding>,
+    holds: Questions<Entry, Holding>,
 }
 
 impl Tenant {
     pub fn new(disk: &Path, control: Arc<OwnedFd>) -> Arc<Self> {
-        Arc::new(Self { disk: disk.to_owned(), control, verdict: OnceLock::new(), asked: Mutex::default() })
+        Arc::new(Self { disk: disk.to_owned(), control, verdict: OnceLock::new(), holds: Questions::default() })
     }
 
     pub fn disk(&self) -> &Path {
@@ -60,33 +53,22 @@ impl Tenant {
         let _ = protocol::send(&self.control, &Command::Kill, &[]);
     }
 
-    fn asked(&self) -> MutexGuard<'_, Asked> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Asks its keeper how much it holds. One that still owes an answer is asked nothing more: what waits for it stands before the
-    /// command to take its power.
+    /// Asks its keeper how many of these it holds, unless that still owes an answer.
     pub fn ask(&self, entry: Entry) {
-        let mut asked = self.asked();
-        if asked.question > 0 && asked.answer.is_none() {
-            return;
-        }
-        *asked = Asked { question: asked.question + 1, answer: None };
-        // A machine that is gone needs no command.
-        let _ = protocol::send(&self.control, &Command::Count(entry, asked.question), &[]);
+        self.holds.ask(entry, |question| {
+            // A machine that is gone needs no command.
+            let _ = protocol::send(&self.control, &Command::Count(entry, question), &[]);
+        });
     }
 
-    /// How much it holds of what was asked for last, once its keeper has counted.
-    pub fn holds(&self) -> Option<Holding> {
-        self.asked().answer
+    /// How many of these it holds, if that was asked for last and its keeper has counted.
+    pub fn holds(&self, entry: Entry) -> Option<Holding> {
+        self.holds.answer(entry)
     }
 
     /// Notes what its keeper has counted, if that was asked for last.
     pub fn note(&self, question: u64, holding: Holding) {
-        let mut asked = self.asked();
-        if asked.question == question {
-            asked.answer = Some(holding);
-        }
+        self.holds.note(question, holding);
     }
 }
 
@@ -139,5 +121,33 @@ impl Watch {
             }
             shortage.look(&tenants);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_answer_is_none_to_a_later_question() {
+        let (control, keepers) = protocol::connection().unwrap();
+        let tenant = Tenant::new(Path::new("/nowhere"), Arc::new(control));
+        let holding = |count| Holding { count, is_complete: true };
+        tenant.ask(Entry::Terminal);
+        // It isn't asked while it owes an answer, and what it then says is about what it was asked.
+        tenant.ask(Entry::File);
+        tenant.note(1, holding(300));
+        assert_eq!(tenant.holds(Entry::File), None);
+        tenant.ask(Entry::File);
+        tenant.note(1, holding(300));
+        assert_eq!(tenant.holds(Entry::File), None);
+        tenant.note(2, holding(7));
+        assert_eq!(tenant.holds(Entry::File), Some(holding(7)));
+        drop(tenant);
+        let mut asked = Vec::new();
+        while let Some((command, _)) = protocol::receive::<Command>(&keepers).unwrap() {
+            asked.push(command);
+        }
+        assert_eq!(asked, [Command::Count(Entry::Terminal, 1), Command::Count(Entry::File, 2)]);
     }
 }
