@@ -37,7 +37,11 @@ const SHOWN: [Row; 18] = [
     ("disk", &[volume::ends_where_the_volume_does]),
     (
         "the host's disk",
-        &[volume::loses_its_power_before_the_host_has_no_room, volume::loses_its_power_before_the_host_has_no_inodes],
+        &[
+            volume::loses_its_power_before_the_host_has_no_room,
+            volume::loses_its_power_before_the_host_has_no_inodes,
+            volume::keeps_its_power_though_it_took_more_before_another_fills_the_disk,
+        ],
     ),
     (
         "process ids (`kernel.pid_max`), `kernel.threads-max`, cgroups above the endpoint's, `ulimit -u` of a user",

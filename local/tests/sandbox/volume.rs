@@ -1,13 +1,14 @@
 //! The size of the disk.
 
-use crate::fixture::{Disk, FIRST_BOOT, Running, SECOND_BOOT, specification};
+use crate::fixture::{Disk, FIRST_BOOT, PATIENCE, Running, SECOND_BOOT, specification};
 use ec2_local::machine::{Event, Hypervisor, sandbox::Sandbox};
 use std::{
     fs,
     os::unix::fs::{FileExt, MetadataExt},
     path::Path,
+    process::Command,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -42,7 +43,7 @@ fn identity(disk: &Disk) -> Option<String> {
 
 /// Those that are on loop devices.
 fn attached() -> Vec<String> {
-    let mut losetup = std::process::Command::new("losetup");
+    let mut losetup = Command::new("losetup");
     let devices = losetup.args(["--noheadings", "--output", "BACK-INO,BACK-MAJ:MIN"]).output().unwrap();
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     String::from_utf8(devices.stdout).unwrap().lines().map(words).collect()
@@ -94,55 +95,93 @@ pub fn ends_where_the_volume_does() {
 
 #[test]
 pub fn loses_its_power_before_the_host_has_no_room() {
-    loses_its_power("size=512M", "head -c 400M /dev/zero >/root/much", "MiB");
+    loses_its_power("size=512M", "head -c 400M /dev/zero >/root/much", "", "MiB");
 }
 
 #[test]
 pub fn loses_its_power_before_the_host_has_no_inodes() {
     let fill = "mkdir /root/many; cd /root/many; perl -e 'my $n = 0; while (open my $one, \">\", $n) { $n++ }'";
-    loses_its_power("size=512M,nr_inodes=20000", fill, "inodes");
+    loses_its_power("size=512M,nr_inodes=20000", fill, "", "inodes");
 }
 
-fn loses_its_power(options: &str, fill: &str, unit: &str) {
+#[test]
+pub fn keeps_its_power_though_it_took_more_before_another_fills_the_disk() {
+    // The host's part is 128 MiB; from twice as much on it is known what was there before.
+    let fill = "head -c 70M /dev/zero >/root/some; sleep 4; head -c 140M /dev/zero >/root/more";
+    loses_its_power("size=512M", fill, "head -c 210M /dev/zero >/root/much", "MiB");
+}
+
+/// Has two machines share a small disk, of which the one that fills it loses its power, and the other one doesn't, which
+/// has done its part before.
+fn loses_its_power(options: &str, fill: &str, before: &str, unit: &str) {
     if !rustix::process::geteuid().is_root() {
         return eprintln!("skipped: only root can make a disk that is full soon");
     }
-    let place = tempfile::tempdir().unwrap();
-    let run = |program: &str, arguments: &[&str]| {
-        assert!(std::process::Command::new(program).args(arguments).arg(place.path()).status().unwrap().success());
-    };
-    run("mount", &["-t", "tmpfs", "-o", options, "none"]);
-    let on = |name: &str| {
-        let disk = place.path().join(name);
-        fs::create_dir(&disk).unwrap();
-        specification(&disk, FIRST_BOOT)
-    };
+    let small = SmallDisk::mount(options);
+    let place = small.0.path();
     // They share the disk, and so an endpoint.
     let (plug, _plugged) = std::sync::mpsc::channel();
     let hypervisor = Sandbox::with_plug(move |nic, frames| Box::new(plug.send((nic, frames))));
-    let (mut greedy, mut modest) = (on("greedy"), on("modest"));
-    greedy.instance = "i-greedy".to_owned();
-    modest.instance = "i-modest".to_owned();
     let (sender, mut events) = unbounded_channel();
-    let fill = format!("echo some >/root/some; {fill}; exec sleep 1000");
-    let machines = [(greedy, &*fill), (modest, "echo some >/root/some; exec sleep 1000")].map(|(machine, script)| {
-        hypervisor.clone().program(["/bin/sh", "-c", script]).start(machine, sender.clone()).unwrap()
-    });
-    let mut next = || loop {
-        match events.blocking_recv().unwrap() {
-            (_, Event::Console(_) | Event::Started) => {}
-            (instance, event) => return (instance, event),
+    let start = |name: &str, script: &str| {
+        let disk = place.join(name);
+        fs::create_dir(&disk).unwrap();
+        let mut machine = specification(&disk, FIRST_BOOT);
+        machine.instance = format!("i-{name}");
+        let script = format!("{script}\necho over; exec sleep 1000");
+        hypervisor.clone().program(["/bin/sh", "-c", &script]).start(machine, sender.clone()).unwrap()
+    };
+    let deadline = Instant::now() + PATIENCE;
+    let mut next = || {
+        while Instant::now() < deadline {
+            match events.try_recv() {
+                Ok((_, Event::Started)) => {}
+                Ok(said) => return said,
+                Err(_) => thread::sleep(Duration::from_millis(2)),
+            }
+        }
+        panic!("nothing happens")
+    };
+    let modest = start("modest", before);
+    while !matches!(next(), (_, Event::Console(said)) if String::from_utf8_lossy(&said).contains("over")) {}
+    let greedy = start("greedy", fill);
+    let mut end = || {
+        loop {
+            match next() {
+                (_, Event::Console(_)) => {}
+                said => return said,
+            }
         }
     };
-    let (instance, event) = next();
-    assert_eq!(instance, "i-greedy");
+    let (instance, event) = end();
+    assert_eq!(instance, "i-greedy", "{event:?}");
     assert!(
         matches!(&event, Event::Failed(why) if why.contains("leave room on the host's disk") && why.contains(unit)),
         "{event:?}"
     );
     // The others go on, though the room is still taken.
     thread::sleep(Duration::from_secs(1));
-    machines[1].power_off();
-    assert_eq!(next(), ("i-modest".to_owned(), Event::PoweredOff));
-    run("umount", &[]);
+    drop(greedy);
+    modest.power_off();
+    assert_eq!(end(), ("i-modest".to_owned(), Event::PoweredOff));
+}
+
+/// A disk that is full soon, in memory.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount(options: &str) -> Self {
+        let small = Self(tempfile::tempdir().unwrap());
+        let mut mount = Command::new("mount");
+        assert!(mount.args(["-t", "tmpfs", "-o", options, "none"]).arg(small.0.path()).status().unwrap().success());
+        small
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Machines of a test that failed are about to end.
+        let unmounted = Command::new("umount").arg("--lazy").arg(self.0.path()).status().unwrap();
+        assert!(unmounted.success() || thread::panicking());
+    }
 }

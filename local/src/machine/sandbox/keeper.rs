@@ -13,9 +13,9 @@ use super::{
     kernel::{self, Side},
     limits::Limits,
     protocol::{self, Boot, Command, Go, Report, Request, Shown, Users},
-    remains, room,
+    remains,
     root::{self, told},
-    seclusion, shared, volume,
+    seclusion, shared, taken, volume,
 };
 use crate::{
     guest::init::{End, Willingness},
@@ -37,6 +37,7 @@ use std::{
     os::unix::fs::{DirBuilderExt, chown},
     path::{Path, PathBuf},
     process::exit,
+    time::Instant,
 };
 
 /// What init's exit status says when it wants to be started again.
@@ -72,11 +73,15 @@ fn run() -> io::Result<()> {
     match protocol::receive::<Request>(&endpoint)? {
         Some((Request::Boot(boot), _)) => report(keep(&boot, &endpoint), &endpoint),
         Some((Request::Clear, directory)) => report(errand::clear(directory), &endpoint),
-        Some((Request::Measure(disk), _)) => report(room::measure(&disk).map(Report::Taken), &endpoint),
+        Some((Request::Measure(disk), _)) => report(measure(&disk), &endpoint),
         Some((Request::Unpack { into, limits }, archive)) => report(errand::unpack(archive, &into, &limits), &endpoint),
         // The endpoint died in between.
         None => Ok(()),
     }
+}
+
+fn measure(disk: &Path) -> io::Result<Report> {
+    taken::measure(disk, Instant::now() + taken::PATIENCE).map(Report::Taken)
 }
 
 fn report(outcome: io::Result<Report>, endpoint: &OwnedFd) -> io::Result<()> {

@@ -14,6 +14,7 @@
 mod advice;
 mod boot;
 mod cgroup;
+mod disks;
 mod errand;
 mod hierarchy;
 mod holdings;
@@ -37,6 +38,7 @@ mod shared;
 mod shortage;
 mod system_files;
 mod tables;
+mod taken;
 mod volume;
 mod watch;
 

@@ -3,9 +3,9 @@
 
 use super::{
     holdings::Holding,
-    room::Taken,
     root::told,
     tables::{Entry, Share},
+    taken::Taken,
 };
 use crate::archive::{Contents, Limits};
 use rustix::{

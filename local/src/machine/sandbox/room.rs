@@ -3,26 +3,9 @@
 //! A root volume bounds its machine, but all volumes together may be larger than the host's disk, and who isn't root has
 //! none. So this holds for everybody; for bytes, and for inodes where the file system has only so many.
 
-use super::{
-    errand,
-    protocol::{Report, Request},
-    volume,
-    watch::Tenant,
-};
-use rustix::{
-    fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, StatVfs, openat2, statat},
-    process::geteuid,
-};
-use serde::{Deserialize, Serialize};
-use std::{
-    collections::HashMap,
-    ffi::OsStr,
-    io,
-    os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
-    rc::Rc,
-    sync::Arc,
-};
+use super::{disks, taken::Taken, watch::Tenant};
+use rustix::fs::StatVfs;
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 /// What is left to the host: a fiftieth of its disk, but not less and not more than these, and of a small disk a fourth. More
 /// than that is often not free, and no machine's fault.
@@ -31,15 +14,9 @@ const MOST_RESERVE: u64 = 4 << 30;
 /// The same for inodes.
 const LEAST_INODES: u64 = 1 << 16;
 const MOST_INODES: u64 = 1 << 20;
-/// How long a path within a disk may be before another one begins; the kernel takes 4096 bytes at once.
-const LONG: usize = 2048;
-
-/// What a disk takes on the host.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Taken {
-    pub bytes: u64,
-    pub inodes: u64,
-}
+/// How many times that is left when disks are counted, to know later on which have grown; and when that is no longer of use.
+const NEAR: u64 = 2;
+const FAR: u64 = 3;
 
 /// The room of all machines of an endpoint.
 #[derive(Debug, Default)]
@@ -97,95 +74,107 @@ impl Measure {
     }
 }
 
-/// What was found when there was too little room last.
+/// What is known of a shortage that is there, or near.
 #[derive(Debug, Default)]
 struct Shortage {
+    /// What was free when all disks were counted last.
     free: Option<u64>,
-    taken: HashMap<PathBuf, u64>,
+    /// What each took then, or when its machine was seen first.
+    counted: HashMap<PathBuf, Taken>,
+    /// What was free when a machine was last sought that is at fault.
+    sought: Option<u64>,
 }
 
 impl Shortage {
     fn look(&mut self, measure: Measure, system: &StatVfs, tenants: &[Arc<Tenant>]) {
         let (free, all) = measure.of(system);
         let reserve = measure.reserve(all);
-        if free >= reserve {
+        if free >= FAR * reserve {
             *self = Self::default();
+        }
+        if free >= NEAR * reserve {
             return;
+        }
+        let is_short = free < reserve;
+        if !is_short {
+            self.sought = None;
+        }
+        // What was there before isn't what fills the disk now; so it is counted, unless there is no time for that.
+        if !is_short || self.free.is_some() {
+            self.free.get_or_insert(free);
+            self.counted.retain(|disk, _| tenants.iter().any(|tenant| tenant.disk() == disk));
+            let new: Vec<_> = tenants.iter().filter(|tenant| !self.counted.contains_key(tenant.disk())).collect();
+            self.note(&new, disks::count(&new));
         }
         // What was taken stays taken when a machine is off: only more of it is a reason to act again.
-        if self.free.is_some_and(|before| free + reserve / 4 > before) {
+        if !is_short || self.sought.is_some_and(|before| free + reserve / 4 > before) {
             return;
         }
+        self.sought = Some(free);
+        let gone = self.free.unwrap_or(all).saturating_sub(free);
+        let tenants: Vec<_> = tenants.iter().collect();
+        let counted = disks::count(&tenants);
+        let grown: Vec<_> = tenants
+            .iter()
+            .zip(&counted)
+            .map(|(tenant, now)| Growth::since(self.counted.get(tenant.disk()), now, measure))
+            .collect();
+        self.note(&tenants, counted);
         self.free = Some(free);
-        let mut most: Option<(u64, &Arc<Tenant>)> = None;
-        for tenant in tenants {
-            let Ok(taken) = taken(tenant.disk()) else { continue };
-            let taken = measure.part(taken);
-            let before = self.taken.insert(tenant.disk().to_owned(), taken).unwrap_or_default();
-            let grown = taken.saturating_sub(before);
-            // Who took next to nothing is not at fault.
-            if grown > reserve / 16 && most.is_none_or(|(most, _)| grown > most) {
-                most = Some((grown, tenant));
-            }
-        }
-        let free = measure.tell(free);
-        let Some((grown, tenant)) = most else {
-            return tracing::warn!("the host's disk has {free} left, and no machine is at fault");
+        let left = measure.tell(free);
+        let is_off = |index: usize| tenants[index].verdict().is_some();
+        let Some(most) = at_fault(&grown, gone, reserve / 16, is_off) else {
+            return tracing::warn!("the host's disk has {left} left, and no machine is at fault");
         };
-        tenant.end(format!(
-            "leave room on the host's disk, which had {free} left: this machine took {}, more than any other, and lost its \
-             power",
-            measure.tell(grown)
+        let took = match grown[most] {
+            Growth { amount, is_complete: true } => format!("took {}, more than any other", measure.tell(amount)),
+            Growth { .. } => "has more than can be counted in time, and no other took what is gone".to_owned(),
+        };
+        tenants[most].end(format!(
+            "leave room on the host's disk, which had {left} left: this machine {took}, and lost its power"
         ));
     }
-}
 
-/// How much a disk takes on the host.
-fn taken(disk: &Path) -> io::Result<Taken> {
-    if geteuid().is_root() || volume::exists(disk) {
-        return measure(disk);
-    }
-    match errand::send(&Request::Measure(disk.to_owned()), &[])? {
-        Report::Taken(taken) => Ok(taken),
-        other => Err(io::Error::other(format!("measure a machine's disk: {other:?}"))),
+    fn note(&mut self, tenants: &[&Arc<Tenant>], counted: Vec<Taken>) {
+        self.counted.extend(tenants.iter().map(|tenant| tenant.disk().to_owned()).zip(counted));
     }
 }
 
-/// The same, for who may look at all of its files. The machine goes on changing them meanwhile, and has nested them as deep
-/// as it likes: no link is followed, and what is too deep for a path is counted from where a path may begin.
-pub fn measure(disk: &Path) -> io::Result<Taken> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let top = Rc::new(rustix::fs::open(disk, flags, Mode::empty())?);
-    let mut pending = vec![(top, PathBuf::from("."))];
-    let mut taken = Taken::default();
-    while let Some((base, path)) = pending.pop() {
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        let Ok(directory) = openat2(&*base, &path, flags, Mode::empty(), resolve) else { continue };
-        let Ok(entries) = Dir::read_from(&directory) else { continue };
-        let directory = (path.as_os_str().len() > LONG).then(|| Rc::new(directory));
-        for entry in
-            entries.filter_map(Result::ok).filter(|entry| !matches!(entry.file_name().to_bytes(), b"." | b".."))
-        {
-            let name = Path::new(OsStr::from_bytes(entry.file_name().to_bytes()));
-            let (base, path) = match &directory {
-                Some(directory) => (directory.clone(), name.to_owned()),
-                None => (base.clone(), path.join(name)),
-            };
-            let Ok(found) = statat(&*base, &path, AtFlags::SYMLINK_NOFOLLOW) else { continue };
-            taken.bytes += u64::try_from(found.st_blocks).unwrap_or(0) * 512;
-            taken.inodes += 1;
-            if FileType::from_raw_mode(found.st_mode).is_dir() {
-                pending.push((base, path));
+/// How much a machine has taken since it was counted before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Growth {
+    /// As far as it could be counted.
+    amount: u64,
+    is_complete: bool,
+}
+
+impl Growth {
+    /// Since an earlier count, if there is one; else it is what is there.
+    fn since(before: Option<&Taken>, now: &Taken, measure: Measure) -> Self {
+        match before {
+            // What more there is now may have been there already.
+            Some(Taken { is_complete: false, .. }) => Self { amount: 0, is_complete: false },
+            before => {
+                let before = before.map_or(0, |before| measure.part(*before));
+                Self { amount: measure.part(*now).saturating_sub(before), is_complete: now.is_complete }
             }
         }
     }
-    Ok(taken)
+}
+
+/// Which machine has to go, if any: the one that took most, unless that is next to nothing. One that can't be counted is taken
+/// to have all of what is gone and nobody else has.
+fn at_fault(grown: &[Growth], gone: u64, little: u64, is_off: impl Fn(usize) -> bool) -> Option<usize> {
+    let known = grown.iter().fold(0, |known: u64, growth| known.saturating_add(growth.amount));
+    let unknown = gone.saturating_sub(known);
+    let rank = |growth: &Growth| growth.amount.saturating_add(if growth.is_complete { 0 } else { unknown });
+    let candidates = grown.iter().map(rank).enumerate().filter(|(index, _)| !is_off(*index));
+    candidates.filter(|(_, took)| *took > little).max_by_key(|(_, took)| *took).map(|(index, _)| index)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs, io::Write, thread};
 
     #[test]
     fn the_host_keeps_a_part_of_any_disk() {
@@ -198,45 +187,40 @@ mod tests {
         assert_eq!(Measure::Inodes.reserve(0), 0);
     }
 
-    #[test]
-    fn measures_what_is_taken_rather_than_what_is_said() {
-        let disk = tempfile::tempdir().unwrap();
-        fs::create_dir(disk.path().join("files")).unwrap();
-        let sparse = fs::File::create(disk.path().join("files/sparse")).unwrap();
-        sparse.set_len(1 << 40).unwrap();
-        let before = measure(disk.path()).unwrap();
-        fs::write(disk.path().join("files/full"), vec![1; 1 << 20]).unwrap();
-        let after = measure(disk.path()).unwrap();
-        assert!(before.bytes < 1 << 20 && after.bytes - before.bytes >= 1 << 20, "{before:?}, {after:?}");
-        assert_eq!((before.inodes, after.inodes), (2, 3));
+    fn grown(amount: u64) -> Growth {
+        Growth { amount, is_complete: true }
     }
 
     #[test]
-    fn measures_what_is_deeper_than_a_path_can_tell() {
-        let disk = tempfile::tempdir().unwrap();
-        let mut directory = rustix::fs::open(disk.path(), OFlags::PATH, Mode::empty()).unwrap();
-        let name = "d".repeat(100);
-        for _ in 0..1000 {
-            rustix::fs::mkdirat(&directory, &name, Mode::RWXU).unwrap();
-            directory = rustix::fs::openat(&directory, &name, OFlags::PATH, Mode::empty()).unwrap();
-        }
-        // A small stack, as that of the thread that measures has.
-        let look = || {
-            thread::scope(|scope| {
-                thread::Builder::new()
-                    .stack_size(64 << 10)
-                    .spawn_scoped(scope, || measure(disk.path()))
-                    .unwrap()
-                    .join()
-                    .unwrap()
-                    .unwrap()
-            })
-        };
-        let before = look();
-        let flags = OFlags::CREATE | OFlags::WRONLY;
-        let file = rustix::fs::openat(&directory, "file", flags, Mode::RWXU).unwrap();
-        fs::File::from(file).write_all(&vec![1; 1 << 20]).unwrap();
-        assert!(look().bytes - before.bytes >= 1 << 20);
-        super::super::remove_disk(&disk.keep()).unwrap();
+    fn whoever_took_most_goes_unless_it_is_next_to_nothing() {
+        let at_fault = |grown: &[Growth]| at_fault(grown, 1000, 60, |_| false);
+        assert_eq!(at_fault(&[grown(100), grown(500), grown(61)]), Some(1));
+        assert_eq!(at_fault(&[grown(60), grown(0)]), None);
+        assert_eq!(at_fault(&[]), None);
+        // Who has lost its power already has nothing more to lose.
+        assert_eq!(super::at_fault(&[grown(100), grown(500)], 1000, 60, |index| index == 1), Some(0));
+    }
+
+    #[test]
+    fn who_cannot_be_counted_has_what_nobody_else_has() {
+        let uncounted = |amount| Growth { amount, is_complete: false };
+        let at_fault = |grown: &[Growth]| at_fault(grown, 1000, 60, |_| false);
+        assert_eq!(at_fault(&[grown(100), uncounted(10)]), Some(1));
+        assert_eq!(at_fault(&[grown(960), uncounted(10)]), Some(0));
+        assert_eq!(at_fault(&[grown(40), uncounted(930)]), Some(1));
+        assert_eq!(at_fault(&[uncounted(20), uncounted(30), grown(50)]), Some(1));
+        // Others have given up more than that meanwhile.
+        assert_eq!(at_fault(&[grown(5000), uncounted(10)]), Some(0));
+    }
+
+    #[test]
+    fn what_was_not_counted_before_has_not_been_taken_since() {
+        let taken = |bytes, is_complete| Taken { bytes, inodes: 1, is_complete };
+        let since = |before: Option<Taken>, now: Taken| Growth::since(before.as_ref(), &now, Measure::Bytes);
+        assert_eq!(since(None, taken(70, true)), grown(70));
+        assert_eq!(since(Some(taken(50, true)), taken(70, true)), grown(20));
+        assert_eq!(since(Some(taken(50, true)), taken(30, true)), grown(0));
+        assert_eq!(since(Some(taken(50, true)), taken(70, false)), Growth { amount: 20, is_complete: false });
+        assert_eq!(since(Some(taken(50, false)), taken(7000, true)), Growth { amount: 0, is_complete: false });
     }
 }

@@ -13,7 +13,7 @@ use std::{
     io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     thread,
     time::Duration,
 };
@@ -82,7 +82,15 @@ pub struct Watch {
 #[derive(Debug, Default)]
 struct Tenants {
     all: Vec<Weak<Tenant>>,
-    watched: bool,
+    /// Which of it is looked at.
+    watched: [bool; 2],
+}
+
+/// What is looked at, each by a thread of its own: going through disks takes its time.
+#[derive(Debug, Clone, Copy)]
+enum Shared {
+    Tables,
+    Room,
 }
 
 impl Watch {
@@ -91,35 +99,51 @@ impl Watch {
         self.tables.get_or_init(|| Arc::new(Tables::of_host()))
     }
 
+    fn tenants(&self) -> MutexGuard<'_, Tenants> {
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Looks after this machine, too.
     pub fn admit(self: &Arc<Self>, tenant: &Arc<Tenant>) -> io::Result<()> {
-        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tenants = self.tenants();
         tenants.all.push(Arc::downgrade(tenant));
-        if !tenants.watched {
-            let watch = self.clone();
-            thread::Builder::new().name("watch".into()).stack_size(256 << 10).spawn(move || watch.run())?;
-            tenants.watched = true;
+        for (shared, name) in [(Shared::Tables, "watch"), (Shared::Room, "watch room")] {
+            if !tenants.watched[shared as usize] {
+                let watch = self.clone();
+                let run = move || match shared {
+                    Shared::Tables => watch.look_at_tables(),
+                    Shared::Room => watch.look_at_room(),
+                };
+                thread::Builder::new().name(name.into()).stack_size(256 << 10).spawn(run)?;
+                tenants.watched[shared as usize] = true;
+            }
         }
         Ok(())
     }
 
-    fn run(&self) {
-        let (mut room, mut shortage) = (Room::default(), Shortage::new(self.tables().clone()));
+    /// Those that are there; when there are none, nobody looks any more.
+    fn present(&self, shared: Shared) -> Option<Vec<Arc<Tenant>>> {
+        let mut tenants = self.tenants();
+        tenants.all.retain(|tenant| tenant.strong_count() > 0);
+        tenants.watched[shared as usize] = !tenants.all.is_empty();
+        tenants.watched[shared as usize].then(|| tenants.all.iter().filter_map(Weak::upgrade).collect())
+    }
+
+    fn look_at_tables(&self) {
+        let mut shortage = Shortage::new(self.tables().clone());
         loop {
             thread::sleep(if shortage.is_being_counted() { LOOK_CLOSER } else { LOOK });
-            let tenants = {
-                let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-                tenants.all.retain(|tenant| tenant.strong_count() > 0);
-                tenants.watched = !tenants.all.is_empty();
-                if !tenants.watched {
-                    return;
-                }
-                tenants.all.iter().filter_map(Weak::upgrade).collect::<Vec<_>>()
-            };
-            if !shortage.is_being_counted() {
-                room.look(&tenants);
-            }
+            let Some(tenants) = self.present(Shared::Tables) else { return };
             shortage.look(&tenants);
+        }
+    }
+
+    fn look_at_room(&self) {
+        let mut room = Room::default();
+        loop {
+            thread::sleep(LOOK);
+            let Some(tenants) = self.present(Shared::Room) else { return };
+            room.look(&tenants);
         }
     }
 }
