@@ -41,6 +41,8 @@ const SHOWN: [Row; 18] = [
             volume::loses_its_power_before_the_host_has_no_room,
             volume::loses_its_power_before_the_host_has_no_inodes,
             volume::keeps_its_power_though_it_took_more_before_another_fills_the_disk,
+            volume::loses_its_power_for_what_it_has_open_without_a_name,
+            volume::loses_its_power_for_what_it_has_mapped_without_a_name,
         ],
     ),
     (

@@ -4,6 +4,7 @@ use crate::{
     canaries::{self, Canaries},
     private::{self, Private},
     views::{self, Cgroups},
+    volume,
 };
 use std::{
     fs,
@@ -78,4 +79,12 @@ fn keeps_what_is_private_on_an_overlay_from_an_ordinary_user_and_from_root() {
 #[test]
 fn leaves_what_is_read_only_to_an_ordinary_user_as_it_is() {
     as_user(4246, false, private::DISKS_ON_OVERLAY, "tests private::what_is_read_only");
+}
+
+#[test]
+fn finds_who_fills_the_disk_of_an_ordinary_user() {
+    let prepare = format!("mount -t tmpfs -o size=512M,mode=0777 none /mnt; export {}=/mnt", volume::VARIABLE);
+    let run =
+        "for test in has_no_room took_more_before open_without_a_name mapped_without_a_name; do tests $test; done";
+    as_user(4247, false, &prepare, run);
 }

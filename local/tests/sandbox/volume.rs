@@ -1,7 +1,10 @@
 //! The size of the disk.
 
 use crate::fixture::{Disk, FIRST_BOOT, PATIENCE, Running, SECOND_BOOT, specification};
-use ec2_local::machine::{Event, Hypervisor, sandbox::Sandbox};
+use ec2_local::machine::{
+    Event, Hypervisor,
+    sandbox::{Sandbox, remove_disk},
+};
 use std::{
     fs,
     os::unix::fs::{FileExt, MetadataExt},
@@ -111,13 +114,30 @@ pub fn keeps_its_power_though_it_took_more_before_another_fills_the_disk() {
     loses_its_power("size=512M", fill, "head -c 210M /dev/zero >/root/much", "MiB");
 }
 
+#[test]
+pub fn loses_its_power_for_what_it_has_open_without_a_name() {
+    // The other has more that has a name.
+    let fill = "exec 3>/root/much; rm /root/much; head -c 400M /dev/zero >&3";
+    loses_its_power("size=512M", fill, "head -c 20M /dev/zero >/root/some", "MiB");
+}
+
+#[test]
+pub fn loses_its_power_for_what_it_has_mapped_without_a_name() {
+    let mmap = if cfg!(target_arch = "x86_64") { 9 } else { 222 };
+    // In parts, so that it has all before it has too much.
+    let fill = format!(
+        "perl -e 'my @all = 1 .. 40; for (@all) {{ open my $one, \"+>\", \"/root/$_\"; unlink \"/root/$_\";
+            syswrite $one, \"x\" x (10 << 20); syscall({mmap}, 0, 10 << 20, 1, 1, fileno $one, 0) }} sleep 1000'"
+    );
+    loses_its_power("size=512M", &fill, "head -c 20M /dev/zero >/root/some", "MiB");
+}
+
 /// Has two machines share a small disk, of which the one that fills it loses its power, and the other one doesn't, which
 /// has done its part before.
 fn loses_its_power(options: &str, fill: &str, before: &str, unit: &str) {
-    if !rustix::process::geteuid().is_root() {
+    let Some(small) = SmallDisk::mount(options) else {
         return eprintln!("skipped: only root can make a disk that is full soon");
-    }
-    let small = SmallDisk::mount(options);
+    };
     let place = small.0.path();
     // They share the disk, and so an endpoint.
     let (plug, _plugged) = std::sync::mpsc::channel();
@@ -166,20 +186,36 @@ fn loses_its_power(options: &str, fill: &str, before: &str, unit: &str) {
     assert_eq!(end(), ("i-modest".to_owned(), Event::PoweredOff));
 }
 
+/// Tells the tests that run as another user where root has mounted a small disk for each.
+pub const VARIABLE: &str = "EC2_LOCAL_TEST_SMALL_DISK";
+
 /// A disk that is full soon, in memory.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    fn mount(options: &str) -> Self {
+    /// None where only root could mount one.
+    fn mount(options: &str) -> Option<Self> {
+        if let Some(given) = std::env::var_os(VARIABLE) {
+            return Some(Self(tempfile::tempdir_in(given).unwrap()));
+        }
+        if !rustix::process::geteuid().is_root() {
+            return None;
+        }
         let small = Self(tempfile::tempdir().unwrap());
         let mut mount = Command::new("mount");
         assert!(mount.args(["-t", "tmpfs", "-o", options, "none"]).arg(small.0.path()).status().unwrap().success());
-        small
+        Some(small)
     }
 }
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
+        if std::env::var_os(VARIABLE).is_some() {
+            for disk in ["modest", "greedy"] {
+                remove_disk(&self.0.path().join(disk)).unwrap();
+            }
+            return;
+        }
         // Machines of a test that failed are about to end.
         let unmounted = Command::new("umount").arg("--lazy").arg(self.0.path()).status().unwrap();
         assert!(unmounted.success() || thread::panicking());

@@ -16,15 +16,32 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// How many are counted at once: one that can't be counted in time shall not hold up the others.
 const AT_ONCE: usize = 4;
 const STACK: usize = 128 << 10;
 
-/// What each of these machines' disks takes; of one that can't be looked at, nothing is known.
+/// How long a keeper may take to count files that have no name, and how often it is looked whether it has.
+const PATIENCE: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(5);
+
+/// What each of these machines' disks takes; of one that can't be looked at, nothing is known. Within a root volume nothing is
+/// without a name: the volume is the file.
 pub fn count(tenants: &[&Arc<Tenant>]) -> Vec<Taken> {
+    let asked: Vec<_> = tenants.iter().filter(|tenant| !volume::exists(tenant.disk())).collect();
+    asked.iter().for_each(|tenant| tenant.ask_nameless());
+    let since = Instant::now();
+    let named = count_named(tenants);
+    while since.elapsed() < PATIENCE && asked.iter().any(|tenant| tenant.nameless().is_none()) {
+        thread::sleep(LOOK);
+    }
+    let nameless = |tenant: &Tenant| tenant.nameless().unwrap_or(Taken::NOTHING);
+    tenants.iter().zip(named).map(|(tenant, named)| named + nameless(tenant)).collect()
+}
+
+fn count_named(tenants: &[&Arc<Tenant>]) -> Vec<Taken> {
     let next = AtomicUsize::new(0);
     let counted = Mutex::new(vec![Taken::NOTHING; tenants.len()]);
     let work = || {

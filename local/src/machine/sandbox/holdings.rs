@@ -1,13 +1,12 @@
 //! How much a machine holds of a table that is the host's: counted by its keeper, when the table is nearly full.
 
-use super::{kernel, tables::Entry};
+use super::{processes::Processes, tables::Entry};
 use rustix::{
     fs::{AtFlags, CWD, statat},
     process::Pid,
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::HashMap,
     fs,
     path::Path,
     time::{Duration, Instant},
@@ -15,7 +14,7 @@ use std::{
 
 /// How long is counted. Its keeper does nothing else meanwhile, and a machine can have as much open as it likes: what is in none
 /// of the host's tables, too.
-const PATIENCE: Duration = Duration::from_millis(500);
+pub const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Major numbers of a terminal's sides, and what opens one (the kernel's `devices.txt`).
 const TERMINALS: std::ops::RangeInclusive<u32> = 136..=143;
@@ -30,70 +29,23 @@ pub struct Holding {
     pub is_complete: bool,
 }
 
-/// What init and all its descendants hold; that is everybody in the machine's namespaces, since orphans are init's or another
-/// descendant's. What several of them share counts several times, and what is on its way between them doesn't; nor does what a
-/// process that ends meanwhile has passed on, unless the machine stands still.
+/// What these processes hold. What several of them share counts several times, and what is on its way between them doesn't; nor
+/// does what a process that ends meanwhile has passed on.
 pub fn count(init: Pid, entry: Entry) -> Holding {
     let until = Instant::now() + PATIENCE;
     let mut holding = Holding { count: 0, is_complete: true };
-    for process in descendants(init.as_raw_pid()) {
+    for process in Processes::of(init).all {
         if Instant::now() >= until {
             return Holding { is_complete: false, ..holding };
         }
         match entry {
             Entry::Process => holding.count += process.threads,
-            Entry::File | Entry::Terminal => open(process.pid, entry, until, &mut holding),
+            Entry::File | Entry::Terminal => {
+                process.open_files().for_each(|table| open_in(&table, entry, until, &mut holding));
+            }
         }
     }
     holding
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Process {
-    pid: i32,
-    threads: u64,
-}
-
-fn descendants(init: i32) -> Vec<Process> {
-    let mut children: HashMap<i32, Vec<Process>> = HashMap::new();
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok) {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let Some((parent, threads)) = fs::read_to_string(entry.path().join("stat")).ok().and_then(|stat| parse(&stat))
-        else {
-            continue;
-        };
-        let process = Process { pid, threads };
-        if pid == init {
-            found.push(process);
-        } else {
-            children.entry(parent).or_default().push(process);
-        }
-    }
-    let mut next = 0;
-    while let Some(process) = found.get(next).copied() {
-        found.extend(children.remove(&process.pid).unwrap_or_default());
-        next += 1;
-    }
-    found
-}
-
-/// A process's parent and its number of threads (proc(5), `/proc/pid/stat`).
-fn parse(stat: &str) -> Option<(i32, u64)> {
-    // The name, in parentheses, may have anything in it.
-    let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(1);
-    Some((fields.next()?.parse().ok()?, fields.nth(15)?.parse().ok()?))
-}
-
-/// Adds what a process has open; a thread may have a table of its own.
-fn open(pid: i32, entry: Entry, until: Instant, holding: &mut Holding) {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().filter_map(Result::ok);
-    for thread in threads {
-        let id = thread.file_name().to_str().and_then(|name| name.parse().ok());
-        if id == Some(pid) || id.is_some_and(|id| !kernel::share_open_files(pid, id)) {
-            open_in(&thread.path().join("fd"), entry, until, holding);
-        }
-    }
 }
 
 fn open_in(directory: &Path, entry: Entry, until: Instant, holding: &mut Holding) {
@@ -125,13 +77,6 @@ fn open_in(directory: &Path, entry: Entry, until: Instant, holding: &mut Holding
 mod tests {
     use super::*;
     use rustix::process::getpid;
-
-    #[test]
-    fn reads_what_is_after_any_name() {
-        let rest = "S 17 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 9 0 100";
-        assert_eq!(parse(&format!("42 (a) b) ( (c) {rest}")), Some((17, 9)));
-        assert_eq!(parse("42 (a"), None);
-    }
 
     #[test]
     fn counts_what_this_process_and_its_children_hold() {

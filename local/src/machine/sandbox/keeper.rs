@@ -12,6 +12,8 @@ use super::{
     image_root,
     kernel::{self, Side},
     limits::Limits,
+    nameless,
+    processes::Processes,
     protocol::{self, Boot, Command, Go, Report, Request, Shown, Users},
     remains,
     root::{self, told},
@@ -152,12 +154,8 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
         }
         if commanded {
             let command = protocol::receive::<Command>(endpoint)?.map_or(Command::Kill, |(command, _)| command);
-            if let Command::Count(entry, question) = command {
-                // So that nothing is passed on meanwhile.
-                let frozen = cgroup.freeze();
-                let holding = holdings::count(init, entry);
-                drop(frozen);
-                protocol::send(endpoint, &Report::Holds(question, holding), &[])?;
+            if let Some(answer) = answer(command, init, boot, &cgroup) {
+                protocol::send(endpoint, &answer, &[])?;
                 continue;
             }
             let signal = if command == Command::Kill { Signal::KILL } else { Signal::TERM };
@@ -172,6 +170,23 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
     let (_, status) = waitpid(Some(init), WaitOptions::empty())?.ok_or(io::ErrorKind::NotFound)?;
     released?;
     Ok(if killed { Report::PoweredOff } else { meaning(status) })
+}
+
+/// The answer to a question about the machine.
+fn answer(command: Command, init: Pid, boot: &Boot, cgroup: &Cgroup) -> Option<Report> {
+    // So that nothing is passed on meanwhile.
+    let still = || cgroup.freeze();
+    match command {
+        Command::Count(entry, question) => {
+            let _still = still();
+            Some(Report::Holds(question, holdings::count(init, entry)))
+        }
+        Command::CountNameless(question) => {
+            let _still = still();
+            Some(Report::Nameless(question, nameless::measure(&Processes::of(init).all, &boot.disk)))
+        }
+        Command::PowerOff | Command::Kill => None,
+    }
 }
 
 /// Forks into the machine's namespaces, held to its limits.

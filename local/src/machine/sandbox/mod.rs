@@ -26,7 +26,9 @@ mod keeper;
 mod kernel;
 mod kernel_views;
 mod limits;
+mod nameless;
 mod package_sources;
+mod processes;
 mod protocol;
 mod question;
 mod remains;
@@ -273,6 +275,7 @@ impl Running {
                 Report::Rebooting => outcome = outcome.or(Some(Event::Rebooting)),
                 Report::Failed(why) => outcome = outcome.or(Some(Event::Failed(why))),
                 Report::Holds(question, holding) => self.tenant.note(question, holding),
+                Report::Nameless(question, taken) => self.tenant.note_nameless(question, taken),
                 // Nobody has asked a running machine for these.
                 Report::Unpacked(_) | Report::Taken(_) => {}
             }

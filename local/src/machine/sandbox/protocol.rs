@@ -78,6 +78,8 @@ pub enum Command {
     Kill,
     /// Count how many of these it holds. The number is the question's.
     Count(Entry, u64),
+    /// Count what its files take that have no name. The number is the question's.
+    CountNameless(u64),
 }
 
 /// What keeper and init tell the endpoint.
@@ -99,6 +101,8 @@ pub enum Report {
     Taken(Taken),
     /// How many it holds of what the question with this number was about.
     Holds(u64, Holding),
+    /// What they take, likewise.
+    Nameless(u64, Taken),
 }
 
 /// What the keeper gives init when it may go on.

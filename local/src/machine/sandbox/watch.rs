@@ -8,6 +8,7 @@ use super::{
     room::Room,
     shortage::Shortage,
     tables::{Entry, Tables},
+    taken::Taken,
 };
 use std::{
     io,
@@ -30,11 +31,18 @@ pub struct Tenant {
     control: Arc<OwnedFd>,
     verdict: OnceLock<String>,
     holds: Questions<Entry, Holding>,
+    nameless: Questions<(), Taken>,
 }
 
 impl Tenant {
     pub fn new(disk: &Path, control: Arc<OwnedFd>) -> Arc<Self> {
-        Arc::new(Self { disk: disk.to_owned(), control, verdict: OnceLock::new(), holds: Questions::default() })
+        Arc::new(Self {
+            disk: disk.to_owned(),
+            control,
+            verdict: OnceLock::new(),
+            holds: Questions::default(),
+            nameless: Questions::default(),
+        })
     }
 
     pub fn disk(&self) -> &Path {
@@ -64,6 +72,23 @@ impl Tenant {
     /// How many of these it holds, if that was asked for last and its keeper has counted.
     pub fn holds(&self, entry: Entry) -> Option<Holding> {
         self.holds.answer(entry)
+    }
+
+    /// Asks its keeper what its files take that have no name, unless that still owes an answer.
+    pub fn ask_nameless(&self) {
+        self.nameless.ask((), |question| {
+            let _ = protocol::send(&self.control, &Command::CountNameless(question), &[]);
+        });
+    }
+
+    /// What they take, once its keeper has counted.
+    pub fn nameless(&self) -> Option<Taken> {
+        self.nameless.answer(())
+    }
+
+    /// Notes that.
+    pub fn note_nameless(&self, question: u64, taken: Taken) {
+        self.nameless.note(question, taken);
     }
 
     /// Notes what its keeper has counted, if that was asked for last.
