@@ -15,7 +15,7 @@ const HEADS: [&str; 2] = ["| what | how much | by |", "| table | the machine's s
 type Row = (&'static str, &'static [fn()]);
 
 /// The rows, as far as a machine by itself shows them.
-const SHOWN: [Row; 18] = [
+const SHOWN: [Row; 21] = [
     ("processes and threads of a machine", &[share::a_fork_bomb_is_its_own_affair]),
     ("memory of a process", &[share::takes_no_more_than_its_share]),
     ("`/tmp`, `/run`, `/dev/shm`", &[share::takes_no_more_than_its_share]),
@@ -50,7 +50,23 @@ const SHOWN: [Row; 18] = [
         &[tables::has_a_share_of_the_process_ids],
     ),
     ("open files (`fs.file-max`)", &[tables::leaves_open_files_to_the_host_and_to_others]),
-    ("pseudo terminals (`kernel.pty.max`)", &[tables::leaves_terminals_to_the_host_and_to_others]),
+    (
+        "pseudo terminals (`kernel.pty.max`)",
+        &[tables::leaves_terminals_to_the_host_and_to_others, tables::finds_who_passes_terminals_on],
+    ),
+    (
+        "message queues, pending signals and POSIX timers, locked shared memory (`ulimit -q`, `-i`, `-l`)",
+        &[tables::leaves_queues_and_signals_to_the_host],
+    ),
+    (
+        "System V IPC, POSIX message queues by number, mounts, connection tracking",
+        &[tables::has_namespaces_for_what_is_counted_by_them],
+    ),
+    (
+        // Run by users::bounds_the_cgroups_of_an_ordinary_user_who_has_their_own.
+        "cgroups, where the machine's root is their owner (version 2, as a user)",
+        &[tables::makes_so_many_cgroups],
+    ),
     ("what is counted by user (`user.max_*`: inotify, fanotify, namespaces)", &[tables::leaves_inotify_to_the_host]),
     (
         "keys, `perf_event_open`, `bpf`, `io_uring`, asynchronous I/O (`fs.aio-max-nr`), reserved huge pages",
@@ -60,24 +76,10 @@ const SHOWN: [Row; 18] = [
 const NO_AIO: fn() = tables::takes_no_asynchronous_io_and_no_huge_pages_of_the_host;
 
 /// The others.
-const ELSEWHERE: [(&str, &str); 4] = [
-    (
-        "connections to the name server and to the metadata service",
-        "network, metadata::a_machine_that_hoards_connections_harms_nobody_but_itself",
-    ),
-    (
-        "message queues, pending signals and POSIX timers, locked shared memory (`ulimit -q`, `-i`, `-l`)",
-        "by hand: who isn't root has a quarter of what `ulimit` says",
-    ),
-    (
-        "System V IPC, POSIX message queues by number, mounts, connection tracking",
-        "the kernel's namespaces, which it has for this",
-    ),
-    (
-        "cgroups, where the machine's root is their owner (version 2, as a user)",
-        "by hand: a host with cgroups of version 2 that are a user's",
-    ),
-];
+const ELSEWHERE: [(&str, &str); 1] = [(
+    "connections to the name server and to the metadata service",
+    "network, metadata::a_machine_that_hoards_connections_harms_nobody_but_itself",
+)];
 
 #[test]
 fn each_row_of_the_docs_names_what_shows_it() {

@@ -4,6 +4,7 @@ use crate::fixture::{Disk, FIRST_BOOT, PATIENCE, Running, specification};
 use ec2_local::machine::{Event, Hypervisor, sandbox::Sandbox};
 use rustix::{
     fs::inotify,
+    process::{Resource, getrlimit},
     pty::{OpenptFlags, openpt},
 };
 use std::{fs, thread, time::Duration};
@@ -140,6 +141,75 @@ pub fn leaves_open_files_to_the_host_and_to_others() {
         "open files",
     );
     drop(lowered);
+}
+
+#[test]
+pub fn finds_who_passes_terminals_on() {
+    // Whoever has some of them ends all the time, after a child has them, too.
+    let take = "mkdir -p /mnt/pts; mount -t devpts -o newinstance,ptmxmode=0666 none /mnt/pts
+        for process in 1 2 3 4; do
+            perl -e 'my @all; while (open my $one, \"+<\", \"/mnt/pts/ptmx\") { push @all, $one } while (1) { fork and exit }' &
+        done; exec sleep 1000";
+    loses_its_power(take, "pseudo terminals");
+}
+
+#[test]
+pub fn leaves_queues_and_signals_to_the_host() {
+    let disk = Disk::new();
+    let machine = Running::booted(&disk.path(), FIRST_BOOT);
+    let (timer_create, mq_open) = if cfg!(target_arch = "x86_64") { (222, 240) } else { (107, 180) };
+    // A timer has a signal that waits; a queue has 10 messages of 8 KiB.
+    let answer = machine.run(&format!(
+        "perl -e 'my $id = pack \"i\", 0; my $count = 0; $count++ while syscall({timer_create}, 1, 0, $id) == 0;
+         print \"timers $count\\n\"; $count = 0;
+         while (1) {{ my $name = \"q$count\"; syscall({mq_open}, $name, 0102, 0600, 0) < 0 and last; $count++ }}
+         print \"queues $count\\n\"'"
+    ));
+    let part = if rustix::process::geteuid().is_root() { 1 } else { 4 };
+    let most = |resource| getrlimit(resource).current.map(|most| most / part);
+    let (timers, queues) = (told(&answer, "timers"), told(&answer, "queues"));
+    assert!(timers >= 1 && most(Resource::Sigpending).is_none_or(|most| timers <= most), "{answer}");
+    assert!(queues >= 1 && most(Resource::Msgqueue).is_none_or(|most| queues * (80 << 10) <= most), "{answer}");
+    machine.end();
+    disk.remove();
+}
+
+#[test]
+pub fn has_namespaces_for_what_is_counted_by_them() {
+    let disk = Disk::new();
+    let machine = Running::booted(&disk.path(), FIRST_BOOT);
+    let size = 4096 + std::process::id();
+    let answer = machine.run(&format!(
+        "readlink /proc/self/ns/ipc /proc/self/ns/mnt /proc/self/ns/net
+         perl -e 'for (1 .. 50) {{ shmget(0, {size}, 0600) // die }}'; echo segments $(grep -c ' {size} ' /proc/sysvipc/shm)"
+    ));
+    for namespace in ["ipc", "mnt", "net"] {
+        let its = answer.lines().find(|line| line.starts_with(&format!("{namespace}:"))).expect(&answer);
+        let own = fs::read_link(format!("/proc/self/ns/{namespace}")).unwrap();
+        assert_ne!(Some(its), own.to_str());
+    }
+    assert_eq!(told(&answer, "segments"), 50);
+    assert!(!fs::read_to_string("/proc/sysvipc/shm").unwrap().contains(&format!(" {size} ")));
+    machine.end();
+    disk.remove();
+}
+
+/// Tells the tests that run as another user that the user owns their cgroup of version 2.
+pub const VARIABLE: &str = "EC2_LOCAL_TEST_OWN_CGROUP";
+
+#[test]
+pub fn makes_so_many_cgroups() {
+    let disk = Disk::new();
+    let machine = Running::booted(&disk.path(), FIRST_BOOT);
+    let answer = machine.run(
+        "mkdir -p /mnt/all; count=0; mount -t cgroup2 none /mnt/all && cd /mnt/all &&
+            while [ $count -lt 2000 ] && mkdir $count; do count=$((count + 1)); done 2>/dev/null; echo cgroups $count",
+    );
+    let made = told(&answer, "cgroups");
+    let is_owner = std::env::var_os(VARIABLE).is_some();
+    assert!(if is_owner { (1000..=1024).contains(&made) } else { made <= 1024 }, "{answer}");
+    machine.end();
+    disk.remove();
 }
 
 /// Has two machines of an endpoint, of which the one that runs this loses its power, and the other one doesn't.

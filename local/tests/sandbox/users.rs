@@ -3,12 +3,14 @@
 use crate::{
     canaries::{self, Canaries},
     private::{self, Private},
+    tables,
     views::{self, Cgroups},
     volume,
 };
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, chown},
+    path::PathBuf,
     process::Command,
 };
 
@@ -87,4 +89,28 @@ fn finds_who_fills_the_disk_of_an_ordinary_user() {
     let run =
         "for test in has_no_room took_more_before open_without_a_name mapped_without_a_name; do tests $test; done";
     as_user(4247, false, &prepare, run);
+}
+
+#[test]
+fn bounds_the_cgroups_of_an_ordinary_user_who_has_their_own() {
+    let Some(mount) = cgroups_of_version_2() else {
+        return eprintln!("skipped: this host has no cgroups of version 2");
+    };
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+    let own = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap();
+    let cgroup = mount.join(own).join(format!("ec2-local-test-{}", std::process::id()));
+    let (cgroup, above) = (cgroup.display(), mount.join(own));
+    let prepare = format!(
+        "mkdir {cgroup}; chown -R 4248:4248 {cgroup}; echo $$ >{cgroup}/cgroup.procs; export {}=yes",
+        tables::VARIABLE
+    );
+    let run = format!("tests so_many_cgroups; echo $$ >{}/cgroup.procs; rmdir {cgroup}", above.display());
+    as_user(4248, false, &prepare, &run);
+}
+
+/// Where they are mounted.
+fn cgroups_of_version_2() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mount = mounts.lines().find(|line| line.contains(" - cgroup2 "))?;
+    Some(mount.split(' ').nth(4)?.into())
 }

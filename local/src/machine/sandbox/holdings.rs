@@ -1,10 +1,7 @@
 //! How much a machine holds of a table that is the host's: counted by its keeper, when the table is nearly full.
 
-use super::{processes::Processes, tables::Entry};
-use rustix::{
-    fs::{AtFlags, CWD, statat},
-    process::Pid,
-};
+use super::{processes::Process, tables::Entry};
+use rustix::fs::{AtFlags, CWD, statat};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -29,12 +26,12 @@ pub struct Holding {
     pub is_complete: bool,
 }
 
-/// What these processes hold. What several of them share counts several times, and what is on its way between them doesn't; nor
-/// does what a process that ends meanwhile has passed on.
-pub fn count(init: Pid, entry: Entry) -> Holding {
+/// What these processes hold. What several of them share counts several times, and what is on its way between them doesn't. A
+/// file is held by who has mapped it, too, and counts for each part that is mapped.
+pub fn count(processes: &[Process], entry: Entry) -> Holding {
     let until = Instant::now() + PATIENCE;
     let mut holding = Holding { count: 0, is_complete: true };
-    for process in Processes::of(init).all {
+    for process in processes {
         if Instant::now() >= until {
             return Holding { is_complete: false, ..holding };
         }
@@ -42,6 +39,9 @@ pub fn count(init: Pid, entry: Entry) -> Holding {
             Entry::Process => holding.count += process.threads,
             Entry::File | Entry::Terminal => {
                 process.open_files().for_each(|table| open_in(&table, entry, until, &mut holding));
+                if entry == Entry::File {
+                    entries_of(&process.memory().join("map_files"), |_| true, until, &mut holding);
+                }
             }
         }
     }
@@ -64,6 +64,11 @@ fn open_in(directory: &Path, entry: Entry, until: Instant, holding: &mut Holding
         }),
         _ => true,
     };
+    entries_of(directory, counts, until, holding);
+}
+
+/// Adds those entries of a directory that count.
+fn entries_of(directory: &Path, counts: impl Fn(&fs::DirEntry) -> bool, until: Instant, holding: &mut Holding) {
     for file in fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok) {
         if Instant::now() >= until {
             holding.is_complete = false;
@@ -76,18 +81,42 @@ fn open_in(directory: &Path, entry: Entry, until: Instant, holding: &mut Holding
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::process::getpid;
+    use crate::machine::sandbox::processes::Processes;
+    use rustix::process::{Pid, getpid};
+    use std::{
+        io::Read,
+        process::{Command, Stdio},
+    };
+
+    fn held(init: Pid, entry: Entry) -> u64 {
+        count(&Processes::of(init).all, entry).count
+    }
 
     #[test]
     fn counts_what_this_process_and_its_children_hold() {
-        let (processes, files) = (count(getpid(), Entry::Process).count, count(getpid(), Entry::File).count);
+        let (processes, files) = (held(getpid(), Entry::Process), held(getpid(), Entry::File));
         let opened: Vec<_> = (0..500).map(|_| fs::File::open("/dev/null").unwrap()).collect();
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         // Other tests have theirs.
-        assert!(count(getpid(), Entry::File).count >= 500 && files > 0);
-        assert!(count(getpid(), Entry::Process).count >= 2 && processes > 0);
+        assert!(held(getpid(), Entry::File) >= 500 && files > 0);
+        assert!(held(getpid(), Entry::Process) >= 2 && processes > 0);
         child.kill().unwrap();
         child.wait().unwrap();
         drop(opened);
+    }
+
+    #[test]
+    fn counts_files_that_are_mapped_and_not_open_any_more() {
+        let mmap = if cfg!(target_arch = "x86_64") { 9 } else { 222 };
+        let script = format!(
+            "$| = 1; for (1 .. 700) {{ open my $one, '<', $^X; syscall({mmap}, 0, 4096, 1, 2, fileno $one, 0); close $one }}
+             print q(ready); sleep 1000"
+        );
+        let mut child = Command::new("perl").args(["-e", &script]).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdout.take().unwrap().read_exact(&mut [0; 5]).unwrap();
+        let files = held(Pid::from_child(&child), Entry::File);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!((700..1000).contains(&files), "{files}");
     }
 }

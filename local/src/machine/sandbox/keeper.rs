@@ -7,17 +7,19 @@
 use super::{
     advice, boot,
     cgroup::Cgroup,
-    errand, holdings,
+    errand,
+    holdings::{self, Holding},
     identity::{FILES, Identity},
     image_root,
     kernel::{self, Side},
     limits::Limits,
     nameless,
-    processes::Processes,
     protocol::{self, Boot, Command, Go, Report, Request, Shown, Users},
     remains,
     root::{self, told},
-    seclusion, shared, taken, volume,
+    seclusion, shared, standstill,
+    taken::{self, Taken},
+    volume,
 };
 use crate::{
     guest::init::{End, Willingness},
@@ -174,16 +176,17 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
 
 /// The answer to a question about the machine.
 fn answer(command: Command, init: Pid, boot: &Boot, cgroup: &Cgroup) -> Option<Report> {
-    // So that nothing is passed on meanwhile.
-    let still = || cgroup.freeze();
     match command {
         Command::Count(entry, question) => {
-            let _still = still();
-            Some(Report::Holds(question, holdings::count(init, entry)))
+            let (found, is_certain) = standstill::look(init, cgroup, |processes| holdings::count(processes, entry));
+            let is_complete = found.is_complete && is_certain;
+            Some(Report::Holds(question, Holding { is_complete, ..found }))
         }
         Command::CountNameless(question) => {
-            let _still = still();
-            Some(Report::Nameless(question, nameless::measure(&Processes::of(init).all, &boot.disk)))
+            let (found, is_certain) =
+                standstill::look(init, cgroup, |processes| nameless::measure(processes, &boot.disk));
+            let is_complete = found.is_complete && is_certain;
+            Some(Report::Nameless(question, Taken { is_complete, ..found }))
         }
         Command::PowerOff | Command::Kill => None,
     }

@@ -60,6 +60,54 @@ pub fn fork() -> io::Result<Side> {
     side(unsafe { libc::fork() }.into())
 }
 
+/// Sends a signal to all processes of a pid namespace but its init, all at once: none gets away by forking. Tells false where
+/// somebody in there has ended the process that does it; whom the signal has reached is unknown then.
+pub fn signal_all_in(pid_namespace: &OwnedFd, signal: Signal) -> io::Result<bool> {
+    // A process isn't moved into such a namespace, but its children are: this one's own shall not be.
+    // SAFETY: the child does nothing but plain system calls on what it has, and ends by one.
+    let child = match side(unsafe { libc::fork() }.into())? {
+        // SAFETY: nothing of this process's is used after it.
+        Side::Child => unsafe { libc::_exit(signal_all_by_child(pid_namespace.as_raw_fd(), signal.as_raw())) },
+        Side::Parent(child) => child,
+    };
+    match waitpid(Some(child), WaitOptions::empty())?.and_then(|(_, end)| end.exit_status()) {
+        Some(0) => Ok(true),
+        Some(WAS_ENDED) => Ok(false),
+        Some(error) => Err(io::Error::from_raw_os_error(error)),
+        None => Err(io::Error::other("the process that was to do it was ended")),
+    }
+}
+
+/// No error of the kernel's (errno(3)).
+const WAS_ENDED: i32 = 255;
+
+/// The child's part, in which nothing allocates: 0, an error's number, or [`WAS_ENDED`].
+fn signal_all_by_child(pid_namespace: i32, signal: i32) -> i32 {
+    let error = || io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
+    // SAFETY: plain system calls; the status that is written to lives through them, and whoever is waited for, or ended, is this
+    // process's child, which nobody else waits for.
+    unsafe {
+        if libc::setns(pid_namespace, libc::CLONE_NEWPID) == -1 {
+            return error();
+        }
+        let child = libc::fork();
+        match child {
+            -1 => return error(),
+            0 => {
+                let sent = libc::kill(-1, signal);
+                libc::_exit(if sent == -1 && error() != libc::ESRCH { error() } else { 0 });
+            }
+            _ => {}
+        }
+        let mut status = 0;
+        // Somebody in there may stop it, too.
+        while libc::waitpid(child, &raw mut status, libc::WUNTRACED) == child && libc::WIFSTOPPED(status) {
+            libc::kill(child, libc::SIGKILL);
+        }
+        if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { WAS_ENDED }
+    }
+}
+
 /// Opens something from within user and mount namespaces below this process's own, which end with that. The process must have one
 /// thread only.
 pub fn open_from_below(open: impl FnOnce() -> rustix::io::Result<OwnedFd>) -> io::Result<OwnedFd> {

@@ -38,6 +38,7 @@ mod seccomp;
 mod seclusion;
 mod shared;
 mod shortage;
+mod standstill;
 mod system_files;
 mod tables;
 mod taken;

@@ -3,10 +3,14 @@
 use super::kernel;
 use rustix::process::Pid;
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fs, io,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
+
+/// How long it is looked again before there is no certainty.
+const PATIENCE: Duration = Duration::from_millis(30);
 
 /// A process of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +59,41 @@ impl Processes {
     }
 }
 
+impl Processes {
+    /// The same, looked for several times if need be: the host's own come and go.
+    pub fn certainly_of(init: Pid) -> Self {
+        let since = Instant::now();
+        loop {
+            let found = Self::of(init);
+            if found.is_certain || since.elapsed() > PATIENCE {
+                return found;
+            }
+        }
+    }
+
+    /// Whether none is known to have come or gone between this and an earlier look.
+    pub fn is_as(&self, earlier: &Self) -> bool {
+        let alive = |found: &Self| -> BTreeSet<i32> {
+            found
+                .all
+                .iter()
+                .filter(|process| !process.has_ended() || process.threads > 1)
+                .map(|process| process.pid)
+                .collect()
+        };
+        self.is_certain && earlier.is_certain && alive(self) == alive(earlier)
+    }
+
+    /// What is in the machine's pid namespace, and descends from none of it: what somebody has sent there from the host.
+    pub fn beside(&self, init: Pid) -> Vec<i32> {
+        let namespace = |pid| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+        let Some(its) = namespace(init.as_raw_pid()) else { return Vec::new() };
+        let own: BTreeSet<i32> = self.all.iter().map(|process| process.pid).collect();
+        let others = numbers(Path::new("/proc")).filter(|pid| !own.contains(pid));
+        others.filter(|pid| namespace(*pid).as_ref() == Some(&its)).collect()
+    }
+}
+
 impl Process {
     /// Where what it has open stands: a thread may have a table of its own.
     pub fn open_files(self) -> impl Iterator<Item = PathBuf> {
@@ -73,6 +112,21 @@ impl Process {
     /// Whether its first thread has.
     pub fn has_ended(self) -> bool {
         matches!(self.state, b'Z' | b'X')
+    }
+
+    /// What its threads do.
+    pub fn states(self) -> Vec<u8> {
+        if self.threads < 2 {
+            return vec![self.state];
+        }
+        let threads = format!("/proc/{}/task", self.pid);
+        let stats = numbers(Path::new(&threads)).map(|thread| fs::read_to_string(format!("{threads}/{thread}/stat")));
+        stats.filter_map(|stat| Some(parse(&stat.ok()?)?.1)).collect()
+    }
+
+    /// Whether it does nothing, or nothing but what it is doing in the kernel.
+    pub fn stands_still(self) -> bool {
+        self.states().iter().all(|state| matches!(state, b'T' | b't' | b'D' | b'Z' | b'X'))
     }
 }
 
@@ -112,7 +166,7 @@ mod tests {
             scope.spawn(move || ended.recv());
             let found = Processes::of(getpid()).all;
             assert_eq!(found[0].pid, getpid().as_raw_pid());
-            assert!(found[0].threads > 1, "{found:?}");
+            assert!(found[0].threads > 1 && found[0].states().len() > 1, "{found:?}");
             assert!(found.iter().any(|process| process.pid == child_pid), "{found:?}");
             // Threads of one process share their open files.
             assert_eq!(found[0].open_files().count(), 1);

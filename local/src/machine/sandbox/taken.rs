@@ -158,12 +158,17 @@ impl Walk {
             if self.linked.len() < MOST_LINKED {
                 self.linked.insert(identity);
             } else {
-                links = u64::from(found.st_nlink);
+                links = wide(found.st_nlink);
             }
         }
         self.taken.bytes += bytes(found) / links;
         self.inodes += INODE / links;
     }
+}
+
+/// Processors differ in how wide a number of links is.
+fn wide(number: impl Into<u64>) -> u64 {
+    number.into()
 }
 
 /// What a file takes.
