@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn misses_nobody_who_passes_on_what_they_hold() {
         let Some(machine) = Machine::start(HOP, |_| {}) else { return };
-        for _ in 0..50 {
+        for _ in 0..20 {
             let (files, is_certain) = look(machine.init, &Cgroup::default(), |processes| machine.files(processes));
             assert!(files >= 300 && is_certain, "{files}");
         }
