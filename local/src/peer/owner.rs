@@ -131,9 +131,19 @@ fn kind(answer: &[u8]) -> Option<u16> {
     Some(u16::from_ne_bytes(answer.get(4..6)?.try_into().ok()?))
 }
 
-/// Looks in the table of all sockets.
+/// Looks in the tables of all sockets: a client of IPv4 may have a socket of IPv6, which has both ends as mapped addresses
+/// (RFC 4291, 2.5.5.2).
 fn listed(client: SocketAddr, server: SocketAddr) -> Option<u32> {
-    let table = fs::read_to_string(if client.is_ipv4() { "/proc/self/net/tcp" } else { "/proc/self/net/tcp6" }).ok()?;
+    let map = |end: SocketAddr| match end {
+        SocketAddr::V4(end) => SocketAddr::from((end.ip().to_ipv6_mapped(), end.port())),
+        SocketAddr::V6(_) => end,
+    };
+    let plain = client.is_ipv4().then(|| listed_in("/proc/self/net/tcp", client, server)).flatten();
+    plain.or_else(|| listed_in("/proc/self/net/tcp6", map(client), map(server)))
+}
+
+fn listed_in(table: &str, client: SocketAddr, server: SocketAddr) -> Option<u32> {
+    let table = fs::read_to_string(table).ok()?;
     let ends = [client, server].map(|end| {
         let words = address(end.ip());
         let words = words.chunks_exact(4).take(if end.is_ipv4() { 1 } else { 4 });
@@ -152,7 +162,7 @@ mod tests {
     use super::*;
     use rustix::{process::Uid, thread::set_thread_res_uid};
     use std::{
-        net::{TcpListener, TcpStream},
+        net::{SocketAddrV6, TcpListener, TcpStream},
         thread,
     };
 
@@ -188,6 +198,24 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_connection_by_a_socket_of_ipv6_to_ours_of_ipv4_is_its_users() {
+        let own = geteuid().as_raw();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = listener.local_addr().unwrap();
+        let near = socket_with(AddressFamily::INET6, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+        let mapped = SocketAddrV6::new(Ipv4Addr::LOCALHOST.to_ipv6_mapped(), server.port(), 0, 0);
+        rustix::net::connect(&near, &mapped).unwrap();
+        let (_far, client) = listener.accept().unwrap();
+        assert!(client.is_ipv4());
+        for owner in WAYS {
+            assert_eq!(owner(client, server), Some(own));
+            assert_eq!(owner(server, client), Some(own), "the other end is of IPv4");
+        }
+        drop(near);
+        assert!(WAYS.iter().all(|owner| owner(client, server).is_none()));
     }
 
     #[test]
