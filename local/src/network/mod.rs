@@ -12,6 +12,8 @@
 //! | `outside` | the way out: TCP and UDP over the host's own sockets |
 //! | `public` | machines that reach each other at their public addresses |
 //! | `filter` | what a NIC's security groups let in and out: pure, too |
+//! | `sizes` | how large packets may be that pass an internet gateway |
+//! | `pieces` | packets that are cut, and put together |
 //! | `policy` | what the account has told of groups and interfaces |
 //! | `link` | a NIC that is plugged in: its port, behind its filter |
 //! | `stack` | the TCP of one NIC towards everything that is no machine |
@@ -42,11 +44,13 @@ mod link;
 mod metadata;
 mod opening;
 mod outside;
+mod pieces;
 mod policy;
 mod port;
 mod public;
 mod router;
 mod services;
+mod sizes;
 mod stack;
 mod watched;
 mod wire;

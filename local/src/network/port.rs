@@ -5,6 +5,8 @@
 
 use super::{
     batch::{Batch, HEADER, Header, WHOLE},
+    pieces,
+    sizes::GATEWAY,
     watched::Watched,
 };
 use rustix::io::Errno;
@@ -74,6 +76,17 @@ impl Port {
     pub(super) fn send(&mut self, frame: &[u8]) {
         self.finish();
         self.give(WHOLE, frame);
+    }
+
+    /// Sends a frame whose packet has come through a gateway, as so many that such a one carries them.
+    pub(super) fn send_in_pieces(&mut self, frame: &[u8]) {
+        if frame.len() <= ETHERNET + usize::from(GATEWAY) {
+            return self.send(frame);
+        }
+        let (ethernet, packet) = frame.split_at(ETHERNET);
+        for piece in pieces::cut(packet) {
+            self.send(&[ethernet, &piece].concat());
+        }
     }
 
     /// Sends a frame of `length` bytes after its Ethernet header, which `fill` writes, and says whether it may go. It may be

@@ -9,10 +9,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// The largest packet that passes an internet gateway.
-/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/network_mtu.html>
-pub(super) const MTU: u16 = 1500;
-
 /// Whose a public address is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Public {
@@ -45,11 +41,6 @@ impl Publics {
         // It is whole between any two of its calls.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether a packet is too large for a gateway, and may not be cut.
-pub(super) fn is_too_large(packet: &[u8]) -> bool {
-    packet.len() > usize::from(MTU) && Ipv4HeaderSlice::from_slice(packet).is_ok_and(|ip| ip.dont_fragment())
 }
 
 /// Gives a packet, whose header has been checked, another source and destination.
@@ -120,7 +111,8 @@ fn sum(message: &[u8]) -> u16 {
     !fold(words.sum())
 }
 
-fn fold(mut total: u32) -> u16 {
+/// A sum of 16-bit words as one (RFC 1071).
+pub(super) fn fold(mut total: u32) -> u16 {
     while total > 0xffff {
         total = (total & 0xffff) + (total >> 16);
     }
@@ -200,7 +192,6 @@ mod tests {
                 (packet[0], packet[9], packet[20]) = (0x45, [1, 6, 17][usize::from(kind % 3)], kind);
             }
             let _ = translate(&mut packet, OWN_PUBLIC, OTHER);
-            let _ = is_too_large(&packet);
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{
     filter::is_within,
     frame::{self, ROUTER},
     outside::is_private,
-    port::ETHERNET,
+    port::{ETHERNET, MTU},
 };
 use etherparse::{
     ArpOperation, ArpPacket, EtherType, Icmpv4Slice, Icmpv4Type, IpNumber, Ipv4HeaderSlice, TcpHeaderSlice, UdpSlice,
@@ -66,7 +66,8 @@ pub(super) enum Verdict<'a> {
 /// without it may come from networks behind the NIC's machine; from its own MAC address it must come anyway.
 pub(super) fn route<'a>(frame: &'a mut [u8], nic: &Nic, check: bool, neighbours: &Neighbours) -> Verdict<'a> {
     let Some((ethernet, payload)) = frame.split_first_chunk::<ETHERNET>() else { return Verdict::Drop };
-    if ethernet[6..12] != nic.mac {
+    // A machine's root may let its device send larger ones than a VPC carries.
+    if payload.len() > MTU || ethernet[6..12] != nic.mac {
         return Verdict::Drop;
     }
     match EtherType(u16::from_be_bytes([ethernet[12], ethernet[13]])) {
@@ -124,7 +125,7 @@ fn may_speak_as(address: Ipv4Addr, nic: &Nic, neighbours: &Neighbours) -> bool {
 }
 
 /// Whether the host's connections come from an address.
-fn is_host(address: Ipv4Addr) -> bool {
+pub(super) fn is_host(address: Ipv4Addr) -> bool {
     is_within(address, OUTSIDE.0, OUTSIDE.1)
 }
 

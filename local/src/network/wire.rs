@@ -1,15 +1,19 @@
 //! What a stack takes for its network device: one packet in, frames out to the NIC's port.
 
 use super::{
+    Nic,
     link::{self, Link},
     opening::Opening,
     port::{ETHERNET, MTU},
-    router,
+    router, sizes,
 };
 use smoltcp::{
     phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken},
     time::Instant,
 };
+
+/// The flag of a TCP packet that opens a connection (RFC 9293, 3.1).
+const SYN: u8 = 0x02;
 
 /// The network device of a stack, for the time of one call; when that is over nothing is held back.
 pub(super) struct Wire<'a> {
@@ -51,6 +55,9 @@ impl TxToken for Room<'_> {
         let Link { nic, port, filter } = self.link;
         port.send_with(self.header, length, |packet| {
             let result = fill(packet);
+            if is_of_internet(packet, nic) {
+                sizes::bound_segments(packet);
+            }
             if let Some(opening) = self.opening
                 && router::opening(packet).is_some_and(|(from, _)| from == opening.from)
             {
@@ -59,6 +66,15 @@ impl TxToken for Room<'_> {
             (result, link::lets_in(nic, filter, packet, self.now))
         })
     }
+}
+
+/// Whether a packet of a stack opens a connection with the internet, which is behind a gateway. The host and the switch's own
+/// services carry what a VPC does.
+fn is_of_internet(packet: &[u8], nic: &Nic) -> bool {
+    // A stack's headers have no options of IPv4's.
+    let opens = packet.get(20 + 13).is_some_and(|flags| flags & SYN != 0);
+    let source = router::source(packet);
+    opens && !router::is_host(source) && !router::is_own(source, nic)
 }
 
 impl Device for Wire<'_> {

@@ -30,6 +30,7 @@ const STREAM: u8 = b's';
 const DATAGRAM: u8 = b'd';
 const FRAMES: u8 = b'f';
 const PING: u8 = b'p';
+const GROW: u8 = b'g';
 
 /// A machine: a network namespace that is held by a process.
 pub struct Machine {
@@ -123,6 +124,12 @@ impl Machine {
         self.socket(FRAMES)
     }
 
+    /// Lets its device carry packets that are larger than any of EC2's, as the machine's root may.
+    pub fn grow(&self) {
+        self.send(GROW);
+        assert!(self.receive().is_none());
+    }
+
     fn socket(&self, kind: u8) -> OwnedFd {
         self.send(kind);
         self.receive().expect("a socket")
@@ -196,6 +203,10 @@ pub fn run() {
             DATAGRAM => Some(socket(AddressFamily::INET, SocketType::DGRAM, None).unwrap()),
             PING => Some(socket(AddressFamily::INET, SocketType::DGRAM, Some(ipproto::ICMP)).unwrap()),
             FRAMES => Some(packet_socket()),
+            GROW => {
+                set_mtu(40_000);
+                None
+            }
             other => panic!("no such request: {other}"),
         };
         reply(control, made.as_ref().map(AsFd::as_fd));
@@ -227,10 +238,14 @@ pub fn make_tap(mac: &[u8]) -> OwnedFd {
     }
     request.ifr_ifru.ifru_hwaddr = address;
     on_any_socket(libc::SIOCSIFHWADDR as _, &mut request);
-    let mut request = interface(DEVICE);
-    request.ifr_ifru.ifru_mtu = 9001;
-    on_any_socket(libc::SIOCSIFMTU as _, &mut request);
+    set_mtu(9001);
     tap.into()
+}
+
+fn set_mtu(bytes: i32) {
+    let mut request = interface(DEVICE);
+    request.ifr_ifru.ifru_mtu = bytes;
+    on_any_socket(libc::SIOCSIFMTU as _, &mut request);
 }
 
 /// Brings up this process's network namespace, with these addresses and a default route.

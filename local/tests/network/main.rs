@@ -17,6 +17,7 @@ mod public;
 mod raw;
 mod reaching;
 mod security_groups;
+mod sizes;
 mod thrift;
 mod world;
 

@@ -50,7 +50,7 @@ impl<'a> Wire<'a> {
         self.send_packet(&udp(self.from.addresses[0], self.to.addresses[0], 9, LAST, b"last"));
         let mut frames = Vec::new();
         loop {
-            let mut frame = vec![0; 10_000];
+            let mut frame = vec![0; 50_000];
             let (length, _) = recv(&self.heard, &mut frame, RecvFlags::empty()).expect("the last frame arrives");
             frame.truncate(length);
             if frame.ends_with(b"last") && frame[ETHERNET + 22..ETHERNET + 24] == LAST.to_be_bytes() {

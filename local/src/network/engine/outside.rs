@@ -7,6 +7,7 @@ use super::{
         outside::{self, Departure, Outcome},
         port::ETHERNET,
         public::{self, Public},
+        sizes,
     },
     Engine, Plugged,
 };
@@ -76,8 +77,8 @@ impl Engine {
         let Some(own) = attributes.public_address.filter(|_| attributes.reaches_internet) else {
             return outside::unreachable(link, DestUnreachableHeader::NetworkProhibited, packet);
         };
-        if public::is_too_large(packet) {
-            let why = DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: public::MTU };
+        if sizes::is_too_large(packet) {
+            let why = DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: sizes::GATEWAY };
             return outside::unreachable(link, why, packet);
         }
         if public::translate(packet, own, public.private).is_none() {
@@ -90,7 +91,7 @@ impl Engine {
         {
             ethernet[..6].copy_from_slice(&to.nic.mac);
             ethernet[6..12].copy_from_slice(&ROUTER);
-            to.port.send(frame);
+            to.port.send_in_pieces(frame);
         }
     }
 }

@@ -4,7 +4,8 @@ use super::super::{
     flow::Readiness,
     frame,
     link::{self, Link},
-    port::{ETHERNET, MTU},
+    port::ETHERNET,
+    sizes::GATEWAY,
     watched::Watched,
 };
 use rustix::{
@@ -24,8 +25,8 @@ const PAIRS: usize = 128;
 // As security groups track them.
 const UNANSWERED: Duration = Duration::from_secs(30);
 const ANSWERED: Duration = Duration::from_secs(180);
-/// The largest datagram that fits a frame: what is larger would come in fragments.
-const DATAGRAM: usize = MTU - 20 - 8;
+/// The largest datagram (RFC 768).
+const DATAGRAM: usize = u16::MAX as usize - 20 - 8;
 /// How many datagrams are taken from one socket before others have their turn.
 const TURN: usize = 32;
 /// What an ICMP error quotes of a packet at least: a header without options, and eight bytes (RFC 792).
@@ -47,6 +48,8 @@ struct Pair {
 pub(super) struct Datagrams {
     pairs: BTreeMap<u64, Pair>,
     ids: HashMap<Ends, u64>,
+    /// The identification of the next datagram that comes in pieces.
+    next: u16,
 }
 
 /// Who sends to whom.
@@ -110,7 +113,7 @@ impl Datagrams {
     pub(super) fn receive(&mut self, link: &mut Link, buffer: &mut [u8], now: Instant) -> bool {
         let mut more = false;
         for pair in self.pairs.values_mut().filter(|pair| pair.readable) {
-            more |= pair.receive(link, buffer, now);
+            more |= pair.receive(link, buffer, &mut self.next, now);
         }
         more
     }
@@ -137,18 +140,22 @@ impl Datagrams {
 }
 
 impl Pair {
-    fn receive(&mut self, link: &mut Link, buffer: &mut [u8], now: Instant) -> bool {
+    fn receive(&mut self, link: &mut Link, buffer: &mut [u8], next: &mut u16, now: Instant) -> bool {
         for _ in 0..TURN {
             match recv(&self.host, &mut *buffer, RecvFlags::empty()) {
                 Ok((length, _)) if length <= DATAGRAM => {
                     self.answered = true;
                     self.until = now + ANSWERED;
                     let (from, to) = ((*self.to.ip(), self.to.port()), (*self.from.ip(), self.from.port()));
-                    if let Some(answer) = frame::udp(link.nic.mac, from, to, &buffer[..length])
+                    if let Some(mut answer) = frame::udp(link.nic.mac, from, to, &buffer[..length])
                         && link.port.has_room()
                         && link::lets_in(&link.nic, &mut link.filter, &answer[ETHERNET..], now)
                     {
-                        link.port.send(&answer);
+                        if answer.len() > ETHERNET + usize::from(GATEWAY) {
+                            *next = next.wrapping_add(1);
+                            answer[ETHERNET + 4..ETHERNET + 6].copy_from_slice(&next.to_be_bytes());
+                        }
+                        link.port.send_in_pieces(&answer);
                     }
                 }
                 // It doesn't fit.

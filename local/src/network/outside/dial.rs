@@ -3,7 +3,7 @@
 //! The host's own socket connects first; only then is the machine's SYN admitted. So a machine that has a connection has
 //! one, and one that is refused is told what the host was told.
 
-use super::super::{flow::Readiness, stack::Ends, watched::Watched};
+use super::super::{flow::Readiness, sizes, stack::Ends, watched::Watched};
 use rustix::{
     io::Errno,
     net::{AddressFamily, SocketFlags, SocketType, connect, getpeername, socket_with, sockopt},
@@ -94,7 +94,9 @@ impl Dials {
             Err(error) => return Err(error),
         }
         let host = Watched::new(epoll, socket, id)?;
-        self.all.insert(id, Dial { ends, syn: syn.to_vec(), host, noticed: false, until: now + PATIENCE });
+        let mut syn = syn.to_vec();
+        sizes::bound_segments(&mut syn);
+        self.all.insert(id, Dial { ends, syn, host, noticed: false, until: now + PATIENCE });
         self.ids.insert(ends, id);
         Ok(())
     }

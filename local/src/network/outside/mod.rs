@@ -31,7 +31,9 @@ use super::{
     flow::Readiness,
     frame,
     link::Link,
+    pieces::Pieces,
     router::{self, destination},
+    sizes,
     stack::Stack,
 };
 use datagrams::Datagrams;
@@ -103,11 +105,15 @@ impl Gateway {
     }
 }
 
+/// What a sender is told of whom a packet is too large for the gateway.
+const TOO_LARGE: DestUnreachableHeader = DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: sizes::GATEWAY };
+
 /// What one NIC has to do with the outside.
 #[derive(Default)]
 pub(super) struct Exchange {
     dials: Dials,
     datagrams: Datagrams,
+    pieces: Pieces,
 }
 
 /// What the engine has to do about a packet to the outside.
@@ -132,9 +138,14 @@ impl Exchange {
         stack: &Stack,
         now: Instant,
     ) -> Departure {
+        let Some(packet) = self.pieces.put_together(packet, now) else { return Departure::Done };
+        let packet = &*packet;
         let Some(read) = packet::read(packet) else { return Departure::Done };
+        // The host's connections need no gateway.
+        let is_too_large = gateway.is_some() && sizes::is_too_large(packet) && !router::is_host(destination(packet));
         let is_known = match read {
-            // What belongs to no connection is refused by the stack. The host's connections need no gateway.
+            Packet::Tcp { opens: false, .. } if is_too_large => return tell(link, TOO_LARGE, packet),
+            // What belongs to no connection is refused by the stack.
             Packet::Tcp { from, to, opens } if !opens || stack.knows((from, to)) => return Departure::Stack,
             Packet::Tcp { from, to, .. } => self.dials.knows((from, to)),
             Packet::Udp { from, to, .. } => self.datagrams.knows(from, to),
@@ -144,6 +155,9 @@ impl Exchange {
         let Some(gateway) = gateway else { return tell(link, DestUnreachableHeader::NetworkProhibited, packet) };
         if !is_known && !gateway.admits(destination(packet)) {
             return tell(link, DestUnreachableHeader::FilterProhibited, packet);
+        }
+        if is_too_large {
+            return tell(link, TOO_LARGE, packet);
         }
         let begun = match read {
             // One more is not answered, and asked for again.
