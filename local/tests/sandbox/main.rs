@@ -5,6 +5,7 @@ mod calls;
 mod canaries;
 mod containment;
 mod descriptors;
+mod devices;
 mod endpoint;
 mod fixture;
 mod images;

@@ -57,7 +57,7 @@ const CAN_BE_LESS: &str = "root inside can take back that the host ends this mac
 pub fn run(boot: &Boot, limits: Limits, keeper: OwnedFd, endpoint: &OwnedFd) -> io::Result<End> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     // The keeper may have died before that, and then its end of the connection is closed.
-    let Some((go, trees)) = protocol::receive::<Go>(&keeper)? else { return Ok(End::PowerOff) };
+    let Some((go, mut trees)) = protocol::receive::<Go>(&keeper)? else { return Ok(End::PowerOff) };
     drop(keeper);
     rustix::thread::set_name(c"init")?;
     if !go.has_cgroup_namespace {
@@ -67,6 +67,7 @@ pub fn run(boot: &Boot, limits: Limits, keeper: OwnedFd, endpoint: &OwnedFd) -> 
 
     // Until it becomes the machine's root below, this process still reaches files as the host's user who started it.
     let ends = interfaces::set_up(&boot.interfaces)?;
+    let devices = if go.has_devices { trees.pop() } else { None };
     let mut trees: Vec<_> =
         if trees.is_empty() { go.trees.iter().map(|path| root::tree(path)).collect::<io::Result<_>>()? } else { trees };
     let unmapped = trees.split_off(go.trees.len().min(trees.len()));
@@ -79,8 +80,17 @@ pub fn run(boot: &Boot, limits: Limits, keeper: OwnedFd, endpoint: &OwnedFd) -> 
     rustix::system::sethostname(boot.hostname.as_bytes()).map_err(told("set the host name", &boot.hostname))?;
 
     let settings = Settings { hostname: &boot.hostname, login_user: &boot.login_user, interfaces: &boot.interfaces };
-    let parts =
-        Parts { files, layers, unmapped, shown: go.shown, users: go.users, limits, boot_id: &boot.boot_id, settings };
+    let parts = Parts {
+        files,
+        layers,
+        unmapped,
+        devices,
+        shown: go.shown,
+        users: go.users,
+        limits,
+        boot_id: &boot.boot_id,
+        settings,
+    };
     let built = if boot.image.is_some() { image_root::enter(parts)? } else { root::enter(parts)? };
     seccomp::forbid()?;
     drop_capabilities()?;

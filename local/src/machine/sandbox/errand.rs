@@ -148,6 +148,7 @@ fn within_namespaces(identity: &Identity, errand: impl FnOnce() -> io::Result<Re
             &Go {
                 users: identity.users(),
                 trees: Vec::new(),
+                has_devices: false,
                 shown: Shown::AllBut(Vec::new()),
                 has_cgroup_namespace: false,
                 notes: Vec::new(),

@@ -40,7 +40,7 @@ pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
     root::make_mount_points()?;
     root::mount_memory(parts.limits)?;
     kernel_views::mount_kernel_views(parts.boot_id, &mut notes)?;
-    root::mount_devices(parts.users, parts.limits)?;
+    root::mount_devices(parts.devices.as_ref(), parts.users, parts.limits)?;
     let console = root::make_console()?;
 
     let disk = openat(CWD, "disk", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;

@@ -7,7 +7,7 @@
 use super::{
     advice, boot,
     cgroup::Cgroup,
-    errand,
+    devices, errand,
     holdings::{self, Holding},
     identity::{FILES, Identity},
     image_root,
@@ -307,16 +307,24 @@ fn release(
     let below = boot.image.clone().map_or_else(shared::layers, |image| vec![image]);
     let paths: Vec<_> = iter::once(boot.disk.join(FILES)).chain(below).collect();
     let mut unowned = Vec::new();
-    let trees = if geteuid().is_root() {
+    let mut trees = if geteuid().is_root() {
         trees(init, boot, &paths, volume, identity, &mut unowned, &mut notes)?
     } else {
         Vec::new()
     };
+    let devices = match identity {
+        Identity::Range(_) => devices::make().map_err(|error| {
+            notes.push(format!("root can hear when others of the host open /dev/null and its like: failed to {error}"));
+        }),
+        _ => Err(()),
+    };
+    let has_devices = devices.is_ok();
+    trees.extend(devices);
     let shown = boot.covers.clone().map_or(Shown::ToStrangers { unowned }, Shown::AllBut);
     let beside: Vec<_> = trees.iter().map(AsFd::as_fd).collect();
     protocol::send(
         connection,
-        &Go { users: identity.users(), trees: paths, shown, has_cgroup_namespace, notes },
+        &Go { users: identity.users(), trees: paths, has_devices, shown, has_cgroup_namespace, notes },
         &beside,
     )
 }

@@ -114,6 +114,8 @@ pub struct Go {
     /// descriptors beside this message, they are these directories as detached mounts; where owners of the host's directories
     /// are mapped, these follow without that.
     pub trees: Vec<PathBuf>,
+    /// Whether the last of the descriptors is the machine's own devices, as a detached mount.
+    pub has_devices: bool,
     /// What the machine sees of the host's directories.
     pub shown: Shown,
     /// Whether the keeper has made the cgroup namespace.

@@ -7,7 +7,7 @@
 //! machine's has run yet; later on nothing but mounts is, and only on directories that were looked at.
 
 use super::{
-    advice, kernel_views,
+    advice, devices, kernel_views,
     limits::Limits,
     protocol::{Shown, Users},
     shared, system_files,
@@ -34,9 +34,7 @@ use std::{
 };
 
 /// Who owns files of users that aren't mapped.
-const NOBODY: u32 = 65534;
-/// Harmless devices, open to all on any host.
-const DEVICES: [&str; 6] = ["full", "null", "random", "tty", "urandom", "zero"];
+pub const NOBODY: u32 = 65534;
 /// Where file systems of the machine's own are mounted.
 const MOUNT_POINTS: [(&str, u32); 5] =
     [("dev", 0o755), ("proc", 0o555), ("run", 0o755), ("sys", 0o555), ("tmp", 0o1777)];
@@ -62,6 +60,8 @@ pub struct Parts<'a> {
     pub layers: Vec<(PathBuf, OwnedFd)>,
     /// The host's directories again without a mapping of their owners, where the others have one.
     pub unmapped: Vec<OwnedFd>,
+    /// The machine's own devices, where it has them.
+    pub devices: Option<OwnedFd>,
     /// What the machine sees of the host's directories.
     pub shown: Shown,
     /// Whether there are users beside root.
@@ -107,7 +107,7 @@ pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
     make_mount_points()?;
     mount_memory(parts.limits)?;
     kernel_views::mount_kernel_views(parts.boot_id, &mut notes)?;
-    mount_devices(parts.users, parts.limits)?;
+    mount_devices(parts.devices.as_ref(), parts.users, parts.limits)?;
     let console = make_console()?;
     leave_host()?;
     Ok(Root { first_boot, console, notes })
@@ -368,19 +368,8 @@ fn mount_tmpfs(target: &str, mode: u32, limits: Limits) -> io::Result<()> {
         .map_err(told("mount", target))
 }
 
-pub fn mount_devices(users: Users, limits: Limits) -> io::Result<()> {
-    for name in DEVICES {
-        let (source, target) = (Path::new("/dev").join(name), Path::new("root/dev").join(name));
-        if source.exists() {
-            fs::write(&target, "").map_err(told("make", target.display()))?;
-            mount_bind(&source, &target).map_err(told("mount", target.display()))?;
-            // Where it belongs to the machine's root, as to a container's, others of the container use it as well.
-            if fs::metadata(&source)?.uid() != NOBODY {
-                make_read_only(&target, MountFlags::empty())?;
-                kernel_views::seal(&target.to_string_lossy())?;
-            }
-        }
-    }
+pub fn mount_devices(own: Option<&OwnedFd>, users: Users, limits: Limits) -> io::Result<()> {
+    devices::mount(own)?;
     for (target, name) in [
         ("pts/ptmx", "ptmx"),
         ("/proc/self/fd", "fd"),
