@@ -83,6 +83,20 @@ fn processes_of(first: u32) -> usize {
 }
 
 #[test]
+fn its_console_calls_nothing_unbounded_that_the_kernel_bounds() {
+    let disk = Disk::new();
+    let mut machine = Running::booted(&disk.path(), FIRST_BOOT);
+    machine.collect_console();
+    let note = machine.console.lines().find(|line| line.contains("not bounded in")).unwrap_or_default();
+    // Since Linux 5.14 a user namespace has the bound of its maker, without any cgroup: see the test above.
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let version: Vec<u32> = release.split(['.', '-']).map_while(|number| number.parse().ok()).take(2).collect();
+    assert!(version < vec![5, 14] || !note.contains("processes"), "{note}");
+    machine.end();
+    disk.remove();
+}
+
+#[test]
 pub fn takes_no_more_than_its_share() {
     let (disk, other) = (Disk::new(), Disk::new());
     let mut small = specification(&disk.path(), FIRST_BOOT);

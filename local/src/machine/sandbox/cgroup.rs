@@ -80,6 +80,8 @@ impl Cgroup {
             let mut places = hierarchy.places().into_iter();
             made.bare.extend(places.find_map(|place| Held::make(place.join(format!("{PREFIX}{name}"))).ok()));
         }
+        // Those of a machine are few all the same: its user namespace has a limit.
+        missing.retain(|controller| *controller != Controller::Pids || !Limits::bound_processes_together());
         if !missing.is_empty() {
             let what: Vec<_> = missing.iter().map(|controller| controller.bounds()).collect();
             let why = why.map_or_else(|| "the host has no such cgroup".to_owned(), |error| error.to_string());

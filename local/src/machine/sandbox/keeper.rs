@@ -12,7 +12,7 @@ use super::{
     identity::{FILES, Identity},
     image_root,
     kernel::{self, Side},
-    limits::Limits,
+    limits::{self, Limits},
     nameless,
     protocol::{self, Boot, Command, Go, Report, Request, Shown, Users},
     remains,
@@ -117,6 +117,7 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
     if let Err(error) = boot.share.hold_by_user() {
         notes.push(format!("the machine shares what the host's user may have (user.max_*): failed to {error}"));
     }
+    notes.extend(limits::note_on_cores());
     let cgroup = Cgroup::make(&cgroup_name(boot), limits);
     notes.extend_from_slice(&cgroup.notes);
     let has_cgroup_namespace = cgroup.is_missing() && !matches!(identity, Identity::Range(_));

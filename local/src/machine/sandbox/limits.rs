@@ -8,7 +8,7 @@
 use super::tables::Share;
 use crate::machine::descriptors::allow_usual;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::{io, thread, time::Duration};
+use std::{fs, io, thread, time::Duration};
 
 const MIB: u64 = 1 << 20;
 /// Linux gives threads an eighth of the memory for their stacks of 16 KiB (`set_max_threads` in the kernel's `fork.c`).
@@ -22,9 +22,12 @@ const RESERVED_PER_USED: u64 = 4;
 
 /// What systemd gives to every process, and so what they have on EC2's usual images.
 const FILES: u64 = 512 << 10;
-/// Where the host gives its cores to a program, that runs as the host's root, and with any limit but this: the kernel takes
+/// Where the host gives cores to a program, that runs as the host's root, and with any limit but this: the kernel takes
 /// it for such a program's own crash (`do_coredump`). A limit of 0 only keeps cores out of files (core(5)).
 const NO_CORE: u64 = 1;
+
+/// Since then the kernel counts the processes of a user namespace together (`UCOUNT_RLIMIT_NPROC`), and before by user.
+const COUNTS_TOGETHER: (u32, u32) = (5, 14);
 
 /// What a machine may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +98,11 @@ impl Limits {
         Ok(Quarter(usual))
     }
 
+    /// Whether all processes of a machine are bounded together, and not only each user's.
+    pub fn bound_processes_together() -> bool {
+        version(&rustix::system::uname().release().to_string_lossy()) >= Some(COUNTS_TOGETHER)
+    }
+
     /// The size of a file system in memory, as options of its mount: half of the memory, which is Linux's default (tmpfs(5)).
     pub fn file_system(self) -> String {
         let bytes = self.memory / 2;
@@ -128,6 +136,26 @@ impl Limits {
     }
 }
 
+/// The first two numbers of a kernel's release.
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+/// What to say where the host gets machines' cores whatever their limits: by a socket that it has for them, from Linux 6.16 on
+/// (core(5)). The kernel heeds no limit there, and nothing that a machine's root can't undo keeps a process from leaving a core.
+pub fn note_on_cores() -> Option<String> {
+    about_cores(&fs::read_to_string("/proc/sys/kernel/core_pattern").ok()?)
+}
+
+fn about_cores(pattern: &str) -> Option<String> {
+    pattern.starts_with('@').then(|| {
+        "the host gets cores of this machine's processes, each as large as its memory: kernel.core_pattern names a socket, \
+         which no limit keeps them from; name a program (|) or a file to have none"
+            .to_owned()
+    })
+}
+
 /// Limits as they were before [`Limits::hold_quarter`].
 #[derive(Debug)]
 pub struct Quarter([(Resource, Rlimit); 3]);
@@ -142,6 +170,30 @@ impl Quarter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn says_whose_cores_reach_the_host() {
+        for pattern in ["@/run/systemd/coredump\n", "@@/run/cores.sock\n"] {
+            assert!(about_cores(pattern).is_some_and(|note| note.contains("kernel.core_pattern")), "{pattern}");
+        }
+        for pattern in ["core\n", "", "|/usr/lib/systemd/systemd-coredump %P\n", "/var/cores/@%p\n"] {
+            assert_eq!(about_cores(pattern), None, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn reads_releases() {
+        for (release, expected) in [
+            ("5.14.0-70.el9.x86_64", Some((5, 14))),
+            ("6.18.44-fc-v657", Some((6, 18))),
+            ("5.4", Some((5, 4))),
+            ("6.1-rc3", Some((6, 1))),
+            ("odd", None),
+        ] {
+            assert_eq!(version(release), expected, "{release}");
+        }
+        assert!(version("5.4.0") < Some(COUNTS_TOGETHER) && None < Some(COUNTS_TOGETHER));
+    }
 
     #[test]
     fn follow_from_the_memory() {
