@@ -3,7 +3,7 @@
 //! What this isn't: the endpoint. The machine is on no network, and its instance is in no account.
 
 use ec2_local::{
-    endpoint::{SpareDisk, StateDirectory, abandoned_accounts},
+    endpoint::{SpareDisk, StateDirectory, abandoned_accounts, describe_ssh},
     machine::{
         Event, Hypervisor, Specification,
         sandbox::{Sandbox, clear_remains, describe_tables},
@@ -67,7 +67,7 @@ pub fn run() -> Result<String, String> {
             Event::PoweredOff => {
                 let console = String::from_utf8_lossy(&console);
                 outcome = if has_told(&console) {
-                    Ok(report(&console) + &tables + &left)
+                    Ok(report(&console) + &tables + &describe_ssh() + "\n" + &left)
                 } else {
                     Err(format!("run a shell in a machine, which said: {}", shown(console.trim())))
                 };

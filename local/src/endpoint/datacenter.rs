@@ -8,7 +8,7 @@ use super::{
     images::{Images, Shelf},
     keeping::{Keeping, Opened, unavailable},
     machines::Machines,
-    public_addresses::PublicAddresses,
+    public_addresses::{self, PublicAddresses},
 };
 use crate::{
     account::Account,
@@ -274,7 +274,11 @@ impl Datacenter {
             self.changed.notify_one();
         }
         for change in account.take_changes() {
-            self.public_addresses.follow(&change, &self.switch);
+            if let Some(address) = self.public_addresses.follow(&change, &self.switch)
+                && let Some(machine) = account.find(&address.to_string())
+            {
+                self.machines.say(machine.instance, format!("endpoint: {}\n", public_addresses::warning(address)));
+            }
             self.switch.heed(change);
         }
         self.machines.carry_out(account.take_effects());

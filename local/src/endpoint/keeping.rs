@@ -223,6 +223,8 @@ pub struct Opening {
     pub taken_over: Option<TakenOver>,
     /// The directories of other accounts whose endpoints were killed. A later start takes them over, one at a time.
     pub left: Vec<PathBuf>,
+    /// Who answers in the machines' place at port 22 of their public addresses, and what to do.
+    pub ssh: Option<String>,
 }
 
 impl fmt::Display for Opening {
@@ -237,6 +239,9 @@ impl fmt::Display for Opening {
         for directory in &self.left {
             let directory = shown(&directory.to_string_lossy());
             writeln!(f, "another such account is left for a later start, in {directory}")?;
+        }
+        if let Some(warning) = &self.ssh {
+            writeln!(f, "note: {warning}")?;
         }
         Ok(())
     }

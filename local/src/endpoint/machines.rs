@@ -31,6 +31,8 @@ pub(super) struct Machines {
 enum Order {
     /// The account wants it done.
     CarryOut(Effect),
+    /// Something is to stand on an instance's console.
+    Say(String, String),
     /// An instance's machine is off, and nothing of it is left but its disk.
     Forget(String),
     /// The endpoint ends: no machine gets power from now on. Answered when the power was taken from all.
@@ -78,6 +80,11 @@ impl Machines {
         effects.into_iter().for_each(|effect| self.order(Order::CarryOut(effect)));
     }
 
+    /// Says something on an instance's console.
+    pub(super) fn say(&self, instance: String, text: String) {
+        self.order(Order::Say(instance, text));
+    }
+
     /// An instance's machine is off.
     pub(super) fn forget(&self, instance: &str) {
         self.order(Order::Forget(instance.to_owned()));
@@ -118,6 +125,8 @@ impl Worker {
             match order {
                 Order::CarryOut(effect) if !is_closed => self.carry_out(effect),
                 Order::CarryOut(_) => {}
+                // Nobody listens any more when the endpoint ends.
+                Order::Say(instance, text) => drop(self.events.send((instance, Event::Console(text.into_bytes())))),
                 Order::Forget(instance) => drop(self.powered.lock().remove(&instance)),
                 Order::Close(closed) => {
                     is_closed = true;

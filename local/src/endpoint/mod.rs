@@ -38,6 +38,7 @@ pub use keeping::{Opening, TakenOver};
 pub use premises::abandoned_accounts;
 pub(crate) use process::role_main;
 pub use process::{LOGIN_USER, Stay, keep_files_private, run};
+pub use public_addresses::describe_ssh;
 pub use ssh_config::ssh_config;
 pub use state::{Credentials, StateDirectory};
 pub use streams::connect_standard_streams;

@@ -7,6 +7,7 @@ use super::{
     keeping,
     making_way::Way,
     premises::Premises,
+    public_addresses,
     state::{Credentials, StateDirectory, failed},
     way_in,
     wishes::{Character, PACE},
@@ -118,7 +119,11 @@ async fn serve(
         seed: opened.seed,
         taken_over: opened.taken_over.clone(),
         left: premises.left().to_vec(),
+        ssh: public_addresses::general_warning(),
     };
+    if let Some(warning) = &opening.ssh {
+        tracing::info!("{warning}");
+    }
     let mut outside = Outside::default();
     outside.private_networks.clone_from(&settings.private_networks);
     let identity = opened.identity.clone();

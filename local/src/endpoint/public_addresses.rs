@@ -1,7 +1,9 @@
 //! Port 22 of the machines' public addresses, on the host: as on EC2, `ssh` needs nothing but the address.
 //!
 //! The addresses are of 127.0.0.0/8, which need no set-up; but only root may bind such a port. Where that is refused
-//! nobody listens, and `ec2-local ssh-config` says how to get there all the same.
+//! nobody listens, and `ec2-local ssh-config` says how to get there all the same. Whoever listens at port 22 of all addresses
+//! of the host, as its own SSH server does, has that of the machines', too: the kernel lets nobody else have it, unless both
+//! want it so (ip(7), socket(7)). As an answer there that isn't the machine's misleads, it is said wherever one would look.
 //!
 //! Anybody on the host may connect, as anybody on the internet may to a machine at AWS. Since it is the machine that knows who
 //! logs in, other users than the endpoint's have few connections in all, from when they are accepted to when they end.
@@ -13,7 +15,7 @@ use crate::{
 use std::{
     collections::HashMap,
     io,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, SocketAddrV4},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -44,13 +46,15 @@ const OTHERS_EVERYWHERE: usize = 256;
 pub(super) struct PublicAddresses {
     /// By network interface.
     listening: Mutex<HashMap<String, Listening>>,
+    /// Those at which somebody else does, and of which that was said, by network interface.
+    others: Mutex<HashMap<String, Ipv4Addr>>,
     everywhere: Arc<Places>,
 }
 
 impl Default for PublicAddresses {
     fn default() -> Self {
         let everywhere = Places::new(usize::MAX, OTHERS_EVERYWHERE, OTHERS_EVERYWHERE);
-        Self { listening: Mutex::default(), everywhere }
+        Self { listening: Mutex::default(), others: Mutex::default(), everywhere }
     }
 }
 
@@ -67,17 +71,25 @@ impl Drop for Listening {
 }
 
 impl PublicAddresses {
-    /// Listens where an interface has got an address, and no longer where it has lost it; within a tokio runtime.
-    pub(super) fn follow(&self, change: &Change, switch: &Switch) {
-        let Change::NetworkInterface { id, attributes } = change else { return };
+    /// Listens where an interface has got an address, and no longer where it has lost it; within a tokio runtime. Gives the
+    /// address back, once, if another server answers there.
+    pub(super) fn follow(&self, change: &Change, switch: &Switch) -> Option<Ipv4Addr> {
+        let Change::NetworkInterface { id, attributes } = change else { return None };
         let address = attributes.as_ref().and_then(|attributes| attributes.public_address);
         let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
         if listening.get(id).map(|listening| listening.address) == address {
-            return;
+            return None;
         }
         listening.remove(id);
-        let Some(address) = address else { return };
-        match peer::listen((address, SSH)) {
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = others.remove(id);
+        let address = address?;
+        let listener = listen(address);
+        let is_others = listener.is_err() && peer::is_listened_at(SocketAddrV4::new(address, SSH));
+        if is_others {
+            others.insert(id.clone(), address);
+        }
+        match listener {
             Ok(listener) => {
                 let task = tokio::spawn(serve(address, listener, switch.clone(), id.clone(), self.everywhere.clone()));
                 listening.insert(id.clone(), Listening { address, task });
@@ -85,6 +97,49 @@ impl PublicAddresses {
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
             Err(e) => tracing::warn!("failed to listen on {address}:{SSH} for {id}: {e}"),
         }
+        (is_others && before != Some(address)).then_some(address)
+    }
+}
+
+/// What to say on the console of a machine at whose address another server answers.
+pub(super) fn warning(address: Ipv4Addr) -> String {
+    format!("at {address}:{SSH} another server of this host answers, and not this machine; {ADVICE}")
+}
+
+/// How to reach a machine all the same.
+const ADVICE: &str = "`ec2-local ssh-config` tells how `ssh` gets to machines, by their addresses, too";
+/// An address of the kind, and nobody's.
+const ANY: Ipv4Addr = Ipv4Addr::new(127, 255, 255, 254);
+
+fn listen(address: Ipv4Addr) -> io::Result<TcpListener> {
+    match peer::listen((address, SSH)) {
+        Err(e) if e.kind() == io::ErrorKind::AddrInUse => peer::listen_beside(SocketAddrV4::new(address, SSH)),
+        other => other,
+    }
+}
+
+/// What to say when an endpoint begins, if another server answers at port 22 of all machines' public addresses. Within a tokio
+/// runtime.
+pub(super) fn general_warning() -> Option<String> {
+    let is_others = peer::is_listened_at(SocketAddrV4::new(ANY, SSH)) && listen(ANY).is_err();
+    is_others.then(|| {
+        format!(
+            "at port {SSH} of machines' public addresses another server of this host answers, and not they; {ADVICE}"
+        )
+    })
+}
+
+/// Who answers at port 22 of machines' public addresses that this user runs, in words.
+pub fn describe_ssh() -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    let (can_listen, warning) = runtime.map_or((false, None), |runtime| {
+        let _entered = runtime.enter();
+        (listen(ANY).is_ok(), general_warning())
+    });
+    match warning {
+        Some(warning) => format!("note: {warning}"),
+        None if can_listen => format!("at port {SSH} of machines' public addresses they answer"),
+        None => format!("at port {SSH} of machines' public addresses nobody answers; {ADVICE}"),
     }
 }
 

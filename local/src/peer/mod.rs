@@ -9,11 +9,16 @@
 mod owner;
 mod places;
 
-pub(crate) use owner::User;
+pub(crate) use owner::{User, is_listened_at};
 pub(crate) use places::{Place, Places};
 
-use rustix::net::sockopt;
-use std::{io, net::SocketAddr, os::fd::AsFd, time::Duration};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
+use std::{
+    io,
+    net::{SocketAddr, SocketAddrV4},
+    os::fd::AsFd,
+    time::Duration,
+};
 use tokio::net::TcpListener;
 
 /// Listens with as many connections waiting to be accepted as the system allows, so that a burst of somebody else's keeps nobody
@@ -24,6 +29,18 @@ pub(crate) fn listen(address: impl Into<SocketAddr>) -> io::Result<TcpListener> 
     rustix::net::listen(&listener, i32::MAX)?;
     listener.set_nonblocking(true)?;
     TcpListener::from_std(listener)
+}
+
+/// The same where somebody listens at all addresses of the host. The kernel allows it where they have allowed it, and have the
+/// same user (socket(7), `SO_REUSEPORT`); then whoever listens at the one address has its connections.
+pub(crate) fn listen_beside(address: SocketAddrV4) -> io::Result<TcpListener> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let listener = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+    sockopt::set_socket_reuseaddr(&listener, true)?;
+    sockopt::set_socket_reuseport(&listener, true)?;
+    bind(&listener, &address)?;
+    rustix::net::listen(&listener, i32::MAX)?;
+    TcpListener::from_std(listener.into())
 }
 
 /// Resets a connection, since what the kernel has accepted can't be refused any more; nothing of it stays behind.

@@ -9,7 +9,7 @@ use rustix::{
 };
 use std::{
     fs,
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, TcpListener},
     sync::OnceLock,
 };
 
@@ -83,6 +83,31 @@ fn ask(client: SocketAddr, server: SocketAddr) -> Result<Vec<u8>, Errno> {
     Ok(answer)
 }
 
+/// Whether anybody listens at an address, be it for that alone or for all of the host's. Nobody is connected to for it.
+pub(crate) fn is_listened_at(server: SocketAddrV4) -> bool {
+    if answers() {
+        let nobody = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+        let answer = ask(server.into(), nobody.into()).unwrap_or_default();
+        return kind(&answer) == Some(BY_FAMILY) && answer.get(STATE) == Some(&LISTEN);
+    }
+    is_listed_as_listening(server)
+}
+
+fn is_listed_as_listening(server: SocketAddrV4) -> bool {
+    let everywhere = |address: IpAddr| SocketAddr::from((address, server.port()));
+    let v4 = [server.into(), everywhere(Ipv4Addr::UNSPECIFIED.into())];
+    let v6 = [everywhere(server.ip().to_ipv6_mapped().into()), everywhere(Ipv6Addr::UNSPECIFIED.into())];
+    [("/proc/self/net/tcp", v4), ("/proc/self/net/tcp6", v6)].into_iter().any(|(table, ends)| {
+        let ends = ends.map(listed_end);
+        let table = fs::read_to_string(table).unwrap_or_default();
+        table.lines().any(|line| {
+            let mut fields = line.split_whitespace().skip(1);
+            let is_it = fields.next().is_some_and(|end| ends.iter().any(|one| one == end));
+            is_it && fields.nth(1) == Some("0A")
+        })
+    })
+}
+
 /// Asks for the one TCP socket with these ends, whatever its cookie.
 fn question(client: SocketAddr, server: SocketAddr) -> [u8; QUESTION] {
     let mut question = [0; QUESTION];
@@ -144,17 +169,20 @@ fn listed(client: SocketAddr, server: SocketAddr) -> Option<u32> {
 
 fn listed_in(table: &str, client: SocketAddr, server: SocketAddr) -> Option<u32> {
     let table = fs::read_to_string(table).ok()?;
-    let ends = [client, server].map(|end| {
-        let words = address(end.ip());
-        let words = words.chunks_exact(4).take(if end.is_ipv4() { 1 } else { 4 });
-        let words = words.map(|word| format!("{:08X}", u32::from_ne_bytes([word[0], word[1], word[2], word[3]])));
-        format!("{}:{:04X}", words.collect::<String>(), end.port())
-    });
+    let ends = [client, server].map(listed_end);
     table.lines().find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let is_it = fields.get(1..3)? == ends && *fields.get(9)? != "0";
         if is_it { fields.get(7)?.parse().ok() } else { None }
     })
+}
+
+/// An address and port as the tables have them.
+fn listed_end(end: SocketAddr) -> String {
+    let words = address(end.ip());
+    let words = words.chunks_exact(4).take(if end.is_ipv4() { 1 } else { 4 });
+    let words = words.map(|word| format!("{:08X}", u32::from_ne_bytes([word[0], word[1], word[2], word[3]])));
+    format!("{}:{:04X}", words.collect::<String>(), end.port())
 }
 
 #[cfg(test)]
@@ -228,6 +256,21 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         assert!(WAYS.iter().all(|owner| owner(address, server).is_none()), "it listens");
+    }
+
+    #[test]
+    fn who_listens_everywhere_listens_at_each_address() {
+        for (address, everywhere) in
+            [("0.0.0.0:0", true), ("[::]:0", true), ("127.0.0.1:0", false), ("127.7.8.9:0", true)]
+        {
+            let listener = TcpListener::bind(address).unwrap();
+            let server = SocketAddrV4::new(Ipv4Addr::new(127, 7, 8, 9), listener.local_addr().unwrap().port());
+            for look in [is_listened_at, is_listed_as_listening] {
+                assert_eq!(look(server), everywhere, "{address}");
+            }
+            drop(listener);
+            assert!(!is_listened_at(server) && !is_listed_as_listening(server), "{address}");
+        }
     }
 
     #[test]

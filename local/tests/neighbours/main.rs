@@ -10,13 +10,17 @@ mod hoard;
 #[path = "../sandbox/system.rs"]
 mod system;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use fixture::{Answer, Signed};
 use hoard::{Hoard, NOTHING, STRANGER, Saying};
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpStream},
-    os::unix::{fs::MetadataExt, process::CommandExt},
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream},
+    os::unix::{
+        fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -32,6 +36,8 @@ struct Serving {
     process: Child,
     address: SocketAddr,
     key: (String, String),
+    /// What it has said when it began.
+    said: String,
 }
 
 impl Serving {
@@ -41,12 +47,15 @@ impl Serving {
         let mut command = Self::command_in(place.path(), mask);
         let mut process = command.args(["serve", "--conditions", "calm"]).stdout(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
-        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
-        let address = said.trim().strip_prefix("serving EC2 on http://").unwrap().parse().unwrap();
+        let mut lines = BufReader::new(process.stdout.as_mut().unwrap());
+        while !said.contains("in another shell") {
+            assert!(lines.read_line(&mut said).unwrap() > 0, "it ended: {said}");
+        }
+        let address = said.lines().next().unwrap().strip_prefix("serving EC2 on http://").unwrap().parse().unwrap();
         let secret: serde_json::Value =
             serde_json::from_slice(&fs::read(place.path().join("state/secret")).unwrap()).unwrap();
         let text = |key: &str| secret[key].as_str().unwrap().to_owned();
-        Self { place, process, address, key: (text("access_key"), text("secret_key")) }
+        Self { place, process, address, key: (text("access_key"), text("secret_key")), said }
     }
 
     fn start() -> Self {
@@ -215,6 +224,109 @@ fn a_machine_that_boots_is_waited_for_by_few_of_others() {
     let beside = files();
     assert!(beside < before + 100, "{beside} files instead of {before}");
     drop(hoard);
+}
+
+/// Runs a test on a host of its own, as far as its network is concerned: what it starts is there, too.
+fn on_a_host_of_its_own(test: impl FnOnce() + Send + 'static) {
+    let host = move || {
+        // SAFETY: no pointers are passed, and only this thread moves.
+        assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET) }, 0, "{}", std::io::Error::last_os_error());
+        assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap().success());
+        test();
+    };
+    thread::spawn(host).join().unwrap();
+}
+
+/// A server of the host's, as its sshd is: at port 22 of all its addresses.
+fn sshd(lets_others: bool) -> TcpListener {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+    sockopt::set_socket_reuseaddr(&socket, true).unwrap();
+    sockopt::set_socket_reuseport(&socket, lets_others).unwrap();
+    bind(&socket, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 22)).unwrap();
+    listen(&socket, 16).unwrap();
+    socket.into()
+}
+
+/// What the latest of an instance's console has, once that is this.
+fn console_with(serving: &Serving, instance: &str, text: &str) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let shown = serving.call(&format!("Action=GetConsoleOutput&InstanceId={instance}"));
+        let said = shown.body.split_once("<output>").map(|(_, rest)| rest.split('<').next().unwrap().to_owned());
+        let said = STANDARD.decode(said.unwrap_or_default()).unwrap();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        if said.contains(text) {
+            return said;
+        }
+        assert!(Instant::now() < deadline, "no {text:?} on the console: {said}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn where_the_hosts_sshd_answers_for_machines_it_is_said() {
+    if !is_root() {
+        return;
+    }
+    on_a_host_of_its_own(|| {
+        let hosts = sshd(false);
+        let serving = Serving::start();
+        assert!(serving.said.contains("ec2-local ssh-config"), "{}", serving.said);
+        let instance = serving.launch("host");
+        let address = serving.public_address(&instance);
+        let console = console_with(&serving, &instance, "ec2-local ssh-config");
+        assert!(console.contains(&format!("at {address} another server of this host answers")), "{console}");
+        let _near = TcpStream::connect(address).unwrap();
+        hosts.accept().unwrap();
+        while !serving.greeting_by_way_in(&instance).starts_with("SSH-2.0-") {}
+        let check = serving.command(&["check"], 0o022).output().unwrap();
+        let report = String::from_utf8_lossy(&check.stdout).into_owned();
+        assert!(report.contains("note: at port 22 of machines' public addresses another server"), "{report}");
+    });
+}
+
+#[test]
+fn an_ordinary_users_endpoint_says_so_too() {
+    if !is_root() {
+        return;
+    }
+    on_a_host_of_its_own(|| {
+        let place = tempfile::tempdir().unwrap();
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let (program, state) = (place.path().join("ec2-local"), place.path().join("state"));
+        fs::copy(PROGRAM, &program).unwrap();
+        fs::DirBuilder::new().mode(0o700).create(&state).unwrap();
+        chown(&state, Some(STRANGER), Some(STRANGER)).unwrap();
+        for is_there in [false, true] {
+            let hosts = is_there.then(|| sshd(false));
+            let mut serve = Command::new(&program);
+            serve.arg("serve").env("EC2_LOCAL_STATE_DIR", &state).uid(STRANGER).gid(STRANGER).current_dir("/");
+            let mut serve = serve.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+            let mut said = String::new();
+            let mut lines = BufReader::new(serve.stdout.take().unwrap());
+            while !said.contains("in another shell") && lines.read_line(&mut said).unwrap() > 0 {}
+            rustix::process::kill_process(rustix::process::Pid::from_child(&serve), rustix::process::Signal::INT)
+                .unwrap();
+            serve.wait().unwrap();
+            assert!(said.contains("in another shell"), "{said}");
+            assert_eq!(said.contains("another server of this host answers"), hosts.is_some(), "{said}");
+        }
+    });
+}
+
+#[test]
+fn where_the_hosts_sshd_lets_others_listen_the_machine_answers() {
+    if !is_root() {
+        return;
+    }
+    on_a_host_of_its_own(|| {
+        let _hosts = sshd(true);
+        let serving = Serving::start();
+        assert!(!serving.said.contains("ssh-config"), "{}", serving.said);
+        let instance = serving.launch("host");
+        assert!(greeting(serving.public_address(&instance)).starts_with("SSH-2.0-"));
+    });
 }
 
 /// What of a directory is open to others, but for what is the machines'.
