@@ -50,7 +50,7 @@ pub(super) fn bound_segments(packet: &mut [u8]) -> Option<()> {
     }
     value.copy_from_slice(&SEGMENT.to_be_bytes());
     // RFC 1624. What stands between two of the words that are summed up counts with its bytes the other way round.
-    let [old, new] = [old, SEGMENT].map(|word| if at % 2 == 0 { word } else { word.swap_bytes() });
+    let [old, new] = [old, SEGMENT].map(|word| if at.is_multiple_of(2) { word } else { word.swap_bytes() });
     let checksum = u16::from_be_bytes([tcp[CHECKSUM], tcp[CHECKSUM + 1]]);
     let checksum = !fold(u32::from(!checksum) + u32::from(!old) + u32::from(new));
     tcp[CHECKSUM..CHECKSUM + 2].copy_from_slice(&checksum.to_be_bytes());
