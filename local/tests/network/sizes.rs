@@ -81,8 +81,11 @@ fn what_is_larger_than_a_vpc_carries_is_dropped() {
     }
 }
 
+/// A switch, and of two machines their NICs, themselves, and their public addresses.
+type InPublic = (Lab, [Nic; 2], [(Machine, Attached); 2], [Ipv4Addr; 2]);
+
 /// Two machines of two VPCs with public addresses, the first of which may send larger packets than EC2 carries.
-fn in_public() -> (Lab, [Nic; 2], [(Machine, Attached); 2], [Ipv4Addr; 2]) {
+fn in_public() -> InPublic {
     let lab = Lab::new();
     let nics = [nic("vpc-1", SENDER.octets()), nic("vpc-2", [10, 0, 0, 6])];
     let addresses = [101, 102].map(|last| Ipv4Addr::new(198, 51, 100, last));
