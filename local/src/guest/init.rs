@@ -14,7 +14,7 @@ use std::{
     fs::File,
     io::{self, Write},
     mem::{MaybeUninit, zeroed},
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
     process::exit,
     time::{Duration, Instant},
 };
@@ -139,8 +139,8 @@ fn start(signals: &Signals, console: &OwnedFd, agent: impl FnOnce() -> io::Resul
             let run = || {
                 signals.unblock()?;
                 rustix::process::setsid()?;
-                let null = File::open("/dev/null")?;
-                dup2_stdin(null.as_fd())?;
+                // Closed at once: the agent closes all that it finds open, and nothing may be closed twice.
+                dup2_stdin(File::open("/dev/null")?)?;
                 dup2_stdout(console)?;
                 dup2_stderr(console)?;
                 rustix::thread::set_name(c"agent")?;

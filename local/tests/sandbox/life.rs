@@ -33,6 +33,17 @@ fn boots_as_a_machine_of_its_own() {
 }
 
 #[test]
+fn says_why_its_agent_failed() {
+    let disk = Disk::new();
+    let mut machine = Running::start_program(specification(&disk.path(), FIRST_BOOT), &["/nonexistent"]);
+    assert_eq!(machine.next(), Some(Event::Started), "{}", machine.console);
+    machine.until_console("init: the agent failed to run /nonexistent: No such file");
+    machine.until_console("init: the agent ended (exit status 1); starting it again");
+    machine.end();
+    disk.remove();
+}
+
+#[test]
 fn keeps_its_disk_over_stop_and_start() {
     let disk = Disk::new();
     let machine = Running::booted(&disk.path(), FIRST_BOOT);

@@ -108,11 +108,11 @@ pub fn run(boot: &Boot, limits: Limits, keeper: OwnedFd, endpoint: &OwnedFd) -> 
         init::say(&console, &format!("init: {CAN_BE_LESS}"));
     }
     init::run(&console, &willingness, built.first_boot, |first_boot| {
-        let console = console.try_clone()?;
+        // Whoever called this says on the console why it failed.
         kernel::close_all_from(3, console.as_fd())?;
         match &boot.program {
             Some(program) => Err(run_program(program)),
-            None => run_agent(boot, console, first_boot),
+            None => run_agent(boot, console.try_clone()?, first_boot),
         }
     })
 }
