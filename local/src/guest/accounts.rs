@@ -1,10 +1,18 @@
 //! The accounts of the machine, as `/etc/passwd` and `/etc/group` hold them.
 
-use super::{identity, root::Root};
+use super::{
+    identity,
+    root::{Root, is_the_kernels},
+};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, OFlags, readlinkat, statat, symlinkat};
 use std::{
+    ffi::OsStr,
     fs::Permissions,
     io,
-    os::unix::fs::{PermissionsExt, lchown},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{PermissionsExt, lchown},
+    },
     path::{Path, PathBuf},
 };
 
@@ -210,30 +218,42 @@ fn make_home(root: &Root, account: &Account) -> io::Result<()> {
     let home = root.path(&account.home);
     if !home.exists() {
         make_directory(&home, 0o755, (account.uid, account.gid))?;
-        copy_skeleton(&root.path("/etc/skel"), &home, (account.uid, account.gid))?;
+        copy_skeleton(root, Path::new("/etc/skel"), &home, (account.uid, account.gid))?;
     }
     Ok(())
 }
 
-fn copy_skeleton(from: &Path, to: &Path, owner: (u32, u32)) -> io::Result<()> {
-    let entries = match std::fs::read_dir(from) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
+/// `from` is a path of the machine's.
+fn copy_skeleton(root: &Root, from: &Path, to: &Path, owner: (u32, u32)) -> io::Result<()> {
+    let directory = match root.open(from, OFlags::RDONLY | OFlags::DIRECTORY, 0) {
+        Ok(directory) if !is_the_kernels(&directory)? => directory,
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => return Ok(()),
     };
-    for entry in entries {
+    for entry in Dir::read_from(&directory)? {
         let entry = entry?;
-        let (from, to) = (entry.path(), to.join(entry.file_name()));
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            make_directory(&to, 0o755, owner)?;
-            copy_skeleton(&from, &to, owner)?;
-        } else if kind.is_symlink() {
-            std::os::unix::fs::symlink(std::fs::read_link(&from)?, &to)?;
-            give(&to, owner)?;
-        } else {
-            std::fs::copy(&from, &to)?;
-            give(&to, owner)?;
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name == "." || name == ".." {
+            continue;
+        }
+        let (from, to) = (from.join(name), to.join(name));
+        let found = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        match FileType::from_raw_mode(found.st_mode) {
+            FileType::Directory => {
+                make_directory(&to, 0o755, owner)?;
+                copy_skeleton(root, &from, &to, owner)?;
+            }
+            FileType::Symlink => {
+                symlinkat(readlinkat(&directory, name, Vec::new())?, CWD, &to)?;
+                give(&to, owner)?;
+            }
+            FileType::RegularFile => {
+                std::fs::write(&to, root.read(&from)?)?;
+                std::fs::set_permissions(&to, Permissions::from_mode(found.st_mode & 0o7777))?;
+                give(&to, owner)?;
+            }
+            // Nobody's skeleton has others.
+            _ => {}
         }
     }
     Ok(())

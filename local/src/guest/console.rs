@@ -1,6 +1,7 @@
 //! The machine's console, and the log that keeps what user data printed.
 
 use super::root::Root;
+use rustix::fs::OFlags;
 use std::{fs::File, io, io::Write, os::fd::OwnedFd, sync::Arc};
 
 /// Where cloud-init keeps the output of what it runs.
@@ -21,8 +22,9 @@ struct Files {
 impl Console {
     /// Opens the logs beside the console.
     pub fn new(root: &Root, console: OwnedFd) -> io::Result<Self> {
-        std::fs::create_dir_all(root.path("/var/log"))?;
-        let open = |path: &str| File::options().append(true).create(true).open(root.path(path));
+        root.directory("/var/log")?;
+        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
+        let open = |path: &str| root.open(path, flags, 0o666).map(File::from);
         Ok(Self(Arc::new(Files { console: console.into(), output: open(OUTPUT_LOG)?, log: open(LOG)? })))
     }
 

@@ -1,12 +1,14 @@
 //! What a running endpoint makes of images that come and go.
 
 use crate::{
-    place::{PATIENCE, Place},
+    place::{PATIENCE, PROGRAM, Place},
     serving::Serving,
     system::System,
 };
 use std::{
-    fs, thread,
+    fs,
+    path::Path,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -44,6 +46,26 @@ fn a_running_endpoint_offers_what_is_there() {
     place.import(&archive, &[]);
     let instance = serving.launch("tiny", "#!/bin/sh\necho again\n");
     serving.until_console(&instance, "again");
+    place.remove();
+    serving.end();
+    assert_eq!(place.kept(), (vec![], 0));
+}
+
+/// The agent reads what it adds an account to, and what it copies into a home.
+#[test]
+fn an_image_is_told_nothing_of_the_executable() {
+    let place = Place::new();
+    let system = System::tiny().link("./etc/group", "/proc/self/maps").link("./etc/skel", "/proc/self");
+    let archive = place.archive("tiny.tar", system);
+    place.import(&archive, &["--login-user", "mia"]);
+    let serving = Serving::start(&place);
+    let script = "#!/bin/sh\nls -al /home/mia; cat /etc/group; echo told\n";
+    let instance = serving.launch("tiny", script);
+    let console = serving.until_console(&instance, "told");
+    let directory = Path::new(PROGRAM).parent().unwrap().to_str().unwrap();
+    assert!(!console.contains(directory) && !console.contains("r-xp"), "{console}");
+    assert!(console.contains("mia:x:1000:") && !console.contains("exe ->"), "{console}");
+    serving.terminate(&instance);
     place.remove();
     serving.end();
     assert_eq!(place.kept(), (vec![], 0));

@@ -66,8 +66,8 @@ impl Serving {
         self.call(&launch).element("instanceId").to_owned()
     }
 
-    /// Waits for words on the console.
-    pub fn until_console(&self, instance: &str, words: &str) {
+    /// Waits for words on the console; what stands there then.
+    pub fn until_console(&self, instance: &str, words: &str) -> String {
         use base64::Engine;
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -77,7 +77,7 @@ impl Serving {
             let text = base64::engine::general_purpose::STANDARD.decode(text).unwrap();
             let text = String::from_utf8_lossy(&text).into_owned();
             if text.contains(words) {
-                return;
+                return text;
             }
             assert!(Instant::now() < deadline, "no {words:?} on the console: {text}\n{answer:?}");
             thread::sleep(Duration::from_millis(10));

@@ -272,6 +272,46 @@ fn links_in_an_image_lead_nowhere_outside() {
 }
 
 #[test]
+fn links_in_an_image_lead_to_nothing_that_init_has_open() {
+    // What it makes the root directory of is open in it: the image's own tree, too.
+    for number in 3..=12 {
+        let image = Image::of(System::tiny_without_etc().link("./etc", &format!("/proc/self/fd/{number}")));
+        let before = image.files();
+        let disk = Disk::new();
+        let mut machine = Running::start(image.specification(&disk, FIRST_BOOT));
+        match machine.next() {
+            Some(Event::Started) => {
+                machine.until_console("ready");
+                machine.end();
+            }
+            Some(Event::Failed(why)) => assert!(why.contains("/etc"), "{number}: {why}"),
+            other => panic!("{number}: {other:?}"),
+        }
+        assert_eq!(image.files(), before, "{number}");
+        disk.remove();
+        image.remove();
+    }
+}
+
+#[test]
+fn files_that_are_the_kernels_are_replaced() {
+    let files = ["machine-id", "passwd", "group", "shadow"];
+    let system =
+        files.into_iter().fold(System::tiny(), |system, name| system.link(&format!("./etc/{name}"), "/proc/self/maps"));
+    let image = Image::of(system);
+    let disk = Disk::new();
+    let machine = image.boot(&disk, FIRST_BOOT);
+    let answer =
+        machine.run("cd /etc; for name in machine-id passwd group shadow; do test ! -L $name && cat $name; done");
+    let lines: Vec<&str> = answer.lines().collect();
+    assert_eq!((lines.len(), lines[0].len()), (5, 32), "{answer}");
+    assert_eq!((lines[1], lines[2]), ("root:x:0:0:root:/root:/bin/sh", "root:x:0:"), "{answer}");
+    machine.end();
+    disk.remove();
+    image.remove();
+}
+
+#[test]
 fn files_that_are_links_or_pipes_are_replaced() {
     let outside = tempfile::tempdir().unwrap();
     let target = outside.path().join("file");

@@ -154,6 +154,14 @@ fn changes_no_executable_of_the_host() {
     let answer =
         exec(&session, "sudo sh -c 'for process in /proc/[0-9]*; do chmod 4777 $process/exe; done; echo tried'");
     assert!(answer.contains("tried"), "{answer}");
+    // Nor is it told where the host has it, by the file server either, which is the agent.
+    let told = files.readlink(own).map(|target| target.display().to_string()).unwrap_or_default();
+    let mut maps = String::new();
+    if let Ok(mut file) = files.open(Path::new("/proc/self/maps")) {
+        let _ = file.read_to_string(&mut maps);
+    }
+    let place = executable.parent().unwrap().to_str().unwrap();
+    assert!(!told.contains(place) && !maps.contains(place), "{told}: {maps}");
     let after = fs::metadata(&executable).unwrap();
     let shown = |found: &fs::Metadata| (found.mode(), found.len(), found.mtime(), found.ctime());
     assert_eq!(shown(&after), shown(&before));

@@ -4,6 +4,7 @@ use super::value::{self, Mapping};
 use crate::guest::{accounts, root::Root};
 use base64::Engine;
 use flate2::read::MultiGzDecoder;
+use rustix::fs::OFlags;
 use serde_json::Value;
 use std::{
     fs, io,
@@ -63,25 +64,20 @@ impl File {
     }
 
     fn try_write(&self, root: &Root) -> io::Result<()> {
-        let path = root.path(&self.path);
+        let path = Path::new(&self.path);
         if let Some(directory) = path.parent() {
-            fs::create_dir_all(directory)?;
+            root.directory(directory)?;
         }
-        let mut options = fs::OpenOptions::new();
-        options.create(true);
-        if self.append {
-            options.append(true)
-        } else {
-            options.write(true).truncate(true)
-        };
-        options.open(&path)?.write_all(&self.content)?;
+        let how = if self.append { OFlags::APPEND } else { OFlags::TRUNC };
+        let mut file = fs::File::from(root.open(path, OFlags::WRONLY | OFlags::CREATE | how, 0o666)?);
+        file.write_all(&self.content)?;
         match self.mode {
-            Some(mode) => fs::set_permissions(&path, fs::Permissions::from_mode(mode))?,
-            None if !self.append => fs::set_permissions(&path, fs::Permissions::from_mode(0o644))?,
+            Some(mode) => file.set_permissions(fs::Permissions::from_mode(mode))?,
+            None if !self.append => file.set_permissions(fs::Permissions::from_mode(0o644))?,
             None => {}
         }
         match &self.owner {
-            Some(owner) => give(root, &path, owner),
+            Some(owner) => give(root, &root.path(path), owner),
             None => Ok(()),
         }
     }

@@ -73,7 +73,11 @@ pub fn run(boot: &Boot, limits: Limits, keeper: OwnedFd, endpoint: &OwnedFd) -> 
     let unmapped = trees.split_off(go.trees.len().min(trees.len()));
     let mut trees = go.trees.into_iter().zip(trees);
     let Some((_, files)) = trees.next() else { return Err(io::Error::other("boot: the keeper named no disk")) };
-    let layers = trees.collect();
+    let layers: Vec<_> = trees.collect();
+    // What others have, too, isn't the machine's to write to, by whatever way.
+    for tree in layers.iter().map(|(_, tree)| tree).chain(&unmapped) {
+        kernel::make_tree_read_only(tree).map_err(told("make read-only", "what is below the machine's files"))?;
+    }
     // Once this process is the machine's, the file is the host's root's.
     let willingness = Willingness::of_this_process();
     become_root(go.users)?;

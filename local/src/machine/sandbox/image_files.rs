@@ -7,22 +7,27 @@ use super::{
     system_files::{self, Settings},
 };
 use crate::guest::root::Root;
-use std::{fs, io, os::unix::fs::PermissionsExt};
+use rustix::fs::{Mode, OFlags, fchmod};
+use std::io;
 
 /// Directories that any system has, in case that the image hasn't.
 const DIRECTORIES: [(&str, u32); 6] =
     [("etc", 0o755), ("home", 0o755), ("root", 0o700), ("var", 0o755), ("var/log", 0o755), ("var/tmp", 0o1777)];
 
-/// Writes the files below `/`, which is the image's already: links in it lead nowhere else.
+/// Writes the files below `/`, which is the image's already: links in it lead nowhere else, nor to what this process has open.
 pub fn generate(settings: &Settings<'_>, users: Users) -> io::Result<()> {
     let root = Root::default();
     for (name, mode) in DIRECTORIES {
-        let path = root.path(name);
-        // A link that leads to where there is nothing yet is the image's way to have it elsewhere.
-        if !path.exists() && !path.is_symlink() {
-            fs::create_dir(&path).map_err(told("make", path.display()))?;
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
-        }
+        let made = || {
+            // A link that leads to where there is nothing yet is the image's way to have it elsewhere.
+            if !root.has(name)? {
+                root.directory(name)?;
+                let directory = root.open(name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW, 0)?;
+                fchmod(directory, Mode::from_raw_mode(mode))?;
+            }
+            io::Result::Ok(())
+        };
+        made().map_err(told("make", format!("/{name}")))?;
     }
     let write = |path: &str, text: &str, mode| root.write(path, text, mode).map_err(told("write", path));
     let own = system_files::own_texts(settings);
@@ -51,8 +56,7 @@ pub fn generate(settings: &Settings<'_>, users: Users) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads a regular file of the image's; whatever else is there is nothing to be kept, and might never end.
+/// Reads a regular file of the image's; whatever else is there is nothing to be kept.
 fn read(root: &Root, path: &str) -> String {
-    let is_file = root.path(path).metadata().is_ok_and(|found| found.is_file());
-    if is_file { root.read_or_empty(path).unwrap_or_default() } else { String::new() }
+    root.read_or_empty(path).unwrap_or_default()
 }

@@ -28,26 +28,29 @@ use std::{
 
 /// Builds the root directory and makes it the calling process's own; nothing of the host's is reachable after it.
 pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
-    let Some((path, image)) = parts.layers.first() else { return Err(io::Error::other("boot: there is no image")) };
+    let Parts { files, layers, devices, users, limits, boot_id, settings, .. } = parts;
+    let Some((path, image)) = layers.into_iter().next() else {
+        return Err(io::Error::other("boot: there is no image"));
+    };
     let mut notes = Vec::new();
     root::enter_workshop()?;
     for directory in ["disk", "lower", "root"] {
         fs::create_dir(directory).map_err(told("make", directory))?;
     }
-    root::attach(&parts.files, "disk")?;
+    root::attach(files, "disk")?;
     root::attach(image, "lower")?;
-    overlay(path)?;
+    overlay(&path)?;
     root::make_mount_points()?;
-    root::mount_memory(parts.limits)?;
-    kernel_views::mount_kernel_views(parts.boot_id, &mut notes)?;
-    root::mount_devices(parts.devices.as_ref(), parts.users, parts.limits)?;
+    root::mount_memory(limits)?;
+    kernel_views::mount_kernel_views(boot_id, &mut notes)?;
+    root::mount_devices(devices.as_ref(), users, limits)?;
     let console = root::make_console()?;
 
     let disk = openat(CWD, "disk", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let first_boot = root::is_first_boot(Path::new("disk"));
     root::leave_host()?;
     if first_boot {
-        image_files::generate(&parts.settings, parts.users)?;
+        image_files::generate(&settings, users)?;
         root::mark_booted(&disk)?;
     }
     Ok(Root { first_boot, console, notes })

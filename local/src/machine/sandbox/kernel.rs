@@ -142,19 +142,32 @@ pub fn enter_cgroup_namespace() -> io::Result<()> {
     check(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) }.into())
 }
 
-/// Maps the owners of all files of a detached mount as the user namespace maps ids (mount_setattr(2)).
+/// Maps the owners of all files of a detached mount as the user namespace maps ids (mount_setattr(2)), and makes it read-only.
 pub fn map_owners(mount: impl AsFd, user_namespace: impl AsFd) -> io::Result<()> {
+    let user_namespace = user_namespace.as_fd().as_raw_fd() as u64;
+    set_mount_attributes(mount, libc::MOUNT_ATTR_IDMAP | libc::MOUNT_ATTR_RDONLY, user_namespace, libc::AT_EMPTY_PATH)
+}
+
+/// Makes a detached mount and those below it read-only. Kernels before 5.12 can't.
+pub fn make_tree_read_only(mount: impl AsFd) -> io::Result<()> {
+    match set_mount_attributes(mount, libc::MOUNT_ATTR_RDONLY, 0, libc::AT_EMPTY_PATH | libc::AT_RECURSIVE) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => Ok(()),
+        other => other,
+    }
+}
+
+fn set_mount_attributes(mount: impl AsFd, set: u64, user_namespace: u64, flags: libc::c_int) -> io::Result<()> {
     // SAFETY: the structure is plain data for which zeroes are valid.
     let mut attributes: libc::mount_attr = unsafe { zeroed() };
-    attributes.attr_set = libc::MOUNT_ATTR_IDMAP;
-    attributes.userns_fd = user_namespace.as_fd().as_raw_fd() as u64;
+    attributes.attr_set = set;
+    attributes.userns_fd = user_namespace;
     // SAFETY: all pointers are valid for the call, and the size is the structure's.
     let result = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
             mount.as_fd().as_raw_fd(),
             c"".as_ptr(),
-            libc::AT_EMPTY_PATH,
+            flags,
             &raw const attributes,
             size_of::<libc::mount_attr>(),
         )

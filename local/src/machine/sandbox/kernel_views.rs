@@ -154,7 +154,7 @@ pub fn seal(target: &str) -> io::Result<()> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
     let tree = kernel::open_from_below(|| open_tree(CWD, target, flags)).map_err(told("lock what covers", target))?;
     unmount(target, UnmountFlags::DETACH).map_err(told("unmount", target))?;
-    attach(&tree, target)
+    attach(tree, target)
 }
 
 /// Puts `/sys` together; says which of the block devices in it is the machine's disk.

@@ -92,36 +92,45 @@ pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
     for directory in ["disk", "empty", "lower", "root"] {
         fs::create_dir(directory).map_err(told("make", directory))?;
     }
-    attach(&parts.files, "disk")?;
+    let Parts { files, layers, unmapped, devices, shown, users, limits, boot_id, settings } = parts;
+    attach(files, "disk")?;
     for directory in ["disk/root", "disk/layers"] {
         fs::create_dir_all(directory).map_err(told("make", directory))?;
     }
     let first_boot = is_first_boot(Path::new("disk"));
     mount_own_files(&mut notes)?;
     link_system_directories()?;
-    mount_layers(&parts, first_boot, &mut notes)?;
+    mount_layers(layers, unmapped, &shown, first_boot, &mut notes)?;
     if first_boot {
-        system_files::generate(Path::new("root"), &parts.settings)?;
+        system_files::generate(Path::new("root"), &settings)?;
         mark_booted(rustix::fs::open("disk", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)?;
     }
     make_mount_points()?;
-    mount_memory(parts.limits)?;
-    kernel_views::mount_kernel_views(parts.boot_id, &mut notes)?;
-    mount_devices(parts.devices.as_ref(), parts.users, parts.limits)?;
+    mount_memory(limits)?;
+    kernel_views::mount_kernel_views(boot_id, &mut notes)?;
+    mount_devices(devices.as_ref(), users, limits)?;
     let console = make_console()?;
     leave_host()?;
     Ok(Root { first_boot, console, notes })
 }
 
 /// Mounts the host's directories, each with a layer of the machine's over it.
-fn mount_layers(parts: &Parts<'_>, first_boot: bool, notes: &mut Vec<String>) -> io::Result<()> {
-    let paths: Vec<&Path> = parts.layers.iter().map(|(path, _)| path.as_path()).collect();
+fn mount_layers(
+    layers: Vec<(PathBuf, OwnedFd)>,
+    unmapped: Vec<OwnedFd>,
+    shown: &Shown,
+    first_boot: bool,
+    notes: &mut Vec<String>,
+) -> io::Result<()> {
+    let (paths, trees): (Vec<PathBuf>, Vec<OwnedFd>) = layers.into_iter().unzip();
+    let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
+    let mut unmapped: Vec<Option<OwnedFd>> = unmapped.into_iter().map(Some).collect();
     let sources: Vec<_> = (0..paths.len()).map(|index| format!("lower/{index}")).collect();
-    for (source, (_, tree)) in sources.iter().zip(&parts.layers) {
+    for (source, tree) in sources.iter().zip(trees) {
         fs::create_dir(source).map_err(told("make", source))?;
         attach(tree, source)?;
     }
-    let views = shared::mount_views(&paths, &sources, &parts.shown)?;
+    let views = shared::mount_views(&paths, &sources, shown)?;
     for (index, view) in views.into_iter().enumerate() {
         let (path, source) = (paths[index], &sources[index]);
         let inside = path.strip_prefix("/").unwrap_or(path);
@@ -131,10 +140,10 @@ fn mount_layers(parts: &Parts<'_>, first_boot: bool, notes: &mut Vec<String>) ->
         }
         let layer = Layer::of(inside)?;
         if first_boot {
-            shared::make_own(path, source, &layer.upper, &parts.shown)?;
+            shared::make_own(path, source, &layer.upper, shown)?;
         }
         let view = view.or_else(|error| {
-            let (view, note) = less_of(path, index, parts.unmapped.get(index), source, &error)?;
+            let (view, note) = less_of(path, index, unmapped.get_mut(index).and_then(Option::take), source, &error)?;
             notes.push(note);
             Ok::<_, io::Error>(view)
         })?;
@@ -148,7 +157,7 @@ fn mount_layers(parts: &Parts<'_>, first_boot: bool, notes: &mut Vec<String>) ->
 fn less_of(
     path: &Path,
     index: usize,
-    unmapped: Option<&OwnedFd>,
+    unmapped: Option<OwnedFd>,
     source: &str,
     why: &io::Error,
 ) -> io::Result<(String, String)> {
@@ -183,12 +192,14 @@ pub fn enter_workshop() -> io::Result<()> {
     };
     let workshop = made().map_err(told("mount", "a file system in memory"))?;
     // Any directory will do, and every host has this one; what it covers is held as a tree already.
-    attach(&workshop, "/usr")?;
-    Ok(fchdir(&workshop)?)
+    let place = workshop.try_clone()?;
+    attach(workshop, "/usr")?;
+    Ok(fchdir(&place)?)
 }
 
-pub fn attach(tree: &OwnedFd, target: &str) -> io::Result<()> {
-    move_mount(tree, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+/// Mounts a tree. Its descriptor is closed then: nothing that comes later shall find a way by it.
+pub fn attach(tree: OwnedFd, target: &str) -> io::Result<()> {
+    move_mount(&tree, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
         .map_err(told("attach a mount to", target))
 }
 

@@ -1,4 +1,4 @@
-//! The keeper of whoever is not the host's root, in user and mount namespaces of its own, one above the machine's.
+//! How a keeper runs; that of whoever is not the host's root, in user and mount namespaces of its own, one above the machine's.
 //!
 //! There the machine's root may be the very user to whom this executable belongs, and init and agent run it: through
 //! `/proc/self/exe` the user's file could be reached and its mode changed, and on kernels that let running programs be
@@ -14,16 +14,17 @@ use super::{
     root::{self, told},
 };
 use rustix::{
-    mount::{MountFlags, MountPropagationFlags, mount_bind, mount_change},
+    fs::CWD,
+    mount::{MountFlags, MountPropagationFlags, OpenTreeFlags, mount_bind, mount_change, open_tree},
     process::{WaitOptions, getpid, waitpid},
 };
 use std::{
     env, fs, io,
     os::{
-        fd::OwnedFd,
+        fd::{AsRawFd, OwnedFd},
         unix::{fs::MetadataExt, process::CommandExt},
     },
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio, exit},
 };
 
@@ -35,33 +36,60 @@ pub fn is_entered() -> bool {
     env::var_os(VARIABLE).is_some()
 }
 
-/// Goes there, unless it is there or needs no such thing: becomes this executable again, which finds its connection to the
-/// endpoint on standard input as before.
+/// Goes there, unless it is there or needs no such thing, and becomes this executable again, which finds its connection to the
+/// endpoint on standard input as before. Either way it is run by a mount that lies nowhere: so what the kernel tells init and agent
+/// of themselves doesn't say where the host has it.
 pub fn enter(connection: &OwnedFd) -> io::Result<()> {
-    let identity = Identity::choose(None, super::identity::FIRST);
-    if matches!(identity, Identity::Range(_)) || is_entered() {
+    if is_entered() {
         return Ok(());
+    }
+    let own = Path::new("/proc/self/exe");
+    let identity = Identity::choose(None, super::identity::FIRST);
+    if matches!(identity, Identity::Range(_)) {
+        // Where it isn't of this namespace's mounts, as in some containers, it can do without.
+        let Ok(program) = detached(own) else { return Ok(()) };
+        return Err(run(&in_proc(&program), connection));
     }
     become_root_of(&identity)?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(told("make mounts private below", "/"))?;
-    let program = fs::read_link("/proc/self/exe").map_err(told("read", "/proc/self/exe"))?;
+    let program = fs::read_link(own).map_err(told("read", own.display()))?;
     // What has been replaced since is nobody's any more.
     let identity = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
-    let is_itself = identity(&program) == identity(Path::new("/proc/self/exe"));
-    let mut command = Command::new(if is_itself { &program } else { Path::new("/proc/self/exe") });
-    if is_itself {
-        mount_bind(&program, &program).map_err(told("mount", program.display()))?;
-        root::make_read_only(&program, MountFlags::empty())?;
+    if identity(&program) != identity(own) {
+        return Err(run(own, connection));
     }
+    mount_bind(&program, &program).map_err(told("mount", program.display()))?;
+    root::make_read_only(&program, MountFlags::empty())?;
+    let program = detached(&program)?;
+    Err(run(&in_proc(&program), connection))
+}
+
+/// A copy of a mount that lies nowhere, with that file on top, and is gone with the last that uses it.
+fn detached(program: &Path) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    open_tree(CWD, program, flags).map_err(told("copy the mount of", program.display()))
+}
+
+fn in_proc(opened: &OwnedFd) -> PathBuf {
+    format!("/proc/self/fd/{}", opened.as_raw_fd()).into()
+}
+
+/// Becomes this executable; returns only if it can't.
+fn run(program: &Path, connection: &OwnedFd) -> io::Error {
+    let connection = match connection.try_clone() {
+        Ok(connection) => connection,
+        Err(error) => return error,
+    };
+    let mut command = Command::new(program);
     command
         // Machines see it, and where the user keeps it is none of their business.
         .arg0("ec2-local")
         .env_clear()
         .env(super::ROLE_VARIABLE, super::ROLE)
         .env(VARIABLE, "")
-        .stdin(Stdio::from(connection.try_clone()?));
-    Err(told("run", program.display())(command.exec()))
+        .stdin(Stdio::from(connection));
+    told("run", program.display())(command.exec())
 }
 
 /// Keeps a machine without a cgroup of its own from mounting those of the host. It stays in a cgroup namespace that isn't its own,
