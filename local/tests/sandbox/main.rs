@@ -18,6 +18,7 @@ mod outside;
 mod packages;
 mod planted;
 mod private;
+mod ranges;
 mod share;
 mod system;
 mod tables;

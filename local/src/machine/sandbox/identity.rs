@@ -24,11 +24,13 @@ use std::{
 
 /// How many ids a machine of root's has.
 pub const RANGE: u32 = 1 << 16;
-/// The first id that machines of root's may have: above what systemd's containers use, see
-/// <https://systemd.io/UIDS-GIDS/>.
-pub const FIRST: u32 = 0x7000_0000;
+/// The first id that machines of root's may have: above what systemd's containers use, see <https://systemd.io/UIDS-GIDS/>, and above
+/// 2,000,200,000, where the ids end that sssd makes of Windows' (sssd-ldap(5), `ldap_idmap_range_max`).
+pub const FIRST: u32 = 0x7740_0000;
 /// How many ranges there are from [`FIRST`] on, below 2^31.
-pub const RANGES: u32 = 0x0fff;
+pub const RANGES: u32 = 0x08bf;
+/// The first id that an earlier version gave. Disks that have such ids keep them.
+const EARLIER: u32 = 0x7000_0000;
 
 /// The first id of those that the files of root's images belong to, on the disk: the range behind those of the machines. Each
 /// machine has them mapped to its own. So what is set-uid root in an image is nobody's on the host, wherever it lies.
@@ -40,11 +42,29 @@ const NOBODY: u32 = 65534;
 /// Where on a machine's disk its files are; this directory belongs to the machine's root.
 pub const FILES: &str = "files";
 
-/// The number of the range to which the files on a machine's disk belong, if there are any and they belong to one.
+/// The first id of the range to which the files on a machine's disk belong, if there are any and they belong to one.
 pub fn range_of(disk: &Path) -> Option<u32> {
     let owner = fs::metadata(disk.join(FILES)).ok()?.uid();
-    let number = owner.checked_sub(FIRST)? / RANGE;
-    (number < RANGES).then_some(number)
+    is_first(owner).then_some(owner)
+}
+
+/// Whether a range begins with this id.
+fn is_first(id: u32) -> bool {
+    (EARLIER..IMAGES).contains(&id) && id % RANGE == 0
+}
+
+/// Refuses a directory with a machine's files that belongs to somebody else, whom the machine's root would be.
+pub fn check_owner(files: &Path) -> io::Result<()> {
+    match fs::metadata(files) {
+        Ok(found) if geteuid().is_root() && found.uid() != 0 && !is_first(found.uid()) => {
+            Err(io::Error::other(format!(
+                "use {}: it belongs to user {}, and not to a machine; give it back to whom it belonged, or terminate the instance",
+                files.display(),
+                found.uid()
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The ranges of the disks that lie beside a machine's.
@@ -231,7 +251,27 @@ mod tests {
     }
 
     #[test]
-    fn the_last_range_ends_below_the_sign_bit() {
-        assert!(u64::from(IMAGES) + u64::from(RANGE) <= 1 << 31);
+    fn ranges_lie_between_those_of_others_and_the_sign_bit() {
+        assert!(FIRST > 2_000_200_000 && is_first(FIRST));
+        assert_eq!(IMAGES, 0x7fff_0000);
+        assert_eq!(u64::from(IMAGES) + u64::from(RANGE), 1 << 31);
+    }
+
+    #[test]
+    fn only_a_ranges_first_id_is_a_machines_root() {
+        for (id, expected) in [
+            (0, false),
+            (1000, false),
+            (0x6fff_0000, false),
+            (0x7000_0000, true),
+            (0x7001_0000, true),
+            (0x7001_0001, false),
+            (FIRST, true),
+            (IMAGES - RANGE, true),
+            (IMAGES, false),
+            (u32::MAX, false),
+        ] {
+            assert_eq!(is_first(id), expected, "{id:x}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::{
     cgroup::Cgroup,
     devices, errand,
     holdings::{self, Holding},
-    identity::{FILES, Identity},
+    identity::{self, FILES, Identity},
     image_root,
     kernel::{self, Side},
     limits::{self, Limits},
@@ -106,6 +106,7 @@ fn take_stdin() -> io::Result<OwnedFd> {
 
 fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
     let files = boot.disk.join(FILES);
+    identity::check_owner(&files)?;
     let identity = Identity::choose(Some(&files), boot.first_id);
     identity.check()?;
     prepare(&files, &identity)?;

@@ -32,6 +32,7 @@ mod package_sources;
 mod processes;
 mod protocol;
 mod question;
+mod ranges;
 mod remains;
 mod room;
 mod root;
@@ -53,15 +54,14 @@ use crate::network::{Nic, Switch};
 pub use cgroup::clear_remains;
 use limits::Limits;
 use protocol::{Boot, Command, Interface, Report, Request};
+use ranges::{Range, Ranges};
 use root::told;
 use std::{
-    collections::BTreeSet,
     fs,
-    hash::{DefaultHasher, Hash, Hasher},
     io::{self, Read},
     os::fd::{AsFd, OwnedFd},
     process::{Child, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     thread,
     time::Duration,
 };
@@ -89,7 +89,7 @@ type Plug = dyn Fn(Nic, OwnedFd) -> Box<dyn Send> + Send + Sync;
 #[derive(Clone)]
 pub struct Sandbox {
     plug: Arc<Plug>,
-    ranges: Arc<Mutex<BTreeSet<u32>>>,
+    ranges: Ranges,
     watch: Arc<Watch>,
     program: Option<Vec<String>>,
 }
@@ -107,7 +107,7 @@ impl Sandbox {
     pub fn with_plug(plug: impl Fn(Nic, OwnedFd) -> Box<dyn Send> + Send + Sync + 'static) -> Self {
         // It takes a while, where it is needed at all; what fails will be told by the first machine.
         let _ = thread::Builder::new().name("covers".into()).spawn(shared::covers);
-        Self { plug: Arc::new(plug), ranges: Arc::default(), watch: Arc::default(), program: None }
+        Self { plug: Arc::new(plug), ranges: Ranges::default(), watch: Arc::default(), program: None }
     }
 
     /// Runs a program of the machine's own, with its arguments, where the agent would run: no SSH server, no user data.
@@ -127,9 +127,10 @@ impl Hypervisor for Sandbox {
     ) -> io::Result<Box<dyn Machine>> {
         let (control, keepers) = protocol::connection()?;
         let control = Arc::new(control);
-        let range = Range::take(&self.ranges, &specification);
+        let range = self.ranges.take(&specification)?;
         let usual = Limits::of(specification.memory_mib, specification.vcpus);
-        let share = Share::now(self.watch.tables(), usual);
+        let mut share = Share::now(self.watch.tables(), usual);
+        share.notes.extend(range.note().map(str::to_owned));
         // Sent before anybody can send a command, which must come after it.
         protocol::send(
             &control,
@@ -337,38 +338,4 @@ fn start_keeper(connection: OwnedFd) -> io::Result<Child> {
 /// [`ROLE_VARIABLE`] is [`ROLE`].
 pub fn role_main() -> ! {
     keeper::main()
-}
-
-/// A machine's range of the host's user ids, free again on drop.
-struct Range {
-    taken: Arc<Mutex<BTreeSet<u32>>>,
-    number: u32,
-}
-
-impl Range {
-    /// Takes the range to which the files on the disk belong. For a new disk: the one that follows from the instance's id, or
-    /// the next that neither a running machine has nor the disk of one that is off.
-    fn take(taken: &Arc<Mutex<BTreeSet<u32>>>, specification: &Specification) -> Self {
-        let mut hasher = DefaultHasher::new();
-        specification.instance.hash(&mut hasher);
-        let start = u32::try_from(hasher.finish() % u64::from(identity::RANGES)).unwrap_or(0);
-        let mut ranges = taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = identity::range_of(&specification.disk).unwrap_or_else(|| {
-            let off = identity::ranges_beside(&specification.disk);
-            let mut candidates = (start..identity::RANGES).chain(0..start);
-            candidates.find(|number| !ranges.contains(number) && !off.contains(number)).unwrap_or(start)
-        });
-        ranges.insert(number);
-        Self { taken: taken.clone(), number }
-    }
-
-    fn first(&self) -> u32 {
-        identity::FIRST + self.number * identity::RANGE
-    }
-}
-
-impl Drop for Range {
-    fn drop(&mut self) {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
-    }
 }
