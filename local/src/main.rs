@@ -213,8 +213,10 @@ fn advance(seconds: f64) -> Result<(), String> {
 
 fn ssh_config() -> Result<(), String> {
     let program = std::env::current_exe().map_err(|e| format!("find this program: {e}"))?;
-    let state = std::env::var_os("EC2_LOCAL_STATE_DIR").map(std::path::PathBuf::from);
-    print!("{}", endpoint::ssh_config(&program, state.as_deref(), endpoint::LOGIN_USER));
+    let state = std::env::var_os("EC2_LOCAL_STATE_DIR").filter(|state| !state.is_empty());
+    let state = state.map(std::path::PathBuf::from);
+    let config = endpoint::ssh_config(&program, state.as_deref(), endpoint::LOGIN_USER);
+    print!("{}", config.map_err(|e| e.to_string())?);
     Ok(())
 }
 
