@@ -95,7 +95,8 @@ fn receive(mut reader: Reader, path: &Path) -> io::Result<()> {
     let strange = || io::Error::new(io::ErrorKind::InvalidData, format!("the machine answered {line:?}"));
     let (mode, modified) = line.strip_prefix("f ").and_then(|rest| rest.split_once(' ')).ok_or_else(strange)?;
     let mode = u32::from_str_radix(mode, 8).map_err(|_| strange())? & 0o777;
-    let modified = UNIX_EPOCH + Duration::from_secs(modified.parse().map_err(|_| strange())?);
+    let modified = Duration::from_secs(modified.parse().map_err(|_| strange())?);
+    let modified = UNIX_EPOCH.checked_add(modified).ok_or_else(strange)?;
     let mut file = File::options().write(true).create_new(true).open(path)?;
     file.set_permissions(fs::Permissions::from_mode(0o600))?;
     io::copy(&mut reader, &mut file)?;
