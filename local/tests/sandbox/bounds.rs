@@ -19,7 +19,7 @@ const SHOWN: [Row; 21] = [
     ("processes and threads of a machine", &[share::a_fork_bomb_is_its_own_affair]),
     ("memory of a process", &[share::takes_no_more_than_its_share]),
     ("`/tmp`, `/run`, `/dev/shm`", &[share::takes_no_more_than_its_share]),
-    ("memory of a machine", &[share::all_its_processes_share_its_memory]),
+    ("memory of a machine", &[share::all_its_processes_share_its_memory, share::what_waits_in_its_sockets_is_bounded]),
     ("CPU of a machine", &[share::has_no_more_processors_than_its_type]),
     ("the host's own memory", &[share::takes_no_more_than_its_share]),
     (

@@ -171,6 +171,57 @@ pub fn all_its_processes_share_its_memory() {
     other.remove();
 }
 
+/// How much waits in all of the host's sockets of TCP and UDP.
+fn waiting_in_sockets() -> u64 {
+    let text = fs::read_to_string("/proc/net/sockstat").unwrap();
+    let pages = text.lines().filter(|line| line.starts_with("TCP:") || line.starts_with("UDP:"));
+    let pages =
+        pages.map(|line| line.rsplit_once(" mem ").unwrap().1.split(' ').next().unwrap().parse::<u64>().unwrap());
+    // Pages are larger on some machines, and then this tells less.
+    pages.sum::<u64>() * 4096
+}
+
+#[test]
+pub fn what_waits_in_its_sockets_is_bounded() {
+    let disk = Disk::new();
+    let mut small = specification(&disk.path(), FIRST_BOOT);
+    small.memory_mib = 256;
+    let mut machine = Running::until_ready(small);
+    if is_bounded(&mut machine, "memory") {
+        let before = waiting_in_sockets();
+        for kind in ["SOCK_DGRAM", "SOCK_STREAM"] {
+            let script = format!(
+                r#"cat >/tmp/fill <<'END'
+                use Socket; use Fcntl; my @all;
+                my $datagrams = {kind} == SOCK_DGRAM; my $text = "x" x 50000;
+                socket my $listener, AF_INET, {kind}, 0; bind $listener, sockaddr_in(0, INADDR_LOOPBACK); listen $listener, 100;
+                for (1 .. 2000) {{
+                    socket my $one, AF_INET, {kind}, 0 or last;
+                    my $to = $listener;
+                    if ($datagrams) {{ bind $one, sockaddr_in(0, INADDR_LOOPBACK); $to = $one }}
+                    connect $one, getsockname $to or last;
+                    if (!$datagrams) {{ accept my $other, $listener or last; push @all, $other }}
+                    fcntl $one, F_SETFL, O_NONBLOCK;
+                    for (1 .. 20) {{ send $one, $text, 0 or last }}
+                    push @all, $one;
+                }}
+                print scalar @all, "
+"; open my $told, ">", "/root/told"; close $told; sleep 1000;
+END
+                ulimit -n 8192; rm -f /root/told; exec 2>/dev/null; perl /tmp/fill & echo $! >/tmp/filler
+                until [ -e /root/told ] || ! kill -0 $!; do sleep 0.05; done"#
+            );
+            machine.run(&script);
+            let taken = waiting_in_sockets().saturating_sub(before);
+            machine
+                .run("kill -9 $(cat /tmp/filler); while kill -0 $(cat /tmp/filler) 2>/dev/null; do sleep 0.05; done");
+            assert!((1 << 20..=256 << 20).contains(&taken), "{kind}: {taken}");
+        }
+    }
+    machine.end();
+    disk.remove();
+}
+
 #[test]
 pub fn has_no_more_processors_than_its_type() {
     if thread::available_parallelism().unwrap().get() == 1 {

@@ -299,6 +299,10 @@ fn hold(directory: &Path, version: Version, controller: Controller, limits: Limi
             set("memory.limit_in_bytes", memory.to_string())?;
             // Memory and swap together; not every kernel counts it.
             let _ = set("memory.memsw.limit_in_bytes", memory.to_string());
+            // What waits in sockets is counted by itself, and only in a cgroup that bounds it itself: so init's does, too.
+            for cgroup in [".", LEAF] {
+                let _ = set(&format!("{cgroup}/memory.kmem.tcp.limit_in_bytes"), (memory / 4).to_string());
+            }
             Ok(())
         }
         (Controller::Pids, _) => set("pids.max", limits.threads().to_string()),

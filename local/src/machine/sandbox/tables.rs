@@ -280,6 +280,12 @@ pub fn describe(memory_mib: u64, vcpus: u32) -> Vec<String> {
         format!("open files of a machine's process: {}", share.files),
     ];
     lines.extend(share.by_user.iter().map(|(name, most)| format!("user.{name} of a machine: {most}")));
+    // Only root may read it.
+    if let Some(bytes) = setting("net/core/bpf_jit_limit") {
+        lines.push(format!(
+            "socket filters of the host and of all machines by net.core.bpf_jit_limit: {bytes} bytes, not divided"
+        ));
+    }
     for table in tables.read() {
         let (entries, setting, free, most) = (table.entry.plural(), &table.setting, table.free(), table.most);
         lines.push(format!(
