@@ -50,7 +50,7 @@ pub fn range_of(disk: &Path) -> Option<u32> {
 
 /// Whether a range begins with this id.
 fn is_first(id: u32) -> bool {
-    (EARLIER..IMAGES).contains(&id) && id % RANGE == 0
+    (EARLIER..IMAGES).contains(&id) && id.is_multiple_of(RANGE)
 }
 
 /// Refuses a directory with a machine's files that belongs to somebody else, whom the machine's root would be.

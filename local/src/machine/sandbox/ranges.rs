@@ -67,6 +67,9 @@ impl Ranges {
         let range = |first, lock| Range { taken: self.clone(), first, _lock: lock, note };
 
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.is_empty() {
+            locks.iter().for_each(Locks::clear_left);
+        }
         if let Some(first) = range_of(&specification.disk) {
             let lock = locks.map(|locks| locks.wait_for(first)).transpose()?;
             taken.insert(first);
@@ -150,6 +153,17 @@ impl Locks {
                 )));
             }
             thread::sleep(LOOK);
+        }
+    }
+
+    /// Removes files that killed endpoints have left.
+    fn clear_left(&self) {
+        let entries = fs::read_dir(DIRECTORIES[1]).into_iter().flatten().filter_map(Result::ok);
+        for entry in entries {
+            if let Ok(first) = u32::from_str_radix(&entry.file_name().to_string_lossy(), 16) {
+                // A lock that is let go of takes its file with it.
+                drop(self.take(first));
+            }
         }
     }
 
