@@ -50,12 +50,12 @@ pub fn make() -> io::Result<OwnedFd> {
 }
 
 /// Puts them into the machine's `/dev`: its own, or else the host's.
-pub fn mount(own: Option<&OwnedFd>) -> io::Result<()> {
+pub fn mount(own: Option<OwnedFd>) -> io::Result<()> {
+    let from = Path::new(if own.is_some() { OWN } else { "/dev" });
     if let Some(own) = own {
         fs::create_dir(OWN).map_err(told("make", OWN))?;
         attach(own, OWN)?;
     }
-    let from = Path::new(if own.is_some() { OWN } else { "/dev" });
     for (name, _) in DEVICES {
         let (source, target) = (from.join(name), Path::new("root/dev").join(name));
         if source.exists() {

@@ -43,7 +43,7 @@ pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
     root::make_mount_points()?;
     root::mount_memory(limits)?;
     kernel_views::mount_kernel_views(boot_id, &mut notes)?;
-    root::mount_devices(devices.as_ref(), users, limits)?;
+    root::mount_devices(devices, users, limits)?;
     let console = root::make_console()?;
 
     let disk = openat(CWD, "disk", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;

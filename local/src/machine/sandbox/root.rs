@@ -108,7 +108,7 @@ pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
     make_mount_points()?;
     mount_memory(limits)?;
     kernel_views::mount_kernel_views(boot_id, &mut notes)?;
-    mount_devices(devices.as_ref(), users, limits)?;
+    mount_devices(devices, users, limits)?;
     let console = make_console()?;
     leave_host()?;
     Ok(Root { first_boot, console, notes })
@@ -379,7 +379,7 @@ fn mount_tmpfs(target: &str, mode: u32, limits: Limits) -> io::Result<()> {
         .map_err(told("mount", target))
 }
 
-pub fn mount_devices(own: Option<&OwnedFd>, users: Users, limits: Limits) -> io::Result<()> {
+pub fn mount_devices(own: Option<OwnedFd>, users: Users, limits: Limits) -> io::Result<()> {
     devices::mount(own)?;
     for (target, name) in [
         ("pts/ptmx", "ptmx"),
