@@ -31,12 +31,12 @@ pub(super) fn mac_text(mac: [u8; 6]) -> String {
 /// For example `ip-172-31-0-5.ec2.internal`.
 /// Source: <https://docs.aws.amazon.com/vpc/latest/userguide/AmazonDNS-concepts.html>.
 pub(super) fn private_dns_name(place: &Place, address: Ipv4Addr) -> String {
-    let host = dashed("ip", address);
-    if place.name == "us-east-1" {
-        format!("{host}.ec2.internal")
-    } else {
-        format!("{host}.{}.compute.internal", place.name)
-    }
+    format!("{}.{}", dashed("ip", address), private_domain(place))
+}
+
+/// The domain of the private names of a region.
+pub(super) fn private_domain(place: &Place) -> String {
+    if place.name == "us-east-1" { "ec2.internal".to_owned() } else { format!("{}.compute.internal", place.name) }
 }
 
 /// For example `ec2-127-1-2-3.compute-1.amazonaws.com`.

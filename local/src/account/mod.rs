@@ -290,6 +290,13 @@ impl Account {
         self.regions.values().find_map(|region| instance::metadata::of(&self.settings, region, &nic))
     }
 
+    /// The domain of the private name of the machine that holds a NIC.
+    pub fn private_domain(&self, nic: &str) -> Option<String> {
+        let nic = NetworkInterfaceId::parse(nic).ok()?;
+        let region = self.regions.values().find(|region| region.network_interfaces.get(&nic).is_some())?;
+        Some(address::private_domain(region.place))
+    }
+
     /// Whether the metadata service answers the machine that holds a NIC by now.
     pub fn metadata_is_ready(&self, now: OffsetDateTime, nic: &str) -> bool {
         let Ok(nic) = NetworkInterfaceId::parse(nic) else { return true };

@@ -61,6 +61,10 @@ impl MetadataSource for Source {
         self.0.get()?.upgrade()?.account().metadata(nic)
     }
 
+    fn domain(&self, nic: &str) -> Option<String> {
+        self.0.get()?.upgrade()?.account().private_domain(nic)
+    }
+
     fn is_ready(&self, nic: &str) -> bool {
         let datacenter = self.0.get().and_then(std::sync::Weak::upgrade);
         datacenter.is_none_or(|datacenter| datacenter.account().metadata_is_ready(datacenter.clock.now(), nic))

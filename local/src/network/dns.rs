@@ -88,7 +88,7 @@ pub(super) enum Answer {
 
 /// The domain that the names of a NIC's region have.
 pub(super) fn domain(source: &dyn MetadataSource, nic: &str) -> String {
-    source.metadata(nic).unwrap_or_default().domain().unwrap_or_else(|| DEFAULT_DOMAIN.to_owned())
+    source.domain(nic).unwrap_or_else(|| DEFAULT_DOMAIN.to_owned())
 }
 
 /// The answer to a message.

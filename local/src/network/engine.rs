@@ -254,7 +254,7 @@ impl Engine {
         let name = nic.id.clone();
         let link = Link { nic, port, filter: Filter::default() };
         let (exchange, attributes) = (Exchange::default(), Attributes::default());
-        let turn = Turn::default();
+        let turn = Turn::of(id);
         self.plugged
             .insert(id, Plugged { link, stack, exchange, attributes, turn, refused: 0, readable: true, due: None });
         self.configure(&name);

@@ -18,6 +18,7 @@
 //! | `link` | a NIC that is plugged in: its port, behind its filter |
 //! | `stack` | the TCP of one NIC towards everything that is no machine |
 //! | `flow` | one TCP connection of a machine, joined to a stream of the host |
+//! | `lines` | what machines want, each in its own line |
 //! | `services` | the thread that answers machines: names, addresses and metadata, which may take a while |
 //! | `opening` | a connection that a machine has not answered yet |
 //! | `wire` | what a stack takes for its network device |
@@ -40,6 +41,7 @@ mod flow;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod lines;
 mod link;
 mod metadata;
 mod opening;
@@ -118,6 +120,12 @@ impl Metadata {
 pub trait MetadataSource: Send + Sync + 'static {
     /// The metadata of the instance that holds the NIC, as of now.
     fn metadata(&self, nic: &str) -> Option<Metadata>;
+
+    /// The domain of the private name of the instance that holds the NIC. Default: the metadata's; it is asked for often, so
+    /// whoever knows it by less says so.
+    fn domain(&self, nic: &str) -> Option<String> {
+        self.metadata(nic)?.domain()
+    }
 
     /// Whether the service answers the instance of a NIC by now; until then it says that it is unavailable. Default: it does.
     fn is_ready(&self, _nic: &str) -> bool {

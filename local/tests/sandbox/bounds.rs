@@ -76,10 +76,16 @@ const SHOWN: [Row; 21] = [
 const NO_AIO: fn() = tables::takes_no_asynchronous_io_and_no_huge_pages_of_the_host;
 
 /// The others.
-const ELSEWHERE: [(&str, &str); 1] = [(
-    "connections to the name server and to the metadata service",
-    "network, metadata::a_machine_that_hoards_connections_harms_nobody_but_itself",
-)];
+const ELSEWHERE: [(&str, &str); 2] = [
+    (
+        "connections to the name server and to the metadata service",
+        "network, metadata::a_machine_that_hoards_connections_harms_nobody_but_itself",
+    ),
+    (
+        "questions to the name server and the DHCP server that wait",
+        "lib, network::services::tests::sixteen_that_flood_lose_their_own_questions_and_a_seventeenth_has_its_turn",
+    ),
+];
 
 #[test]
 fn each_row_of_the_docs_names_what_shows_it() {

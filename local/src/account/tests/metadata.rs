@@ -36,6 +36,8 @@ fn metadata_and_describe_agree() {
     ] {
         assert_eq!(get(path), instance.string(member), "{path}");
     }
+    let name = get("meta-data/local-hostname").unwrap();
+    assert_eq!(world.account.private_domain(&nic).as_deref(), name.split_once('.').map(|(_, domain)| domain));
     let interface = instance.structures("NetworkInterfaces").next().unwrap();
     let mac = interface.string("MacAddress").unwrap();
     assert_eq!(get("meta-data/mac"), Some(mac));
