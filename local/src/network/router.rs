@@ -171,12 +171,12 @@ fn ipv4<'a>(frame: &'a mut [u8], nic: &Nic, check: bool, neighbours: &Neighbours
     if !is_own_source && (check || !may_speak_as(source, nic, neighbours)) {
         return None;
     }
+    if is_lease(&header, &packet[length..total]) {
+        return None;
+    }
     let routed = ethernet[..6] == ROUTER;
 
     if let Some((port, mac)) = neighbours.get(&destination).filter(|_| !nic.addresses.contains(&destination)) {
-        if is_lease(&header, &packet[length..total]) {
-            return None;
-        }
         if routed {
             if header.ttl() <= 1 {
                 return frame::time_exceeded(nic.mac, router(nic), source, &packet[..total]).map(Verdict::Reply);
@@ -255,7 +255,7 @@ fn lease(datagram: &[u8]) -> Option<Verdict<'_>> {
     is_it.then_some(Verdict::Lease(datagram.payload()))
 }
 
-/// Whether a machine speaks to another one as a DHCP server does; there is only one, and that is the switch.
+/// Whether a machine speaks as a DHCP server does; there is only one, and that is the switch.
 fn is_lease(header: &Ipv4HeaderSlice<'_>, datagram: &[u8]) -> bool {
     const PORTS: [u8; 4] = [0, dhcp::SERVER as u8, 0, dhcp::CLIENT as u8];
     let has_ports = header.protocol() == IpNumber::UDP && header.fragments_offset().value() == 0;
@@ -292,8 +292,13 @@ fn quoted(quote: &[u8]) -> Option<(SocketAddrV4, SocketAddrV4)> {
     ))
 }
 
+/// Whether a packet may go no further than to the next router (RFC 1812, 5.3.1), whose header has been checked.
+pub(super) fn has_come_far(packet: &[u8]) -> bool {
+    packet.get(8).is_none_or(|hops| *hops <= 1)
+}
+
 /// Takes one from the packet's hops, and puts its checksum right (RFC 1624).
-fn age(packet: &mut [u8]) {
+pub(super) fn age(packet: &mut [u8]) {
     packet[8] -= 1;
     let checksum = u16::from_be_bytes([packet[10], packet[11]]);
     let (sum, carry) = checksum.overflowing_add(0x0100);

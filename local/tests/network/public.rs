@@ -3,8 +3,10 @@
 use crate::{
     lab::{Lab, OPEN, anyone, eventually, nic, rule},
     machine::Machine,
+    raw::{LAST, ROUTER, header, udp},
 };
 use ec2_local::network::{Attached, Direction, Nic, Peer, Traffic};
+use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt, sockopt::Timeout};
 use std::{
     io::{ErrorKind, Read, Write},
     net::{Ipv4Addr, SocketAddrV4},
@@ -118,4 +120,63 @@ fn both_need_a_public_address() {
     set_public(&lab, &nics[1], OPEN, None);
     // Nobody has it.
     becomes(ErrorKind::HostUnreachable);
+}
+
+/// The packets from the first machine that arrive at the second one's public address, of these and one that comes last.
+fn arriving(nics: &[Nic; 2], [client, server]: [&Machine; 2], packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let (mouth, ear) = (client.frames(), server.frames());
+    sockopt::set_socket_timeout(&ear, Timeout::Recv, Some(PATIENCE)).unwrap();
+    let last = udp(nics[0].addresses[0], PUBLIC[1], 9, LAST, b"last");
+    for packet in packets.iter().chain([&last]) {
+        send(&mouth, &[&ROUTER[..], &nics[0].mac, &[8, 0], packet].concat(), SendFlags::empty()).unwrap();
+    }
+    let mut arrived = Vec::new();
+    loop {
+        let mut frame = vec![0; 10_000];
+        let (length, _) = recv(&ear, &mut frame, RecvFlags::empty()).expect("the last one arrives");
+        frame.truncate(length);
+        let is_packet = frame[12..14] == [8, 0] && frame[6..12] == ROUTER;
+        match is_packet && frame.ends_with(b"last") {
+            true => return arrived,
+            false if is_packet => arrived.push(frame),
+            false => {}
+        }
+    }
+}
+
+#[test]
+fn nobody_gives_leases_to_a_public_address() {
+    let (_lab, nics, [(client, _client), (server, _server)]) = start(["vpc-1", "vpc-2"], [OPEN; 2]);
+    let lease = udp(nics[0].addresses[0], PUBLIC[1], 67, 68, b"a lease");
+    assert_eq!(arriving(&nics, [&client, &server], &[lease]), [] as [Vec<u8>; 0]);
+}
+
+#[test]
+fn a_gateway_takes_a_hop_and_tells_whose_was_the_last() {
+    let (_lab, nics, [(client, _client), (server, _server)]) = start(["vpc-1", "vpc-2"], [OPEN; 2]);
+    let with_hops = |hops: u8, to| {
+        let mut packet = Vec::new();
+        let builder = etherparse::PacketBuilder::ipv4(nics[0].addresses[0].octets(), to, hops).udp(9, 9);
+        builder.write(&mut packet, b"?").unwrap();
+        packet
+    };
+    let to = PUBLIC[1].octets();
+    let heard = client.frames();
+    sockopt::set_socket_timeout(&heard, Timeout::Recv, Some(PATIENCE)).unwrap();
+    let arrived =
+        arriving(&nics, [&client, &server], &[with_hops(2, to), with_hops(1, to), with_hops(1, [8, 8, 8, 8])]);
+    assert_eq!(arrived.len(), 1);
+    assert_eq!(header(&arrived[0]).ttl(), 1);
+    // The sender of the others is told, of each.
+    let complaints: Vec<_> = std::iter::from_fn(|| {
+        let mut frame = vec![0; 10_000];
+        let (length, _) = recv(&heard, &mut frame, RecvFlags::empty()).ok()?;
+        frame.truncate(length);
+        Some(frame)
+    })
+    .filter(|frame| frame[6..12] == ROUTER && frame[14 + 9] == 1)
+    .take(2)
+    .map(|frame| ([frame[34], frame[35]], Ipv4Addr::from(*frame[34 + 8 + 16..].first_chunk::<4>().unwrap())))
+    .collect();
+    assert_eq!(complaints, [([11, 0], PUBLIC[1]), ([11, 0], Ipv4Addr::new(8, 8, 8, 8))]);
 }

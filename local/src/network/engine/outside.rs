@@ -7,7 +7,7 @@ use super::{
         outside::{self, Departure, Outcome},
         port::ETHERNET,
         public::{self, Public},
-        sizes,
+        router, sizes,
     },
     Engine, Plugged,
 };
@@ -21,6 +21,10 @@ impl Engine {
     pub(super) fn depart(&mut self, id: u64, plugged: &mut Plugged, packet: &[u8], now: Instant) {
         if !plugged.link.filter.admits(Direction::Egress, packet, &[], now) {
             return;
+        }
+        // The host's connections need no gateway.
+        if router::has_come_far(packet) && !router::is_host(router::destination(packet)) {
+            return outside::exceeded(&mut plugged.link, packet);
         }
         let flow = self.ids.fetch_add(1, Ordering::Relaxed);
         self.gateway.count(self.owners.len());
@@ -74,6 +78,9 @@ impl Engine {
         if !link.filter.admits(Direction::Egress, packet, &[], now) {
             return;
         }
+        if router::has_come_far(packet) {
+            return outside::exceeded(link, packet);
+        }
         let Some(own) = attributes.public_address.filter(|_| attributes.reaches_internet) else {
             return outside::unreachable(link, DestUnreachableHeader::NetworkProhibited, packet);
         };
@@ -84,6 +91,7 @@ impl Engine {
         if public::translate(packet, own, public.private).is_none() {
             return;
         }
+        router::age(packet);
         // A machine may be its own neighbour; then it has been taken out of the others.
         let to = if public.port == id { Some(link) } else { self.plugged.get_mut(&public.port).map(|to| &mut to.link) };
         if let Some(to) = to

@@ -247,3 +247,11 @@ pub(super) fn unreachable(link: &mut Link, why: DestUnreachableHeader, packet: &
         link.port.send(&answer);
     }
 }
+
+/// Tells a machine that its packet may not go as far as it would have to.
+pub(super) fn exceeded(link: &mut Link, packet: &[u8]) {
+    let router = router::router(&link.nic);
+    if let Some(answer) = frame::time_exceeded(link.nic.mac, router, router::source(packet), packet) {
+        link.port.send(&answer);
+    }
+}
