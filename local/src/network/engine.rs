@@ -10,12 +10,13 @@ use super::{
     filter::Filter,
     flow::Readiness,
     link::{self, Link},
+    neighbours::Neighbours,
     opening::Outcome,
     outside::{Exchange, Gateway, Outside},
     policy::{Attributes, Change, Policy},
     port::{ETHERNET, Port, Received},
     public::{Public, Publics},
-    router::{self, Neighbours, Verdict},
+    router::{self, Verdict},
     services::{Request, Services, Turn},
     stack::Stack,
     watched::Watched,
@@ -29,7 +30,7 @@ use smoltcp::time::{Duration, Instant};
 use std::{
     collections::{BTreeSet, HashMap},
     io,
-    net::SocketAddrV4,
+    net::{Ipv4Addr, SocketAddrV4},
     os::fd::OwnedFd,
     sync::{Arc, atomic::AtomicU64, mpsc::Receiver},
 };
@@ -248,11 +249,10 @@ impl Engine {
         }
         let port = Port::new(Watched::new(&self.epoll, frames, id)?);
         let stack = Stack::new(nic.mac, now)?;
-        let neighbours = self.vpcs.entry(nic.vpc.clone()).or_default();
-        neighbours.extend(nic.addresses.iter().map(|address| (*address, (id, nic.mac))));
+        self.vpcs.entry(nic.vpc.clone()).or_default().plug_in(id, &nic);
         self.nics.insert(nic.id.clone(), id);
         let name = nic.id.clone();
-        let link = Link { nic, port, filter: Filter::default() };
+        let link = Link { id, nic, port, filter: Filter::default() };
         let (exchange, attributes) = (Exchange::default(), Attributes::default());
         let turn = Turn::of(id);
         self.plugged
@@ -273,7 +273,9 @@ impl Engine {
         let public =
             public.map(|(address, private)| (address, Public { port: *id, vpc: nic.vpc.clone(), private: *private }));
         self.publics.set(*id, public);
+        let previous = plugged.attributes.public_address.filter(|address| attributes.public_address != Some(*address));
         plugged.attributes = attributes;
+        self.forget_public(previous);
     }
 
     fn detach(&mut self, id: u64) {
@@ -281,11 +283,24 @@ impl Engine {
         self.owners.retain(|_, owner| *owner != id);
         self.nics.remove(&plugged.link.nic.id);
         self.publics.set(id, None);
-        if let Some(neighbours) = self.vpcs.get_mut(&plugged.link.nic.vpc) {
-            neighbours.retain(|_, (owner, _)| *owner != id);
+        let Nic { vpc, addresses, .. } = &plugged.link.nic;
+        if let Some(neighbours) = self.vpcs.get_mut(vpc) {
+            neighbours.unplug(id);
             if neighbours.is_empty() {
-                self.vpcs.remove(&plugged.link.nic.vpc);
+                self.vpcs.remove(vpc);
             }
+        }
+        for other in self.plugged.values_mut().filter(|other| other.link.nic.vpc == *vpc) {
+            other.link.filter.forget(Some(id), addresses);
+        }
+        self.forget_public(plugged.attributes.public_address);
+    }
+
+    /// Lets nobody take the next one who has a public address for the last one.
+    fn forget_public(&mut self, address: Option<Ipv4Addr>) {
+        let Some(address) = address else { return };
+        for plugged in self.plugged.values_mut() {
+            plugged.link.filter.forget(None, &[address]);
         }
     }
 

@@ -7,18 +7,19 @@ mod packets;
 
 use super::{
     Direction, Nic, Peer, Rule, Traffic, dhcp, dns,
-    filter::Filter,
+    filter::{Far, Filter},
     link::Link,
+    neighbours::Neighbours,
     outside::{Departure, Exchange},
     port::{ETHERNET, MTU, Port},
     public,
-    router::{self, Neighbours, Verdict},
+    router::{self, Verdict},
     stack::Stack,
     watched::Watched,
 };
 use rustix::{event::epoll, net::SocketFlags};
 use smoltcp::time::{Duration, Instant};
-use std::{collections::HashMap, net::Ipv4Addr, sync::Arc};
+use std::{net::Ipv4Addr, sync::Arc};
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 4);
@@ -36,8 +37,9 @@ fn nic() -> Nic {
 /// Frames of a machine, each after its length in two bytes: they go through router, filter and stack as the engine sends
 /// them. The frames' Ethernet header is made right where it is missing, since everything ends there otherwise.
 pub fn frames(bytes: &[u8]) {
-    let neighbours: Neighbours =
-        HashMap::from([(ADDRESS, (1, MAC)), (Ipv4Addr::new(10, 0, 0, 5), (2, [2, 0, 0, 0, 0, 2]))]);
+    let mut neighbours = Neighbours::default();
+    neighbours.plug_in(1, &nic());
+    neighbours.plug_in(2, &Nic { mac: [2, 0, 0, 0, 0, 2], addresses: vec![Ipv4Addr::new(10, 0, 0, 5)], ..nic() });
     let Some(mut machine) = Machine::new() else { return };
     let mut rest = bytes;
     let mut now = Instant::ZERO;
@@ -85,7 +87,12 @@ impl Machine {
         );
         let port = Port::new(Watched::new(&epoll, ours, 1).ok()?);
         let stack = Stack::new(MAC, Instant::ZERO).ok()?;
-        Some(Self { link: Link { nic: nic(), port, filter }, stack, exchange: Exchange::default(), _cable: cable })
+        Some(Self {
+            link: Link { id: 1, nic: nic(), port, filter },
+            stack,
+            exchange: Exchange::default(),
+            _cable: cable,
+        })
     }
 
     fn send(&mut self, frame: &mut [u8], neighbours: &Neighbours, now: Instant) {
@@ -97,12 +104,13 @@ impl Machine {
                 let source = frame.get(ETHERNET + 12..ETHERNET + 16);
                 assert_eq!(source, Some(&ADDRESS.octets()[..]), "somebody speaks in another's name");
                 let packet = &router::unpadded(frame)[ETHERNET..];
-                link.filter.admits(Direction::Egress, packet, &groups, now);
-                link.filter.admits(Direction::Ingress, packet, &groups, now);
+                let far = Far { port: Some(to), groups: &groups };
+                link.filter.admits(Direction::Egress, packet, far, now);
+                link.filter.admits(Direction::Ingress, packet, far, now);
             }
             Verdict::Outside(packet) => {
                 let _ = public::translate(&mut packet.to_vec(), Ipv4Addr::new(127, 1, 2, 3), ADDRESS);
-                if link.filter.admits(Direction::Egress, packet, &[], now)
+                if link.filter.admits(Direction::Egress, packet, Far::ELSEWHERE, now)
                     // Without a gateway: nothing leaves this process.
                     && matches!(exchange.depart(packet, 1, None, link, stack, now), Departure::Stack)
                 {

@@ -3,7 +3,7 @@
 use super::{
     Nic,
     dns::Asker,
-    filter::{Direction, Filter},
+    filter::{Direction, Far, Filter},
     port::Port,
     router,
 };
@@ -11,6 +11,8 @@ use smoltcp::time::Instant;
 
 /// A NIC that is plugged in: its port, behind its filter.
 pub(super) struct Link {
+    /// The port's id.
+    pub(super) id: u64,
     pub(super) nic: Nic,
     pub(super) port: Port,
     pub(super) filter: Filter,
@@ -27,13 +29,13 @@ impl Link {
 /// that `is_checked`. Otherwise it is not that of the receiver's router or name server: the sender's subnet has others.
 pub(super) fn passes(from: &mut Link, to: &mut Link, is_checked: bool, packet: &[u8], now: Instant) -> bool {
     (is_checked || !router::is_own(router::source(packet), &to.nic))
-        && from.filter.admits(Direction::Egress, packet, to.filter.groups(), now)
-        && to.filter.admits(Direction::Ingress, packet, from.filter.groups(), now)
+        && from.filter.admits(Direction::Egress, packet, Far { port: Some(to.id), groups: to.filter.groups() }, now)
+        && to.filter.admits(Direction::Ingress, packet, Far { port: Some(from.id), groups: from.filter.groups() }, now)
 }
 
 /// Whether a packet of the NIC's own stack passes to the machine: what comes from outside is filtered, the switch's own
 /// services never are.
 /// <https://docs.aws.amazon.com/vpc/latest/userguide/vpc-security-groups.html>
 pub(super) fn lets_in(nic: &Nic, filter: &mut Filter, packet: &[u8], now: Instant) -> bool {
-    router::is_own(router::source(packet), nic) || filter.admits(Direction::Ingress, packet, &[], now)
+    router::is_own(router::source(packet), nic) || filter.admits(Direction::Ingress, packet, Far::ELSEWHERE, now)
 }

@@ -15,6 +15,7 @@
 //! | `sizes` | how large packets may be that pass an internet gateway |
 //! | `pieces` | packets that are cut, and put together |
 //! | `policy` | what the account has told of groups and interfaces |
+//! | `neighbours` | the machines of a VPC |
 //! | `link` | a NIC that is plugged in: its port, behind its filter |
 //! | `stack` | the TCP of one NIC towards everything that is no machine |
 //! | `flow` | one TCP connection of a machine, joined to a stream of the host |
@@ -44,6 +45,7 @@ pub(crate) mod fuzzing;
 mod lines;
 mod link;
 mod metadata;
+mod neighbours;
 mod opening;
 mod outside;
 mod pieces;

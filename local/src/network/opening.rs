@@ -19,7 +19,8 @@ impl Outcome {
 pub(super) struct Opening {
     /// Where it comes from.
     pub(super) from: SocketAddrV4,
-    /// The frame that asks for it. smoltcp would repeat it after a second, but a booting machine is up sooner.
+    /// The frame that asks for it, once the filter has admitted it. smoltcp would repeat it after a second, but a booting machine
+    /// is up sooner.
     pub(super) syn: Vec<u8>,
     /// Whom to tell.
     pub(super) outcome: Outcome,

@@ -7,6 +7,7 @@ use super::{
     Nic, OUTSIDE, dhcp,
     filter::is_within,
     frame::{self, ROUTER},
+    neighbours::Neighbours,
     outside::is_private,
     port::{ETHERNET, MTU},
 };
@@ -14,10 +15,7 @@ use etherparse::{
     ArpOperation, ArpPacket, EtherType, Icmpv4Slice, Icmpv4Type, IpNumber, Ipv4HeaderSlice, TcpHeaderSlice, UdpSlice,
     icmpv4::DestUnreachableHeader,
 };
-use std::{
-    collections::HashMap,
-    net::{Ipv4Addr, SocketAddrV4},
-};
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// The metadata service.
 pub(super) const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
@@ -25,9 +23,6 @@ pub(super) const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 pub(super) const NAMES: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
 /// The name server's port.
 pub(super) const DNS: u16 = 53;
-
-/// Who has which address in a VPC: the port, and the MAC address behind it.
-pub(super) type Neighbours = HashMap<Ipv4Addr, (u64, [u8; 6])>;
 
 /// What becomes of a frame.
 #[derive(Debug, PartialEq, Eq)]
@@ -121,7 +116,9 @@ pub(super) fn unpadded(frame: &[u8]) -> &[u8] {
 /// Whether a machine whose source isn't checked may send as this address: one of its VPC, or of a network behind it. Nobody
 /// is another one's router or name server, nor the host, nor anybody who has a public address: those come through a gateway.
 fn may_speak_as(address: Ipv4Addr, nic: &Nic, neighbours: &Neighbours) -> bool {
-    !is_own(address, nic) && (neighbours.contains_key(&address) || is_private(address))
+    !is_own(address, nic)
+        && !neighbours.is_reserved(address)
+        && (neighbours.get(&address).is_some() || is_private(address))
 }
 
 /// Whether the host's connections come from an address.

@@ -52,18 +52,20 @@ pub(super) struct Room<'a> {
 
 impl TxToken for Room<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, fill: F) -> R {
-        let Link { nic, port, filter } = self.link;
+        let Link { nic, port, filter, .. } = self.link;
         port.send_with(self.header, length, |packet| {
             let result = fill(packet);
             if is_of_internet(packet, nic) {
                 sizes::bound_segments(packet);
             }
-            if let Some(opening) = self.opening
+            let is_admitted = link::lets_in(nic, filter, packet, self.now);
+            if is_admitted
+                && let Some(opening) = self.opening
                 && router::opening(packet).is_some_and(|(from, _)| from == opening.from)
             {
                 opening.syn = [self.header.as_slice(), packet].concat();
             }
-            (result, link::lets_in(nic, filter, packet, self.now))
+            (result, is_admitted)
         })
     }
 }

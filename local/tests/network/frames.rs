@@ -58,6 +58,24 @@ fn without_a_source_check_a_machine_speaks_for_networks_behind_it_and_for_nobody
 }
 
 #[test]
+fn nobody_speaks_as_the_router_of_a_third_subnet() {
+    let lab = Lab::new();
+    let nics = [nic("vpc-1", SENDER.octets()), nic("vpc-1", [10, 0, 0, 6])];
+    let (sender, _attached) = lab.machine(&nics[0]);
+    let (receiver, _attached) = lab.machine(&nics[1]);
+    lab.set_attributes(&nics[0], |attributes| {
+        (attributes.groups, attributes.source_dest_check) = (vec![OPEN.to_owned()], false);
+    });
+    let wire = Wire::new((&nics[0], &sender), (&nics[1], &receiver));
+    let passes = |last| wire.passes(&udp([10, 0, 7, last].into(), nics[1].addresses[0], 9, 9, b"?"));
+    assert!([0, 1, 2, 3, 4].map(passes).iter().all(|passes| *passes), "a network behind the machine");
+    let (_third, _attached) = lab.machine(&nic("vpc-1", [10, 0, 7, 7]));
+    let (_other, _attached) = lab.machine(&nic("vpc-2", [10, 0, 8, 7]));
+    assert_eq!([0, 1, 2, 3, 4].map(passes), [false, false, false, false, true]);
+    assert!(wire.passes(&udp([10, 0, 8, 1].into(), nics[1].addresses[0], 9, 9, b"?")), "another VPC's is nobody here");
+}
+
+#[test]
 fn nothing_but_ipv4_passes_between_machines() {
     over_the_wire(true, [10, 0, 0, 6], |wire, to| {
         let link_local = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5];

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        filter::Direction,
+        filter::{Direction, Far},
         frame::ROUTER,
         outside::{self, Departure, Outcome},
         port::ETHERNET,
@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering;
 impl Engine {
     /// Lets a packet out, if its machine has a way and its groups let it.
     pub(super) fn depart(&mut self, id: u64, plugged: &mut Plugged, packet: &[u8], now: Instant) {
-        if !plugged.link.filter.admits(Direction::Egress, packet, &[], now) {
+        if !plugged.link.filter.admits(Direction::Egress, packet, Far::ELSEWHERE, now) {
             return;
         }
         // The host's connections need no gateway.
@@ -75,7 +75,7 @@ impl Engine {
     ) {
         let Plugged { link, attributes, .. } = plugged;
         let (ethernet, packet) = frame.split_at_mut(ETHERNET);
-        if !link.filter.admits(Direction::Egress, packet, &[], now) {
+        if !link.filter.admits(Direction::Egress, packet, Far::ELSEWHERE, now) {
             return;
         }
         if router::has_come_far(packet) {
@@ -95,7 +95,7 @@ impl Engine {
         // A machine may be its own neighbour; then it has been taken out of the others.
         let to = if public.port == id { Some(link) } else { self.plugged.get_mut(&public.port).map(|to| &mut to.link) };
         if let Some(to) = to
-            && to.filter.admits(Direction::Ingress, packet, &[], now)
+            && to.filter.admits(Direction::Ingress, packet, Far::ELSEWHERE, now)
         {
             ethernet[..6].copy_from_slice(&to.nic.mac);
             ethernet[6..12].copy_from_slice(&ROUTER);

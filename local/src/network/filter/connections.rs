@@ -15,6 +15,8 @@ use std::{
 /// How many connections are tracked; beyond that new ones are dropped, as they are on EC2 (`conntrack_allowance_exceeded`).
 /// It is our own number: AWS tells none.
 const LIMIT: usize = 65_536;
+/// How many of them one that is outside may have begun, so that nobody has all the room of another one.
+const SHARE: usize = LIMIT / 4;
 /// With so many, those that are over are looked for.
 const SWEEP: usize = 1024;
 /// And not more often than that: a machine that floods must not keep the switch busy with it.
@@ -23,8 +25,11 @@ const REST: Duration = Duration::from_secs(1);
 // How long a connection is kept that says nothing; the defaults of EC2, which tells none for
 // ICMP, the opening and the end:
 // <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ConnectionTrackingConfiguration.html>
+/// Until the one who opens it has answered the answer: before, anybody may have said that they want it.
 const TCP_OPENING: Duration = Duration::from_secs(120);
 const TCP_ESTABLISHED: Duration = Duration::from_secs(432_000);
+/// From when one side has no more to say.
+const TCP_CLOSING: Duration = Duration::from_secs(600);
 const SHORT: Duration = Duration::from_secs(30);
 const UDP_STREAM: Duration = Duration::from_secs(180);
 const OTHER: Duration = Duration::from_secs(600);
@@ -68,32 +73,53 @@ impl Flow {
         Some(Self { protocol, local: (local, own), remote: (remote, others) })
     }
 
+    /// The address that isn't the machine's.
+    pub(super) fn remote(&self) -> Ipv4Addr {
+        self.remote.0
+    }
+}
+
+/// Who is outside: a machine of the VPC by its port, whatever it calls itself, anybody else by the address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Holder {
+    Port(u64),
+    Address(Ipv4Addr),
+}
+
+struct Connection {
+    /// Which way its first packet went.
+    opened: Direction,
+    /// Who has begun it, if that is outside.
+    holder: Option<Holder>,
+    /// How many packets have gone the other way, as far as it matters.
+    answers: u8,
+    /// The one who began it has spoken after an answer.
+    is_agreed: bool,
+    /// Who has said the last: the one inside, the one outside.
+    finished: [bool; 2],
+    until: Instant,
+}
+
+impl Connection {
     /// How long it is kept when it says nothing.
-    fn patience(&self, answers: u8, over: bool) -> Duration {
-        match IpNumber(self.protocol) {
-            _ if over => ENDED,
-            IpNumber::TCP if answers > 0 => TCP_ESTABLISHED,
-            IpNumber::TCP => TCP_OPENING,
-            IpNumber::UDP if answers > 1 => UDP_STREAM,
+    fn patience(&self, flow: &Flow) -> Duration {
+        match IpNumber(flow.protocol) {
+            _ if self.finished == [true; 2] => ENDED,
+            IpNumber::TCP if !self.is_agreed => TCP_OPENING,
+            IpNumber::TCP if self.finished.contains(&true) => TCP_CLOSING,
+            IpNumber::TCP => TCP_ESTABLISHED,
+            IpNumber::UDP if self.answers > 1 => UDP_STREAM,
             IpNumber::UDP | IpNumber::ICMP => SHORT,
             _ => OTHER,
         }
     }
 }
 
-struct Connection {
-    /// Which way its first packet went.
-    opened: Direction,
-    /// How many packets have gone the other way, as far as it matters.
-    answers: u8,
-    /// Who has said the last: the one inside, the one outside.
-    finished: [bool; 2],
-    until: Instant,
-}
-
 /// The connections that a NIC's filter tracks.
 pub(super) struct Connections {
     known: HashMap<Flow, Connection>,
+    /// How many of them somebody outside has begun.
+    held: HashMap<Holder, usize>,
     /// How many there may be before those that are over are looked for.
     sweep: usize,
     /// When they may be looked for again.
@@ -102,7 +128,7 @@ pub(super) struct Connections {
 
 impl Default for Connections {
     fn default() -> Self {
-        Self { known: HashMap::new(), sweep: SWEEP, rests_until: Instant::ZERO }
+        Self { known: HashMap::new(), held: HashMap::new(), sweep: SWEEP, rests_until: Instant::ZERO }
     }
 }
 
@@ -119,7 +145,9 @@ impl Connections {
         let Some(connection) = self.known.get_mut(flow).filter(|connection| connection.until > now) else {
             return false;
         };
-        if connection.opened != direction {
+        if connection.opened == direction {
+            connection.is_agreed |= connection.answers > 0;
+        } else {
             connection.answers = connection.answers.saturating_add(1);
         }
         match ends {
@@ -127,23 +155,65 @@ impl Connections {
             Ends::HalfWay => connection.finished[usize::from(direction == Direction::Ingress)] = true,
             Ends::Now => connection.finished = [true; 2],
         }
-        connection.until = now + flow.patience(connection.answers, connection.finished == [true; 2]);
+        connection.until = now + connection.patience(flow);
         true
     }
 
-    /// Tracks a connection from its first packet on; false if there are too many.
-    pub(super) fn begin(&mut self, flow: Flow, direction: Direction, now: Instant) -> bool {
-        if self.known.len() >= self.sweep && now >= self.rests_until {
-            self.known.retain(|_, connection| connection.until > now);
+    /// Tracks a connection from its first packet on, which a machine of the VPC has at its port, if it is one's; false if
+    /// there are too many, or the one outside has too many of them.
+    pub(super) fn begin(&mut self, flow: Flow, direction: Direction, port: Option<u64>, now: Instant) -> bool {
+        let holder =
+            (direction == Direction::Ingress).then(|| port.map_or(Holder::Address(flow.remote()), Holder::Port));
+        let has_share = |held: &HashMap<_, _>| holder.is_some_and(|holder| held.get(&holder) >= Some(&SHARE));
+        if (self.known.len() >= self.sweep || has_share(&self.held)) && now >= self.rests_until {
+            self.retain(|_, connection| connection.until > now);
             self.sweep = (self.known.len() * 2).clamp(SWEEP, LIMIT);
             self.rests_until = now + REST;
         }
-        if self.known.len() >= LIMIT && !self.known.contains_key(&flow) {
+        let previous = self.known.get(&flow).map(|connection| connection.holder);
+        let is_held_already = previous.is_some_and(|previous| previous == holder);
+        if (previous.is_none() && self.known.len() >= LIMIT) || (!is_held_already && has_share(&self.held)) {
             return false;
         }
-        let connection =
-            Connection { opened: direction, answers: 0, finished: [false; 2], until: now + flow.patience(0, false) };
+        if let Some(holder) = holder.filter(|_| !is_held_already) {
+            *self.held.entry(holder).or_default() += 1;
+        }
+        if let Some(previous) = previous.flatten().filter(|_| !is_held_already) {
+            release(&mut self.held, previous);
+        }
+        let mut connection =
+            Connection { opened: direction, holder, answers: 0, is_agreed: false, finished: [false; 2], until: now };
+        connection.until += connection.patience(&flow);
         self.known.insert(flow, connection);
         true
+    }
+
+    /// Forgets what a machine of the VPC has begun from its port, and all connections with these addresses.
+    pub(super) fn forget(&mut self, port: Option<u64>, addresses: &[Ipv4Addr]) {
+        let holder = port.map(Holder::Port);
+        self.retain(|flow, connection| {
+            !addresses.contains(&flow.remote()) && (holder.is_none() || connection.holder != holder)
+        });
+    }
+
+    fn retain(&mut self, stays: impl Fn(&Flow, &Connection) -> bool) {
+        let Self { known, held, .. } = self;
+        known.retain(|flow, connection| {
+            let stays = stays(flow, connection);
+            if !stays && let Some(holder) = connection.holder {
+                release(held, holder);
+            }
+            stays
+        });
+    }
+}
+
+/// Somebody has one connection less.
+fn release(held: &mut HashMap<Holder, usize>, holder: Holder) {
+    if let Some(count) = held.get_mut(&holder) {
+        *count -= 1;
+        if *count == 0 {
+            held.remove(&holder);
+        }
     }
 }

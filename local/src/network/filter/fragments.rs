@@ -19,6 +19,9 @@ pub(super) struct Fragments(VecDeque<Open>);
 
 struct Open {
     whole: Whole,
+    /// The machine of the VPC that is at the other end, by its port: one that may speak in another's name must not write on
+    /// in that one's packet.
+    port: Option<u64>,
     /// Where the next one has to begin.
     next: u32,
     until: Instant,
@@ -26,19 +29,19 @@ struct Open {
 
 impl Fragments {
     /// Takes note of a first fragment, and of the verdict on it.
-    pub(super) fn begin(&mut self, first: &Fragment, is_admitted: bool, now: Instant) {
-        self.0.retain(|open| open.whole != first.whole && open.until > now);
+    pub(super) fn begin(&mut self, first: &Fragment, port: Option<u64>, is_admitted: bool, now: Instant) {
+        self.0.retain(|open| (open.whole, open.port) != (first.whole, port) && open.until > now);
         if is_admitted && first.more {
             if self.0.len() >= OPEN {
                 self.0.pop_front();
             }
-            self.0.push_back(Open { whole: first.whole, next: first.end, until: now + PATIENCE });
+            self.0.push_back(Open { whole: first.whole, port, next: first.end, until: now + PATIENCE });
         }
     }
 
     /// Whether a later fragment is the next one of a packet whose first was admitted.
-    pub(super) fn follows(&mut self, later: &Fragment, now: Instant) -> bool {
-        let found = self.0.iter_mut().enumerate().find(|(_, open)| open.whole == later.whole);
+    pub(super) fn follows(&mut self, later: &Fragment, port: Option<u64>, now: Instant) -> bool {
+        let found = self.0.iter_mut().enumerate().find(|(_, open)| (open.whole, open.port) == (later.whole, port));
         let Some((at, open)) = found.filter(|(_, open)| open.until > now) else { return false };
         let is_next = open.next == later.start;
         open.next = later.end;
@@ -46,5 +49,10 @@ impl Fragments {
             self.0.remove(at);
         }
         is_next
+    }
+
+    /// Forgets the packets from and to a port.
+    pub(super) fn forget(&mut self, port: u64) {
+        self.0.retain(|open| open.port != Some(port));
     }
 }

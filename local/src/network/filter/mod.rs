@@ -45,6 +45,20 @@ pub(super) struct Filter {
     leaving: Way,
 }
 
+/// Who is at the other end of a packet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Far<'a> {
+    /// The port of a machine of the VPC, whatever address it speaks as.
+    pub(super) port: Option<u64>,
+    /// Its security groups.
+    pub(super) groups: &'a [String],
+}
+
+impl Far<'_> {
+    /// Somebody who is no machine of the VPC.
+    pub(super) const ELSEWHERE: Self = Self { port: None, groups: &[] };
+}
+
 /// What is remembered of one way through the filter.
 #[derive(Default)]
 struct Way {
@@ -64,18 +78,30 @@ impl Filter {
         self.rules = rules;
     }
 
-    /// Whether an IPv4 packet passes, to or from somebody of these groups; takes note of the connection.
-    pub(super) fn admits(&mut self, direction: Direction, packet: &[u8], groups: &[String], now: Instant) -> bool {
-        let (is_admitted, fragment) = match packet::parse(packet) {
-            Some(Parsed::Packet(packet, fragment)) => (self.admits_packet(direction, &packet, groups, now), fragment),
-            Some(Parsed::Error { message, about, fragment }) => {
-                (self.admits_error(direction, &message, &about, groups, now), fragment)
+    /// Forgets all about a machine that is gone, by its port if it was one of the VPC, and by its addresses: they may be
+    /// another one's next.
+    pub(super) fn forget(&mut self, port: Option<u64>, addresses: &[Ipv4Addr]) {
+        self.connections.forget(port, addresses);
+        for way in [&mut self.entering, &mut self.leaving] {
+            way.recent.forget(addresses);
+            if let Some(port) = port {
+                way.fragments.forget(port);
             }
-            Some(Parsed::Later(fragment)) => return self.way(direction).fragments.follows(&fragment, now),
+        }
+    }
+
+    /// Whether an IPv4 packet passes, to or from somebody; takes note of the connection.
+    pub(super) fn admits(&mut self, direction: Direction, packet: &[u8], far: Far<'_>, now: Instant) -> bool {
+        let (is_admitted, fragment) = match packet::parse(packet) {
+            Some(Parsed::Packet(packet, fragment)) => (self.admits_packet(direction, &packet, far, now), fragment),
+            Some(Parsed::Error { message, about, fragment }) => {
+                (self.admits_error(direction, &message, &about, far.groups, now), fragment)
+            }
+            Some(Parsed::Later(fragment)) => return self.way(direction).fragments.follows(&fragment, far.port, now),
             None => return false,
         };
         if let Some(first) = fragment {
-            self.way(direction).fragments.begin(&first, is_admitted, now);
+            self.way(direction).fragments.begin(&first, far.port, is_admitted, now);
         }
         is_admitted
     }
@@ -92,7 +118,7 @@ impl Filter {
         self.permits(Direction::Ingress, &Packet::opening(from, to), &[])
     }
 
-    fn admits_packet(&mut self, direction: Direction, packet: &Packet, groups: &[String], now: Instant) -> bool {
+    fn admits_packet(&mut self, direction: Direction, packet: &Packet, far: Far<'_>, now: Instant) -> bool {
         let flow = Flow::of(packet, direction);
         if let Some(flow) = &flow
             && !packet.asks()
@@ -100,13 +126,13 @@ impl Filter {
         {
             return true;
         }
-        if !self.permits(direction, packet, groups) {
+        if !self.permits(direction, packet, far.groups) {
             return false;
         }
         let Some(flow) = flow else { return true };
         // A connection in its midst is admitted by rules alone, or else one that was cut would come back to life.
         if packet.begins() && !self.is_untracked(direction, packet) {
-            return self.connections.begin(flow, direction, now);
+            return self.connections.begin(flow, direction, far.port, now);
         }
         self.way(direction).recent.note(flow, now);
         true

@@ -2,7 +2,7 @@
 
 use super::connections::Flow;
 use smoltcp::time::{Duration, Instant};
-use std::collections::HashMap;
+use std::{collections::HashMap, net::Ipv4Addr};
 
 /// How many are remembered. About others errors don't come.
 const LIMIT: usize = 4096;
@@ -47,5 +47,11 @@ impl Recent {
     /// Whether a packet of a flow has passed of late.
     pub(super) fn knows(&self, flow: &Flow, now: Instant) -> bool {
         self.seen.get(flow).is_some_and(|until| *until > now)
+    }
+
+    /// Forgets all flows with these addresses.
+    pub(super) fn forget(&mut self, addresses: &[Ipv4Addr]) {
+        self.seen.retain(|flow, _| !addresses.contains(&flow.remote()));
+        self.last = None;
     }
 }

@@ -60,11 +60,11 @@ fn filter(rules: impl IntoIterator<Item = Rule>) -> Filter {
 
 impl Filter {
     fn enters(&mut self, packet: &[u8]) -> bool {
-        self.admits(Direction::Ingress, packet, &[], START)
+        self.admits(Direction::Ingress, packet, Far::ELSEWHERE, START)
     }
 
     fn leaves(&mut self, packet: &[u8]) -> bool {
-        self.admits(Direction::Egress, packet, &[], START)
+        self.admits(Direction::Egress, packet, Far::ELSEWHERE, START)
     }
 }
 
@@ -119,7 +119,7 @@ fn members_of_a_group_are_known_by_it() {
     let packet = tcp((OTHER, 9), (MACHINE, 22), Flag::Syn);
     let mut by = |groups: &[&str]| {
         let groups: Vec<String> = groups.iter().map(ToString::to_string).collect();
-        filter.admits(Direction::Ingress, &packet, &groups, START)
+        filter.admits(Direction::Ingress, &packet, Far { port: None, groups: &groups }, START)
     };
     assert!(!by(&[]) && !by(&["sg-2"]));
     assert!(by(&["sg-2", "sg-1"]));
@@ -175,11 +175,11 @@ fn silence_ends_a_connection() {
     let mut filter = filter([rule(Direction::Ingress, Traffic::All, network(10, 0, 0, 0, 8))]);
     let (question, answer) = (udp((OTHER, 9), (MACHINE, 53)), udp((MACHINE, 53), (OTHER, 9)));
     let at = |seconds| START + Duration::from_secs(seconds);
-    assert!(filter.admits(Direction::Ingress, &question, &[], at(0)));
-    assert!(filter.admits(Direction::Egress, &answer, &[], at(29)));
-    assert!(filter.admits(Direction::Egress, &answer, &[], at(58)), "a stream from here on");
-    assert!(filter.admits(Direction::Egress, &answer, &[], at(58 + 179)));
-    assert!(!filter.admits(Direction::Egress, &answer, &[], at(58 + 179 + 181)));
+    assert!(filter.admits(Direction::Ingress, &question, Far::ELSEWHERE, at(0)));
+    assert!(filter.admits(Direction::Egress, &answer, Far::ELSEWHERE, at(29)));
+    assert!(filter.admits(Direction::Egress, &answer, Far::ELSEWHERE, at(58)), "a stream from here on");
+    assert!(filter.admits(Direction::Egress, &answer, Far::ELSEWHERE, at(58 + 179)));
+    assert!(!filter.admits(Direction::Egress, &answer, Far::ELSEWHERE, at(58 + 179 + 181)));
 }
 
 #[test]
@@ -191,15 +191,17 @@ fn a_finished_connection_is_soon_forgotten() {
         let mut filter = filter([rule(Direction::Ingress, Traffic::All, network(10, 0, 0, 0, 8))]);
         assert!(filter.enters(&tcp((OTHER, 9), (MACHINE, 22), Flag::Syn)));
         assert!(filter.leaves(&tcp((MACHINE, 22), (OTHER, 9), Flag::SynAck)));
-        assert!(filter.admits(Direction::Egress, &tcp((MACHINE, 22), (OTHER, 9), Flag::Ack), &[], at(400_000)));
+        assert!(filter.enters(&tcp((OTHER, 9), (MACHINE, 22), Flag::Ack)));
+        let ack = tcp((MACHINE, 22), (OTHER, 9), Flag::Ack);
+        assert!(filter.admits(Direction::Egress, &ack, Far::ELSEWHERE, at(400_000)));
         for (direction, flag) in end {
             let (from, to) = match direction {
                 Direction::Ingress => ((OTHER, 9), (MACHINE, 22)),
                 Direction::Egress => ((MACHINE, 22), (OTHER, 9)),
             };
-            assert!(filter.admits(*direction, &tcp(from, to, *flag), &[], at(400_000)));
+            assert!(filter.admits(*direction, &tcp(from, to, *flag), Far::ELSEWHERE, at(400_000)));
         }
-        assert!(!filter.admits(Direction::Egress, &tcp((MACHINE, 22), (OTHER, 9), Flag::Ack), &[], at(400_061)));
+        assert!(!filter.admits(Direction::Egress, &ack, Far::ELSEWHERE, at(400_061)));
     }
 }
 
@@ -210,7 +212,94 @@ fn only_so_many_are_tracked_and_room_is_made() {
     assert!((0..65_536).all(|number| filter.enters(&question(number))));
     assert!(!filter.enters(&question(65_536)));
     assert!(filter.enters(&question(7)), "one that is known");
-    assert!(filter.admits(Direction::Ingress, &question(65_536), &[], START + Duration::from_secs(31)));
+    assert!(filter.admits(Direction::Ingress, &question(65_536), Far::ELSEWHERE, START + Duration::from_secs(31)));
+}
+
+/// Who asks has not got the answer yet, and may be somebody who lies about wanting one.
+#[test]
+fn a_connection_is_half_open_until_the_one_who_opens_it_answers_the_answer() {
+    let at = |seconds| START + Duration::from_secs(seconds);
+    let inwards = |flag| tcp((OTHER, 9), (MACHINE, 22), flag);
+    let outwards = |flag| tcp((MACHINE, 22), (OTHER, 9), flag);
+    let is_kept = |after: &[(Direction, Flag)], seconds| {
+        let mut filter = filter([rule(Direction::Ingress, Traffic::All, network(10, 0, 0, 0, 8))]);
+        assert!(filter.enters(&inwards(Flag::Syn)));
+        for (direction, flag) in after {
+            let packet = if *direction == Direction::Ingress { inwards(*flag) } else { outwards(*flag) };
+            assert!(filter.admits(*direction, &packet, Far::ELSEWHERE, START));
+        }
+        filter.admits(Direction::Egress, &outwards(Flag::Ack), Far::ELSEWHERE, at(seconds))
+    };
+    let (answer, agreed) = ((Direction::Egress, Flag::SynAck), (Direction::Ingress, Flag::Ack));
+    for half_open in [&[answer][..], &[answer, answer], &[agreed], &[agreed, answer]] {
+        assert!(is_kept(half_open, 119) && !is_kept(half_open, 120));
+    }
+    assert!(is_kept(&[answer, agreed], 431_999) && !is_kept(&[answer, agreed], 432_000));
+    for side in [Direction::Ingress, Direction::Egress] {
+        let half_closed = [answer, agreed, (side, Flag::Fin)];
+        assert!(is_kept(&half_closed, 599) && !is_kept(&half_closed, 600), "one side has no more to say");
+    }
+    assert!(!is_kept(&[answer, (Direction::Egress, Flag::Fin)], 120), "nor is that an end of it");
+}
+
+#[test]
+fn nobody_outside_has_all_the_room() {
+    const SHARE: u32 = 16_384;
+    let mut filter = filter([rule(Direction::Ingress, Traffic::All, network(10, 0, 0, 0, 8))]);
+    let question = |from: Ipv4Addr, number: u32| udp((from, 9), (Ipv4Addr::from_bits(0x0a02_0000 + number), 53));
+    let far = Far { port: Some(7), groups: &[] };
+    let other = |number: u32| Ipv4Addr::from_bits(0x0a01_0000 + number);
+    assert!((0..SHARE).all(|number| filter.enters(&question(OTHER, number))));
+    assert!(!filter.enters(&question(OTHER, SHARE)), "an address has its share");
+    // A machine of the VPC has one share, whatever addresses it speaks as.
+    let mut by_port = |number| filter.admits(Direction::Ingress, &question(other(number), 0), far, START);
+    assert!((0..SHARE).all(&mut by_port) && !by_port(SHARE));
+    assert!(filter.enters(&question(other(SHARE), 0)), "somebody else");
+    assert!(filter.enters(&question(OTHER, 7)), "one that is known");
+    let later = START + Duration::from_secs(31);
+    assert!(filter.admits(Direction::Ingress, &question(OTHER, SHARE), Far::ELSEWHERE, later), "others are over");
+    assert!(filter.admits(Direction::Ingress, &question(other(SHARE), 1), far, later));
+}
+
+#[test]
+fn what_a_machine_begins_itself_is_nobodys_share() {
+    let mut filter = filter([rule(Direction::Egress, Traffic::All, network(10, 0, 0, 0, 8))]);
+    assert!((0..20_000).all(|port| filter.leaves(&udp((MACHINE, port), (OTHER, 53)))));
+}
+
+#[test]
+fn a_machine_that_is_gone_is_forgotten() {
+    let all = |direction, traffic| rule(direction, traffic, network(10, 0, 0, 0, 8));
+    let mut filter = filter([all(Direction::Ingress, Traffic::All), all(Direction::Egress, Traffic::Udp(1..=1))]);
+    let behind: Ipv4Addr = [10, 8, 0, 7].into();
+    let (port, answer) = (Some(7), |to| udp((MACHINE, 53), (to, 9)));
+    let far = Far { port, groups: &[] };
+    let stranger: Ipv4Addr = [10, 0, 1, 9].into();
+    for from in [OTHER, behind, stranger] {
+        let far = if from == stranger { Far::ELSEWHERE } else { far };
+        assert!(filter.admits(Direction::Ingress, &udp((from, 9), (MACHINE, 53)), far, START));
+        assert!(filter.leaves(&answer(from)));
+    }
+    assert!(filter.admits(Direction::Ingress, &beginning(1, 53), far, START));
+    filter.forget(port, &[OTHER]);
+    assert!(!filter.leaves(&answer(OTHER)), "its own address");
+    assert!(!filter.leaves(&answer(behind)), "one that it spoke as");
+    assert!(filter.leaves(&answer(stranger)));
+    assert!(!filter.admits(Direction::Ingress, &fragment(1, (1, false), &[0; 8]), far, START));
+    // Whoever it is that has an address which is no machine's of the VPC.
+    filter.forget(None, &[stranger]);
+    assert!(!filter.leaves(&answer(stranger)));
+}
+
+#[test]
+fn a_machine_that_speaks_as_another_writes_nothing_into_its_packets() {
+    let mut filter = filter([rule(Direction::Ingress, Traffic::All, network(0, 0, 0, 0, 0))]);
+    let [honest, liar] = [7, 8].map(|port| Far { port: Some(port), groups: &[] });
+    let later = fragment(1, (1, false), &[0; 8]);
+    assert!(filter.admits(Direction::Ingress, &beginning(1, 53), honest, START));
+    assert!(!filter.admits(Direction::Ingress, &later, liar, START));
+    assert!(!filter.admits(Direction::Ingress, &later, Far::ELSEWHERE, START));
+    assert!(filter.admits(Direction::Ingress, &later, honest, START));
 }
 
 /// A part of a UDP datagram from the other one: bytes at an offset of so many times eight.
@@ -240,8 +329,8 @@ fn later_fragments_follow_their_first_for_half_a_minute() {
     assert!(filter.enters(&beginning(4, 53)) && !filter.enters(&beginning(4, 54)) && !filter.enters(&later(4)));
     assert!(filter.enters(&beginning(5, 53)));
     let at = |seconds| START + Duration::from_secs(seconds);
-    assert!(filter.admits(Direction::Ingress, &later(5), &[], at(29)));
-    assert!(!filter.admits(Direction::Ingress, &end(5), &[], at(30)), "it took too long");
+    assert!(filter.admits(Direction::Ingress, &later(5), Far::ELSEWHERE, at(29)));
+    assert!(!filter.admits(Direction::Ingress, &end(5), Far::ELSEWHERE, at(30)), "it took too long");
     assert!(!filter.leaves(&later(5)), "each way has its own");
 }
 
@@ -265,8 +354,8 @@ fn flows_that_arent_tracked_are_remembered_for_errors_for_a_minute() {
     assert!(!filter.enters(&error));
     assert!(filter.leaves(&sent) && filter.enters(&error));
     let at = |seconds| START + Duration::from_secs(seconds);
-    assert!(filter.admits(Direction::Ingress, &error, &[], at(59)));
-    assert!(!filter.admits(Direction::Ingress, &error, &[], at(60)));
+    assert!(filter.admits(Direction::Ingress, &error, Far::ELSEWHERE, at(59)));
+    assert!(!filter.admits(Direction::Ingress, &error, Far::ELSEWHERE, at(60)));
     assert!(filter.leaves(&sent) && filter.enters(&error));
     filter.set(Vec::new(), Vec::new());
     assert!(!filter.enters(&error), "what the rules don't admit any more");
@@ -343,7 +432,7 @@ proptest! {
             rule.direction == Direction::Ingress && traffic && peer
         });
         let packet = tcp((OTHER, 9), (MACHINE, port), Flag::Syn);
-        prop_assert_eq!(filter(rules).admits(Direction::Ingress, &packet, &groups, START), expected);
+        prop_assert_eq!(filter(rules).admits(Direction::Ingress, &packet, Far { port: None, groups: &groups }, START), expected);
     }
 
     /// Whatever the rules are: once it was let in, its answers leave.

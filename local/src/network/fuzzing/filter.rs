@@ -6,8 +6,9 @@ use super::{
         Direction, Nic, Peer, Rule, Traffic,
         filter::Filter,
         link::{self, Link},
+        neighbours::Neighbours,
         port::{ETHERNET, Port},
-        router::{self, Neighbours, Verdict},
+        router::{self, Verdict},
         watched::Watched,
     },
     model::{self, Card, Log, Time},
@@ -289,6 +290,7 @@ impl World {
         let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC).ok()?);
         let mut cables = Vec::new();
         let mut links = Vec::new();
+        let mut neighbours = Neighbours::default();
         for (number, address) in CARDS.into_iter().enumerate() {
             let (ours, cable) =
                 socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).ok()?;
@@ -296,13 +298,13 @@ impl World {
             let subnet = (Ipv4Addr::from_bits(address.to_bits() & 0xffff_ff00), 24);
             let id = format!("eni-{number}");
             let nic = Nic { id, vpc: "vpc-1".into(), mac: mac(number), addresses: vec![address], subnet };
-            let port = Port::new(Watched::new(&epoll, ours, number as u64).ok()?);
+            let id = number as u64;
+            let port = Port::new(Watched::new(&epoll, ours, id).ok()?);
             let mut filter = Filter::default();
             filter.set(vec![GROUPS[number].to_owned()], Vec::new());
-            links.push(Link { nic, port, filter });
+            neighbours.plug_in(id, &nic);
+            links.push(Link { id, nic, port, filter });
         }
-        let neighbours = CARDS.into_iter().enumerate();
-        let neighbours = neighbours.map(|(number, address)| (address, (number as u64, mac(number)))).collect();
         Some(Self { links, neighbours, _cables: cables })
     }
 
@@ -327,16 +329,12 @@ fn mac(number: usize) -> [u8; 6] {
 
 fn cards() -> Vec<Card> {
     let card = |(number, address): (usize, Ipv4Addr)| {
-        let subnet = address.to_bits() & 0xffff_ff00;
-        let reserved = vec![
-            Ipv4Addr::from_bits(subnet + 1),
-            Ipv4Addr::from_bits(subnet + 2),
-            // The VPC's own name server.
-            Ipv4Addr::new(10, 0, 0, 2),
-        ];
+        let subnet = Ipv4Addr::from_bits(address.to_bits() & 0xffff_ff00);
+        // The VPC's own name server.
+        let reserved = vec![Ipv4Addr::new(10, 0, 0, 2)];
         let is_checked = number != UNCHECKED;
         let groups = vec![GROUPS[number].to_owned()];
-        Card { address, groups, rules: Vec::new(), is_checked, reserved, log: Log::default() }
+        Card { address, groups, rules: Vec::new(), is_checked, subnet, reserved, log: Log::default() }
     };
     CARDS.into_iter().enumerate().map(card).collect()
 }

@@ -22,7 +22,9 @@ pub(super) struct Card {
     pub(super) groups: Vec<String>,
     pub(super) rules: Vec<Rule>,
     pub(super) is_checked: bool,
-    /// What nobody else may speak as: the router, the name server.
+    /// Its subnet, of which the first four addresses are nobody's.
+    pub(super) subnet: Ipv4Addr,
+    /// What nobody else may speak as: the name server.
     pub(super) reserved: Vec<Ipv4Addr>,
     pub(super) log: Log,
 }
@@ -33,8 +35,11 @@ pub(super) struct Log {
     talks: Vec<Talk>,
     untracked: Vec<(Topic, Direction, Time)>,
     /// The packet that is on its way in pieces, up to where, and since when.
-    pieces: Vec<(Direction, Ipv4Addr, Ipv4Addr, u8, u16, u32, Time)>,
+    pieces: Vec<(Pieces, u32, Time)>,
 }
+
+/// Of what pieces are: which way it goes, the machine at the other end, source and destination, protocol, identification.
+type Pieces = (Direction, usize, Ipv4Addr, Ipv4Addr, u8, u16);
 
 /// A connection that is tracked.
 struct Talk {
@@ -42,6 +47,8 @@ struct Talk {
     opened: Direction,
     last: Time,
     answers: u32,
+    /// Who has asked has answered an answer.
+    is_agreed: bool,
     ended: [bool; 2],
 }
 
@@ -76,13 +83,18 @@ impl Talk {
         let is_over = self.ended[0] && self.ended[1];
         match self.topic {
             Topic::Tcp { .. } if is_over => 60,
-            Topic::Tcp { .. } if self.answers == 0 => 120,
+            Topic::Tcp { .. } if !self.is_agreed => 120,
+            Topic::Tcp { .. } if self.ended[0] || self.ended[1] => 600,
             Topic::Tcp { .. } => 432_000,
             Topic::Udp { .. } if self.answers >= 2 => 180,
             Topic::Udp { .. } | Topic::Question { .. } => 30,
             Topic::Tunnel { .. } => 600,
         }
     }
+}
+
+fn pieces(direction: Direction, far: usize, packet: &Packet, piece: Piece) -> Pieces {
+    (direction, far, packet.source, packet.destination, packet.says.protocol().0, piece.identification)
 }
 
 fn other(direction: Direction) -> Direction {
@@ -173,7 +185,7 @@ impl Card {
         !(open(direction, &is_one, true) && open(other(direction), &are_all, false))
     }
 
-    fn admits(&mut self, direction: Direction, packet: &Packet, groups: &[String], now: Time) -> bool {
+    fn admits(&mut self, direction: Direction, packet: &Packet, (far, groups): (usize, &[String]), now: Time) -> bool {
         let Some(piece) = packet.piece else { return self.admits_whole(direction, packet, groups, now) };
         let length = u32::from(piece.end.saturating_sub(piece.start));
         let is_piece = piece.more || piece.start > 0;
@@ -182,7 +194,7 @@ impl Card {
             return false;
         }
         if piece.start > 0 {
-            return self.follows(direction, packet, piece, now);
+            return self.follows(pieces(direction, far, packet, piece), piece, now);
         }
         let needs = match packet.says {
             Says::Tcp { .. } => 20,
@@ -195,31 +207,23 @@ impl Card {
         }
         let is_admitted = self.admits_whole(direction, packet, groups, now);
         if is_piece && !is_malformed(packet) {
-            self.forget(direction, packet, piece);
+            let key = pieces(direction, far, packet, piece);
+            self.log.pieces.retain(|(known, ..)| *known != key);
             if is_admitted {
-                let (source, destination) = (packet.source, packet.destination);
-                let protocol = packet.says.protocol().0;
-                let next = u32::from(piece.end);
-                self.log.pieces.push((direction, source, destination, protocol, piece.identification, next, now));
+                self.log.pieces.push((key, u32::from(piece.end), now));
             }
         }
         is_admitted
     }
 
-    fn forget(&mut self, direction: Direction, packet: &Packet, piece: Piece) {
-        let key = (direction, packet.source, packet.destination, packet.says.protocol().0, piece.identification);
-        self.log.pieces.retain(|known| (known.0, known.1, known.2, known.3, known.4) != key);
-    }
-
     /// Later fragments pass in order, after a first that passed, for thirty seconds.
-    fn follows(&mut self, direction: Direction, packet: &Packet, piece: Piece, now: Time) -> bool {
-        let key = (direction, packet.source, packet.destination, packet.says.protocol().0, piece.identification);
-        let known = self.log.pieces.iter().find(|known| (known.0, known.1, known.2, known.3, known.4) == key).copied();
-        let Some((.., next, since)) = known.filter(|(.., since)| now < since + 30) else { return false };
-        self.forget(direction, packet, piece);
+    fn follows(&mut self, key: Pieces, piece: Piece, now: Time) -> bool {
+        let known = self.log.pieces.iter().find(|(known, ..)| *known == key).copied();
+        let Some((_, next, since)) = known.filter(|(.., since)| now < since + 30) else { return false };
+        self.log.pieces.retain(|(known, ..)| *known != key);
         let is_next = next == u32::from(piece.start);
         if is_next && piece.more {
-            self.log.pieces.push((key.0, key.1, key.2, key.3, key.4, u32::from(piece.end), since));
+            self.log.pieces.push((key, u32::from(piece.end), since));
         }
         is_next
     }
@@ -244,6 +248,7 @@ impl Card {
             && !asks
         {
             talk.last = now;
+            talk.is_agreed |= talk.opened == direction && talk.answers > 0;
             talk.answers += u32::from(talk.opened != direction);
             talk.ended[0] |= resets || (finishes && direction == Direction::Ingress);
             talk.ended[1] |= resets || (finishes && direction == Direction::Egress);
@@ -256,7 +261,8 @@ impl Card {
         let may_begin = asks || matches!(topic, Topic::Udp { .. } | Topic::Tunnel { .. });
         if may_begin && self.tracks(direction, &about) {
             self.log.talks.retain(|talk| talk.topic != topic);
-            self.log.talks.push(Talk { topic, opened: direction, last: now, answers: 0, ended: [false; 2] });
+            let (answers, is_agreed, ended) = (0, false, [false; 2]);
+            self.log.talks.push(Talk { topic, opened: direction, last: now, answers, is_agreed, ended });
         } else {
             self.log.untracked.push((topic, direction, now));
         }
@@ -342,8 +348,8 @@ pub(super) fn deliver(cards: &mut [Card], frame: &Frame, now: Time) -> Option<us
     }
     let groups = |nic: usize, cards: &[Card]| cards[nic].groups.clone();
     let (own, others) = (groups(frame.nic, cards), groups(to, cards));
-    let passes = cards[frame.nic].admits(Direction::Egress, packet, &others, now)
-        && cards[to].admits(Direction::Ingress, packet, &own, now);
+    let passes = cards[frame.nic].admits(Direction::Egress, packet, (to, &others), now)
+        && cards[to].admits(Direction::Ingress, packet, (frame.nic, &own), now);
     passes.then_some(to)
 }
 
@@ -351,6 +357,10 @@ fn may_speak(cards: &[Card], from: usize, to: usize, source: Ipv4Addr) -> bool {
     let sender = &cards[from];
     if source == sender.address {
         return true;
+    }
+    let is_of_subnet = |card: &Card| (0..4).any(|number| Ipv4Addr::from_bits(card.subnet.to_bits() + number) == source);
+    if cards.iter().any(is_of_subnet) {
+        return false;
     }
     let [a, b, ..] = source.octets();
     let is_private = a == 10

@@ -15,9 +15,13 @@ fn nic() -> Nic {
 }
 
 fn neighbours() -> Neighbours {
-    let own = nic().addresses.into_iter().map(|address| (address, (1, nic().mac)));
-    own.chain([(Ipv4Addr::new(10, 1, 6, 6), (2, OTHER)), (Ipv4Addr::new(10, 1, 9, 9), (3, [2, 0, 0, 0, 0, 9]))])
-        .collect()
+    let mut neighbours = Neighbours::default();
+    neighbours.plug_in(1, &nic());
+    for (port, mac, address) in [(2, OTHER, [10, 1, 6, 6]), (3, [2, 0, 0, 0, 0, 9], [10, 1, 9, 9])] {
+        let subnet = (Ipv4Addr::new(10, 1, address[2], 0), 24);
+        neighbours.plug_in(port, &Nic { mac, addresses: vec![address.into()], subnet, ..nic() });
+    }
+    neighbours
 }
 
 fn decide(frame: &mut [u8]) -> Verdict<'_> {

@@ -1,5 +1,11 @@
 use super::*;
-use crate::network::{Direction, Nic, Peer, Rule, Traffic, batch::HEADER, filter::Filter, port::Port, router};
+use crate::network::{
+    Direction, Nic, Peer, Rule, Traffic,
+    batch::HEADER,
+    filter::{Far, Filter},
+    port::Port,
+    router,
+};
 use etherparse::{IpNumber, Ipv4Header, Ipv4HeaderSlice, PacketBuilder, TcpHeaderSlice};
 use proptest::prelude::*;
 use rustix::event::epoll;
@@ -36,7 +42,7 @@ fn open_link(port: Port) -> Link {
         addresses: vec![*MACHINE.ip()],
         subnet: (Ipv4Addr::new(10, 0, 0, 0), 24),
     };
-    Link { nic, port, filter }
+    Link { id: 1, nic, port, filter }
 }
 
 impl Cable {
@@ -96,6 +102,24 @@ fn syn(port: u16) -> Vec<u8> {
     let builder = PacketBuilder::ipv4(MACHINE.ip().octets(), SERVICE.ip().octets(), 64).tcp(port, 80, 7, 1000).syn();
     builder.write(&mut packet, &[]).unwrap();
     packet
+}
+
+#[test]
+fn an_opening_that_the_filter_does_not_admit_isnt_sent_at_all() {
+    let mut cable = Cable::new();
+    let (traffic, peer) = (Traffic::All, Peer::Network(Ipv4Addr::UNSPECIFIED, 0));
+    cable.link.filter.set(Vec::new(), vec![Rule { direction: Direction::Ingress, traffic, peer }]);
+    // As many as are tracked.
+    for number in 0..65_536u32 {
+        let (from, mut packet) = (Ipv4Addr::from_bits(0x0a02_0000 + number), Vec::new());
+        PacketBuilder::ipv4(from.octets(), MACHINE.ip().octets(), 64).udp(9, 9).write(&mut packet, b"?").unwrap();
+        assert!(cable.link.filter.admits(Direction::Ingress, &packet, Far::ELSEWHERE, cable.now));
+    }
+    let _outcome = cable.open(1);
+    for _ in 0..50 {
+        cable.drive(2);
+    }
+    assert_eq!(cable.packets(), [] as [Vec<u8>; 0]);
 }
 
 #[test]
