@@ -19,6 +19,7 @@ use super::{
     router::{self, Verdict},
     services::{Request, Services, Turn},
     stack::Stack,
+    toll::Purse,
     watched::Watched,
 };
 use rustix::{
@@ -87,6 +88,21 @@ struct Plugged {
     due: Option<Instant>,
 }
 
+impl Plugged {
+    /// When to look after it, by a clock of this origin.
+    fn due(&self, origin: std::time::Instant) -> Option<Instant> {
+        // A moment later, so that it is over then.
+        let rested = self.link.port.due().map(|until| since(origin, until) + Duration::from_micros(1));
+        self.due.into_iter().chain(rested).min()
+    }
+}
+
+/// A moment, as the time since an origin.
+fn since(origin: std::time::Instant, moment: std::time::Instant) -> Instant {
+    let passed = moment.saturating_duration_since(origin).as_micros();
+    Instant::from_micros(i64::try_from(passed).unwrap_or(i64::MAX))
+}
+
 /// The state of the engine's thread.
 pub(super) struct Engine {
     epoll: Arc<OwnedFd>,
@@ -101,6 +117,7 @@ pub(super) struct Engine {
     policy: Policy,
     gateway: Gateway,
     publics: Publics,
+    purse: Purse,
     /// Whose a flow is.
     owners: HashMap<u64, u64>,
     /// Who has to be looked after in this turn.
@@ -123,6 +140,7 @@ impl Engine {
         let engine = Self {
             gateway: Gateway::new(outside, Arc::clone(&epoll)),
             publics,
+            purse: Purse::default(),
             epoll,
             waker,
             inbox,
@@ -163,7 +181,7 @@ impl Engine {
                     self.notice(id, event.flags, now);
                 }
             }
-            let due = self.plugged.iter().filter(|(_, plugged)| plugged.due.is_some_and(|due| due <= now));
+            let due = self.plugged.iter().filter(|(_, it)| it.due(self.origin).is_some_and(|due| due <= now));
             self.touched.extend(due.map(|(id, _)| *id));
             while let Some(id) = self.touched.pop_first() {
                 self.serve(id);
@@ -172,12 +190,12 @@ impl Engine {
     }
 
     fn now(&self) -> Instant {
-        Instant::from_micros(i64::try_from(self.origin.elapsed().as_micros()).unwrap_or(i64::MAX))
+        since(self.origin, std::time::Instant::now())
     }
 
     /// How long nothing is due; forever if nothing ever is.
     fn timeout(&self) -> Option<Timespec> {
-        let due = self.plugged.values().filter_map(|plugged| plugged.due).min()?;
+        let due = self.plugged.values().filter_map(|plugged| plugged.due(self.origin)).min()?;
         let now = self.now();
         let wait = if due > now { due - now } else { Duration::ZERO };
         let wait = std::time::Duration::from(wait);
@@ -247,7 +265,7 @@ impl Engine {
         if let Some(previous) = self.nics.get(&nic.id) {
             self.detach(*previous);
         }
-        let port = Port::new(Watched::new(&self.epoll, frames, id)?);
+        let port = Port::new(Watched::new(&self.epoll, frames, id)?, &self.purse);
         let stack = Stack::new(nic.mac, now)?;
         self.vpcs.entry(nic.vpc.clone()).or_default().plug_in(id, &nic);
         self.nics.insert(nic.id.clone(), id);
@@ -343,6 +361,7 @@ impl Engine {
     fn serve(&mut self, id: u64) {
         // Taken out for the time, since its frames may go to any other.
         let Some(mut plugged) = self.plugged.remove(&id) else { return };
+        plugged.link.port.flush();
         let alive = self.receive(id, &mut plugged);
         let mut ended = Vec::new();
         let now = self.now();

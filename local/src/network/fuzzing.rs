@@ -15,6 +15,7 @@ use super::{
     public,
     router::{self, Verdict},
     stack::Stack,
+    toll::Purse,
     watched::Watched,
 };
 use rustix::{event::epoll, net::SocketFlags};
@@ -85,7 +86,7 @@ impl Machine {
                 rule(Direction::Egress, Traffic::Tcp(0..=u16::MAX), all),
             ],
         );
-        let port = Port::new(Watched::new(&epoll, ours, 1).ok()?);
+        let port = Port::new(Watched::new(&epoll, ours, 1).ok()?, &Purse::default());
         let stack = Stack::new(MAC, Instant::ZERO).ok()?;
         Some(Self {
             link: Link { id: 1, nic: nic(), port, filter },

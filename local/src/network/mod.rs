@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `engine` | the one thread: waits for ports, flows and commands, and moves what is ready |
 //! | `port` | frames in and out of a descriptor |
+//! | `toll` | what a machine pays for frames that it takes slowly |
 //! | `batch` | TCP segments that go to a machine as one frame |
 //! | `router` | what becomes of a frame: pure, without I/O |
 //! | `frame` | the frames that the switch itself makes: ARP, ICMP, UDP |
@@ -56,6 +57,7 @@ mod router;
 mod services;
 mod sizes;
 mod stack;
+mod toll;
 mod watched;
 mod wire;
 

@@ -7,12 +7,14 @@ use super::{
     batch::{Batch, HEADER, Header, WHOLE},
     pieces,
     sizes::GATEWAY,
+    toll::{Purse, Toll},
     watched::Watched,
 };
 use rustix::io::Errno;
 use std::{
     collections::VecDeque,
     io::{IoSlice, IoSliceMut},
+    time::{Duration, Instant},
 };
 
 /// The largest IP packet: EC2's jumbo frames.
@@ -22,6 +24,8 @@ pub(super) const ETHERNET: usize = 14;
 /// How many frames wait for a machine before its flows stop sending, and frames of other machines are lost, as they
 /// would be at a full queue of any switch.
 const QUEUE: usize = 256;
+/// How long those that wait are sent before other machines have their turn.
+const TURN: Duration = Duration::from_millis(1);
 
 /// Frames in and out of a descriptor.
 pub(super) struct Port {
@@ -29,6 +33,7 @@ pub(super) struct Port {
     waiting: VecDeque<(Header, Vec<u8>)>,
     scratch: Box<[u8]>,
     batch: Batch,
+    toll: Toll,
     /// Frames that were lost because the queue was full.
     lost: u64,
 }
@@ -44,10 +49,10 @@ pub(super) enum Received {
 }
 
 impl Port {
-    /// A port over a TAP device (`IFF_NO_PI`, `IFF_VNET_HDR`).
-    pub(super) fn new(device: Watched) -> Self {
+    /// A port over a TAP device (`IFF_NO_PI`, `IFF_VNET_HDR`), which pays into a purse.
+    pub(super) fn new(device: Watched, purse: &Purse) -> Self {
         let scratch = vec![0; ETHERNET + MTU].into_boxed_slice();
-        Self { device, waiting: VecDeque::new(), scratch, batch: Batch::default(), lost: 0 }
+        Self { device, waiting: VecDeque::new(), scratch, batch: Batch::default(), toll: Toll::new(purse), lost: 0 }
     }
 
     /// Reads one frame.
@@ -124,19 +129,34 @@ impl Port {
     }
 
     fn give(&mut self, header: Header, frame: &[u8]) {
-        if !self.waiting.is_empty() || !self.write(header, frame) {
+        if !self.waiting.is_empty() || self.toll.rests() || !self.write(header, frame) {
             self.queue(header, frame.to_vec());
         }
     }
 
-    /// Sends what waits, as far as the device takes it.
+    /// Sends what waits, as far as the device takes it, and the machine has paid for what it took before.
     pub(super) fn flush(&mut self) {
+        if self.waiting.is_empty() || self.toll.rests() {
+            return;
+        }
+        let begun = Instant::now();
         while let Some((header, frame)) = self.waiting.pop_front() {
             if !self.write(header, &frame) {
                 self.waiting.push_front((header, frame));
                 return;
             }
+            if self.toll.rests() {
+                return;
+            }
+            if begun.elapsed() > TURN {
+                return self.toll.pause();
+            }
         }
+    }
+
+    /// When what waits may go on; `None` if that is for the device to tell, or nothing waits.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.toll.rests_until().filter(|_| !self.waiting.is_empty())
     }
 
     fn queue(&mut self, header: Header, frame: Vec<u8>) {
@@ -152,14 +172,17 @@ impl Port {
     }
 
     /// Whether the device has taken the frame; also true if it never will.
-    fn write(&self, header: Header, frame: &[u8]) -> bool {
-        loop {
-            return match rustix::io::writev(&self.device, &[IoSlice::new(&header), IoSlice::new(frame)]) {
-                Err(Errno::INTR) => continue,
-                Err(Errno::AGAIN) => false,
-                // A device that is down (EIO) loses its frames, as a cable that isn't plugged in does.
-                Ok(_) | Err(_) => true,
-            };
-        }
+    fn write(&mut self, header: Header, frame: &[u8]) -> bool {
+        let Self { device, toll, .. } = self;
+        toll.timed(|| {
+            loop {
+                return match rustix::io::writev(&*device, &[IoSlice::new(&header), IoSlice::new(frame)]) {
+                    Err(Errno::INTR) => continue,
+                    Err(Errno::AGAIN) => false,
+                    // A device that is down (EIO) loses its frames, as a cable that isn't plugged in does.
+                    Ok(_) | Err(_) => true,
+                };
+            }
+        })
     }
 }

@@ -18,6 +18,7 @@ mod raw;
 mod reaching;
 mod security_groups;
 mod sizes;
+mod slow;
 mod thrift;
 mod world;
 

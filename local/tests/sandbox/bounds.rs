@@ -76,7 +76,7 @@ const SHOWN: [Row; 21] = [
 const NO_AIO: fn() = tables::takes_no_asynchronous_io_and_no_huge_pages_of_the_host;
 
 /// The others.
-const ELSEWHERE: [(&str, &str); 3] = [
+const ELSEWHERE: [(&str, &str); 4] = [
     (
         "connections to the name server and to the metadata service",
         "network, metadata::a_machine_that_hoards_connections_harms_nobody_but_itself",
@@ -86,6 +86,11 @@ const ELSEWHERE: [(&str, &str); 3] = [
         "lib, network::services::tests::sixteen_that_flood_lose_their_own_questions_and_a_seventeenth_has_its_turn",
     ),
     ("connections that security groups track", "lib, network::filter::tests::nobody_outside_has_all_the_room"),
+    (
+        "time that a machine's kernel takes to receive a frame (packet sockets, nftables, bridges), which is the switch's and in \
+         no cgroup",
+        "network, slow::a_machine_that_takes_its_frames_slowly_holds_up_nobody_else",
+    ),
 ];
 
 #[test]

@@ -5,6 +5,7 @@ use crate::network::{
     filter::{Far, Filter},
     port::Port,
     router,
+    toll::Purse,
 };
 use etherparse::{IpNumber, Ipv4Header, Ipv4HeaderSlice, PacketBuilder, TcpHeaderSlice};
 use proptest::prelude::*;
@@ -50,7 +51,7 @@ impl Cable {
         let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC).unwrap());
         let (device, machine) = UnixDatagram::pair().unwrap();
         machine.set_nonblocking(true).unwrap();
-        let port = Port::new(Watched::new(&epoll, device.into(), 1).unwrap());
+        let port = Port::new(Watched::new(&epoll, device.into(), 1).unwrap(), &Purse::default());
         let now = Instant::from_millis(1);
         Self { stack: Stack::new([2; 6], now).unwrap(), link: open_link(port), machine, epoll, now }
     }
