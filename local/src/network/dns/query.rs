@@ -127,12 +127,12 @@ impl Edns {
 /// Takes out of a resolver's answer what it says in EDNS about itself and others; `None` if it can't be read.
 pub(super) fn silence(answer: &mut [u8]) -> Option<()> {
     let word = |answer: &[u8], at: usize| Some(u16::from_be_bytes([*answer.get(at)?, *answer.get(at + 1)?]));
-    let [questions, records @ ..] = [4, 6, 8, 10].map(|at| word(answer, at));
+    let [questions, records @ ..] = [4, 6, 8, 10].map(|at| word(answer, at).map(u32::from));
     let mut at = HEADER;
     for _ in 0..questions? {
         at = name_end(answer, at)? + 4;
     }
-    for _ in 0..records.into_iter().sum::<Option<u16>>()? {
+    for _ in 0..records.into_iter().sum::<Option<u32>>()? {
         at = name_end(answer, at)?;
         let (kind, length) = (word(answer, at)?, usize::from(word(answer, at + 8)?));
         let data = answer.get_mut(at + 10..at + 10 + length)?;

@@ -245,6 +245,12 @@ fn of_an_answer_what_the_resolver_says_of_itself_is_taken_out() {
     assert_eq!(query::silence(&mut answer[..40]), None, "it is cut short");
 }
 
+#[test]
+fn an_answer_that_says_to_have_more_records_than_a_number_holds_cant_be_read() {
+    let mut answer = [0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+    assert_eq!(query::silence(&mut answer), None);
+}
+
 proptest! {
     #[test]
     fn no_answer_breaks_it(mut answer in prop::collection::vec(any::<u8>(), 0..100), counts in prop::array::uniform4(0u8..4)) {
