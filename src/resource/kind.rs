@@ -19,10 +19,14 @@ pub(crate) struct Kind {
     /// The codes of errors that say that it is in use, or so it seems.
     pub(crate) in_use: &'static [&'static str],
     /// Finds all that fits every filter.
-    pub(crate) find: for<'a> fn(&'a Connection, Vec<Filter>) -> BoxFuture<'a, Result<Vec<Found>, Error>>,
+    pub(crate) find: Find,
     /// Ends some; returns once EC2 has accepted it. What has ended already, by whomever, is no error.
-    pub(crate) end: for<'a> fn(&'a Arc<Connection>, Vec<Ending>) -> BoxFuture<'a, Result<(), Left>>,
+    pub(crate) end: End,
 }
+
+type Find = for<'a> fn(&'a Connection, Vec<Filter>) -> Answer<'a, Vec<Found>, Error>;
+type End = for<'a> fn(&'a Arc<Connection>, Vec<Ending>) -> Answer<'a, (), Left>;
+type Answer<'a, T, E> = BoxFuture<'a, Result<T, E>>;
 
 /// How a create call's result is found whose answer was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -105,7 +105,7 @@ pub(crate) async fn end_all(owned: Vec<Arc<dyn Owned>>) -> Result<(), Error> {
         it.identity().mark_ended("at the end of its test");
     }
     join_all(owned.iter().map(|it| it.let_go())).await;
-    let mut groups: BTreeMap<(u8, &str, usize), Vec<&Arc<dyn Owned>>> = BTreeMap::new();
+    let mut groups: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for it in &owned {
         let Identity { kind, connection, .. } = it.identity();
         groups.entry((kind.rank, kind.word, Arc::as_ptr(connection) as usize)).or_default().push(it);

@@ -1,9 +1,9 @@
 //! The client's side: find the endpoint of this user and build, or start it.
 
 use super::{
-    EndpointError, Greeting, Settings, Stay, making_way,
+    EndpointError, Greeting, Settings, Stay, handover,
+    settings_diff::PACE,
     state::{Credentials, SocketPath, StateDirectory},
-    wishes::PACE,
 };
 use crate::machine::sandbox::ROLE_VARIABLE;
 use std::{
@@ -60,12 +60,12 @@ impl Client {
 
     /// The seed of what its conditions draw at random: say it where a test fails.
     pub fn seed(&self) -> u64 {
-        self.greeting.character.now.seed.unwrap_or_default()
+        self.greeting.in_force.now.seed.unwrap_or_default()
     }
 
     /// The factor on all times that AWS takes.
     pub fn pace(&self) -> f64 {
-        self.greeting.character.now.pace.unwrap_or(PACE)
+        self.greeting.in_force.now.pace.unwrap_or(PACE)
     }
 
     /// Where it is.
@@ -127,7 +127,7 @@ pub fn ensure(settings: &Settings) -> Result<Client, EndpointError> {
                 }
             }
         };
-        let differences = found.greeting.character.differences(settings);
+        let differences = found.greeting.in_force.differences(settings);
         if differences.is_empty() {
             return Ok(found);
         }
@@ -143,9 +143,9 @@ impl Client {
         let since = Instant::now();
         loop {
             let lock = self.state.lock()?;
-            let Ok(answer) = exchange(&self.presence, making_way::REQUEST) else { return Ok(None) };
+            let Ok(answer) = exchange(&self.presence, handover::REQUEST) else { return Ok(None) };
             let Err(reason) = answer else { return start(&self.state, settings).map(Some) };
-            let is_served = self.greeting.character.stay == Stay::UntilTold;
+            let is_served = self.greeting.in_force.stay == Stay::UntilTold;
             if is_served || since.elapsed() > MAKING_WAY_PATIENCE {
                 return Err(EndpointError::OtherSettings { pid: self.pid(), differences, reason });
             }

@@ -6,7 +6,7 @@ use super::{
     control::{Control, Status},
     disks::Disks,
     images::{Images, Shelf},
-    keeping::{Keeping, Opened, unavailable},
+    journaling::{Journaling, Opened, unavailable},
     machines::Machines,
     public_addresses::{self, PublicAddresses},
 };
@@ -40,7 +40,7 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 /// Everything behind the door.
 pub(super) struct Datacenter {
     account: Mutex<Account>,
-    keeping: Keeping,
+    journaling: Journaling,
     clock: Clock,
     machines: Machines,
     switch: Switch,
@@ -87,10 +87,10 @@ impl Datacenter {
         let shelf = Shelf::new(Images::of(state));
         let machines = Machines::new(Sandbox::new(switch.clone()), disks, shelf.images().clone(), events)
             .map_err(|e| wrong("the thread of the machines did not start", e))?;
-        let Opened { account, keeping, clock, .. } = opened;
+        let Opened { account, journaling, clock, .. } = opened;
         let this = Arc::new(Self {
             account: Mutex::new(account),
-            keeping,
+            journaling,
             clock,
             machines,
             switch,
@@ -119,12 +119,12 @@ impl Datacenter {
         let mut account = self.account();
         if changes {
             // What machines have told must not be lost with the request.
-            self.keeping.keep(&mut account, &self.clock).map_err(|e| unavailable(&e))?;
+            self.journaling.keep(&mut account, &self.clock).map_err(|e| unavailable(&e))?;
         }
         let answer = ask(&mut account);
-        match self.keeping.keep(&mut account, &self.clock) {
+        match self.journaling.keep(&mut account, &self.clock) {
             Err(error) if changes => {
-                if let Err(e) = self.keeping.go_back(&mut account) {
+                if let Err(e) = self.journaling.go_back(&mut account) {
                     tracing::error!("failed to {e}; what was refused may be seen until the endpoint is started again");
                 }
                 Err(unavailable(&error))
@@ -162,12 +162,12 @@ impl Datacenter {
 
     /// The account ends, and nobody is to take it over.
     pub(super) fn end_account(&self) {
-        self.keeping.end();
+        self.journaling.end();
     }
 
     /// The account's files aren't there any more; it is left as it is, wherever they are.
     pub(super) fn leave_account(&self) {
-        self.keeping.leave();
+        self.journaling.leave();
     }
 
     /// How many instances are neither terminated nor on their way there, with or without power.
@@ -210,9 +210,9 @@ impl Datacenter {
             }
             if is_important {
                 // What can't be written is tried again; it has happened all the same.
-                let _ = self.keeping.keep(&mut account, &self.clock);
+                let _ = self.journaling.keep(&mut account, &self.clock);
             } else {
-                self.keeping.keep_soon();
+                self.journaling.keep_soon();
             }
             self.follow(&mut account);
         }
@@ -231,13 +231,13 @@ impl Datacenter {
     /// Writes the journal through to the disk, and what could not be written before.
     async fn write_through(self: Arc<Self>) {
         loop {
-            self.keeping.due().await;
-            let _ = self.keeping.keep(&mut self.account(), &self.clock);
-            if self.keeping.is_failing() {
-                self.keeping.keep_soon();
+            self.journaling.due().await;
+            let _ = self.journaling.keep(&mut self.account(), &self.clock);
+            if self.journaling.is_failing() {
+                self.journaling.keep_soon();
                 continue;
             }
-            let written = match self.keeping.handle() {
+            let written = match self.journaling.handle() {
                 Ok(file) => {
                     tokio::task::spawn_blocking(move || file.sync_data()).await.map_err(io::Error::other).flatten()
                 }
@@ -263,7 +263,7 @@ impl Datacenter {
                     }
                     let mut account = self.account();
                     account.advance(self.clock.now());
-                    let _ = self.keeping.keep(&mut account, &self.clock);
+                    let _ = self.journaling.keep(&mut account, &self.clock);
                     self.follow(&mut account);
                 }
             }

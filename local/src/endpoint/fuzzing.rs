@@ -1,7 +1,7 @@
 //! Any state directory: what an endpoint and its clean-up do to a random tree of directories, files, links and marks, beside a
 //! model of what they may.
 
-use super::{BUILD, StateDirectory, images::Images, premises::Premises};
+use super::{BUILD, StateDirectory, images::Images, run_directory::RunDirectory};
 use rustix::{
     fs::{AtFlags, CWD, FileType, Mode, linkat, mknodat},
     process::geteuid,
@@ -174,12 +174,12 @@ impl World {
 
     fn clean_up(&self) {
         let Ok(state) = StateDirectory::at(self.state()) else { return };
-        let moved_in = Premises::move_in(state.clone());
+        let claimed = RunDirectory::claim(state.clone());
         let _ = Images::of(&state).sweep();
         let _ = Images::of(&state).list();
         let _ = super::abandoned_accounts(&state);
         let _ = super::SpareDisk::clear_left(&state);
-        drop(moved_in);
+        drop(claimed);
     }
 
     fn all(&self) -> BTreeMap<PathBuf, Found> {

@@ -13,32 +13,32 @@ mod disks;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod handover;
 mod idle;
 mod images;
 mod journal;
-mod keeping;
+mod journaling;
 mod layout;
 mod machines;
-mod making_way;
-mod premises;
 mod process;
 mod public_addresses;
+mod run_directory;
+mod settings_diff;
 mod ssh_config;
 mod state;
 mod streams;
 mod way_in;
-mod wishes;
 
 pub use client::{Client, connect, ensure};
 pub use control::Status;
 pub use disks::SpareDisk;
 pub use error::EndpointError;
 pub use images::{Image, ImageName, Images, Import, Listed};
-pub use keeping::{Opening, TakenOver};
-pub use premises::abandoned_accounts;
+pub use journaling::{Opening, TakenOver};
 pub(crate) use process::role_main;
 pub use process::{LOGIN_USER, Stay, keep_files_private, run};
 pub use public_addresses::describe_ssh;
+pub use run_directory::abandoned_accounts;
 pub use ssh_config::ssh_config;
 pub use state::{Credentials, StateDirectory};
 pub use streams::connect_standard_streams;
@@ -49,8 +49,8 @@ use crate::{
     network::PrivateNetwork,
 };
 use serde::{Deserialize, Serialize};
+use settings_diff::SettingsInForce;
 use std::time::Duration;
-use wishes::Character;
 
 /// The role of the endpoint's process.
 pub(crate) const ROLE: &str = "endpoint";
@@ -112,5 +112,5 @@ pub(crate) struct Greeting {
     /// What no two accounts share, whatever their number; a new endpoint that takes an account over tells the same.
     identity: String,
     /// What it is like.
-    character: Character,
+    in_force: SettingsInForce,
 }

@@ -3,14 +3,13 @@
 use super::{
     BUILD, EndpointError, Greeting, Opening, Settings,
     datacenter::Datacenter,
+    handover::Handover,
     idle::{Clients, idle_for},
-    keeping,
-    making_way::Way,
-    premises::Premises,
-    public_addresses,
+    journaling, public_addresses,
+    run_directory::RunDirectory,
+    settings_diff::{PACE, SettingsInForce},
     state::{Credentials, StateDirectory, failed},
     way_in,
-    wishes::{Character, PACE},
 };
 use crate::{
     account::{self, ImageSettings},
@@ -72,23 +71,23 @@ pub fn run(settings: &Settings, stay: Stay, ready: impl FnOnce(&Opening)) -> Res
         Stay::WhileNeeded => None,
         Stay::UntilTold => Some(state.lock()?),
     };
-    let Some(mut premises) = Premises::move_in(state.clone())? else {
+    let Some(mut run_directory) = RunDirectory::claim(state.clone())? else {
         return Err(start_error("one of this build is running already; `ec2-local env` tells where".into()));
     };
-    let result = runtime.block_on(serve(&state, &mut premises, settings, stay, |opening| {
+    let result = runtime.block_on(serve(&state, &mut run_directory, settings, stay, |opening| {
         drop(lock);
         ready(opening);
     }));
     runtime.shutdown_timeout(Duration::from_secs(2));
-    drop(premises);
+    drop(run_directory);
     clear_remains();
     result.map(drop)
 }
 
-/// Serves until the end; the lock that comes back keeps others out until the premises are cleared.
+/// Serves until the end; the lock that comes back keeps others out until the directory is cleared.
 async fn serve(
     state: &StateDirectory,
-    premises: &mut Premises,
+    run_directory: &mut RunDirectory,
     settings: &Settings,
     stay: Stay,
     ready: impl FnOnce(&Opening),
@@ -111,14 +110,14 @@ async fn serve(
     for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
         signals.push(signal(kind).map_err(|e| wrong("can't watch for signals", &e))?);
     }
-    let opened = keeping::open(premises, state, settings, &credentials)?;
+    let opened = journaling::open(run_directory, state, settings, &credentials)?;
     clear_remains();
     let opening = Opening {
         url: url.clone(),
         conditions: opened.account.conditions(),
         seed: opened.seed,
         taken_over: opened.taken_over.clone(),
-        left: premises.left().to_vec(),
+        left: run_directory.left().to_vec(),
         ssh: public_addresses::general_warning(),
     };
     if let Some(warning) = &opening.ssh {
@@ -129,12 +128,12 @@ async fn serve(
     let identity = opened.identity.clone();
     let mut now = Settings { port: address.port(), ..settings.clone() };
     (now.conditions, now.pace, now.seed) = (Some(opening.conditions), Some(opened.pace), Some(opening.seed));
-    let character = Character { stay, named: settings.clone(), now };
-    let datacenter = Datacenter::open(opened, outside, state, premises.disks()?)?;
+    let in_force = SettingsInForce { stay, named: settings.clone(), now };
+    let datacenter = Datacenter::open(opened, outside, state, run_directory.disks()?)?;
     let door = Door::new(wire::Credentials::new(credentials.access_key, credentials.secret_key), ACCOUNT);
     let activity = door.activity();
-    let greeting = Greeting { pid: std::process::id(), url, account: ACCOUNT.to_owned(), identity, character };
-    let way = Arc::new(Way {
+    let greeting = Greeting { pid: std::process::id(), url, account: ACCOUNT.to_owned(), identity, in_force };
+    let way = Arc::new(Handover {
         stay,
         clients: clients.clone(),
         datacenter: datacenter.clone(),
@@ -159,7 +158,7 @@ async fn serve(
     let mut is_forsaken = false;
     let lock = tokio::select! {
         () = told => None,
-        () = forsaken(premises) => {
+        () = forsaken(run_directory) => {
             is_forsaken = true;
             None
         }
@@ -168,7 +167,7 @@ async fn serve(
     };
     tracing::info!("ending");
     // What nobody can find was ended by nobody: the next start takes it over.
-    if premises.are_there() && !is_forsaken {
+    if run_directory.is_there() && !is_forsaken {
         datacenter.end_account();
     } else {
         datacenter.leave_account();
@@ -183,11 +182,11 @@ async fn serve(
 }
 
 /// Returns once nobody can find the endpoint any more.
-async fn forsaken(premises: &Premises) {
+async fn forsaken(run_directory: &RunDirectory) {
     let mut missing = 0;
     while missing < 2 {
         tokio::time::sleep(LOOK_FOR_PREMISES).await;
-        missing = if premises.are_there() && premises.have_a_way_in() { 0 } else { missing + 1 };
+        missing = if run_directory.is_there() && run_directory.has_way_in() { 0 } else { missing + 1 };
     }
     tracing::warn!("the directory of this endpoint was removed, so nobody can find it any more");
 }

@@ -3,7 +3,7 @@
 //! A connection says one line and is answered with one:
 //!
 //! - `hello` → `ok {…}`: a client; the endpoint stays as long as the connection is open.
-//!   It may say `make way` then, and is no client any more → `ok`, and the endpoint ends; or `error TEXT`, where somebody uses it.
+//!   It may say `hand over` then, and is no client any more → `ok`, and the endpoint ends; or `error TEXT`, where somebody uses it.
 //! - `status`, `conditions NAME`, `fault ACTION KIND WHEN`, `faults clear`, `advance SECONDS` → `ok {…}`, or `error TEXT`.
 //! - `connect MACHINE PORT` → `ok`, or `error TEXT`; after `ok` the connection is the machine's.
 
@@ -11,8 +11,8 @@ use super::{
     Greeting,
     control::Control,
     datacenter::Datacenter,
+    handover::{self, Handover},
     idle::ClientGuard,
-    making_way::{self, Way},
     streams::widen,
 };
 use std::{io, sync::Arc, time::Duration};
@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LINE_MAX: usize = 256;
 
 /// Serves the way in until the future is dropped.
-pub(super) async fn serve(listener: UnixListener, way: Arc<Way>, greeting: Greeting) {
+pub(super) async fn serve(listener: UnixListener, way: Arc<Handover>, greeting: Greeting) {
     let greeting = Arc::new(greeting);
     loop {
         match listener.accept().await {
@@ -52,7 +52,7 @@ pub(super) async fn serve(listener: UnixListener, way: Arc<Way>, greeting: Greet
     }
 }
 
-async fn answer(mut stream: UnixStream, way: &Way, greeting: &Greeting, client: ClientGuard) -> io::Result<()> {
+async fn answer(mut stream: UnixStream, way: &Handover, greeting: &Greeting, client: ClientGuard) -> io::Result<()> {
     let datacenter = &way.datacenter;
     // The directory's mode keeps others out already; this holds should it ever be changed.
     if stream.peer_cred()?.uid() != rustix::process::geteuid().as_raw() {
@@ -71,13 +71,13 @@ async fn answer(mut stream: UnixStream, way: &Way, greeting: &Greeting, client: 
     match *line.split(' ').collect::<Vec<_>>() {
         ["hello"] => {
             let mut greeting = greeting.clone();
-            greeting.character.now.conditions = Some(datacenter.conditions());
+            greeting.in_force.now.conditions = Some(datacenter.conditions());
             let greeting = serde_json::to_string(&greeting).map_err(io::Error::other)?;
             stream.write_all(format!("ok {greeting}\n").as_bytes()).await?;
             // It stays open as long as the client lives.
             let mut client = Some(client);
             while let Ok(line) = read_line(&mut stream).await {
-                if line == making_way::REQUEST {
+                if line == handover::REQUEST {
                     client.take();
                     match way.make() {
                         Ok(()) => stream.write_all(b"ok\n").await?,

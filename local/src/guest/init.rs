@@ -40,9 +40,9 @@ pub enum End {
 /// How willingly the kernel ends this process when memory is short (proc(5), `oom_score_adj`): sooner than anything of the
 /// host's, but later than what runs in the machine.
 #[derive(Debug)]
-pub struct Willingness(Option<File>);
+pub struct OomScore(Option<File>);
 
-impl Willingness {
+impl OomScore {
     /// Init's.
     pub const INIT: &str = "900";
     /// Less than that.
@@ -73,16 +73,16 @@ impl Willingness {
 /// The calling process must have one thread only.
 pub fn run(
     console: &OwnedFd,
-    willingness: &Willingness,
+    oom_score: &OomScore,
     first_boot: bool,
     agent: impl Fn(bool) -> io::Result<()>,
 ) -> io::Result<End> {
     let signals = Signals::block()?;
     let start = |first_boot| {
         // It is inherited.
-        willingness.set(Willingness::OTHERS);
+        oom_score.set(OomScore::OTHERS);
         let child = start(&signals, console, || agent(first_boot));
-        willingness.set(Willingness::INIT);
+        oom_score.set(OomScore::INIT);
         child
     };
     let mut child = Some(start(first_boot)?);

@@ -16,10 +16,10 @@ use super::{
     policy::{Attributes, Change, Policy},
     port::{ETHERNET, Port, Received},
     public::{Public, Publics},
+    receive_budget::SharedBudget,
     router::{self, Verdict},
     services::{Request, Services, Turn},
     stack::Stack,
-    toll::Purse,
     watched::Watched,
 };
 use rustix::{
@@ -117,7 +117,7 @@ pub(super) struct Engine {
     policy: Policy,
     gateway: Gateway,
     publics: Publics,
-    purse: Purse,
+    shared_budget: SharedBudget,
     /// Whose a flow is.
     owners: HashMap<u64, u64>,
     /// Who has to be looked after in this turn.
@@ -140,7 +140,7 @@ impl Engine {
         let engine = Self {
             gateway: Gateway::new(outside, Arc::clone(&epoll)),
             publics,
-            purse: Purse::default(),
+            shared_budget: SharedBudget::default(),
             epoll,
             waker,
             inbox,
@@ -265,7 +265,7 @@ impl Engine {
         if let Some(previous) = self.nics.get(&nic.id) {
             self.detach(*previous);
         }
-        let port = Port::new(Watched::new(&self.epoll, frames, id)?, &self.purse);
+        let port = Port::new(Watched::new(&self.epoll, frames, id)?, &self.shared_budget);
         let stack = Stack::new(nic.mac, now)?;
         self.vpcs.entry(nic.vpc.clone()).or_default().plug_in(id, &nic);
         self.nics.insert(nic.id.clone(), id);

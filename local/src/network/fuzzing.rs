@@ -13,9 +13,9 @@ use super::{
     outside::{Departure, Exchange},
     port::{ETHERNET, MTU, Port},
     public,
+    receive_budget::SharedBudget,
     router::{self, Verdict},
     stack::Stack,
-    toll::Purse,
     watched::Watched,
 };
 use rustix::{event::epoll, net::SocketFlags};
@@ -86,7 +86,7 @@ impl Machine {
                 rule(Direction::Egress, Traffic::Tcp(0..=u16::MAX), all),
             ],
         );
-        let port = Port::new(Watched::new(&epoll, ours, 1).ok()?, &Purse::default());
+        let port = Port::new(Watched::new(&epoll, ours, 1).ok()?, &SharedBudget::default());
         let stack = Stack::new(MAC, Instant::ZERO).ok()?;
         Some(Self {
             link: Link { id: 1, nic: nic(), port, filter },

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `engine` | the one thread: waits for ports, flows and commands, and moves what is ready |
 //! | `port` | frames in and out of a descriptor |
-//! | `toll` | what a machine pays for frames that it takes slowly |
+//! | `receive_budget` | what a machine pays for frames that it takes slowly |
 //! | `batch` | TCP segments that go to a machine as one frame |
 //! | `router` | what becomes of a frame: pure, without I/O |
 //! | `frame` | the frames that the switch itself makes: ARP, ICMP, UDP |
@@ -38,12 +38,12 @@ mod batch;
 mod dhcp;
 mod dns;
 mod engine;
+mod fair_queue;
 mod filter;
 mod flow;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
-mod lines;
 mod link;
 mod metadata;
 mod neighbours;
@@ -53,11 +53,11 @@ mod pieces;
 mod policy;
 mod port;
 mod public;
+mod receive_budget;
 mod router;
 mod services;
 mod sizes;
 mod stack;
-mod toll;
 mod watched;
 mod wire;
 

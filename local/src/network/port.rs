@@ -6,8 +6,8 @@
 use super::{
     batch::{Batch, HEADER, Header, WHOLE},
     pieces,
+    receive_budget::{ReceiveBudget, SharedBudget},
     sizes::GATEWAY,
-    toll::{Purse, Toll},
     watched::Watched,
 };
 use rustix::io::Errno;
@@ -33,7 +33,7 @@ pub(super) struct Port {
     waiting: VecDeque<(Header, Vec<u8>)>,
     scratch: Box<[u8]>,
     batch: Batch,
-    toll: Toll,
+    receive_budget: ReceiveBudget,
     /// Frames that were lost because the queue was full.
     lost: u64,
 }
@@ -49,10 +49,17 @@ pub(super) enum Received {
 }
 
 impl Port {
-    /// A port over a TAP device (`IFF_NO_PI`, `IFF_VNET_HDR`), which pays into a purse.
-    pub(super) fn new(device: Watched, purse: &Purse) -> Self {
+    /// A port over a TAP device (`IFF_NO_PI`, `IFF_VNET_HDR`), which pays into a shared_budget.
+    pub(super) fn new(device: Watched, shared_budget: &SharedBudget) -> Self {
         let scratch = vec![0; ETHERNET + MTU].into_boxed_slice();
-        Self { device, waiting: VecDeque::new(), scratch, batch: Batch::default(), toll: Toll::new(purse), lost: 0 }
+        Self {
+            device,
+            waiting: VecDeque::new(),
+            scratch,
+            batch: Batch::default(),
+            receive_budget: ReceiveBudget::new(shared_budget),
+            lost: 0,
+        }
     }
 
     /// Reads one frame.
@@ -129,14 +136,14 @@ impl Port {
     }
 
     fn give(&mut self, header: Header, frame: &[u8]) {
-        if !self.waiting.is_empty() || self.toll.rests() || !self.write(header, frame) {
+        if !self.waiting.is_empty() || self.receive_budget.rests() || !self.write(header, frame) {
             self.queue(header, frame.to_vec());
         }
     }
 
     /// Sends what waits, as far as the device takes it, and the machine has paid for what it took before.
     pub(super) fn flush(&mut self) {
-        if self.waiting.is_empty() || self.toll.rests() {
+        if self.waiting.is_empty() || self.receive_budget.rests() {
             return;
         }
         let begun = Instant::now();
@@ -145,18 +152,18 @@ impl Port {
                 self.waiting.push_front((header, frame));
                 return;
             }
-            if self.toll.rests() {
+            if self.receive_budget.rests() {
                 return;
             }
             if begun.elapsed() > TURN {
-                return self.toll.pause();
+                return self.receive_budget.pause();
             }
         }
     }
 
     /// When what waits may go on; `None` if that is for the device to tell, or nothing waits.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.toll.rests_until().filter(|_| !self.waiting.is_empty())
+        self.receive_budget.rests_until().filter(|_| !self.waiting.is_empty())
     }
 
     fn queue(&mut self, header: Header, frame: Vec<u8>) {
@@ -173,8 +180,8 @@ impl Port {
 
     /// Whether the device has taken the frame; also true if it never will.
     fn write(&mut self, header: Header, frame: &[u8]) -> bool {
-        let Self { device, toll, .. } = self;
-        toll.timed(|| {
+        let Self { device, receive_budget, .. } = self;
+        receive_budget.timed(|| {
             loop {
                 return match rustix::io::writev(&*device, &[IoSlice::new(&header), IoSlice::new(frame)]) {
                     Err(Errno::INTR) => continue,

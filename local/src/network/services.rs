@@ -7,9 +7,8 @@ use super::{
     MetadataSource, Nic, Shared, dhcp,
     dns::{self, Answer, Asker, Server as Names},
     engine::Command,
-    frame,
-    lines::Lines,
-    metadata,
+    fair_queue::FairQueue,
+    frame, metadata,
 };
 use std::{
     io,
@@ -74,7 +73,7 @@ pub(super) struct Services {
 }
 
 /// The requests that wait, and the turns of their machines.
-type Waiting = Arc<Mutex<Lines<(Request, Turnstile)>>>;
+type Waiting = Arc<Mutex<FairQueue<(Request, Turnstile)>>>;
 
 /// What the requests of a machine have in common.
 pub(super) struct Turn {
@@ -121,7 +120,7 @@ impl Services {
     }
 }
 
-fn lock(lines: &Waiting) -> MutexGuard<'_, Lines<(Request, Turnstile)>> {
+fn lock(lines: &Waiting) -> MutexGuard<'_, FairQueue<(Request, Turnstile)>> {
     // They are whole between any two of their calls.
     lines.lock().unwrap_or_else(PoisonError::into_inner)
 }

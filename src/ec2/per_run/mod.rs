@@ -32,10 +32,13 @@ use std::{
 
 /// What of it this process knows: by kind, and by what it depends on.
 #[derive(Debug, Default)]
-struct Known(Mutex<HashMap<(&'static str, String), Arc<tokio::sync::Mutex<Option<String>>>>>);
+struct Known(Mutex<HashMap<(&'static str, String), Value>>);
+
+/// Which it is, once it was made; anyone who finds it locked waits until it is.
+type Value = Arc<tokio::sync::Mutex<Option<String>>>;
 
 impl Known {
-    fn of(&self, kind: &Kind, of: &str) -> Arc<tokio::sync::Mutex<Option<String>>> {
+    fn of(&self, kind: &Kind, of: &str) -> Value {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.entry((kind.word, of.to_owned())).or_default().clone()
     }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::guest::{
     agent,
-    init::{self, End, Willingness},
+    init::{self, End, OomScore},
 };
 use rustix::{
     process::{Gid, Signal, Uid, set_parent_process_death_signal},
@@ -79,7 +79,7 @@ pub fn run(boot: &Boot, limits: Limits, keeper: OwnedFd, endpoint: &OwnedFd) -> 
         kernel::make_tree_read_only(tree).map_err(told("make read-only", "what is below the machine's files"))?;
     }
     // Once this process is the machine's, the file is the host's root's.
-    let willingness = Willingness::of_this_process();
+    let oom_score = OomScore::of_this_process();
     become_root(go.users)?;
     rustix::system::sethostname(boot.hostname.as_bytes()).map_err(told("set the host name", &boot.hostname))?;
 
@@ -108,10 +108,10 @@ pub fn run(boot: &Boot, limits: Limits, keeper: OwnedFd, endpoint: &OwnedFd) -> 
     for note in go.notes.iter().chain(&built.notes) {
         init::say(&console, &format!("init: {note}"));
     }
-    if willingness.can_be_less() {
+    if oom_score.can_be_less() {
         init::say(&console, &format!("init: {CAN_BE_LESS}"));
     }
-    init::run(&console, &willingness, built.first_boot, |first_boot| {
+    init::run(&console, &oom_score, built.first_boot, |first_boot| {
         // Whoever called this says on the console why it failed.
         kernel::close_all_from(3, console.as_fd())?;
         match &boot.program {

@@ -22,7 +22,7 @@ use super::{
     volume,
 };
 use crate::{
-    guest::init::{End, Willingness},
+    guest::init::{End, OomScore},
     machine::descriptors::allow_many,
 };
 use rustix::{
@@ -300,7 +300,7 @@ fn release(
 ) -> io::Result<()> {
     identity.apply(init)?;
     // Where memory is short the machine goes, and nothing else; within it, init goes last.
-    if let Err(error) = fs::write(format!("/proc/{}/oom_score_adj", init.as_raw_pid()), Willingness::INIT) {
+    if let Err(error) = fs::write(format!("/proc/{}/oom_score_adj", init.as_raw_pid()), OomScore::INIT) {
         notes.push(format!("the host may end others before this machine when it is short of memory: {error}"));
     }
     if identity.users() == Users::RootOnly {

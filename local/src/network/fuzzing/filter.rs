@@ -8,8 +8,8 @@ use super::{
         link::{self, Link},
         neighbours::Neighbours,
         port::{ETHERNET, Port},
+        receive_budget::SharedBudget,
         router::{self, Verdict},
-        toll::Purse,
         watched::Watched,
     },
     model::{self, Card, Log, Time},
@@ -300,7 +300,7 @@ impl World {
             let id = format!("eni-{number}");
             let nic = Nic { id, vpc: "vpc-1".into(), mac: mac(number), addresses: vec![address], subnet };
             let id = number as u64;
-            let port = Port::new(Watched::new(&epoll, ours, id).ok()?, &Purse::default());
+            let port = Port::new(Watched::new(&epoll, ours, id).ok()?, &SharedBudget::default());
             let mut filter = Filter::default();
             filter.set(vec![GROUPS[number].to_owned()], Vec::new());
             neighbours.plug_in(id, &nic);

@@ -4,8 +4,8 @@ use crate::network::{
     batch::HEADER,
     filter::{Far, Filter},
     port::Port,
+    receive_budget::SharedBudget,
     router,
-    toll::Purse,
 };
 use etherparse::{IpNumber, Ipv4Header, Ipv4HeaderSlice, PacketBuilder, TcpHeaderSlice};
 use proptest::prelude::*;
@@ -51,7 +51,7 @@ impl Cable {
         let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC).unwrap());
         let (device, machine) = UnixDatagram::pair().unwrap();
         machine.set_nonblocking(true).unwrap();
-        let port = Port::new(Watched::new(&epoll, device.into(), 1).unwrap(), &Purse::default());
+        let port = Port::new(Watched::new(&epoll, device.into(), 1).unwrap(), &SharedBudget::default());
         let now = Instant::from_millis(1);
         Self { stack: Stack::new([2; 6], now).unwrap(), link: open_link(port), machine, epoll, now }
     }

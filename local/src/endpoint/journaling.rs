@@ -4,8 +4,8 @@ use super::{
     BUILD, EndpointError, Settings,
     clock::Clock,
     journal::{Entry, Header, Journal, Story},
-    premises::Premises,
     process::account_settings,
+    run_directory::RunDirectory,
     state::{Credentials, StateDirectory},
 };
 use crate::{
@@ -30,14 +30,14 @@ use tokio::sync::Notify;
 const WRITE_THROUGH: Duration = Duration::from_secs(1);
 
 /// Writes down what changes in an account.
-pub(super) struct Keeping {
+pub(super) struct Journaling {
     journal: Mutex<Journal>,
     /// Something is to be written, or to be written through.
     due: Notify,
     is_failing: AtomicBool,
 }
 
-impl Keeping {
+impl Journaling {
     pub(super) fn new(journal: Journal) -> Self {
         Self { journal: Mutex::new(journal), due: Notify::new(), is_failing: AtomicBool::new(false) }
     }
@@ -136,7 +136,7 @@ pub(super) fn unavailable(error: &dyn fmt::Display) -> ApiError {
 /// An account that is kept from now on.
 pub(super) struct Opened {
     pub(super) account: Account,
-    pub(super) keeping: Keeping,
+    pub(super) journaling: Journaling,
     pub(super) clock: Clock,
     /// What no two accounts share.
     pub(super) identity: String,
@@ -157,15 +157,15 @@ pub struct TakenOver {
     pub instances: usize,
 }
 
-/// Opens the account that is on the premises, or a new one.
+/// Opens the account that is in the directory, or a new one.
 pub(super) fn open(
-    premises: &mut Premises,
+    run_directory: &mut RunDirectory,
     state: &StateDirectory,
     settings: &Settings,
     credentials: &Credentials,
 ) -> Result<Opened, EndpointError> {
-    let run = premises.run()?;
-    let Some(story) = premises.take_story() else {
+    let run = run_directory.run()?;
+    let Some(story) = run_directory.take_story() else {
         let seed = settings.seed.unwrap_or_else(|| getrandom::u64().unwrap_or(1));
         let settings = Settings { seed: Some(seed), ..settings.clone() };
         let made = account_settings(&settings, credentials, seed);
@@ -174,8 +174,8 @@ pub(super) fn open(
         let clock = Clock::default();
         let header = Header::new(clock.now(), settings);
         let identity = header.account.clone();
-        let keeping = begin(run, header, &mut account, &clock)?;
-        return Ok(Opened { account, keeping, clock, identity, seed, pace, taken_over: None });
+        let journaling = begin(run, header, &mut account, &clock)?;
+        return Ok(Opened { account, journaling, clock, identity, seed, pace, taken_over: None });
     };
     let wrong = |reason: String| EndpointError::TakeOver { directory: state.run(), reason };
     let clock = story.clock().map_or_else(Clock::default, |(at, advanced)| Clock::resumed(at, advanced));
@@ -193,20 +193,20 @@ pub(super) fn open(
         .map_err(|e| wrong(format!("it is of the build {build}, and this build can't read it: {e}")))?;
     let instances = account.take_over(clock.now());
     let keep: std::collections::HashSet<&str> = account.disks().collect();
-    premises.keep_disks(|instance| keep.contains(instance))?;
+    run_directory.keep_disks(|instance| keep.contains(instance))?;
     tracing::info!(build, account = identity, instances, "took over an account whose endpoint was killed");
-    let keeping = begin(run, header.taken_over(settings), &mut account, &clock)?;
+    let journaling = begin(run, header.taken_over(settings), &mut account, &clock)?;
     let taken_over = Some(TakenOver { build, instances });
-    Ok(Opened { account, keeping, clock, identity, seed, pace, taken_over })
+    Ok(Opened { account, journaling, clock, identity, seed, pace, taken_over })
 }
 
-fn begin(run: Directory, header: Header, account: &mut Account, clock: &Clock) -> Result<Keeping, EndpointError> {
+fn begin(run: Directory, header: Header, account: &mut Account, clock: &Clock) -> Result<Journaling, EndpointError> {
     let snapshot = account.snapshot().map_err(io::Error::from).map_err(super::state::failed("write to", run.path()))?;
     let journal = Journal::begin(run, header, &entry(clock, snapshot))?;
     account.set_stored();
-    let keeping = Keeping::new(journal);
-    keeping.keep_soon();
-    Ok(keeping)
+    let journaling = Journaling::new(journal);
+    journaling.keep_soon();
+    Ok(journaling)
 }
 
 /// What an endpoint says when it opens; as text, a line for each thing.

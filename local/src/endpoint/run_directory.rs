@@ -37,7 +37,7 @@ const WAY_IN: &str = "way-in";
 const ENDED: &str = ".ended-";
 
 /// An endpoint's own lock and files; gone when this is dropped.
-pub(super) struct Premises {
+pub(super) struct RunDirectory {
     state: StateDirectory,
     /// The directories of all endpoints.
     runs: Directory,
@@ -51,14 +51,14 @@ pub(super) struct Premises {
     left: Vec<PathBuf>,
 }
 
-impl Premises {
+impl RunDirectory {
     /// Moves in: under the state directory's lock, which the caller holds. None where an endpoint of this build is here
     /// already. What others have left, and can't be removed, is named in the log, and tried again by the next one.
     ///
     /// # Errors
     ///
     /// A directory can't be used, or has an account in it that this build can't take over.
-    pub(super) fn move_in(state: StateDirectory) -> Result<Option<Self>, EndpointError> {
+    pub(super) fn claim(state: StateDirectory) -> Result<Option<Self>, EndpointError> {
         let Some((runs, mut run, mut alive)) = lock_when_free(&state)? else { return Ok(None) };
         let mut left = abandoned(&runs)?;
         if journal::is_torn_in(&run) {
@@ -110,12 +110,12 @@ impl Premises {
     }
 
     /// Whether they are still where they are looked for. They may have been removed, and be another endpoint's by now.
-    pub(super) fn are_there(&self) -> bool {
+    pub(super) fn is_there(&self) -> bool {
         is_at(&self.alive, &self.state.run().join(ALIVE))
     }
 
     /// Whether the socket is.
-    pub(super) fn have_a_way_in(&self) -> bool {
+    pub(super) fn has_way_in(&self) -> bool {
         let socket = fs::symlink_metadata(self.state.run().join(WAY_IN));
         socket.map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |_| true)
     }
@@ -137,7 +137,7 @@ impl Premises {
     /// The directory goes, with all that is ours in it.
     fn move_out(&self) -> Result<(), EndpointError> {
         // An account that was found and not taken over, since something else went wrong, is for the next one.
-        if self.run.look(journal::NAME)?.is_some() || !self.are_there() {
+        if self.run.look(journal::NAME)?.is_some() || !self.is_there() {
             return Ok(());
         }
         // First it is put aside at once: somebody else may wait for it.
@@ -150,7 +150,7 @@ impl Premises {
     }
 }
 
-impl Drop for Premises {
+impl Drop for RunDirectory {
     fn drop(&mut self) {
         if let Err(error) = self.move_out() {
             tracing::warn!("failed to {error}");

@@ -14,7 +14,7 @@ pub(super) const PACE: f64 = 0.01;
 
 /// What a running endpoint is like.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Character {
+pub(super) struct SettingsInForce {
     /// Until when it stays.
     pub(super) stay: Stay,
     /// What whoever has started it has named.
@@ -23,7 +23,7 @@ pub(super) struct Character {
     pub(super) now: Settings,
 }
 
-impl Character {
+impl SettingsInForce {
     /// In what it isn't as it is asked to be: a setting each, in words.
     pub(super) fn differences(&self, asked: &Settings) -> Vec<String> {
         let [asked, named, now, default] = [asked, &self.named, &self.now, &Settings::default()].map(fields);
@@ -84,19 +84,19 @@ mod tests {
     }
 
     /// As an endpoint that was started with these makes it known.
-    fn character(stay: Stay, named: Settings) -> Character {
+    fn in_force(stay: Stay, named: Settings) -> SettingsInForce {
         let mut now = named.clone();
         now.conditions = now.conditions.or(Some(Conditions::Typical));
         now.pace = now.pace.or(Some(PACE));
         now.seed = now.seed.or(Some(1));
         now.port = if now.port == 0 { 4000 } else { now.port };
-        Character { stay, named, now }
+        SettingsInForce { stay, named, now }
     }
 
     #[test]
     fn what_is_named_must_be_so() {
         for stay in [Stay::WhileNeeded, Stay::UntilTold] {
-            let plain = character(stay, Settings::default());
+            let plain = in_force(stay, Settings::default());
             for (asked, said) in [
                 (settings(|s| s.conditions = Some(Conditions::Hostile)), "conditions typical instead of hostile"),
                 (settings(|s| s.pace = Some(1.0)), "pace 0.01 instead of 1.0"),
@@ -112,7 +112,7 @@ mod tests {
             ] {
                 let [found] = &plain.differences(&asked)[..] else { panic!("{asked:?}") };
                 assert!(found.starts_with(said), "{found}");
-                assert_eq!(character(stay, asked.clone()).differences(&asked), [] as [String; 0]);
+                assert_eq!(in_force(stay, asked.clone()).differences(&asked), [] as [String; 0]);
             }
         }
     }
@@ -123,12 +123,12 @@ mod tests {
             (s.conditions, s.pace, s.seed) = (Some(Conditions::Hostile), Some(1.0), Some(7));
             (s.default_vpc, s.port, s.linger) = (false, 4000, std::time::Duration::ZERO);
         });
-        let found = character(Stay::WhileNeeded, named.clone()).differences(&Settings::default());
+        let found = in_force(Stay::WhileNeeded, named.clone()).differences(&Settings::default());
         let said =
             ["conditions hostile instead of typical", "default_vpc false instead of true", "pace 1.0 instead of 0.01"];
         assert_eq!(found, said);
         // Who serves it does so for everybody.
-        let served = character(Stay::UntilTold, named);
+        let served = in_force(Stay::UntilTold, named);
         assert_eq!(served.differences(&Settings::default()), [] as [String; 0]);
         let typical = settings(|s| s.conditions = Some(Conditions::Typical));
         assert_eq!(served.differences(&typical), ["conditions hostile instead of typical"]);
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn what_was_found_or_changed_stays() {
-        let mut found = character(Stay::WhileNeeded, Settings::default());
+        let mut found = in_force(Stay::WhileNeeded, Settings::default());
         found.now.conditions = Some(Conditions::Hostile);
         assert_eq!(found.differences(&Settings::default()), [] as [String; 0]);
         found.named.conditions = Some(Conditions::Calm);
@@ -148,8 +148,8 @@ mod tests {
     #[test]
     fn numbers_survive_being_text() {
         let asked = settings(|s| (s.pace, s.seed) = (Some(0.1 + 0.2), Some(u64::MAX)));
-        let text = serde_json::to_string(&character(Stay::WhileNeeded, asked.clone())).unwrap();
-        let read: Character = serde_json::from_str(&text).unwrap();
+        let text = serde_json::to_string(&in_force(Stay::WhileNeeded, asked.clone())).unwrap();
+        let read: SettingsInForce = serde_json::from_str(&text).unwrap();
         assert_eq!(read.differences(&asked), [] as [String; 0]);
         let other = settings(|s| (s.pace, s.seed) = (asked.pace, Some(u64::MAX - 1)));
         assert_eq!(read.differences(&other), ["seed 18446744073709551615 instead of 18446744073709551614"]);

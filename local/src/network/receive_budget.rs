@@ -20,9 +20,9 @@ const SUSPICION: Duration = Duration::from_secs(60);
 
 /// What all machines of a switch pay into: until when their rests last that are paid for.
 #[derive(Clone, Default)]
-pub(super) struct Purse(Arc<Mutex<Option<Instant>>>);
+pub(super) struct SharedBudget(Arc<Mutex<Option<Instant>>>);
 
-impl Purse {
+impl SharedBudget {
     /// Pays for what was used; until when that takes, after all others.
     fn pay(&self, used: Duration, now: Instant) -> Instant {
         // It is whole at all times.
@@ -34,17 +34,17 @@ impl Purse {
 }
 
 /// What one machine pays.
-pub(super) struct Toll {
-    purse: Purse,
+pub(super) struct ReceiveBudget {
+    shared_budget: SharedBudget,
     /// Until when its writes are measured.
     suspected: Option<Instant>,
     rests: Option<Instant>,
 }
 
-impl Toll {
+impl ReceiveBudget {
     /// A machine that owes nothing.
-    pub(super) fn new(purse: &Purse) -> Self {
-        Self { purse: purse.clone(), suspected: None, rests: None }
+    pub(super) fn new(shared_budget: &SharedBudget) -> Self {
+        Self { shared_budget: shared_budget.clone(), suspected: None, rests: None }
     }
 
     /// Does a write, and lets it be paid for.
@@ -75,7 +75,7 @@ impl Toll {
     /// Takes note of the processor's time that a write took.
     fn charge(&mut self, used: Duration, now: Instant) {
         if used > FREE {
-            let until = self.purse.pay(used, now);
+            let until = self.shared_budget.pay(used, now);
             (self.rests, self.suspected) = (Some(until), Some(until + SUSPICION));
         }
     }
@@ -112,27 +112,28 @@ mod tests {
 
     #[test]
     fn what_is_cheap_is_free_and_what_is_late_only_looked_at() {
-        let (mut toll, now) = (Toll::new(&Purse::default()), Instant::now());
-        toll.look(FREE, now);
-        assert!(!toll.measures(now));
-        toll.look(SLOW, now);
-        assert!(toll.measures(now) && !toll.measures(now + SUSPICION) && !toll.rests());
-        toll.charge(FREE, now);
-        assert!(!toll.rests());
+        let (mut receive_budget, now) = (ReceiveBudget::new(&SharedBudget::default()), Instant::now());
+        receive_budget.look(FREE, now);
+        assert!(!receive_budget.measures(now));
+        receive_budget.look(SLOW, now);
+        assert!(receive_budget.measures(now) && !receive_budget.measures(now + SUSPICION) && !receive_budget.rests());
+        receive_budget.charge(FREE, now);
+        assert!(!receive_budget.rests());
     }
 
     #[test]
     fn all_that_are_slow_together_have_an_eighth() {
         const MACHINES: usize = 5;
-        let purse = Purse::default();
-        let mut tolls: Vec<_> = (0..MACHINES).map(|_| Toll::new(&purse)).collect();
+        let shared_budget = SharedBudget::default();
+        let mut tolls: Vec<_> = (0..MACHINES).map(|_| ReceiveBudget::new(&shared_budget)).collect();
         let start = Instant::now();
         let (mut now, mut used) = (start, [0u32; MACHINES]);
         // Each writes whenever it may.
         while now < start + SLOW * 2000 {
-            let (next, toll) = tolls.iter_mut().enumerate().min_by_key(|(_, toll)| toll.rests_until()).unwrap();
-            now = toll.rests_until().map_or(now, |until| until.max(now)) + SLOW;
-            toll.charge(SLOW, now);
+            let (next, receive_budget) =
+                tolls.iter_mut().enumerate().min_by_key(|(_, receive_budget)| receive_budget.rests_until()).unwrap();
+            now = receive_budget.rests_until().map_or(now, |until| until.max(now)) + SLOW;
+            receive_budget.charge(SLOW, now);
             used[next] += 1;
         }
         let all: u32 = used.iter().sum();
@@ -142,14 +143,14 @@ mod tests {
 
     #[test]
     fn a_write_that_works_is_paid_for_and_one_that_waits_isnt() {
-        let mut toll = Toll::new(&Purse::default());
-        toll.timed(|| std::thread::sleep(SLOW));
-        toll.timed(|| std::thread::sleep(SLOW));
-        assert!(!toll.rests(), "it was late");
-        toll.timed(|| {
+        let mut receive_budget = ReceiveBudget::new(&SharedBudget::default());
+        receive_budget.timed(|| std::thread::sleep(SLOW));
+        receive_budget.timed(|| std::thread::sleep(SLOW));
+        assert!(!receive_budget.rests(), "it was late");
+        receive_budget.timed(|| {
             let before = used_by_this_thread();
             while used_by_this_thread() < before + SLOW {}
         });
-        assert!(toll.rests());
+        assert!(receive_budget.rests());
     }
 }

@@ -2,20 +2,20 @@
 
 use std::collections::{HashMap, VecDeque};
 
-/// Lines of what machines want, which take turns.
-pub(super) struct Lines<T> {
+/// FairQueue of what machines want, which take turns.
+pub(super) struct FairQueue<T> {
     lines: HashMap<u64, VecDeque<T>>,
     /// Whose turn it is next. Each that wants something is in here once.
     turns: VecDeque<u64>,
 }
 
-impl<T> Default for Lines<T> {
+impl<T> Default for FairQueue<T> {
     fn default() -> Self {
         Self { lines: HashMap::new(), turns: VecDeque::new() }
     }
 }
 
-impl<T> Lines<T> {
+impl<T> FairQueue<T> {
     /// Puts something into a machine's line; false if so much waits there already.
     pub(super) fn push(&mut self, machine: u64, wanted: T, most: usize) -> bool {
         let line = self.lines.entry(machine).or_default();
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn machines_take_turns_and_each_has_so_many_at_most() {
-        let mut lines = Lines::default();
+        let mut lines = FairQueue::default();
         for number in 0..10 {
             assert_eq!(lines.push(1, (1, number), 8), number < 8);
         }

@@ -1,4 +1,4 @@
-//! Making way: an endpoint that was started on demand, and that nobody uses, ends at once for a client that asks for another.
+//! Handing over: an endpoint that was started on demand, and that nobody uses, ends at once for a client that asks for another.
 //!
 //! It would have ended by itself soon; who asks for other settings need not wait for that, and is no client of this one.
 
@@ -8,10 +8,10 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 /// What is asked.
-pub(super) const REQUEST: &str = "make way";
+pub(super) const REQUEST: &str = "hand over";
 
-/// Whether somebody uses the endpoint, and whether it has made way.
-pub(super) struct Way {
+/// Whether somebody uses the endpoint, and whether it hands over.
+pub(super) struct Handover {
     pub(super) stay: Stay,
     pub(super) clients: Clients,
     pub(super) datacenter: Arc<Datacenter>,
@@ -19,13 +19,13 @@ pub(super) struct Way {
     pub(super) is_made: Notify,
 }
 
-impl Way {
+impl Handover {
     /// Lets nobody in from now on, and has the endpoint end; or says who uses it.
     pub(super) fn make(&self) -> Result<(), String> {
         if self.stay == Stay::UntilTold {
             return Err("it stays until it is told to end by a signal".to_owned());
         }
-        // Whoever asks nothing just now, but keeps a connection, is about to.
+        // A client that asks nothing just now, but keeps a connection, is about to.
         let users = [
             (self.clients.count(), "client"),
             (self.datacenter.instances(), "instance"),
