@@ -136,7 +136,7 @@ fn what_is_only_named_as_ours_would_be_is_left_alone() {
     insist(|| block_on(client.delete_key_pair().key_name(&name).send()).map_err(Box::new));
 
     let made = insist(|| {
-        let call = client.create_security_group().group_name(&name).description("somebody else's");
+        let call = client.create_security_group().group_name(&name).description("of somebody else");
         block_on(call.send()).map_err(Box::new)
     });
     let id = made.group_id().unwrap();

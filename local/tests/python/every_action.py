@@ -40,6 +40,10 @@ def make(call):
     assert call("DescribeVpcs")["Vpcs"] == [] and call("CreateDefaultVpc")["Vpc"]["IsDefault"]
     call("CreateKeyPair", KeyName="made", KeyType="ed25519", TagSpecifications=tagged("key-pair"))
     call("ImportKeyPair", KeyName="imported", PublicKeyMaterial=KEY, TagSpecifications=tagged("key-pair"))
+    for name, more in [("cluster", {}), ("partition", {"PartitionCount": 3}), ("spread", {"SpreadLevel": "rack"})]:
+        placement = tagged("placement-group")
+        made = call("CreatePlacementGroup", GroupName=name, Strategy=name, TagSpecifications=placement, **more)
+        assert more.items() <= made["PlacementGroup"].items(), made
     group = call("CreateSecurityGroup", GroupName="g", Description="a & b", TagSpecifications=tagged("security-group"))
     group = group["GroupId"]
     permissions = [
@@ -78,7 +82,7 @@ def look(call, instances):
         "DescribeAccountAttributes", "DescribeAvailabilityZones", "DescribeImages",
         "DescribeInstanceCreditSpecifications", "DescribeInstanceStatus",
         "DescribeInstanceTypeOfferings", "DescribeInstanceTypes", "DescribeInstances", "DescribeInternetGateways",
-        "DescribeNetworkInterfaces", "DescribeRegions", "DescribeRouteTables", "DescribeSecurityGroupRules",
+        "DescribeNetworkInterfaces", "DescribePlacementGroups", "DescribeRegions", "DescribeRouteTables", "DescribeSecurityGroupRules",
         "DescribeSecurityGroups", "DescribeSubnets", "DescribeTags", "DescribeVolumes", "DescribeVpcs",
     ]:
         listed = [value for value in call(name).values() if isinstance(value, list)]
@@ -146,6 +150,9 @@ def end(call, group):
     for volume in left:
         call("DeleteVolume", VolumeId=volume["VolumeId"])
     call("DeleteSecurityGroup", GroupId=group)
+    for name in ["cluster", "partition", "spread"]:
+        call("DeletePlacementGroup", GroupName=name)
+    assert call("DescribePlacementGroups")["PlacementGroups"] == []
     call("DeleteKeyPair", KeyName="made")
     assert call("DeleteKeyPair", KeyName="made")["Return"] is True
     for name in ["DescribeVolumes", "DescribeNetworkInterfaces"]:

@@ -123,6 +123,7 @@ impl World {
 
     /// Makes what nothing uses: a group, and a volume that has outlived its instance.
     fn spare(&mut self) {
+        self.learn("placement-group", "groupId", "Action=CreatePlacementGroup&GroupName=spare&Strategy=partition");
         self.learn("spare-group", "groupId", "Action=CreateSecurityGroup&GroupName=spare&GroupDescription=unused");
         let kept = "&BlockDeviceMapping.1.DeviceName=/dev/sda1&BlockDeviceMapping.1.Ebs.DeleteOnTermination=false";
         let launch = format!("Action=RunInstances&ImageId={{image}}&InstanceType=t3.micro&MinCount=1&MaxCount=1{kept}");

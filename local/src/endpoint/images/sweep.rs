@@ -78,7 +78,7 @@ impl Images {
             }
         };
         let (is_aside, is_named) = (name != id, is_named(id));
-        if is_named || TREE.mark.is_on(&tree)? {
+        if TREE.mark.is_on(&tree)? {
             forget_gone(&self.state, &tree)?;
         }
         if is_named || tree.as_file().try_lock().is_err() || !users_of(&self.state, &tree)?.is_empty() {
