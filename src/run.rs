@@ -141,6 +141,18 @@ pub(crate) fn kept(run: &str) -> Result<BTreeSet<String>, Error> {
     Ok(noted.lines().map(str::to_owned).collect())
 }
 
+/// Whether something of a run was kept so lately that EC2 may not show it yet, and is not known to have ended since.
+pub(crate) fn has_kept_lately(
+    directory: &Path,
+    within: Duration,
+    has_ended: impl Fn(&str) -> bool,
+) -> Result<bool, Error> {
+    let noted = fs::metadata(directory.join(KEPT)).and_then(|metadata| metadata.modified());
+    let is_late = noted.is_ok_and(|at| at.elapsed().is_ok_and(|since| since < within));
+    let run = directory.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    Ok(is_late && kept(run)?.iter().any(|id| !has_ended(id)))
+}
+
 /// The directory of a run of this user on this host, which may not be there; `None` if no run can have that id.
 pub(crate) fn directory_of(run: &str) -> Result<Option<PathBuf>, Error> {
     // Tags are anybody's to write.

@@ -128,11 +128,15 @@ fn what_is_only_named_as_ours_would_be_is_left_alone() {
         let call = client.describe_key_pairs().filters(Filter::builder().name("key-name").values(&name).build());
         insist(|| block_on(call.clone().send()).map_err(Box::new)).key_pairs().to_vec()
     };
-    eventually("it is seen", || !key().is_empty());
-    let before = key();
+    // What was seen once may not be the next time.
+    let mut before = Vec::new();
+    eventually("it is seen", || {
+        before = key();
+        !before.is_empty()
+    });
     let text = said();
     assert!(text.contains("that this run has not made") && text.contains("EC2_HARNESS_RUN_ID"), "{text}");
-    assert_eq!(key(), before);
+    eventually("it is as it was", || key() == before);
     insist(|| block_on(client.delete_key_pair().key_name(&name).send()).map_err(Box::new));
 
     let made = insist(|| {
@@ -144,10 +148,13 @@ fn what_is_only_named_as_ours_would_be_is_left_alone() {
         let call = client.describe_security_groups().filters(Filter::builder().name("group-id").values(id).build());
         insist(|| block_on(call.clone().send()).map_err(Box::new)).security_groups().to_vec()
     };
-    eventually("it is seen", || !group().is_empty());
-    let before = group();
+    let mut before = Vec::new();
+    eventually("it is seen", || {
+        before = group();
+        !before.is_empty()
+    });
     let text = said();
     assert!(text.contains("that this run has not made"), "{text}");
-    assert_eq!(group(), before, "neither opened nor removed");
+    eventually("it was neither opened nor removed", || group() == before);
     insist(|| block_on(client.delete_security_group().group_id(id).send()).map_err(Box::new));
 }

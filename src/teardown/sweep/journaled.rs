@@ -92,7 +92,7 @@ impl Sweep {
     }
 
     /// After which time what was sent is there for all to see, or was never made.
-    fn visible_within(&self) -> Duration {
+    pub(super) fn visible_within(&self) -> Duration {
         match self.connection.target {
             Target::Local => VISIBLE_WITHIN.mul_f64(self.connection.pace()).max(LOCAL_MIN),
             Target::Aws | Target::Endpoint(_) => VISIBLE_WITHIN,

@@ -69,6 +69,8 @@ impl Sweep {
         for kind in KINDS {
             seen.extend((kind.find)(&self.connection, vec![filter.clone()]).await?);
         }
+        let ended: BTreeSet<String> =
+            seen.iter().filter(|found| found.has_ended).map(|found| found.id.clone()).collect();
         seen.retain(|found| !found.has_ended);
         if let Which::One(wanted) = &self.which {
             seen.into_iter().filter(|found| found.id == *wanted).for_each(|found| look.take(found));
@@ -79,6 +81,11 @@ impl Sweep {
         for found in &seen {
             if is_kept(found)? && !self.takes(found, true, &Spared::default()) {
                 spared.kept.extend(found.tag(tags::RUN).map(str::to_owned));
+            }
+        }
+        for run in run::directories()? {
+            if run::has_kept_lately(&run, self.visible_within(), |id| ended.contains(id))? {
+                spared.kept.extend(run.file_name().and_then(|name| name.to_str()).map(str::to_owned));
             }
         }
         for found in seen {
