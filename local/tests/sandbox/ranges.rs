@@ -4,7 +4,7 @@ use crate::fixture::{Disk, FIRST_BOOT, Running, SECOND_BOOT, specification};
 use ec2_local::machine::{Event, sandbox::Sandbox};
 use std::{
     fs,
-    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown},
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -44,6 +44,7 @@ fn no_two_endpoints_give_the_same_ids() {
         return;
     }
     let locks = Path::new("/run/ec2-local/ranges");
+    let _ = fs::DirBuilder::new().recursive(true).mode(0o700).create(locks);
     // As an endpoint leaves it that is killed.
     let left = locks.join("7ffe0000");
     let is_planted = locks.is_dir() && fs::write(&left, "").is_ok();

@@ -32,6 +32,8 @@ const DIRECTORIES: [&str; 2] = ["/run/ec2-local", "/run/ec2-local/ranges"];
 /// How long an endpoint that was killed may take to let go of what its machines had, while its disks are another's already.
 const PATIENCE: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(5);
+/// How often the locks' directory is opened that others remove meanwhile, one after the other.
+const TRIES: u32 = 100;
 
 /// The ranges that machines of this endpoint have, by their first ids.
 #[derive(Debug, Clone, Default)]
@@ -120,6 +122,17 @@ struct Locks(Arc<OwnedFd>);
 
 impl Locks {
     fn open() -> io::Result<Self> {
+        let mut tries = 0;
+        loop {
+            match Self::try_open() {
+                // Whoever let go of the last range has removed a directory just now.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && tries < TRIES => tries += 1,
+                opened => return opened,
+            }
+        }
+    }
+
+    fn try_open() -> io::Result<Self> {
         let mut opened = None;
         for directory in DIRECTORIES {
             match fs::DirBuilder::new().mode(0o700).create(directory) {
@@ -173,7 +186,11 @@ impl Locks {
         let path = format!("{}/{name}", DIRECTORIES[1]);
         loop {
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let file = openat(&*self.0, &name, flags, Mode::RUSR | Mode::WUSR).map_err(told("open", &path))?;
+            let file = match openat(&*self.0, &name, flags, Mode::RUSR | Mode::WUSR) {
+                // It was empty, and its directory was removed, since that was opened.
+                Err(Errno::NOENT) => return Self::open()?.take(first),
+                file => file.map_err(told("open", &path))?,
+            };
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Err(Errno::WOULDBLOCK) => return Ok(None),
                 other => other.map_err(told("lock", &path))?,
@@ -199,6 +216,10 @@ struct Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         let _ = unlinkat(&*self.directory, &self.name, AtFlags::empty());
+        // The last leaves nothing: a directory with something in it stays.
+        for directory in DIRECTORIES.iter().rev() {
+            let _ = fs::remove_dir(directory);
+        }
         // A process that is about to become another program may have it open still.
         let _ = flock(self.file.as_fd(), FlockOperation::Unlock);
     }
