@@ -250,11 +250,11 @@ fn may_go(state: &Path, path: &Path, all: &BTreeMap<PathBuf, Found>) -> bool {
             let is_ours = is_marked(&run, "an endpoint's directory")
                 || is_empty(&run) && (name.starts_with(".ended-") || name == BUILD)
                 || is_directory(&run) && is_file(&run.join("journal")) && has_journal;
-            // Of an account of which nothing was ever written down.
+            // Of an account of which nothing was ever written down: nothing follows its header, which may be cut off itself.
             let is_torn = all.get(&run.join("journal")).is_some_and(|(.., text)| {
                 text.is_empty()
                     || text.starts_with(b"{\"format\":1,")
-                        && text.iter().position(|b| *b == b'\n') == Some(text.len() - 1)
+                        && text.iter().position(|byte| *byte == b'\n').is_none_or(|end| end == text.len() - 1)
             });
             is_directory(&at(1))
                 && is_ours
