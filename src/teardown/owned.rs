@@ -17,7 +17,11 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
+
+/// How long something may be in use whose users are ending: as long as a machine may take to be terminated.
+pub(super) const FREE_WITHIN: Duration = Duration::from_secs(5 * 60);
 
 /// Something that we have made and must end: what guards, the register and a test's scope hold.
 pub(crate) trait Owned: fmt::Display + Send + Sync {
@@ -99,7 +103,7 @@ impl Identity {
 }
 
 /// Ends some, kind by kind in the order of the table; returns once EC2 has accepted it. What has ended already, by whomever, is no
-/// error; what is in use is tried again until the one who waits gives up.
+/// error; what is in use is tried again for [`FREE_WITHIN`].
 pub(crate) async fn end_all(owned: Vec<Arc<dyn Owned>>) -> Result<(), Error> {
     for it in &owned {
         it.identity().mark_ended("at the end of its test");
@@ -119,7 +123,7 @@ pub(crate) async fn end_all(owned: Vec<Arc<dyn Owned>>) -> Result<(), Error> {
 
 /// The same, for some of one kind and one connection.
 async fn end_alike(mut owned: Vec<&Arc<dyn Owned>>) -> Result<(), Error> {
-    let mut pauses = pauses(LOOK_PAUSE, LOOK_PAUSE_MAX);
+    let (since, mut pauses) = (Instant::now(), pauses(LOOK_PAUSE, LOOK_PAUSE_MAX));
     while let Some(Identity { kind, connection, .. }) = owned.first().map(|it| it.identity()) {
         let ending = |it: &&Arc<dyn Owned>| Ending { id: it.identity().id.clone(), seen: it.was_seen() };
         let left = (kind.end)(connection, owned.iter().map(ending).collect()).await.err();
@@ -131,7 +135,7 @@ async fn end_alike(mut owned: Vec<&Arc<dyn Owned>>) -> Result<(), Error> {
         }
         match left {
             None => return Ok(()),
-            Some(left) if is_in_use(&left.error) => pauses.next().await,
+            Some(left) if is_in_use(&left.error) && since.elapsed() < FREE_WITHIN => pauses.next().await,
             Some(left) => return Err(left.error),
         }
         owned = still;

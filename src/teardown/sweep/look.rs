@@ -3,7 +3,7 @@
 use super::{Sweep, Which, is_kept, run_tag};
 use crate::{
     connection::tags,
-    error::Error,
+    error::{Error, ErrorKind},
     resource::{Found, KINDS, Life},
     run,
     teardown::journal::Entry,
@@ -24,6 +24,18 @@ pub(super) struct Look {
 impl Look {
     pub(super) fn is_empty(&self) -> bool {
         self.found.is_empty() && !self.more_may_come
+    }
+
+    /// What is still waited for, as an error.
+    pub(super) fn unfinished(&self) -> Error {
+        let tried = "wait until what runs have left has ended";
+        let left: Vec<_> = self.found.iter().map(|found| format!("{} {}", found.kind.noun(), found.id)).collect();
+        let why = if left.is_empty() {
+            "a run's watchdog is at it, or what a journal names may yet be seen".to_owned()
+        } else {
+            format!("{} comes to light again and again", left.join(", "))
+        };
+        Error::new(ErrorKind::TimedOut, tried).because(why).advise("run `ec2-harness sweep` again a little later")
     }
 
     /// Takes something, once.

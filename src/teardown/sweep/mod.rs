@@ -8,7 +8,10 @@ mod look;
 
 pub(crate) use journaled::find_made;
 
-use super::{journal::Journal, owned::is_in_use};
+use super::{
+    journal::Journal,
+    owned::{FREE_WITHIN, is_in_use},
+};
 use crate::{
     connection::{Connection, patience::until_answered, tags},
     error::{Error, ErrorKind},
@@ -25,9 +28,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-
-/// How long what was found may take to end, once nothing new is found: machines hold their groups until they are terminated.
-const ENDS_WITHIN: Duration = Duration::from_secs(5 * 60);
 
 /// The two last looks are this far apart, so that what is seen late mostly is by then; the local EC2 shows everything sooner.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -195,8 +195,12 @@ impl Sweep {
             }
             match self.end(&look).await {
                 // Machines that are shutting down still hold their groups, and what was seen once may be gone for a moment.
-                Err(error) if !may_pass(&error) || since.elapsed() > ENDS_WITHIN => return Err(error),
+                Err(error) if !may_pass(&error) || since.elapsed() > FREE_WITHIN => return Err(error),
                 _ => {}
+            }
+            // Nothing new came for so long, and yet it isn't over.
+            if since.elapsed() > FREE_WITHIN {
+                return Err(look.unfinished());
             }
             empty_looks = if look.is_empty() { empty_looks + 1 } else { 0 };
             if empty_looks < 2 {
