@@ -54,9 +54,8 @@ pub fn main() -> ! {
 
 fn run() -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    if !seclusion::is_entered() {
-        setsid()?;
-    }
+    // It leads a session already if it has become this executable again.
+    let _ = setsid();
     rustix::process::umask(Mode::from_raw_mode(0o022));
     rustix::process::chdir("/")?;
     let endpoint = take_stdin()?;

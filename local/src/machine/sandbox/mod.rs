@@ -323,8 +323,9 @@ impl Running {
 
 /// Starts this executable again in the role of a keeper, which finds its connection on standard input.
 fn start_keeper(connection: OwnedFd) -> io::Result<Child> {
-    std::process::Command::new("/proc/self/exe")
-        .env_clear()
+    let start = seclusion::Start::choose();
+    start
+        .command()
         .env(ROLE_VARIABLE, ROLE)
         .current_dir("/")
         .stdin(Stdio::from(connection))

@@ -31,9 +31,41 @@ use std::{
 /// Tells the keeper that it is in there.
 pub const VARIABLE: &str = "EC2_LOCAL_SECLUDED";
 
+/// This executable, also where it has been replaced since.
+const OWN: &str = "/proc/self/exe";
+
 /// Whether this process is there.
 pub fn is_entered() -> bool {
     env::var_os(VARIABLE).is_some()
+}
+
+/// How the endpoint starts a keeper: by a mount that lies nowhere, where the host's root needs no more than that, so that it doesn't
+/// have to become this executable a second time.
+#[derive(Debug)]
+pub struct Start {
+    detached: Option<OwnedFd>,
+}
+
+impl Start {
+    /// Looks which of the two it is.
+    pub fn choose() -> Self {
+        Self { detached: is_hosts_root().then(|| detached(Path::new(OWN)).ok()).flatten() }
+    }
+
+    /// The command, which is to be started while this lives.
+    pub fn command(&self) -> Command {
+        let Some(program) = &self.detached else {
+            let mut command = Command::new(OWN);
+            command.env_clear();
+            return command;
+        };
+        entered(&in_proc(program))
+    }
+}
+
+/// Whether the machine's root is no user who could be told about the executable: then its keeper needs no namespaces of its own.
+fn is_hosts_root() -> bool {
+    matches!(Identity::choose(None, super::identity::FIRST), Identity::Range(_))
 }
 
 /// Goes there, unless it is there or needs no such thing, and becomes this executable again, which finds its connection to the
@@ -43,14 +75,12 @@ pub fn enter(connection: &OwnedFd) -> io::Result<()> {
     if is_entered() {
         return Ok(());
     }
-    let own = Path::new("/proc/self/exe");
-    let identity = Identity::choose(None, super::identity::FIRST);
-    if matches!(identity, Identity::Range(_)) {
-        // Where it isn't of this namespace's mounts, as in some containers, it can do without.
-        let Ok(program) = detached(own) else { return Ok(()) };
-        return Err(run(&in_proc(&program), connection));
+    // Where it isn't of this namespace's mounts, as in some containers, it can do without.
+    if is_hosts_root() {
+        return Ok(());
     }
-    become_root_of(&identity)?;
+    let own = Path::new(OWN);
+    become_root_of(&Identity::choose(None, super::identity::FIRST))?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(told("make mounts private below", "/"))?;
     let program = fs::read_link(own).map_err(told("read", own.display()))?;
@@ -81,15 +111,17 @@ fn run(program: &Path, connection: &OwnedFd) -> io::Error {
         Ok(connection) => connection,
         Err(error) => return error,
     };
-    let mut command = Command::new(program);
-    command
-        // Machines see it, and where the user keeps it is none of their business.
-        .arg0("ec2-local")
-        .env_clear()
-        .env(super::ROLE_VARIABLE, super::ROLE)
-        .env(VARIABLE, "")
-        .stdin(Stdio::from(connection));
+    let mut command = entered(program);
+    command.env(super::ROLE_VARIABLE, super::ROLE).stdin(Stdio::from(connection));
     told("run", program.display())(command.exec())
+}
+
+/// This executable as one that is there.
+fn entered(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    // Machines see its name, and where the user keeps it is none of their business.
+    command.arg0("ec2-local").env_clear().env(VARIABLE, "");
+    command
 }
 
 /// Keeps a machine without a cgroup of its own from mounting those of the host. It stays in a cgroup namespace that isn't its own,
