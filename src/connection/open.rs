@@ -7,7 +7,12 @@ use crate::{
     local::Local,
     target::Target,
 };
-use aws_sdk_ec2::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_ec2::config::{
+    BehaviorVersion, Credentials, Region,
+    endpoint::{Endpoint, EndpointFuture, Params, ResolveEndpoint},
+    retry::RetryConfig,
+    timeout::TimeoutConfig,
+};
 use std::time::Duration;
 
 /// How often the SDK tries a call that may safely be repeated: half a minute or so, since those who wait have a deadline.
@@ -40,14 +45,32 @@ async fn open_local(config: &Config, running: bool) -> Result<Connection, Error>
         .behavior_version(BehaviorVersion::latest())
         .http_client(aws_smithy_http_client::Builder::new().build_http())
         .region(Region::new(region.clone()))
-        .endpoint_url(local.url())
+        .endpoint_resolver(Following(local.clone()))
         .credentials_provider(Credentials::new(access_key, secret_key, None, None, "ec2-local"))
         // Whatever makes it fail passes as much faster as all goes faster there.
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(backoff))
         .timeout_config(timeouts())
         .build();
-    let account = Some(local.account().to_owned());
+    let account = Some(local.account());
     Connection::new(aws_sdk_ec2::Client::from_conf(sdk), region, Target::Local, account, Some(local))
+}
+
+/// Finds the local EC2 for each try of a call: after it was killed, what goes on answers at another port.
+#[derive(Debug)]
+struct Following(Local);
+
+impl ResolveEndpoint for Following {
+    fn resolve_endpoint<'a>(&'a self, _: &'a Params) -> EndpointFuture<'a> {
+        let local = self.0.clone();
+        EndpointFuture::new(async move {
+            let url = match local.url() {
+                Some(url) => url,
+                // That blocks, which the engine must not.
+                None => tokio::task::spawn_blocking(move || local.follow()).await?,
+            };
+            Ok(Endpoint::builder().url(url).build())
+        })
+    }
 }
 
 async fn open_aws(config: &Config, url: Option<&String>) -> Result<Connection, Error> {

@@ -7,64 +7,123 @@ use crate::{
 };
 use ec2_local::{
     conditions::Conditions,
-    endpoint::{Client, EndpointError, Settings, connect, ensure},
+    endpoint::{Client, EndpointError, Settings, abandoned_identities, connect, ensure},
     network::OUTSIDE,
 };
 use ipnet::{IpNet, Ipv4Net};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A local EC2 that runs.
+/// A local EC2: a handle on its account, which outlives an endpoint that is killed.
+#[derive(Debug, Clone)]
+pub(crate) struct Local(Arc<Inner>);
+
 #[derive(Debug)]
-pub(crate) struct Local(Client);
+struct Inner {
+    settings: Settings,
+    clients: Mutex<Clients>,
+}
+
+/// Of the endpoints that have had the account, one after the other.
+#[derive(Debug)]
+struct Clients {
+    now: Arc<Client>,
+    /// Ways to machines may lead through these.
+    earlier: Vec<Arc<Client>>,
+}
 
 impl Local {
-    /// Connects to the one that runs; unless it must be `running` already, starts one where there is none. Blocks.
+    /// Connects to the one that runs; unless it must be `running` already, starts one where there is none. One that was killed is
+    /// started again: what it had is there still. Blocks.
     pub(crate) fn open(config: &Config, running: bool) -> Result<Self, Error> {
-        let opened = if running { connect() } else { ensure(&settings(config)?) };
-        opened.map(Self).map_err(|e| Error::new(ErrorKind::Connection, e.to_string()))
+        let settings = settings(config)?;
+        let opened = match running.then(connect) {
+            None => ensure(&settings),
+            Some(Err(EndpointError::NotRunning)) if !abandoned_identities().is_empty() => ensure(&settings),
+            Some(found) => found,
+        };
+        let client = opened.map_err(|e| Error::new(ErrorKind::Connection, e.to_string()))?;
+        let clients = Mutex::new(Clients { now: Arc::new(client), earlier: Vec::new() });
+        Ok(Self(Arc::new(Inner { settings, clients })))
     }
 
-    /// Where it answers.
-    pub(crate) fn url(&self) -> &str {
-        self.0.url()
+    fn clients(&self) -> MutexGuard<'_, Clients> {
+        self.0.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn client(&self) -> Arc<Client> {
+        self.clients().now.clone()
+    }
+
+    /// Where it answers, if the endpoint that had the account last is still there.
+    pub(crate) fn url(&self) -> Option<String> {
+        let client = self.client();
+        client.is_connected().then(|| client.url().to_owned())
+    }
+
+    /// Goes on at the endpoint that has taken the account over, after one that was killed, or starts one that does. Where there
+    /// is none and nothing to take over, it stays with the one that has ended. Says where it answers. Blocks.
+    pub(crate) fn follow(&self) -> String {
+        let mut clients = self.clients();
+        let last = clients.now.clone();
+        if last.is_connected() {
+            return last.url().to_owned();
+        }
+        let next = match connect() {
+            Err(EndpointError::NotRunning) if is_abandoned(last.identity()) => ensure(&self.0.settings),
+            found => found,
+        };
+        match next {
+            Ok(next) if next.identity() == last.identity() => {
+                tracing::info!("the local EC2 was killed; going on at {}, which has taken its account over", next.url());
+                clients.now = Arc::new(next);
+                clients.earlier.push(last);
+            }
+            Ok(_) => {}
+            Err(error) => tracing::debug!("failed to {error}"),
+        }
+        clients.now.url().to_owned()
     }
 
     /// The access key and its secret.
     pub(crate) fn credentials(&self) -> (String, String) {
-        let credentials = self.0.credentials();
+        let client = self.client();
+        let credentials = client.credentials();
         (credentials.access_key.clone(), credentials.secret_key.clone())
     }
 
     /// The number of its account.
-    pub(crate) fn account(&self) -> &str {
-        self.0.account()
+    pub(crate) fn account(&self) -> String {
+        self.client().account().to_owned()
     }
 
     /// The factor on all times that AWS takes.
     pub(crate) fn pace(&self) -> f64 {
-        self.0.pace()
+        self.client().pace()
     }
 
     /// What its chance follows from.
     pub(crate) fn seed(&self) -> u64 {
-        self.0.seed()
+        self.client().seed()
     }
 
     /// Tells one from another that was started after it, and has forgotten everything.
-    pub(crate) fn identity(&self) -> &str {
-        self.0.identity()
+    pub(crate) fn identity(&self) -> String {
+        self.client().identity().to_owned()
     }
 
     /// Whether it has ended, and all of its machines with it. Blocks.
     pub(crate) fn is_gone(&self) -> bool {
+        let identity = self.identity();
         match connect() {
-            Ok(now) => now.identity() != self.identity(),
-            Err(error) => matches!(error, EndpointError::NotRunning),
+            Ok(now) => now.identity() != identity,
+            Err(EndpointError::NotRunning) => !is_abandoned(&identity),
+            Err(_) => false,
         }
     }
 
     /// The way to port 22 of a machine, by the machine's id.
     pub(crate) fn route(&self, instance: &str) -> Route {
-        Route::Unix { path: self.0.way_in(), hello: Client::hello(instance, 22) }
+        Route::Unix { path: self.client().way_in(), hello: Client::hello(instance, 22) }
     }
 
     /// The network that this host is in, as machines see it.
@@ -74,6 +133,11 @@ impl Local {
             .map(IpNet::from)
             .map_err(|e| Error::new(ErrorKind::Internal, "tell from where the local EC2 is reached").caused_by(e))
     }
+}
+
+/// Whether the account's endpoint was killed, and no other has taken it over yet.
+fn is_abandoned(identity: &str) -> bool {
+    abandoned_identities().iter().any(|other| other == identity)
 }
 
 fn settings(config: &Config) -> Result<Settings, Error> {
@@ -95,9 +159,9 @@ fn settings(config: &Config) -> Result<Settings, Error> {
     Ok(settings)
 }
 
-/// Whether there is one. One that doesn't answer now may be busy. Blocks.
-pub(crate) fn is_running() -> bool {
-    !matches!(connect(), Err(EndpointError::NotRunning))
+/// Whether there is one, or what one that was killed has left. One that doesn't answer now may be busy. Blocks.
+pub(crate) fn is_there() -> bool {
+    !matches!(connect(), Err(EndpointError::NotRunning)) || !abandoned_identities().is_empty()
 }
 
 /// Becomes the local EC2, or one of its machines, if the environment says so.

@@ -8,7 +8,7 @@ use crate::{
 use ipnet::IpNet;
 
 /// A local EC2, of which there is none.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Local {}
 
 impl Local {
@@ -18,7 +18,11 @@ impl Local {
             .advise("turn the feature on, or set `target`"))
     }
 
-    pub(crate) fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> Option<String> {
+        match *self {}
+    }
+
+    pub(crate) fn follow(&self) -> String {
         match *self {}
     }
 
@@ -26,7 +30,7 @@ impl Local {
         match *self {}
     }
 
-    pub(crate) fn account(&self) -> &str {
+    pub(crate) fn account(&self) -> String {
         match *self {}
     }
 
@@ -38,7 +42,7 @@ impl Local {
         match *self {}
     }
 
-    pub(crate) fn identity(&self) -> &str {
+    pub(crate) fn identity(&self) -> String {
         match *self {}
     }
 
@@ -55,7 +59,7 @@ impl Local {
     }
 }
 
-pub(crate) fn is_running() -> bool {
+pub(crate) fn is_there() -> bool {
     false
 }
 

@@ -5,24 +5,25 @@
 #[cfg(feature = "local")]
 mod built_in;
 #[cfg(feature = "local")]
-use built_in::is_running;
+use built_in::is_there;
 #[cfg(feature = "local")]
 pub(crate) use built_in::{Local, run_named_role};
 
 #[cfg(not(feature = "local"))]
 mod left_out;
 #[cfg(not(feature = "local"))]
-use left_out::is_running;
+use left_out::is_there;
 #[cfg(not(feature = "local"))]
 pub(crate) use left_out::{Local, run_named_role};
 
 use crate::target::Target;
 
 impl Target {
-    /// Whether there is anything to connect to without starting it: `false` for the local EC2 while none is running.
+    /// Whether there is anything to connect to: `false` for the local EC2 while none is running, and none was killed whose machines
+    /// the next one would take over.
     pub fn is_there(&self) -> bool {
         match self {
-            Self::Local => is_running(),
+            Self::Local => is_there(),
             Self::Aws | Self::Endpoint(_) => true,
         }
     }

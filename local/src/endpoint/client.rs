@@ -1,11 +1,17 @@
 //! The client's side: find the endpoint of this user and build, or start it.
 
 use super::{
-    EndpointError, Greeting, Settings, Stay, handover,
+    EndpointError, Greeting, Settings, Stay, abandoned_accounts, handover,
+    journal::Story,
     settings_diff::PACE,
     state::{Credentials, SocketPath, StateDirectory},
 };
 use crate::machine::sandbox::ROLE_VARIABLE;
+use ec2_state_directory::Directory;
+use rustix::{
+    io::Errno,
+    net::{RecvFlags, recv},
+};
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
     os::unix::net::UnixStream,
@@ -89,6 +95,21 @@ impl Client {
     pub fn hello(machine: &str, port: u16) -> String {
         format!("connect {machine} {port}")
     }
+}
+
+impl Client {
+    /// Whether the endpoint is still there; one that is at a stop is.
+    pub fn is_connected(&self) -> bool {
+        let looked = recv(&self.presence, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        matches!(looked, Err(Errno::AGAIN | Errno::INTR)) || looked.is_ok_and(|(_, length)| length > 0)
+    }
+}
+
+/// What tells the accounts apart ([`Client::identity`]) whose endpoints were killed: the next starts take them over, one at a time.
+pub fn abandoned_identities() -> Vec<String> {
+    let accounts = StateDirectory::of_user().map(|state| abandoned_accounts(&state)).unwrap_or_default();
+    let identity = |directory: &PathBuf| Some(Story::find(&Directory::find(directory).ok()?).ok()??.header.account);
+    accounts.iter().filter_map(identity).collect()
 }
 
 /// Finds the running endpoint of this user and build.
