@@ -17,7 +17,7 @@ use std::{
     ffi::OsStr,
     fs::{self, File},
     io::{self, Write},
-    os::unix::fs::MetadataExt,
+    os::{fd::AsRawFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -127,11 +127,45 @@ impl Run {
     }
 }
 
-/// Waits until no process of a run is left, then keeps others from joining it as long as the file lives.
-pub(crate) fn wait_for_members(directory: &Path) -> io::Result<File> {
-    let file = open(&directory.join(MEMBERS))?;
-    file.lock()?;
-    Ok(file)
+/// The processes of a run, for one who waits for their end. They are found even if the run's directory is removed meanwhile.
+#[derive(Debug)]
+pub(crate) struct Members {
+    path: PathBuf,
+    file: File,
+}
+
+impl Members {
+    /// Those of the run in a directory; `None` if it was removed already.
+    pub(crate) fn of(directory: &Path) -> io::Result<Option<Self>> {
+        let path = directory.join(MEMBERS);
+        match open(&path) {
+            Ok(file) => Ok(Some(Self { path, file })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits until none is left, then keeps others from joining as long as the file lives. Those who have begun the run anew after
+    /// its directory was removed are waited for, too.
+    pub(crate) fn wait(&mut self) -> io::Result<File> {
+        loop {
+            // A lock belongs to an opening of the file, and this one must outlive it.
+            let over = File::options().read(true).write(true).open(in_proc(&self.file))?;
+            over.lock()?;
+            match lock_file::own().read(true).write(true).open(&self.path) {
+                Ok(now) if inode(&now)? != inode(&over)? => self.file = now,
+                _ => return Ok(over),
+            }
+        }
+    }
+}
+
+fn inode(file: &File) -> io::Result<(u64, u64)> {
+    file.metadata().map(|found| (found.dev(), found.ino()))
+}
+
+fn in_proc(file: &File) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
 /// The machines of a run of this user on this host that are kept, as far as it was noted here.
@@ -249,9 +283,19 @@ fn clear_away(runs: &Directory, name: &OsStr, run: &Directory) {
 /// What the name of a directory begins with that is being removed.
 const GOING: &str = ".going-";
 
+/// What the names of watchdogs' locks begin with.
+pub(crate) const WATCHDOG: &str = "watchdog.";
+
 /// The lock of a run's watchdog for one place.
 pub(crate) fn watchdog_lock(place: &str) -> String {
-    format!("watchdog.{place}")
+    format!("{WATCHDOG}{place}")
+}
+
+/// Whether a run has a watchdog that is still at it, for whatever place.
+pub(crate) fn has_watchdog(directory: &Path) -> bool {
+    let files = fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
+    let mut locks = files.filter(|file| file.file_name().to_string_lossy().starts_with(WATCHDOG));
+    locks.any(|lock| is_locked(&lock.path()))
 }
 
 /// The directories of runs that are over, were at this place alone, and have no watchdog any more; each with what shows
@@ -260,7 +304,7 @@ pub(crate) fn abandoned(place: &str) -> Result<Vec<(PathBuf, File)>, Error> {
     let files = |directory: &Path| fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
     let was_here = |directory: &Path| {
         let mut watchdogs = files(directory).filter_map(|file| file.file_name().into_string().ok());
-        watchdogs.all(|name| !name.starts_with("watchdog.") || name == watchdog_lock(place))
+        watchdogs.all(|name| !name.starts_with(WATCHDOG) || name == watchdog_lock(place))
     };
     let watched = |directory: &Path| is_locked(&directory.join(watchdog_lock(place)));
     Ok(over()?.into_iter().filter(|(directory, _)| was_here(directory) && !watched(directory)).collect())
@@ -338,11 +382,31 @@ mod tests {
         assert!(is_living(&directory) && !is_being_ended(&directory));
         drop(run);
         assert!(!is_living(&directory) && !is_being_ended(&directory));
-        let watchdog = wait_for_members(&directory).unwrap();
+        let watchdog = Members::of(&directory).unwrap().unwrap().wait().unwrap();
         assert!(!is_living(&directory) && is_being_ended(&directory));
         assert!(try_over(&directory).is_none());
         drop(watchdog);
         assert!(!is_being_ended(&directory));
+    }
+
+    #[test]
+    fn a_run_is_not_over_because_its_directory_is_gone() {
+        let state = tempfile::tempdir().unwrap();
+        let (first, anew) = (Run::at(state.path(), "r".into()), Run::at(state.path(), "r".into()));
+        first.join().unwrap();
+        let mut members = Members::of(first.directory()).unwrap().unwrap();
+        fs::remove_dir_all(state.path()).unwrap();
+        assert!(Members::of(first.directory()).unwrap().is_none());
+        let (over, overs) = std::sync::mpsc::channel();
+        let waiting = std::thread::spawn(move || over.send(members.wait().unwrap()));
+        let is_over = || overs.recv_timeout(Duration::from_millis(50)).is_ok();
+        assert!(!is_over());
+        anew.join().unwrap();
+        drop(first);
+        assert!(!is_over());
+        drop(anew);
+        waiting.join().unwrap().unwrap();
+        overs.recv().unwrap();
     }
 
     #[test]

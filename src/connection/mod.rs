@@ -53,9 +53,14 @@ impl Connection {
         if let Some(connection) = connections.get(&key) {
             return Ok(connection.clone());
         }
-        let connection = Arc::new(open::open(config, running).await?);
+        let connection = Self::open(config, running).await?;
         connections.insert(key, connection.clone());
         Ok(connection)
+    }
+
+    /// One of its own, which nobody else uses.
+    pub(crate) async fn open(config: &Config, running: bool) -> Result<Arc<Self>, Error> {
+        open::open(config, running).await.map(Arc::new)
     }
 
     fn new(

@@ -18,10 +18,16 @@ pub(crate) const OWNER: &str = "ec2-harness:owner";
 pub(crate) const TEST: &str = "ec2-harness:test";
 /// When anybody's sweep may end it: RFC 3339, UTC.
 pub(crate) const EXPIRES_AT: &str = "ec2-harness:expires-at";
+/// Until when the run lives for sure, as anybody sees who can't see its processes; its watchdog renews it. RFC 3339, UTC.
+pub(crate) const ALIVE_UNTIL: &str = "ec2-harness:alive-until";
 /// It was kept on purpose: only the end of its lease ends it.
 pub(crate) const KEPT: &str = "ec2-harness:kept";
 /// One attempt of a create call, so that its result is found again when the answer is lost.
 pub(crate) const ATTEMPT: &str = "ec2-harness:attempt";
+
+/// For how long [`ALIVE_UNTIL`] holds, and how often it is renewed.
+pub(crate) const ALIVE_FOR: Duration = Duration::from_secs(5 * 60);
+pub(crate) const ALIVE_RENEWED_EVERY: Duration = Duration::from_secs(60);
 
 /// A tag's value has 256 characters at most.
 const VALUE_MAX: usize = 256;
@@ -38,11 +44,22 @@ pub(crate) fn tags(
     tags.extend(own.iter().cloned());
     tags.push((RUN.into(), run.id().into()));
     tags.push((OWNER.into(), owner()));
-    tags.push((EXPIRES_AT.into(), humantime::format_rfc3339_seconds(SystemTime::now() + lease).to_string()));
+    tags.push((EXPIRES_AT.into(), after(lease)));
+    tags.push((ALIVE_UNTIL.into(), after(ALIVE_FOR)));
     if let Some(test) = test {
         tags.push((TEST.into(), test.into()));
     }
     merge(Vec::new(), tags)
+}
+
+/// The time so much later, as a tag's value.
+pub(crate) fn after(time: Duration) -> String {
+    humantime::format_rfc3339_seconds(SystemTime::now() + time).to_string()
+}
+
+/// The time that a tag says.
+pub(crate) fn time(tags: &[Tag], key: &str) -> Option<SystemTime> {
+    humantime::parse_rfc3339(value(tags, key)?).ok()
 }
 
 /// Adds tags to others; the later of two with the same key wins.

@@ -74,7 +74,10 @@ impl Local {
         };
         match next {
             Ok(next) if next.identity() == last.identity() => {
-                tracing::info!("the local EC2 was killed; going on at {}, which has taken its account over", next.url());
+                tracing::info!(
+                    "the local EC2 was killed; going on at {}, which has taken its account over",
+                    next.url()
+                );
                 clients.now = Arc::new(next);
                 clients.earlier.push(last);
             }

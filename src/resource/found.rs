@@ -13,6 +13,8 @@ pub(crate) struct Found {
     pub(crate) kind: &'static Kind,
     /// By which it is ended: EC2's id of it, or the name of what is ended by name.
     pub(crate) id: String,
+    /// EC2's id of it, by which it is tagged.
+    pub(crate) resource_id: String,
     /// The client token of the call that made it.
     pub(crate) client_token: Option<String>,
     pub(crate) tags: Vec<Tag>,

@@ -34,7 +34,8 @@ async fn find(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Found
         found.extend(reservations.flat_map(|it| it.instances.unwrap_or_default()).filter_map(|instance| {
             let has_ended = has_ended(&instance);
             let (tags, client_token) = (instance.tags.unwrap_or_default(), instance.client_token);
-            Some(Found { kind: &KIND, id: instance.instance_id?, client_token, tags, has_ended })
+            let id = instance.instance_id?;
+            Some(Found { kind: &KIND, resource_id: id.clone(), id, client_token, tags, has_ended })
         }));
     }
     Ok(found)

@@ -30,8 +30,8 @@ async fn find(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Found
     while let Some(page) = pages.next().await {
         let page = page.map_err(|e| api_error::failed("DescribeSecurityGroups", "find security groups", e))?;
         found.extend(page.security_groups.into_iter().flatten().filter_map(|group| {
-            let tags = group.tags.unwrap_or_default();
-            Some(Found { kind: &KIND, id: group.group_id?, client_token: None, tags, has_ended: false })
+            let (tags, id) = (group.tags.unwrap_or_default(), group.group_id?);
+            Some(Found { kind: &KIND, resource_id: id.clone(), id, client_token: None, tags, has_ended: false })
         }));
     }
     Ok(found)

@@ -53,7 +53,8 @@ async fn find(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Found
     let found = groups.placement_groups.into_iter().flatten().filter_map(|group| {
         let has_ended = matches!(group.state, Some(PlacementGroupState::Deleting | PlacementGroupState::Deleted));
         let tags = group.tags.unwrap_or_default();
-        Some(Found { kind: &KIND, id: group.group_name?, client_token: None, tags, has_ended })
+        let (id, resource_id) = (group.group_name?, group.group_id?);
+        Some(Found { kind: &KIND, id, resource_id, client_token: None, tags, has_ended })
     });
     Ok(found.collect())
 }

@@ -9,7 +9,7 @@ use crate::{
     connection::Connection,
     error::{Error, ErrorKind},
     lock_file,
-    resource::{Kind, kind},
+    resource::{Kind, Life, kind},
     target::Target,
 };
 use std::{
@@ -17,6 +17,7 @@ use std::{
     io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -34,6 +35,8 @@ pub(crate) struct Entry {
     kind: &'static Kind,
     token: String,
     path: PathBuf,
+    /// The file, locked, shared, while the process lives that makes it: others see by that whose it still is.
+    held: Option<Arc<File>>,
 }
 
 impl Journal {
@@ -47,22 +50,29 @@ impl Journal {
         Self::at(run, &connection.place(), connection.target != Target::Local)
     }
 
+    /// The journal in a run's directory for a place, for one who only looks.
+    pub(crate) fn of_place(run: &Path, place: &str) -> Self {
+        Self::at(run, place, false)
+    }
+
     fn at(run: &Path, place: &str, durable: bool) -> Self {
         Self { directory: run.join(format!("journal.{place}")), durable }
     }
 
     /// Notes what is about to be made, and what only the call that makes it knows.
     pub(crate) fn intend(&self, kind: &'static Kind, token: &str) -> Result<Entry, Error> {
-        let entry = self.entry(kind, token);
-        self.write(&entry.path).map_err(|e| {
+        let mut entry = self.entry(kind, token);
+        let file = self.write(&entry.path).map_err(|e| {
             Error::new(ErrorKind::Internal, format!("note in {} what is about to be made", self.directory.display()))
                 .caused_by(e)
                 .advise("nothing was made; see that the state directory can be written, or set EC2_HARNESS_STATE_DIR")
         })?;
+        // Whoever looks just now has it for a moment; the next look is as good.
+        entry.held = (kind.life == Life::Test && file.lock_shared().is_ok()).then(|| Arc::new(file));
         Ok(entry)
     }
 
-    fn write(&self, path: &Path) -> io::Result<()> {
+    fn write(&self, path: &Path) -> io::Result<File> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
         // Nothing is in it, and its age is that of the last call.
         let file = lock_file::own().write(true).create(true).truncate(false).open(path)?;
@@ -71,11 +81,18 @@ impl Journal {
             file.sync_all()?;
             File::open(&self.directory)?.sync_all()?;
         }
-        Ok(())
+        Ok(file)
     }
 
     fn entry(&self, kind: &'static Kind, token: &str) -> Entry {
-        Entry { kind, token: token.to_owned(), path: self.directory.join(format!("{}.{token}", kind.word)) }
+        Entry { kind, token: token.to_owned(), path: self.directory.join(format!("{}.{token}", kind.word)), held: None }
+    }
+
+    /// What lived as long as a test whose process has died.
+    pub(crate) fn orphans(&self) -> Vec<Entry> {
+        let mut orphans = self.entries();
+        orphans.retain(|entry| entry.kind.life == Life::Test && entry.is_orphaned());
+        orphans
     }
 
     /// All that may be there.
@@ -99,6 +116,10 @@ impl Entry {
     /// What only the call that makes it knows.
     pub(crate) fn token(&self) -> &str {
         &self.token
+    }
+
+    fn is_orphaned(&self) -> bool {
+        lock_file::own().read(true).open(&self.path).is_ok_and(|file| file.try_lock().is_ok())
     }
 
     /// Notes that the call is sent now, again.
@@ -155,5 +176,21 @@ mod tests {
         assert!(entry.age() < hour);
         entry.settle();
         assert_eq!(entry.age(), Duration::MAX, "it was settled because it is gone");
+    }
+
+    #[test]
+    fn what_a_process_has_made_is_its_own_while_it_lives() {
+        let run = tempfile::tempdir().unwrap();
+        let journal = Journal::at(run.path(), "here", false);
+        let instance = journal.intend(&INSTANCE, "0a1b").unwrap();
+        let orphans = || journal.orphans().iter().map(|entry| entry.token().to_owned()).collect::<Vec<_>>();
+        // A key pair is the run's, and no test's.
+        journal.intend(&KEY_PAIR, "2c3d").unwrap();
+        assert!(orphans().is_empty());
+        let guard = instance.clone();
+        drop(instance);
+        assert!(orphans().is_empty());
+        drop(guard);
+        assert_eq!(orphans(), ["0a1b"]);
     }
 }

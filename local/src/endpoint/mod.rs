@@ -29,7 +29,7 @@ mod state;
 mod streams;
 mod way_in;
 
-pub use client::{abandoned_identities, Client, connect, ensure};
+pub use client::{Client, abandoned_identities, connect, ensure};
 pub use control::Status;
 pub use disks::SpareDisk;
 pub use error::EndpointError;

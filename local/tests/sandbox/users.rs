@@ -61,7 +61,8 @@ fn as_user(user: u32, delegated: bool, prepare: &str, run: &str) {
 
 /// By themselves the bomb, since all machines of a user share what processes the user may have, and those that take all of the
 /// host's terminals.
-const ALL: &str = "tests --skip ordinary_user --skip fork_bomb --skip terminals; tests fork_bomb; tests --test-threads 1 terminals";
+const ALL: &str =
+    "tests --skip ordinary_user --skip fork_bomb --skip terminals; tests fork_bomb; tests --test-threads 1 terminals";
 
 #[test]
 fn works_for_an_ordinary_user_with_newuidmap() {

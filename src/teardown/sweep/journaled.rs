@@ -82,6 +82,11 @@ impl Sweep {
             // While nobody can join it: what a process makes that belongs to it later isn't among them.
             Which::Over => run::over()?.iter().flat_map(|(directory, _over)| unspared(directory)).collect(),
             Which::Mine => run::directories()?.iter().flat_map(|directory| of(directory)).collect(),
+            Which::Journaled(tokens) => {
+                let mut entries = Journal::of(&self.connection).entries();
+                entries.retain(|entry| tokens.contains(entry.token()));
+                entries
+            }
             Which::One(_) => Vec::new(),
         })
     }

@@ -72,6 +72,10 @@ impl Sweep {
     /// Looks by tags, and by the journals.
     pub(super) async fn look(&self) -> Result<Look, Error> {
         let mut look = Look::default();
+        if let Which::Journaled(_) = self.which {
+            self.add_journaled(&mut look, &Spared::default()).await?;
+            return Ok(look);
+        }
         let (filter, value) = match &self.which {
             Which::Run { id, .. } => (run_tag(), id.as_str()),
             _ => ("tag-key".to_owned(), tags::RUN),
@@ -120,7 +124,7 @@ impl Sweep {
                 is_mine && !is_kept && !(found.kind.life == Life::Run && spared.kept.contains(run))
             }
             Which::Mine => is_mine,
-            Which::One(_) => false,
+            Which::One(_) | Which::Journaled(_) => false,
             Which::Over => {
                 let expires = found.tag(tags::EXPIRES_AT).and_then(|at| humantime::parse_rfc3339(at).ok());
                 let is_expired = expires.is_some_and(|at| at < SystemTime::now());

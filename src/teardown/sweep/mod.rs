@@ -42,6 +42,8 @@ enum Which {
     Run { id: String, spare_kept: bool },
     /// One thing of ours, by its id.
     One(String),
+    /// What the journal of the connection's own run has with these tokens.
+    Journaled(BTreeSet<String>),
     /// All that ec2-harness has ever made for this user on this host.
     Mine,
 }
@@ -151,6 +153,12 @@ impl Sweep {
     /// Takes what the connection's own run has left, but for what is kept, and what that needs.
     pub(crate) fn own_run(mut self) -> Self {
         self.which = Which::Run { id: self.connection.run.id().to_owned(), spare_kept: true };
+        self
+    }
+
+    /// Takes what the connection's own run has journaled with these tokens, but for what is kept.
+    pub(crate) fn journaled(mut self, tokens: BTreeSet<String>) -> Self {
+        self.which = Which::Journaled(tokens);
         self
     }
 

@@ -1,19 +1,23 @@
 //! The watchdog: one per run and place, this same executable in a session of its own. When the run is over it ends what the
-//! run shared (key, group), and, after a grace, whatever a killed process has left running.
+//! run shared (key, group), and, after a grace, whatever a killed process has left running. While the run goes on it looks after
+//! the latter, too ([`upkeep`]).
 //!
 //! It outlives `kill -9` of a test, and nextest's. It resolves credentials by itself, from the environment of the process
 //! that started it. What this room isn't: the only layer. It dies with its host; then `ec2-harness sweep` goes by the tags.
 
+mod upkeep;
+
 use super::{
+    owned::is_in_use,
     roles::Role,
-    sweep::{Sweep, remains_of_run},
+    sweep::{Remains, Sweep, remains_of_run},
 };
 use crate::{
     config::Config,
     connection::Connection,
     error::{Error, ErrorKind},
     lock_file::{self, Lock},
-    run::{self, Run},
+    run::{self, Members, Run},
     state_directory::OWNED,
     task::{OnDrop, Operation},
 };
@@ -24,12 +28,13 @@ use rustix::{
 use std::{
     env,
     fs::File,
+    io,
     os::unix::process::CommandExt,
-    path::Path,
     process::{Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
+use upkeep::Upkeep;
 
 /// How long machines that a killed process has left stay, so that a person can have a look at them.
 const GRACE: Duration = Duration::from_secs(30);
@@ -90,41 +95,47 @@ pub(crate) fn role_main() -> ! {
 
 fn watch() -> Result<(), Error> {
     let run = Run::observe()?;
-    let Some(_only) = only(run)? else { return Ok(()) };
+    let lock = env::var("EC2_HARNESS_WATCHDOG_LOCK").unwrap_or_default();
+    let Some(only) = only(run, &lock)? else { return Ok(()) };
+    let mut members = Members::of(run.directory()).map_err(waiting)?;
     // Before the wait: who has started us may take its configuration file along.
     let config = Config::load()?;
+    let upkeep = Upkeep::start(run, &config, lock.trim_start_matches(run::WATCHDOG))?;
     wait_for_owner(run)?;
+    let mut over = wait_for_members(members.as_mut())?;
+    upkeep.stop();
     let since = Instant::now();
     loop {
-        let over = wait_for_members(run.directory())?;
-        match end(run, &config, over) {
+        match end(&config, members.as_mut(), &mut over) {
+            // What is kept needs what is in there; a sweep removes it with that.
+            Ok(Remains { kept: true, .. }) => return Ok(()),
+            Ok(_) => return remove(run, over, only),
             // Nobody is there to be told: whatever may pass is waited for.
-            Err(error) if error.is_transient() && since.elapsed() < config.lease => {
+            Err(error) if (error.is_transient() || is_in_use(&error)) && since.elapsed() < config.lease => {
                 tracing::warn!("failed to {error}");
                 std::thread::sleep(AGAIN_AFTER);
             }
-            ended => return ended,
+            Err(error) => return Err(error),
         }
     }
 }
 
-/// Ends what a run has left; `over` shows that nobody is in it.
-fn end(run: &Run, config: &Config, mut over: File) -> Result<(), Error> {
+/// Ends what a run has left but for what is kept; says what that was. `over` shows that nobody is in the run.
+fn end(config: &Config, members: Option<&mut Members>, over: &mut Option<File>) -> Result<Remains, Error> {
     if !config.target.is_there() {
         // A local EC2 that has ended took everything with it.
-        return remove(run, over);
+        return Ok(Remains::default());
     }
     let connection = connect(config.clone()).wait()?;
     let remains = remains_of_run(connection.clone()).wait()?;
     if remains.unwanted {
         // A sweep by hand must see that the run is over.
-        drop(over);
+        over.take();
         std::thread::sleep(GRACE);
-        over = wait_for_members(run.directory())?;
+        *over = wait_for_members(members)?;
     }
     Sweep::new(connection, config.lease).own_run().wait()?;
-    // What is kept needs what is in there; a sweep removes it with that.
-    if remains.kept { Ok(()) } else { remove(run, over) }
+    Ok(remains)
 }
 
 /// Connects to what is there already.
@@ -132,32 +143,53 @@ fn connect(config: Config) -> Operation<Arc<Connection>> {
     Operation::new("connect to EC2", OnDrop::Cancel, async move { Connection::of(&config, true).await })
 }
 
-/// The lock of the one watchdog; `None` if another has it. Anyone who only looks has it for a moment.
-fn only(run: &Run) -> Result<Option<File>, Error> {
-    let name = env::var("EC2_HARNESS_WATCHDOG_LOCK").unwrap_or_default();
+/// What shows that this is the one watchdog of its run and place.
+enum Only {
+    Lock {
+        _held: File,
+    },
+    /// The run's directory was removed before it could be locked.
+    Removed,
+}
+
+/// Becomes the one watchdog; `None` if there is another. Anyone who only looks has the lock for a moment.
+fn only(run: &Run, lock: &str) -> Result<Option<Only>, Error> {
     for _ in 0..20 {
-        if let Some(lock) = run.try_lock(&name)? {
-            return Ok(Some(lock));
+        match run.try_lock(lock) {
+            Ok(Some(held)) => return Ok(Some(Only::Lock { _held: held })),
+            Err(_) if !run.directory().exists() => return Ok(Some(Only::Removed)),
+            Err(error) => return Err(error),
+            Ok(None) => std::thread::sleep(Duration::from_millis(20)),
         }
-        std::thread::sleep(Duration::from_millis(20));
     }
     Ok(None)
 }
 
-fn remove(run: &Run, over: File) -> Result<(), Error> {
-    run::remove(run.directory(), over)
+/// Removes the run's directory, unless the watchdog of another place still needs it: the last one removes it.
+fn remove(run: &Run, over: Option<File>, only: Only) -> Result<(), Error> {
+    drop(only);
+    match over {
+        Some(over) if !run::has_watchdog(run.directory()) => run::remove(run.directory(), over),
+        _ => Ok(()),
+    }
 }
 
-fn wait_for_members(directory: &Path) -> Result<File, Error> {
-    run::wait_for_members(directory)
-        .map_err(|e| Error::new(ErrorKind::Internal, "wait for the end of the run").caused_by(e))
+/// Nobody belongs to a run whose directory was gone from the beginning.
+fn wait_for_members(members: Option<&mut Members>) -> Result<Option<File>, Error> {
+    members.map(Members::wait).transpose().map_err(waiting)
+}
+
+fn waiting(error: io::Error) -> Error {
+    Error::new(ErrorKind::Internal, "wait for the end of the run").caused_by(error)
 }
 
 /// Between two tests a run under nextest has no members; others see by a lock that it is not over.
 fn wait_for_owner(run: &Run) -> Result<(), Error> {
     let Some(owner) = env::var(OWNER).ok().and_then(|text| Pid::from_raw(text.parse().ok()?)) else { return Ok(()) };
-    let _owned = lock_file::lock(&run.directory().join(OWNED), Lock::Shared)
-        .map_err(|e| Error::new(ErrorKind::Internal, "hold the run for its owner").caused_by(e))?;
+    let _owned = match lock_file::lock(&run.directory().join(OWNED), Lock::Shared) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        held => Some(held.map_err(|e| Error::new(ErrorKind::Internal, "hold the run for its owner").caused_by(e))?),
+    };
     // If it has ended already there is nothing to wait for.
     let Ok(owner) = pidfd_open(owner, PidfdFlags::empty()) else { return Ok(()) };
     while let Err(rustix::io::Errno::INTR) = poll(&mut [PollFd::new(&owner, PollFlags::IN)], None) {}
