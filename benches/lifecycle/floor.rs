@@ -148,7 +148,7 @@ impl Floor {
     pub fn first_ssh(&self) -> Result<Duration> {
         let since = Instant::now();
         let id = self.run()?;
-        let proxy = format!("{} connect %h %p", env!("CARGO_BIN_EXE_ec2-harness"));
+        let proxy = format!("{} connect %h %p", std::env::current_exe()?.display());
         loop {
             let status = super::by_hand::ssh(self.key.path())
                 .args(["-o", &format!("ProxyCommand={proxy}"), &format!("ec2-user@{id}"), "true"])

@@ -25,10 +25,16 @@ use std::{
 const ROUNDS: usize = 15;
 
 fn main() -> Result {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    // As ssh's ProxyCommand, to which standard output is the connection.
+    if let [role, machine, port] = &arguments[..]
+        && role == "connect"
+    {
+        return Ok(ec2_local::endpoint::connect_standard_streams(machine, port.parse()?)?);
+    }
     // RUST_LOG=ec2_harness=debug shows where the time goes.
     tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
-    let argument = env::args().nth(1).filter(|argument| !argument.starts_with('-'));
-    match argument.as_deref() {
+    match arguments.first().map(String::as_str) {
         Some("beside-floor") => harness_beside_floor(),
         Some("aws-pace") => aws_pace(),
         Some("sandbox") => sandbox_beside_hand().and_then(|()| idle_memory()),

@@ -2,7 +2,7 @@
 //!
 //! The tests of the module `child` are run by the others, each in a process of its own.
 
-#[path = "../support/mod.rs"]
+#[path = "../../../tests/support/mod.rs"]
 mod support;
 
 mod child;
