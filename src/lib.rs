@@ -187,6 +187,7 @@
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
 mod caller;
+mod caps;
 pub mod check;
 pub mod config;
 mod connection;
@@ -199,6 +200,7 @@ mod local;
 mod lock_file;
 pub mod prelude;
 mod progress;
+mod regions;
 mod resource;
 mod run;
 pub mod runner;

@@ -1,4 +1,4 @@
-//! The state directory of this user: the directories of runs, and the ledger of what exists ([`crate::ec2`]'s caps).
+//! The state directory of this user: the directories of runs, and the ledger of what exists ([`crate::caps`]).
 //!
 //! It, and each run's directory, bears a mark of ours ([`ec2_state_directory`]): nothing else is ever removed.
 
@@ -47,7 +47,8 @@ pub(crate) const MEMBERS: &str = "members";
 pub(crate) const OWNED: &str = "owned";
 
 pub(crate) const RUNS: &str = "runs";
-const LEDGER: &str = "ledger";
+/// The file that counts what exists ([`crate::caps`]).
+pub(crate) const LEDGER: &str = "ledger";
 const MARK: &str = ".ec2-harness";
 const STATE: Mark = Mark::new(MARK, "a state directory");
 pub(crate) const RUN: Layout = Layout { mark: Mark::new(MARK, "a run's directory"), part: part_of_run };

@@ -6,6 +6,7 @@ use ec2_harness::{
     config::Config,
     ec2::{Ec2, Swept},
 };
+use std::{fmt::Write, time::SystemTime};
 
 #[derive(Args)]
 pub struct Sweep {
@@ -21,7 +22,7 @@ pub struct Sweep {
     /// Only tell what would be ended
     #[arg(long)]
     dry_run: bool,
-    /// The region; default: the configuration's
+    /// Only this region; default: the configuration's, and all in which this user has made anything from this host
     #[arg(long)]
     region: Option<String>,
 }
@@ -33,16 +34,29 @@ impl Sweep {
         if !config.target.is_there() {
             return Ok(format!("nothing is left: {} isn't running", config.target));
         }
-        let mut connect = Ec2::connect().config(config).to_running();
-        if let Some(region) = self.region {
-            connect = connect.region(region);
+        let connect = |region: Option<&String>| {
+            let connect = Ec2::connect().config(config.clone()).to_running();
+            region.map_or(connect.clone(), |region| connect.region(region)).wait()
+        };
+        let first = connect(self.region.as_ref())?;
+        let mut texts = vec![self.region(&first)?];
+        if self.region.is_none() {
+            for region in &first.used_regions()?[1..] {
+                texts.push(self.region(&connect(Some(region))?)?);
+            }
         }
-        let ec2 = connect.wait()?;
-        let mut sweep = ec2.sweep();
-        if let Some(run) = self.run {
+        Ok(texts.join("\n"))
+    }
+
+    /// Sweeps one region.
+    fn region(&self, ec2: &Ec2) -> Result<String, Error> {
+        let place = format!("{} of {}", ec2.region(), ec2.target());
+        let waiting = format!("waiting in {place} for");
+        let mut sweep = ec2.sweep().on_wait(move |what| eprintln!("{waiting} {what}"));
+        if let Some(run) = &self.run {
             sweep = sweep.run_id(run);
         }
-        if let Some(instance) = self.instance {
+        if let Some(instance) = &self.instance {
             sweep = sweep.instance(instance);
         }
         if self.mine {
@@ -51,18 +65,27 @@ impl Sweep {
         if self.dry_run {
             sweep = sweep.dry_run();
         }
-        let swept = sweep.wait()?;
-        Ok(tell(&swept, self.dry_run, &format!("{} of {}", ec2.region(), ec2.target())))
+        Ok(tell(&sweep.wait()?, self.dry_run, &place))
     }
 }
 
 fn tell(swept: &Swept, dry_run: bool, place: &str) -> String {
-    if swept.is_empty() {
-        return format!("nothing is left in {place}");
-    }
-    let mut text = format!("{} in {place}:", if dry_run { "would end" } else { "ended" });
+    let mut text = match (swept.is_empty(), dry_run) {
+        (true, _) if swept.alive.is_empty() => format!("nothing is left in {place}"),
+        (true, _) => format!("nothing else is left in {place}"),
+        (false, true) => format!("would end in {place}:"),
+        (false, false) => format!("ended in {place}:"),
+    };
     for resource in &swept.resources {
-        text.push_str(&format!("\n  {resource}"));
+        let _ = write!(text, "\n  {resource}");
+    }
+    for (run, until) in &swept.alive {
+        let seconds = until.duration_since(SystemTime::now()).unwrap_or_default().as_secs();
+        let _ = write!(
+            text,
+            "\nleft alone: run {run}, whose processes can't be seen from here: its state directory is another, or is gone\n  \
+             it counts as living for another {seconds} s; to end it now: ec2-harness sweep --run {run}"
+        );
     }
     text
 }

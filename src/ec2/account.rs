@@ -7,6 +7,7 @@ use crate::{
     engine,
     error::{Error, ErrorKind},
     local::Local,
+    regions,
     scope::Scope,
     target::Target,
     task::{OnDrop, Operation, operation},
@@ -68,6 +69,18 @@ impl Ec2 {
     /// Prepares a sweep of this region: it ends what runs that are over have left, and what is past its lease.
     pub fn sweep(&self) -> Sweep {
         Sweep::new(self.connection.clone(), self.config.lease)
+    }
+
+    /// The regions in which this user has made anything from this host at the same target, this one included: a sweep in each finds
+    /// all that may be left.
+    ///
+    /// # Errors
+    ///
+    /// The state directory can't be read.
+    pub fn used_regions(&self) -> Result<Vec<String>, Error> {
+        let mut used = vec![self.region().to_owned()];
+        used.extend(regions::of(self.target())?.into_iter().filter(|other| other != self.region()));
+        Ok(used)
     }
 
     /// The configuration in force.

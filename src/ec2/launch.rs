@@ -1,13 +1,14 @@
 //! Launching: from what a test says to a machine that is ready.
 
 use super::{
-    Ec2, Instance, Machine, caps, image,
+    Ec2, Instance, Machine, image,
     machine::{Begin, Reached},
     per_run, ready,
     run_instances::{Launched, Request},
     specification::Specification,
 };
 use crate::{
+    caps,
     error::{Error, ErrorKind},
     progress::Line,
     task::operation,

@@ -1,7 +1,8 @@
 //! A machine: identity and console of an instance, without the duty to end it.
 
-use super::{Ec2, caps::Reservation, ready};
+use super::{Ec2, ready};
 use crate::{
+    caps::Reservation,
     connection::{
         api_error,
         patience::{OTHERS_VISIBLE_WITHIN, until_visible, until_visible_within},

@@ -4,7 +4,6 @@
 
 mod account;
 mod assert;
-mod caps;
 mod exec;
 mod files;
 mod guard;

@@ -70,6 +70,9 @@ impl Machine {
     async fn keep_running(&self) -> Result<String, Error> {
         let connection = &self.0.ec2.connection;
         connection.run.note_kept(self.id())?;
+        if let Some(reservation) = lock(&self.0.reservation).take() {
+            reservation.keep(self.id(), self.0.ec2.config.lease)?;
+        }
         self.0.identity.forget();
         let until = humantime::format_rfc3339_seconds(SystemTime::now() + self.0.ec2.config.lease).to_string();
         let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();

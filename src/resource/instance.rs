@@ -18,6 +18,7 @@ pub(crate) static KIND: Kind = Kind {
     life: Life::Test,
     rank: 0,
     in_use: &[],
+    users: None,
     find: |connection, filters| Box::pin(find(connection, filters)),
     end: |connection, endings| Box::pin(terminate(connection, endings)),
 };

@@ -14,6 +14,7 @@ pub(crate) static KIND: Kind = Kind {
     life: Life::Run,
     rank: 1,
     in_use: &[],
+    users: None,
     find: |connection, filters| Box::pin(find(connection, filters)),
     end: |connection, endings| {
         Box::pin(super::found::end_each(endings, move |name| async move {

@@ -20,12 +20,15 @@ pub(crate) struct Kind {
     pub(crate) in_use: &'static [&'static str],
     /// Finds all that fits every filter.
     pub(crate) find: Find,
+    /// Who uses one of them, each as a person would name it; `None` where it is of no use to ask.
+    pub(crate) users: Option<Users>,
     /// Ends some; returns once EC2 has accepted it. What has ended already, by whomever, is no error.
     pub(crate) end: End,
 }
 
 type Find = for<'a> fn(&'a Connection, Vec<Filter>) -> Answer<'a, Vec<Found>, Error>;
 type End = for<'a> fn(&'a Arc<Connection>, Vec<Ending>) -> Answer<'a, (), Left>;
+type Users = for<'a> fn(&'a Connection, &'a str) -> Answer<'a, Vec<String>, Error>;
 type Answer<'a, T, E> = BoxFuture<'a, Result<T, E>>;
 
 /// How a create call's result is found whose answer was lost.

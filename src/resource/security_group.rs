@@ -5,7 +5,7 @@ use crate::{
     connection::{Connection, api_error},
     error::Error,
 };
-use aws_sdk_ec2::types::Filter;
+use aws_sdk_ec2::types::{Filter, NetworkInterface};
 
 /// A security group; one a run and VPC. Machines that are shutting down still hold theirs.
 pub(crate) static KIND: Kind = Kind {
@@ -14,6 +14,7 @@ pub(crate) static KIND: Kind = Kind {
     life: Life::Run,
     rank: 2,
     in_use: &["DependencyViolation", "InvalidGroup.InUse"],
+    users: Some(|connection, id| Box::pin(users(connection, id))),
     find: |connection, filters| Box::pin(find(connection, filters)),
     end: |connection, endings| {
         Box::pin(super::found::end_each(endings, move |id| async move {
@@ -23,6 +24,19 @@ pub(crate) static KIND: Kind = Kind {
         }))
     },
 };
+
+/// The instances with an interface in the group, or the interfaces that no instance has.
+async fn users(connection: &Connection, id: &str) -> Result<Vec<String>, Error> {
+    let in_group = Filter::builder().name("group-id").values(id).build();
+    let call = connection.client.describe_network_interfaces().filters(in_group).send().await;
+    let tried = format!("find what uses {id}");
+    let found = call.map_err(|e| api_error::failed("DescribeNetworkInterfaces", tried, e))?.network_interfaces;
+    let user = |interface: NetworkInterface| {
+        let instance = interface.attachment.and_then(|attachment| attachment.instance_id);
+        instance.or(interface.network_interface_id)
+    };
+    Ok(found.into_iter().flatten().filter_map(user).collect())
+}
 
 async fn find(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Found>, Error> {
     let call = connection.client.describe_security_groups().set_filters(Some(filters));

@@ -34,6 +34,7 @@ pub(crate) static KIND: Kind = Kind {
     life: Life::Test,
     rank: 1,
     in_use: &["InvalidPlacementGroup.InUse"],
+    users: None,
     find: |connection, filters| Box::pin(find(connection, filters)),
     end: |connection, endings| {
         Box::pin(end_each(endings, move |name| async move {

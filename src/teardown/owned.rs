@@ -20,8 +20,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long something may be in use whose users are ending: as long as a machine may take to be terminated.
-pub(super) const FREE_WITHIN: Duration = Duration::from_secs(5 * 60);
+/// How long something may be in use whose users are ending: as long as a machine may take to be terminated on AWS, and less at a
+/// local EC2 as everything takes less there.
+const FREE_WITHIN: Duration = Duration::from_secs(5 * 60);
+const FREE_WITHIN_MIN: Duration = Duration::from_secs(10);
+
+/// How long that is at a connection.
+pub(super) fn free_within(connection: &Connection) -> Duration {
+    FREE_WITHIN.mul_f64(connection.pace().min(1.0)).max(FREE_WITHIN_MIN)
+}
 
 /// Something that we have made and must end: what guards, the register and a test's scope hold.
 pub(crate) trait Owned: fmt::Display + Send + Sync {
@@ -103,7 +110,7 @@ impl Identity {
 }
 
 /// Ends some, kind by kind in the order of the table; returns once EC2 has accepted it. What has ended already, by whomever, is no
-/// error; what is in use is tried again for [`FREE_WITHIN`].
+/// error; what is in use is tried again until whoever uses it must have ended.
 pub(crate) async fn end_all(owned: Vec<Arc<dyn Owned>>) -> Result<(), Error> {
     for it in &owned {
         it.identity().mark_ended("at the end of its test");
@@ -135,7 +142,7 @@ async fn end_alike(mut owned: Vec<&Arc<dyn Owned>>) -> Result<(), Error> {
         }
         match left {
             None => return Ok(()),
-            Some(left) if is_in_use(&left.error) && since.elapsed() < FREE_WITHIN => pauses.next().await,
+            Some(left) if is_in_use(&left.error) && since.elapsed() < free_within(connection) => pauses.next().await,
             Some(left) => return Err(left.error),
         }
         owned = still;

@@ -3,13 +3,16 @@
 use super::{Sweep, Which, is_kept, run_tag};
 use crate::{
     connection::tags,
-    error::{Error, ErrorKind},
+    error::Error,
     resource::{Found, KINDS, Life},
     run,
     teardown::journal::Entry,
 };
 use aws_sdk_ec2::types::Filter;
-use std::{collections::BTreeSet, time::SystemTime};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::SystemTime,
+};
 
 /// What one look has found.
 #[derive(Debug, Default)]
@@ -19,23 +22,13 @@ pub(super) struct Look {
     pub(super) journaled: Vec<Entry>,
     /// Whether some of that isn't seen, and may yet be.
     pub(super) more_may_come: bool,
+    /// The runs that are left alone since EC2 shows that they live, and until when they do for sure.
+    pub(super) alive: BTreeMap<String, SystemTime>,
 }
 
 impl Look {
     pub(super) fn is_empty(&self) -> bool {
         self.found.is_empty() && !self.more_may_come
-    }
-
-    /// What is still waited for, as an error.
-    pub(super) fn unfinished(&self) -> Error {
-        let tried = "wait until what runs have left has ended";
-        let left: Vec<_> = self.found.iter().map(|found| format!("{} {}", found.kind.noun(), found.id)).collect();
-        let why = if left.is_empty() {
-            "a run's watchdog is at it, or what a journal names may yet be seen".to_owned()
-        } else {
-            format!("{} comes to light again and again", left.join(", "))
-        };
-        Error::new(ErrorKind::TimedOut, tried).because(why).advise("run `ec2-harness sweep` again a little later")
     }
 
     /// Takes something, once.
@@ -94,6 +87,10 @@ impl Sweep {
         }
         // Only now: a run that began since then has made nothing of what was found, and one that made it shows as living.
         let mut spared = Spared { living: living_runs(), kept: BTreeSet::new() };
+        if self.which == Which::Over {
+            look.alive = alive_elsewhere(&seen)?;
+            spared.living.extend(look.alive.keys().cloned());
+        }
         for found in &seen {
             if is_kept(found)? && !self.takes(found, true, &Spared::default()) {
                 spared.kept.extend(found.tag(tags::RUN).map(str::to_owned));
@@ -126,14 +123,30 @@ impl Sweep {
             Which::Mine => is_mine,
             Which::One(_) | Which::Journaled(_) => false,
             Which::Over => {
-                let expires = found.tag(tags::EXPIRES_AT).and_then(|at| humantime::parse_rfc3339(at).ok());
-                let is_expired = expires.is_some_and(|at| at < SystemTime::now());
+                let is_expired = tags::time(&found.tags, tags::EXPIRES_AT).is_some_and(|at| at < SystemTime::now());
                 // What a kept machine needs lives as long as it does.
                 let is_needed = found.kind.life == Life::Run && spared.kept.contains(run);
                 (is_expired && !is_needed) || (is_mine && !is_kept && !spared.spares(run, found.kind.life))
             }
         }
     }
+}
+
+/// The runs of this user on this host whose processes aren't seen here, since their state directory is another, or is gone; but their
+/// tags show that they live, and until when.
+fn alive_elsewhere(seen: &[Found]) -> Result<BTreeMap<String, SystemTime>, Error> {
+    let mut alive = BTreeMap::new();
+    for found in seen.iter().filter(|found| found.tag(tags::OWNER) == Some(&tags::owner())) {
+        let (Some(run), Some(until)) = (found.tag(tags::RUN), tags::time(&found.tags, tags::ALIVE_UNTIL)) else {
+            continue;
+        };
+        let is_here = run::directory_of(run)?.is_some_and(|directory| directory.exists());
+        if !is_here && until > SystemTime::now() {
+            let latest = alive.entry(run.to_owned()).or_insert(until);
+            *latest = until.max(*latest);
+        }
+    }
+    Ok(alive)
 }
 
 /// The runs of this user on this host that a process belongs to.

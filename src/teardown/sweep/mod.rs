@@ -5,14 +5,13 @@
 
 mod journaled;
 mod look;
+mod wait;
 
 pub(crate) use journaled::find_made;
 
-use super::{
-    journal::Journal,
-    owned::{FREE_WITHIN, is_in_use},
-};
+use super::{journal::Journal, owned::is_in_use};
 use crate::{
+    caps,
     connection::{Connection, patience::until_answered, tags},
     error::{Error, ErrorKind},
     resource::{Ending, Found, KINDS, Life, in_order},
@@ -23,11 +22,12 @@ use crate::{
 use aws_sdk_ec2::types::Filter;
 use look::Look;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, SystemTime},
 };
+use wait::Wait;
 
 /// The two last looks are this far apart, so that what is seen late mostly is by then; the local EC2 shows everything sooner.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -67,9 +67,11 @@ pub(crate) fn remains_of_run(connection: Arc<Connection>) -> Operation<Remains> 
 
 async fn remains_of(connection: &Arc<Connection>, run: &str) -> Result<Remains, Error> {
     let mut remains = Remains::default();
-    let filter = Filter::builder().name(run_tag()).values(run).build();
+    let by = |name: String, value: &str| Filter::builder().name(name).values(value).build();
+    // On another host there may be a run of the same id.
+    let filters = vec![by(run_tag(), run), by(format!("tag:{}", tags::OWNER), &tags::owner())];
     for kind in KINDS.iter().filter(|kind| kind.life == Life::Test) {
-        let found = until_answered(connection, || (kind.find)(connection, vec![filter.clone()])).await?;
+        let found = until_answered(connection, || (kind.find)(connection, filters.clone())).await?;
         for found in found.iter().filter(|found| !found.has_ended) {
             let is_kept = is_kept(found)?;
             remains.kept |= is_kept;
@@ -104,6 +106,17 @@ pub struct Sweep {
     lease: Duration,
     which: Which,
     dry_run: bool,
+    tell: Tell,
+}
+
+/// Who is told what a sweep waits for.
+#[derive(Clone)]
+struct Tell(Arc<dyn Fn(&str) + Send + Sync>);
+
+impl fmt::Debug for Tell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tell")
+    }
 }
 
 /// What a sweep has ended, or would end.
@@ -112,6 +125,9 @@ pub struct Sweep {
 pub struct Swept {
     /// Each of them, by kind and id.
     pub resources: BTreeSet<Resource>,
+    /// The runs that were left alone though no process of theirs is seen here, and until when their tags say that they live: their
+    /// state directory is another, or is gone. [`Sweep::run_id`] takes one nevertheless.
+    pub alive: BTreeMap<String, SystemTime>,
 }
 
 /// Something in EC2; its `Display` is its kind and id.
@@ -136,6 +152,7 @@ impl Swept {
         let before = self.resources.len();
         let resource = |found: &Found| Resource { kind: found.kind.word.to_owned(), id: found.id.clone() };
         self.resources.extend(look.found.iter().map(resource));
+        self.alive.clone_from(&look.alive);
         self.resources.len() > before
     }
 
@@ -147,7 +164,7 @@ impl Swept {
 
 impl Sweep {
     pub(crate) fn new(connection: Arc<Connection>, lease: Duration) -> Self {
-        Self { connection, lease, which: Which::Over, dry_run: false }
+        Self { connection, lease, which: Which::Over, dry_run: false, tell: Tell(Arc::new(|_| {})) }
     }
 
     /// Takes what the connection's own run has left, but for what is kept, and what that needs.
@@ -180,6 +197,12 @@ impl Sweep {
         self
     }
 
+    /// Has somebody told what the sweep waits for, whenever that changes and it has waited for 2 seconds. Default: nobody.
+    pub fn on_wait(mut self, tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.tell = Tell(Arc::new(tell));
+        self
+    }
+
     /// Only looks. Default: ends what it finds.
     pub fn dry_run(mut self) -> Self {
         self.dry_run = true;
@@ -192,34 +215,48 @@ impl Sweep {
             run::check_id(id, || "sweep a run".to_owned())?;
         }
         let mut swept = Swept::default();
-        let (mut empty_looks, mut since) = (0, Instant::now());
+        let (mut empty_looks, mut wait) = (0, Wait::new(&self));
         while empty_looks < 2 {
             let look = until_answered(&self.connection, || self.look()).await?;
             if swept.add(&look) {
-                since = Instant::now();
+                wait.begin_anew();
             }
             if self.dry_run {
                 return Ok(swept);
             }
-            match self.end(&look).await {
-                // Machines that are shutting down still hold their groups, and what was seen once may be gone for a moment.
-                Err(error) if !may_pass(&error) || since.elapsed() > FREE_WITHIN => return Err(error),
-                _ => {}
+            let ended = self.end(&look).await;
+            // Machines that are shutting down still hold their groups, and what was seen once may be gone for a moment.
+            if let Err(error) = &ended
+                && !may_pass(error)
+            {
+                return ended.map(|()| swept);
             }
-            // Nothing new came for so long, and yet it isn't over.
-            if since.elapsed() > FREE_WITHIN {
-                return Err(look.unfinished());
+            if !look.is_empty() {
+                wait.go_on(&look, ended.err()).await?;
             }
             empty_looks = if look.is_empty() { empty_looks + 1 } else { 0 };
             if empty_looks < 2 {
                 tokio::time::sleep(if self.connection.target == Target::Local { PAUSE_LOCAL } else { PAUSE }).await;
             }
         }
+        self.give_back(&swept)?;
         if self.which == Which::Over {
             self.remove_directories().await?;
             run::remove_stale(self.lease)?;
         }
         Ok(swept)
+    }
+
+    /// What has ended counts no more: what is left of runs whose processes were killed before they could say so.
+    fn give_back(&self, swept: &Swept) -> Result<(), Error> {
+        let has_ended = |id: &str| swept.resources.iter().any(|resource| resource.id == id);
+        let is_over = |run: &str| match &self.which {
+            Which::Over => !run::directory_of(run).ok().flatten().is_some_and(|directory| run::is_living(&directory)),
+            Which::Run { id, .. } => id == run,
+            Which::Mine => true,
+            Which::One(_) | Which::Journaled(_) => false,
+        };
+        caps::forget(&self.connection, has_ended, is_over)
     }
 
     /// Removes the directories of runs that are over, and whose watchdog was killed along with them. The key in there is

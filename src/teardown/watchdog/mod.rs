@@ -17,6 +17,7 @@ use crate::{
     connection::Connection,
     error::{Error, ErrorKind},
     lock_file::{self, Lock},
+    regions,
     run::{self, Members, Run},
     state_directory::OWNED,
     task::{OnDrop, Operation},
@@ -53,6 +54,7 @@ pub(crate) fn ensure(connection: &Connection, config: &Config) -> Result<(), Err
     if run.try_lock(&lock)?.is_none() {
         return Ok(());
     }
+    regions::note(&connection.target, &connection.region)?;
     let mut command = Command::new("/proc/self/exe");
     command
         .env("EC2_HARNESS_RUN_ID", run.id())

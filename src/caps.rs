@@ -1,20 +1,22 @@
 //! Caps: how many instances and vCPUs may exist at once, of all processes of this user on this host.
 //!
 //! A ledger in the state directory, under a lock, holds a line for each instance that is asked for or exists. A process
-//! that died leaves its lines; they count until the lease has ended, since its machines may still be there.
+//! that died leaves its lines, since its machines may still be there: they count until a sweep has ended those, or their lease
+//! has ended. So does one of a machine that is kept.
 
 use crate::{
     config::Config,
     connection::{Connection, api_error},
     error::{Error, ErrorKind},
     lock_file::{self, Lock},
-    run, state_directory,
+    run,
+    state_directory::{self, LEDGER},
     target::Target,
 };
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
-    io::{self, Read, Seek, Write},
+    io::{self, Read, Write},
     time::{Duration, SystemTime},
 };
 
@@ -26,12 +28,21 @@ const VCPUS_ON_AWS: u32 = 64;
 #[derive(Debug)]
 pub(crate) struct Reservation {
     id: String,
+    is_kept: bool,
 }
 
+/// A line of the ledger. What one of an earlier version doesn't say is empty.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Entry {
     id: String,
     place: String,
+    #[serde(default)]
+    region: String,
+    #[serde(default)]
+    run: String,
+    /// The instance, once it is kept.
+    #[serde(default)]
+    kept: Option<String>,
     vcpus: u32,
     until: SystemTime,
 }
@@ -52,30 +63,35 @@ pub(crate) async fn reserve(
         Some(_) => vcpus_of(connection, instance_type).await?,
         None => 0,
     };
-    let place = format!("{}/{}", connection.target, connection.account.as_deref().unwrap_or("any"));
-    let (lease, instance_type) = (config.lease, instance_type.to_owned());
-    tokio::task::spawn_blocking(move || take(place, &instance_type, wanted, instances, vcpus, lease))
+    let entry = Entry {
+        id: run::random_id()?,
+        place: place(connection),
+        region: connection.region.clone(),
+        run: connection.run.id().to_owned(),
+        kept: None,
+        vcpus: wanted,
+        until: SystemTime::now() + config.lease,
+    };
+    let instance_type = instance_type.to_owned();
+    tokio::task::spawn_blocking(move || take(entry, &instance_type, instances, vcpus))
         .await
         .map_err(|e| Error::new(ErrorKind::Internal, "look at the caps").caused_by(e))?
         .map(Some)
 }
 
-fn take(
-    place: String,
-    instance_type: &str,
-    wanted: u32,
-    instances: Option<u32>,
-    vcpus: Option<u32>,
-    lease: Duration,
-) -> Result<Reservation, Error> {
-    let id = run::random_id()?;
+/// Where caps count together.
+fn place(connection: &Connection) -> String {
+    format!("{}/{}", connection.target, connection.account.as_deref().unwrap_or("any"))
+}
+
+fn take(entry: Entry, instance_type: &str, instances: Option<u32>, vcpus: Option<u32>) -> Result<Reservation, Error> {
     let refused = |what: String, key: &str| {
         Err(Error::new(ErrorKind::Refused, format!("launch a {instance_type}"))
             .because(what)
             .advise(format!("raise `{key}` in ec2-harness.toml, or run fewer tests at once; nothing was created")))
     };
     with_ledger(|entries| {
-        let here = || entries.iter().filter(|entry| entry.place == place);
+        let here = || entries.iter().filter(|other| other.place == entry.place);
         let (count, used) = (here().count(), here().map(|entry| entry.vcpus).sum::<u32>());
         if let Some(max) = instances.filter(|max| count >= *max as usize) {
             return refused(
@@ -83,16 +99,55 @@ fn take(
                 "max_instances",
             );
         }
-        if let Some(max) = vcpus.filter(|max| used + wanted > *max) {
+        if let Some(max) = vcpus.filter(|max| used + entry.vcpus > *max) {
+            let wanted = entry.vcpus;
             return refused(format!("it has {wanted} vCPUs, {used} are in use, and {max} are allowed"), "max_vcpus");
         }
-        entries.push(Entry { id: id.clone(), place: place.clone(), vcpus: wanted, until: SystemTime::now() + lease });
-        Ok(Reservation { id: id.clone() })
+        entries.push(entry.clone());
+        Ok(Reservation { id: entry.id.clone(), is_kept: false })
     })?
+}
+
+impl Reservation {
+    /// Leaves the place taken, by a machine that is kept for so long.
+    pub(crate) fn keep(mut self, instance: &str, lease: Duration) -> Result<(), Error> {
+        self.is_kept = true;
+        with_ledger(|entries| {
+            for entry in entries.iter_mut().filter(|entry| entry.id == self.id) {
+                entry.kept = Some(instance.to_owned());
+                entry.until = SystemTime::now() + lease;
+            }
+        })
+    }
+}
+
+/// Forgets what a sweep of a connection's region has ended: these instances, and whatever isn't kept of runs that are over.
+pub(crate) fn forget(
+    connection: &Connection,
+    instances: impl Fn(&str) -> bool,
+    is_over: impl Fn(&str) -> bool,
+) -> Result<(), Error> {
+    if !state_directory::path()?.join(LEDGER).exists() {
+        return Ok(());
+    }
+    let place = place(connection);
+    with_ledger(|entries| {
+        entries.retain(|entry| {
+            let is_here = entry.place == place && entry.region == connection.region;
+            let has_ended = match &entry.kept {
+                Some(kept) => instances(kept),
+                None => is_over(&entry.run),
+            };
+            !(is_here && has_ended)
+        });
+    })
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
+        if self.is_kept {
+            return;
+        }
         let given_back = with_ledger(|entries| entries.retain(|entry| entry.id != self.id));
         if let Err(error) = given_back {
             tracing::warn!("failed to {error}");
@@ -103,13 +158,13 @@ impl Drop for Reservation {
 /// Reads the ledger without what has ended, changes it, and writes it, all under its lock.
 fn with_ledger<T>(change: impl FnOnce(&mut Vec<Entry>) -> T) -> Result<T, Error> {
     let state = state_directory::make()?;
-    let path = state.join("ledger");
+    let path = state.join(LEDGER);
     let failed =
         |e: io::Error| Error::new(ErrorKind::Internal, format!("use the ledger {}", path.display())).caused_by(e);
     let mut file = lock_file::lock(&path, Lock::Exclusive).map_err(failed)?;
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(failed)?;
-    // A process that was killed while writing leaves half a line: its other lines still count.
+    // What an earlier version was killed writing is half a line: its other lines still count.
     let mut entries: Vec<Entry> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     entries.retain(|entry| entry.until > SystemTime::now());
     let result = change(&mut entries);
@@ -121,10 +176,10 @@ fn with_ledger<T>(change: impl FnOnce(&mut Vec<Entry>) -> T) -> Result<T, Error>
         text.push_str(&serde_json::to_string(entry).map_err(|e| failed(io::Error::other(e)))?);
         text.push('\n');
     }
-    file.rewind()
-        .and_then(|()| file.write_all(text.as_bytes()))
-        .and_then(|()| file.set_len(text.len() as u64))
-        .map_err(failed)?;
+    // Whole, or not at all. Whoever waits for the lock of the file that was there finds that it is another now.
+    let new = state.join(format!("{LEDGER}.new"));
+    let written = lock_file::anew(&new).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.and_then(|()| fs::rename(new, &path)).map_err(failed)?;
     Ok(result)
 }
 
