@@ -1,7 +1,7 @@
 //! What came of a set of checks, and how it reads in a log.
 
 use super::{
-    finding::{Findings, Outcome},
+    finding::{Findings, Miss},
     matcher::shorten,
 };
 use crate::{Error, ErrorKind};
@@ -62,26 +62,26 @@ impl Verdict {
 }
 
 fn has_failed(findings: &Findings) -> bool {
-    findings.list.iter().any(|(_, outcome)| matches!(outcome, Outcome::Failed(_)))
+    findings.list.iter().any(|(_, outcome)| matches!(outcome, Err(Miss::Failed(_))))
 }
 
 fn is_unanswerable(findings: &Findings) -> bool {
-    findings.list.iter().any(|(_, outcome)| matches!(outcome, Outcome::Unanswerable(_)))
+    findings.list.iter().any(|(_, outcome)| matches!(outcome, Err(Miss::Unanswerable(_))))
 }
 
 /// Expectations that came to the same stand together above what they came to.
 fn text(findings: &Findings) -> String {
     let mut text = String::new();
-    let mut list = findings.list.iter().filter(|(_, outcome)| *outcome != Outcome::Held).peekable();
-    while let Some((expected, outcome)) = list.next() {
+    let misses = findings.list.iter().filter_map(|(expected, outcome)| Some((expected, outcome.as_ref().err()?)));
+    let mut misses = misses.peekable();
+    while let Some((expected, miss)) = misses.next() {
         row(&mut text, "expected", expected);
-        if list.peek().is_some_and(|(_, next)| next == outcome) {
+        if misses.peek().is_some_and(|(_, next)| *next == miss) {
             continue;
         }
-        match outcome {
-            Outcome::Failed(found) => row(&mut text, "found", found),
-            Outcome::Unanswerable(why) => row(&mut text, "unknown", why),
-            Outcome::Held => {}
+        match miss {
+            Miss::Failed(found) => row(&mut text, "found", found),
+            Miss::Unanswerable(why) => row(&mut text, "unknown", why),
         }
     }
     for (title, evidence) in &findings.evidence {

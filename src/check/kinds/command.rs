@@ -1,94 +1,86 @@
 //! Commands, and what came of them.
 
-use super::{is_default, subject};
+use super::table::{Learn, kind};
 use crate::check::{
     Matcher, Numbers,
     answer::{Answer, Answers},
-    checks::Kind,
     fact::Fact,
-    finding::{Findings, Outcome},
-    source::Source,
-    unit::span,
+    finding::{Miss, hold},
 };
-use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// What is expected to come of a command; made by [`command`].
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[must_use = "checks are only data until a machine is asserted to hold them"]
-pub struct CommandCheck {
-    command: String,
-    #[serde(default, skip_serializing_if = "is_default")]
-    sudo: bool,
-    #[serde(default, skip_serializing_if = "is_default", with = "span")]
-    timeout: Option<Duration>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    exits: Option<Numbers>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    stdout: Option<Matcher>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    stderr: Option<Matcher>,
-    #[serde(skip)]
-    source: Source,
-}
+kind! {
+    /// What is expected to come of a command; made by [`command`].
+    #[derive(Default)]
+    CommandCheck
 
-subject! {
     /// A line for `sh -c`, run as the login user, in a session of its own, with nothing on stdin.
     ///
     /// Expects that it succeeds, unless told otherwise. The same line that several checks name runs once for all of
     /// them.
-    command -> CommandCheck
+    command(command: String = name shown by first_line);
+
+    sudo: bool {
+        /// Runs it as root, by `sudo -n` or `doas -n` where the login user isn't; where that may not be, unanswerable.
+        sudo() = true;
+    };
+
+    #[serde(with = "crate::check::unit::span")]
+    timeout: Option<Duration> {
+        /// How long it may take, in whole seconds, rounded up; 30 s unless set. Then it is ended, with all that it started, and fails.
+        timeout(timeout: Duration) = timeout;
+    };
+
+    exits: Option<Numbers> {
+        /// It exits with 0.
+        succeeds() = Numbers::from(0);
+        /// It exits with anything but 0.
+        fails() = Numbers::from(1..);
+        /// It exits with this status, 0 unless said: `3`, `1..`, or `..` if any will do. One that a signal ended exits with
+        /// 128 and the signal's number.
+        exits(status: impl Into<Numbers>) = status.into();
+    } expects "exit status {}" or (Numbers::from(0)) => |exits, ran| {
+        let status = ran.in_time()?.status;
+        hold(exits.contains(status), || describe(status))
+    };
+
+    stdout: Option<Matcher> {
+        /// What it writes to stdout; a plain text is all of it, but for line ends at its end.
+        stdout(stdout: impl Into<Matcher>) = stdout.into();
+    } expects "stdout {}" => |stdout, ran| stdout.judge(whole("stdout", &ran.in_time()?.stdout)?);
+
+    stderr: Option<Matcher> {
+        /// What it writes to stderr; a plain text is all of it, but for line ends at its end.
+        stderr(stderr: impl Into<Matcher>) = stderr.into();
+    } expects "stderr {}" => |stderr, ran| stderr.judge(whole("stderr", &ran.in_time()?.stderr)?);
 }
 
 /// The limit unless [`CommandCheck::timeout`] sets another.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 impl CommandCheck {
-    /// Runs it as root, by `sudo -n` or `doas -n` where the login user isn't; where that may not be, unanswerable.
-    pub fn sudo(mut self) -> Self {
-        self.sudo = true;
-        self
-    }
-
-    /// How long it may take, in whole seconds, rounded up; 30 s unless set. Then it is ended, with all that it started, and fails.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
-        self
-    }
-
-    /// It exits with 0.
-    pub fn succeeds(self) -> Self {
-        self.exits(0)
-    }
-
-    /// It exits with anything but 0.
-    pub fn fails(self) -> Self {
-        self.exits(1..)
-    }
-
-    /// It exits with this status, 0 unless said: `3`, `1..`, or `..` if any will do. One that a signal ended exits with
-    /// 128 and the signal's number.
-    pub fn exits(mut self, status: impl Into<Numbers>) -> Self {
-        self.exits = Some(status.into());
-        self
-    }
-
-    /// What it writes to stdout; a plain text is all of it, but for line ends at its end.
-    pub fn stdout(mut self, stdout: impl Into<Matcher>) -> Self {
-        self.stdout = Some(stdout.into());
-        self
-    }
-
-    /// What it writes to stderr; a plain text is all of it, but for line ends at its end.
-    pub fn stderr(mut self, stderr: impl Into<Matcher>) -> Self {
-        self.stderr = Some(stderr.into());
-        self
+    fn seconds(&self) -> u64 {
+        whole_seconds(self.timeout.unwrap_or(TIMEOUT))
     }
 
     fn fact(&self) -> Fact {
-        let seconds = whole_seconds(self.timeout.unwrap_or(TIMEOUT)).to_string();
-        Fact::new("run", [&seconds, if self.sudo { "root" } else { "user" }, &self.command])
+        Fact::new("run", [&self.seconds().to_string(), if self.sudo { "root" } else { "user" }, &self.command])
+    }
+}
+
+impl Learn for CommandCheck {
+    type Learnt = Ran;
+
+    fn facts(&self) -> Vec<Fact> {
+        vec![self.fact()]
+    }
+
+    fn learn(&self, answers: &Answers) -> Result<Ran, String> {
+        Ran::read(answers.get(&self.fact())?, Duration::from_secs(self.seconds()))
+    }
+
+    fn evidence(&self, ran: &Ran) -> Vec<(&'static str, String)> {
+        vec![("stdout", shown(&ran.stdout)), ("stderr", shown(&ran.stderr))]
     }
 }
 
@@ -97,59 +89,25 @@ pub(super) fn whole_seconds(duration: Duration) -> u64 {
     (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).clamp(1, 1_000_000_000)
 }
 
-impl Kind for CommandCheck {
-    fn source(&self) -> Source {
-        self.source
-    }
-
-    fn subject(&self) -> String {
-        let line = self.command.trim();
-        match line.split_once('\n') {
-            Some((first, _)) => format!("command `{first} …`"),
-            None => format!("command `{line}`"),
-        }
-    }
-
-    fn facts(&self) -> Vec<Fact> {
-        vec![self.fact()]
-    }
-
-    fn judge(&self, answers: &Answers) -> Findings {
-        let mut findings = Findings::default();
-        let ran = answers.get(&self.fact()).and_then(Ran::read);
-        let in_time = |judge: &dyn Fn(&Ran) -> Outcome, ran: &Ran| match ran.late {
-            true => Outcome::Failed(format!(
-                "it was still running after {}, and was ended",
-                humantime::format_duration(Duration::from_secs(whole_seconds(self.timeout.unwrap_or(TIMEOUT))))
-            )),
-            false => judge(ran),
-        };
-        let exits = self.exits.unwrap_or_else(|| Numbers::from(0));
-        findings.expect(format!("exit status {exits}"), &ran, |ran| {
-            in_time(&|ran| Outcome::of(exits.contains(ran.status), || describe(ran.status)), ran)
-        });
-        for (name, matcher) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
-            if let Some(matcher) = matcher {
-                findings.expect(format!("{name} {matcher}"), &ran, |ran| {
-                    let stream = if name == "stdout" { &ran.stdout } else { &ran.stderr };
-                    let judge = |_: &Ran| match stream.len() > STREAM_LIMIT {
-                        true => Outcome::Unanswerable(format!("{name} is longer than the 1 MiB that are looked at")),
-                        false => Outcome::of_match(matcher, stream),
-                    };
-                    in_time(&judge, ran)
-                });
-            }
-        }
-        if let Ok(ran) = &ran {
-            findings.evidence("stdout", shown(&ran.stdout));
-            findings.evidence("stderr", shown(&ran.stderr));
-        }
-        findings
+/// A command may have many lines.
+fn first_line(command: &str) -> String {
+    let line = command.trim();
+    match line.split_once('\n') {
+        Some((first, _)) => format!("`{first} …`"),
+        None => format!("`{line}`"),
     }
 }
 
 /// `stream_limit` in probe.sh.
 const STREAM_LIMIT: usize = 1 << 20;
+
+/// A stream, if that is all of it.
+fn whole<'a>(name: &str, stream: &'a [u8]) -> Result<&'a [u8], Miss> {
+    match stream.len() > STREAM_LIMIT {
+        true => Err(Miss::Unanswerable(format!("{name} is longer than the 1 MiB that are looked at"))),
+        false => Ok(stream),
+    }
+}
 
 fn describe(status: u64) -> String {
     match status {
@@ -171,24 +129,32 @@ fn shown(stream: &[u8]) -> String {
     }
 }
 
-struct Ran {
+pub(super) struct Ran {
     status: u64,
-    late: bool,
+    /// After which time it was ended, if it was.
+    ended_after: Option<Duration>,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
 }
 
 impl Ran {
-    fn read(answer: &Answer) -> Result<Self, String> {
+    fn read(answer: &Answer, limit: Duration) -> Result<Self, String> {
         if answer.says("scratch", "no") {
             return Err("the probe found no directory to write to, such as /tmp, or no mkfifo".to_owned());
         }
         let status = answer.text("code").and_then(|code| code.parse().ok());
         Ok(Self {
             status: status.ok_or("the shell told no exit status")?,
-            late: answer.says("late", "yes"),
+            ended_after: answer.says("late", "yes").then_some(limit),
             stdout: answer.data("stdout").unwrap_or_default().to_vec(),
             stderr: answer.data("stderr").unwrap_or_default().to_vec(),
         })
+    }
+
+    fn in_time(&self) -> Result<&Self, Miss> {
+        match self.ended_after.map(humantime::format_duration) {
+            Some(limit) => Err(Miss::Failed(format!("it was still running after {limit}, and was ended"))),
+            None => Ok(self),
+        }
     }
 }

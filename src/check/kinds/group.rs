@@ -1,107 +1,54 @@
 //! Groups of users.
 
-use super::{is_default, subject};
-use crate::check::{
-    Numbers,
-    answer::{Answer, Answers},
-    checks::Kind,
-    fact::Fact,
-    finding::{Findings, Outcome},
-    source::Source,
+use super::{
+    table::{Learn, Perhaps, Thing, kind},
+    user::{line, number},
 };
-use serde::{Deserialize, Serialize};
+use crate::check::{Numbers, answer::Answers, fact::Fact};
 
-/// What a group of users is expected to be; made by [`group`].
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[must_use = "checks are only data until a machine is asserted to hold them"]
-pub struct GroupCheck {
-    group: String,
-    #[serde(default, skip_serializing_if = "is_default")]
-    exists: Option<bool>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    gid: Option<Numbers>,
-    #[serde(skip)]
-    source: Source,
-}
+kind! {
+    /// What a group of users is expected to be; made by [`group`].
+    #[derive(Default)]
+    GroupCheck
 
-subject! {
     /// A group, by name; whether a user belongs to it is for `user` to say.
     ///
     /// Expects that it exists, unless told otherwise.
-    group -> GroupCheck
+    group(group: String = name) expects exists;
+
+    exists: Option<bool> {
+        /// It exists.
+        exists() = true;
+        /// There is no such group.
+        is_missing() = false;
+    } expects [last "exists", "no such group"] => |exists, entry| entry.judge_presence(*exists);
+
+    gid: Option<Numbers> {
+        /// Its number: `0`, `1000..`.
+        gid(gid: impl Into<Numbers>) = gid.into();
+    } expects "gid {}" => |gid, entry| gid.judge("gid", number(&entry.there()?.0, 2)?);
 }
 
-impl GroupCheck {
-    /// It exists.
-    pub fn exists(mut self) -> Self {
-        self.exists = Some(true);
-        self
-    }
-
-    /// There is no such group.
-    pub fn is_missing(mut self) -> Self {
-        self.exists = Some(false);
-        self
-    }
-
-    /// Its number: `0`, `1000..`.
-    pub fn gid(mut self, gid: impl Into<Numbers>) -> Self {
-        self.gid = Some(gid.into());
-        self
-    }
-
-    fn fact(&self) -> Fact {
-        Fact::new("group", [&self.group])
-    }
-}
-
-impl Kind for GroupCheck {
-    fn source(&self) -> Source {
-        self.source
-    }
-
-    fn subject(&self) -> String {
-        format!("group {}", self.group)
-    }
+impl Learn for GroupCheck {
+    type Learnt = Option<Entry>;
 
     fn facts(&self) -> Vec<Fact> {
-        vec![self.fact()]
+        vec![Fact::new("group", [&self.group])]
     }
 
-    fn judge(&self, answers: &Answers) -> Findings {
-        let mut findings = Findings::default();
-        let line = answers.get(&self.fact()).and_then(|answer| read(answer, &self.group));
-        let missing = || Outcome::Failed("no such group".to_owned());
-        if self.exists == Some(false) {
-            findings.expect("no such group", &line, |line| match line {
-                None => Outcome::Held,
-                Some(line) => Outcome::Failed(line.clone()),
-            });
-        }
-        if let Some(gid) = self.gid {
-            findings.expect(format!("gid {gid}"), &line, |line| {
-                let Some(line) = line else { return missing() };
-                match line.split(':').nth(2).and_then(|number| number.parse().ok()) {
-                    Some(found) => Outcome::of(gid.contains(found), || format!("gid {found}")),
-                    None => Outcome::Unanswerable(format!("its entry can't be read: {line}")),
-                }
-            });
-        }
-        if self.exists == Some(true) || findings.list.is_empty() {
-            findings.expect("exists", &line, |line| if line.is_some() { Outcome::Held } else { missing() });
-        }
-        findings
+    fn learn(&self, answers: &Answers) -> Result<Option<Entry>, String> {
+        let answer = answers.get(&Fact::new("group", [&self.group]))?;
+        Ok(line(answer, "group", &self.group)?.map(Entry))
     }
 }
 
-/// The group's line, if there is such a group.
-fn read(answer: &Answer, name: &str) -> Result<Option<String>, String> {
-    let entries = answer.text("entry").unwrap_or_default();
-    // Asked for a number, getent looks for a group with that gid.
-    let line = entries.lines().find(|line| line.split(':').next() == Some(name));
-    if line.is_none() && answer.says("group", "no") {
-        return Err("there is no /etc/group on this machine".to_owned());
+/// A line of group.
+pub(super) struct Entry(String);
+
+impl Thing for Entry {
+    const MISSING: &'static str = "no such group";
+
+    fn describe(&self) -> String {
+        self.0.clone()
     }
-    Ok(line.map(str::to_owned))
 }

@@ -1,138 +1,67 @@
 //! Mounted file systems.
 
-use super::{is_default, subject, texts};
+use super::table::{Learn, Perhaps, Thing, kind};
 use crate::check::{
     Matcher,
     answer::{Answer, Answers},
-    checks::Kind,
     fact::Fact,
-    finding::{Findings, Outcome},
-    source::Source,
+    finding::{Outcome, hold},
 };
-use serde::{Deserialize, Serialize};
 
-/// What is expected to be mounted; made by [`mount`].
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[must_use = "checks are only data until a machine is asserted to hold them"]
-pub struct MountCheck {
-    mount: String,
-    #[serde(default, skip_serializing_if = "is_default")]
-    exists: Option<bool>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    fs_type: Option<Matcher>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    from: Option<Matcher>,
-    #[serde(default, skip_serializing_if = "is_default", with = "texts")]
-    option: Vec<String>,
-    #[serde(default, skip_serializing_if = "is_default", with = "texts")]
-    without_option: Vec<String>,
-    #[serde(skip)]
-    source: Source,
-}
+kind! {
+    /// What is expected to be mounted; made by [`mount`].
+    #[derive(Default)]
+    MountCheck
 
-subject! {
     /// What is mounted at a path, the uppermost where there are several.
     ///
     /// Expects that something is, unless told otherwise.
-    mount -> MountCheck
+    mount(mount: String = name) expects exists;
+
+    exists: Option<bool> {
+        /// Something is mounted there.
+        exists() = true;
+        /// Nothing is mounted there.
+        is_missing() = false;
+    } expects [last "mounted", "nothing is mounted there"] => |exists, mounted| mounted.judge_presence(*exists);
+
+    fs_type: Option<Matcher> {
+        /// The type of its file system: `ext4`.
+        fs_type(fs_type: impl Into<Matcher>) = fs_type.into();
+    } expects "type {}" => |fs_type, mounted| fs_type.judge(&mounted.there()?.fs_type);
+
+    from: Option<Matcher> {
+        /// What is mounted there: `/dev/nvme1n1`; `from` in files.
+        source(source: impl Into<Matcher>) = source.into();
+    } expects "source {}" => |from, mounted| from.judge(&mounted.there()?.from);
+
+    #[serde(with = "super::texts")]
+    option: Vec<String> {
+        /// It is mounted with this option: `noexec`, `size=1024k`; may be said several times.
+        option(option: impl Into<String>) = option.into();
+    } expects "with option {}" => |option, mounted| mounted.there()?.judge_option(option, true);
+
+    #[serde(with = "super::texts")]
+    without_option: Vec<String> {
+        /// It is mounted without this option; may be said several times.
+        without_option(option: impl Into<String>) = option.into();
+    } expects "without option {}" => |option, mounted| mounted.there()?.judge_option(option, false);
 }
 
-impl MountCheck {
-    /// Something is mounted there.
-    pub fn exists(mut self) -> Self {
-        self.exists = Some(true);
-        self
-    }
-
-    /// Nothing is mounted there.
-    pub fn is_missing(mut self) -> Self {
-        self.exists = Some(false);
-        self
-    }
-
-    /// The type of its file system: `ext4`.
-    pub fn fs_type(mut self, fs_type: impl Into<Matcher>) -> Self {
-        self.fs_type = Some(fs_type.into());
-        self
-    }
-
-    /// What is mounted there: `/dev/nvme1n1`; `from` in files.
-    pub fn source(mut self, source: impl Into<Matcher>) -> Self {
-        self.from = Some(source.into());
-        self
-    }
-
-    /// It is mounted with this option: `noexec`, `size=1024k`; may be said several times.
-    pub fn option(mut self, option: impl Into<String>) -> Self {
-        self.option.push(option.into());
-        self
-    }
-
-    /// It is mounted without this option; may be said several times.
-    pub fn without_option(mut self, option: impl Into<String>) -> Self {
-        self.without_option.push(option.into());
-        self
-    }
-}
-
-impl Kind for MountCheck {
-    fn source(&self) -> Source {
-        self.source
-    }
-
-    fn subject(&self) -> String {
-        format!("mount {}", self.mount)
-    }
+impl Learn for MountCheck {
+    type Learnt = Option<Mounted>;
 
     fn facts(&self) -> Vec<Fact> {
         vec![Fact::shared("mounts", [])]
     }
 
-    fn judge(&self, answers: &Answers) -> Findings {
-        let mut findings = Findings::default();
-        let mounted = answers.get(&Fact::shared("mounts", [])).and_then(|answer| Mounted::read(answer, &self.mount));
-        let there = |judge: &dyn Fn(&Mounted) -> Outcome, mounted: &Option<Mounted>| match mounted {
-            Some(mounted) => judge(mounted),
-            None => Outcome::Failed("nothing is mounted there".to_owned()),
-        };
-        if self.exists == Some(false) {
-            findings.expect("nothing is mounted there", &mounted, |mounted| match mounted {
-                None => Outcome::Held,
-                Some(mounted) => Outcome::Failed(mounted.describe()),
-            });
-        }
-        if let Some(fs_type) = &self.fs_type {
-            findings.expect(format!("type {fs_type}"), &mounted, |mounted| {
-                there(&|mounted| Outcome::of_match(fs_type, mounted.fs_type.as_bytes()), mounted)
-            });
-        }
-        if let Some(from) = &self.from {
-            findings.expect(format!("source {from}"), &mounted, |mounted| {
-                there(&|mounted| Outcome::of_match(from, mounted.from.as_bytes()), mounted)
-            });
-        }
-        let with = self.option.iter().map(|option| (option, true));
-        let without = self.without_option.iter().map(|option| (option, false));
-        for (option, wanted) in with.chain(without) {
-            let word = if wanted { "with" } else { "without" };
-            findings.expect(format!("{word} option {option}"), &mounted, |mounted| {
-                let judge = |mounted: &Mounted| {
-                    let has = mounted.options.split(',').any(|other| other == option);
-                    Outcome::of(has == wanted, || format!("options {}", mounted.options))
-                };
-                there(&judge, mounted)
-            });
-        }
-        if self.exists == Some(true) || findings.list.is_empty() {
-            findings.expect("mounted", &mounted, |mounted| there(&|_| Outcome::Held, mounted));
-        }
-        findings
+    fn learn(&self, answers: &Answers) -> Result<Option<Mounted>, String> {
+        Mounted::read(answers.get(&Fact::shared("mounts", []))?, &self.mount)
     }
 }
 
 /// A line of /proc/self/mounts.
-struct Mounted {
+pub(super) struct Mounted {
     from: String,
     fs_type: String,
     options: String,
@@ -154,6 +83,15 @@ impl Mounted {
             })
             .next_back())
     }
+
+    fn judge_option(&self, option: &str, expected: bool) -> Outcome {
+        let has = self.options.split(',').any(|other| other == option);
+        hold(has == expected, || format!("options {}", self.options))
+    }
+}
+
+impl Thing for Mounted {
+    const MISSING: &'static str = "nothing is mounted there";
 
     fn describe(&self) -> String {
         format!("{} of type {} ({})", self.from, self.fs_type, self.options)

@@ -1,58 +1,41 @@
 //! Packages of the system's package manager.
 
-use super::{is_default, subject};
+use super::table::{Learn, kind};
 use crate::check::{
     Matcher,
     answer::{Answer, Answers},
-    checks::Kind,
     fact::Fact,
-    finding::{Findings, Outcome},
-    source::Source,
+    finding::{Miss, Outcome, hold},
 };
-use serde::{Deserialize, Serialize};
 
-/// What a package is expected to be; made by [`package`].
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[must_use = "checks are only data until a machine is asserted to hold them"]
-pub struct PackageCheck {
-    package: String,
-    #[serde(default, skip_serializing_if = "is_default")]
-    installed: Option<bool>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    version: Option<Matcher>,
-    #[serde(skip)]
-    source: Source,
-}
+kind! {
+    /// What a package is expected to be; made by [`package`].
+    #[derive(Default)]
+    PackageCheck
 
-subject! {
     /// A package of dpkg, rpm, apk or pacman, whichever the machine has; where it has none, unanswerable.
     ///
     /// Expects that it is installed, unless told otherwise.
-    package -> PackageCheck
+    package(package: String = name) expects is_installed;
+
+    installed: Option<bool> {
+        /// It is installed.
+        is_installed() = true;
+        /// It is not installed; configuration that an earlier one left behind doesn't count.
+        is_missing() = false;
+    } expects ["installed", "not installed"] => |installed, state| {
+        hold(matches!(state, State::Installed(_)) == *installed, || state.describe())
+    };
+
+    version: Option<Matcher> {
+        /// The version as the package manager writes it, with epoch and release: `1:9.2p1-2+deb12u3`; `starts_with("1:9.")`.
+        ///
+        /// Where several versions are installed, one of them.
+        version(version: impl Into<Matcher>) = version.into();
+    } expects "version {}" => |version, state| state.judge_version(version);
 }
 
 impl PackageCheck {
-    /// It is installed.
-    pub fn is_installed(mut self) -> Self {
-        self.installed = Some(true);
-        self
-    }
-
-    /// It is not installed; configuration that an earlier one left behind doesn't count.
-    pub fn is_missing(mut self) -> Self {
-        self.installed = Some(false);
-        self
-    }
-
-    /// The version as the package manager writes it, with epoch and release: `1:9.2p1-2+deb12u3`; `starts_with("1:9.")`.
-    ///
-    /// Where several versions are installed, one of them.
-    pub fn version(mut self, version: impl Into<Matcher>) -> Self {
-        self.version = Some(version.into());
-        self
-    }
-
     fn fact(&self) -> Option<Fact> {
         let valid = |c: char| c.is_ascii_alphanumeric() || ".+-_:~@/".contains(c);
         let is_name = self.package.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.');
@@ -60,49 +43,20 @@ impl PackageCheck {
     }
 }
 
-impl Kind for PackageCheck {
-    fn source(&self) -> Source {
-        self.source
-    }
-
-    fn subject(&self) -> String {
-        format!("package {}", self.package)
-    }
+impl Learn for PackageCheck {
+    type Learnt = State;
 
     fn facts(&self) -> Vec<Fact> {
         self.fact().into_iter().collect()
     }
 
-    fn judge(&self, answers: &Answers) -> Findings {
-        let mut findings = Findings::default();
-        let fact = self.fact().ok_or_else(|| "this can't be the name of a package".to_owned());
-        let state = fact.and_then(|fact| State::read(answers.get(&fact)?, &self.package));
-        match self.installed {
-            Some(false) => findings.expect("not installed", &state, |state| {
-                Outcome::of(!matches!(state, State::Installed(_)), || state.describe())
-            }),
-            Some(true) | None if self.version.is_none() || self.installed.is_some() => {
-                findings.expect("installed", &state, |state| {
-                    Outcome::of(matches!(state, State::Installed(_)), || state.describe())
-                });
-            }
-            _ => {}
-        }
-        if let Some(version) = &self.version {
-            findings.expect(format!("version {version}"), &state, |state| match state {
-                State::Installed(versions) => versions
-                    .iter()
-                    .map(|found| Outcome::of_match(version, found.as_bytes()))
-                    .reduce(|one, other| if one == Outcome::Held { one } else { other })
-                    .unwrap_or_else(|| Outcome::Unanswerable("the package manager told no version".to_owned())),
-                other => Outcome::Failed(other.describe()),
-            });
-        }
-        findings
+    fn learn(&self, answers: &Answers) -> Result<State, String> {
+        let fact = self.fact().ok_or("this can't be the name of a package")?;
+        State::read(answers.get(&fact)?, &self.package)
     }
 }
 
-enum State {
+pub(super) enum State {
     /// With these versions.
     Installed(Vec<String>),
     Missing,
@@ -157,6 +111,14 @@ impl State {
             },
             _ => Err("this machine has no package database of dpkg, rpm, apk or pacman".to_owned()),
         }
+    }
+
+    fn judge_version(&self, expected: &Matcher) -> Outcome {
+        let Self::Installed(versions) = self else { return Err(Miss::Failed(self.describe())) };
+        let outcomes = versions.iter().map(|version| expected.judge(version));
+        outcomes
+            .reduce(Outcome::or)
+            .unwrap_or_else(|| Err(Miss::Unanswerable("the package manager told no version".to_owned())))
     }
 
     fn describe(&self) -> String {

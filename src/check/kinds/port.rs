@@ -1,12 +1,10 @@
 //! Ports of the machine itself.
 
-use super::{is_default, texts};
+use super::table::{Learn, kind};
 use crate::check::{
     answer::{Answer, Answers},
-    checks::Kind,
     fact::Fact,
-    finding::{Findings, Outcome},
-    source::Source,
+    finding::{Miss, Outcome, hold},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{
@@ -39,14 +37,6 @@ pub const fn udp(number: u16) -> Port {
     Port { number, protocol: Protocol::Udp }
 }
 
-/// A port of the machine: `port(22)`, `port(udp(53))`.
-///
-/// Expects that something listens, unless told otherwise. What is seen is the network namespace that the login user is in.
-#[track_caller]
-pub fn port(port: impl Into<Port>) -> PortCheck {
-    PortCheck { port: port.into(), listening: None, on: Vec::new(), source: Source::caller() }
-}
-
 impl Port {
     /// Something listens there.
     #[track_caller]
@@ -59,20 +49,6 @@ impl Port {
     pub fn is_free(self) -> PortCheck {
         port(self).is_free()
     }
-}
-
-/// Who is expected to listen on a port; made by [`port`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[must_use = "checks are only data until a machine is asserted to hold them"]
-pub struct PortCheck {
-    port: Port,
-    #[serde(default, skip_serializing_if = "is_default")]
-    listening: Option<bool>,
-    #[serde(default, skip_serializing_if = "is_default", with = "texts")]
-    on: Vec<String>,
-    #[serde(skip)]
-    source: Source,
 }
 
 impl PortCheck {
@@ -88,25 +64,6 @@ impl PortCheck {
         self
     }
 
-    /// Something listens there, on whichever address; for UDP: has bound it.
-    pub fn is_listening(mut self) -> Self {
-        self.listening = Some(true);
-        self
-    }
-
-    /// Nothing listens there, on any address.
-    pub fn is_free(mut self) -> Self {
-        self.listening = Some(false);
-        self
-    }
-
-    /// A socket listens on exactly this address: `127.0.0.1`, or `0.0.0.0` for one that listens on all of IPv4, `::` for
-    /// one that listens on all; may be said several times.
-    pub fn on(mut self, address: impl ToString) -> Self {
-        self.on.push(address.to_string());
-        self
-    }
-
     fn fact(&self) -> Fact {
         // Who listens is looked up only where the answer may have to say so.
         if self.listening == Some(false) || !self.on.is_empty() {
@@ -117,54 +74,67 @@ impl PortCheck {
     }
 }
 
-impl Kind for PortCheck {
-    fn source(&self) -> Source {
-        self.source
-    }
+kind! {
+    /// Who is expected to listen on a port; made by [`port`].
+    PortCheck
 
-    fn subject(&self) -> String {
-        format!("port {}", self.port)
-    }
+    /// A port of the machine: `port(22)`, `port(udp(53))`.
+    ///
+    /// Expects that something listens, unless told otherwise. What is seen is the network namespace that the login user is in.
+    port(port: Port = port) expects is_listening;
+
+    listening: Option<bool> {
+        /// Something listens there, on whichever address; for UDP: has bound it.
+        is_listening() = true;
+        /// Nothing listens there, on any address.
+        is_free() = false;
+    } expects [last "something listens", "nothing listens"] => |listening, sockets| {
+        hold(sockets.here.is_empty() != *listening, || list(&sockets.here))
+    };
+
+    #[serde(with = "super::texts")]
+    on: Vec<String> {
+        /// A socket listens on exactly this address: `127.0.0.1`, or `0.0.0.0` for one that listens on all of IPv4, `::` for
+        /// one that listens on all; may be said several times.
+        on(address: impl ToString) = address.to_string();
+    } expects "listens on {}" => |address, sockets| sockets.judge_address(address);
+}
+
+impl Learn for PortCheck {
+    type Learnt = Sockets;
 
     fn facts(&self) -> Vec<Fact> {
         vec![self.fact()]
     }
 
-    fn judge(&self, answers: &Answers) -> Findings {
-        let mut findings = Findings::default();
-        let sockets = answers.get(&self.fact()).and_then(|answer| read(answer, self.port.protocol));
-        let here = |sockets: &Vec<Socket>| -> Vec<Socket> {
-            sockets.iter().filter(|socket| socket.at.port() == self.port.number).cloned().collect()
+    fn learn(&self, answers: &Answers) -> Result<Sockets, String> {
+        let all = read(answers.get(&self.fact())?, self.port.protocol)?;
+        let here = all.iter().filter(|socket| socket.at.port() == self.port.number).cloned().collect();
+        Ok(Sockets { all, here })
+    }
+
+    fn evidence(&self, sockets: &Sockets) -> Vec<(&'static str, String)> {
+        match (&sockets.all[..], &sockets.here[..]) {
+            ([], _) => vec![("listening", format!("no {} port at all", self.port.protocol))],
+            (all, []) => vec![("listening", by_port(all))],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The sockets that listen.
+pub(super) struct Sockets {
+    all: Vec<Socket>,
+    /// Those on the port.
+    here: Vec<Socket>,
+}
+
+impl Sockets {
+    fn judge_address(&self, address: &str) -> Outcome {
+        let Ok(wanted) = address.trim_matches(['[', ']']).parse::<IpAddr>() else {
+            return Err(Miss::Unanswerable(format!("`{address}` is not an IP address")));
         };
-        if self.listening == Some(false) {
-            findings.expect("nothing listens", &sockets, |sockets| {
-                let here = here(sockets);
-                Outcome::of(here.is_empty(), || list(&here))
-            });
-        }
-        for address in &self.on {
-            let parsed = address.trim_matches(['[', ']']).parse::<IpAddr>();
-            findings.expect(format!("listens on {address}"), &sockets, |sockets| match parsed {
-                Err(_) => Outcome::Unanswerable(format!("`{address}` is not an IP address")),
-                Ok(address) => {
-                    let here = here(sockets);
-                    Outcome::of(here.iter().any(|socket| socket.at.ip() == address), || list(&here))
-                }
-            });
-        }
-        if self.listening == Some(true) || findings.list.is_empty() {
-            findings.expect("something listens", &sockets, |sockets| {
-                Outcome::of(!here(sockets).is_empty(), || "nothing listens there".to_owned())
-            });
-        }
-        if let Ok(sockets) = &sockets
-            && here(sockets).is_empty()
-        {
-            let others = by_port(sockets);
-            let none = || format!("no {} port at all", self.port.protocol);
-            findings.evidence("listening", if others.is_empty() { none() } else { others });
-        }
-        findings
+        hold(self.here.iter().any(|socket| socket.at.ip() == wanted), || list(&self.here))
     }
 }
 

@@ -1,101 +1,66 @@
 //! Processes, by name.
 
-use super::{is_default, subject};
+use super::table::{Learn, kind};
 use crate::check::{
     Numbers,
     answer::{Answer, Answers},
-    checks::Kind,
     fact::Fact,
-    finding::{Findings, Outcome},
-    source::Source,
+    finding::hold,
 };
-use serde::{Deserialize, Serialize};
 
-/// Which processes are expected to run; made by [`process`].
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[must_use = "checks are only data until a machine is asserted to hold them"]
-pub struct ProcessCheck {
-    process: String,
-    #[serde(default, skip_serializing_if = "is_default")]
-    running: Option<bool>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    count: Option<Numbers>,
-    #[serde(skip)]
-    source: Source,
-}
+kind! {
+    /// Which processes are expected to run; made by [`process`].
+    #[derive(Default)]
+    ProcessCheck
 
-subject! {
     /// The processes with this name: what `ps -o comm` shows, or the last part of the path that they were started by.
     ///
     /// Expects that at least one runs, unless told otherwise. Zombies, and the probe itself, don't count.
-    process -> ProcessCheck
+    process(process: String = name) expects is_running;
+
+    running: Option<bool> {
+        /// At least one runs.
+        is_running() = true;
+        /// None runs.
+        is_not_running() = false;
+    } expects [last "running", "not running"] => |running, found| hold(found.is_empty() != *running, || list(found));
+
+    count: Option<Numbers> {
+        /// So many run: `2`, `1..`.
+        count(count: impl Into<Numbers>) = count.into();
+    } expects "count {}" => |count, found| hold(count.contains(found.len() as u64), || match found.len() {
+        0 => list(found),
+        count => format!("count {count}:\n{}", list(found)),
+    });
 }
 
 impl ProcessCheck {
-    /// At least one runs.
-    pub fn is_running(mut self) -> Self {
-        self.running = Some(true);
-        self
-    }
-
-    /// None runs.
-    pub fn is_not_running(mut self) -> Self {
-        self.running = Some(false);
-        self
-    }
-
-    /// So many run: `2`, `1..`.
-    pub fn count(mut self, count: impl Into<Numbers>) -> Self {
-        self.count = Some(count.into());
-        self
-    }
-
     fn fact(&self) -> Option<Fact> {
         (!self.process.is_empty()).then(|| Fact::shared("processes", [&self.process]))
     }
 }
 
-impl Kind for ProcessCheck {
-    fn source(&self) -> Source {
-        self.source
-    }
-
-    fn subject(&self) -> String {
-        format!("process {}", self.process)
-    }
+impl Learn for ProcessCheck {
+    type Learnt = Vec<Process>;
 
     fn facts(&self) -> Vec<Fact> {
         self.fact().into_iter().collect()
     }
 
-    fn judge(&self, answers: &Answers) -> Findings {
-        let mut findings = Findings::default();
-        let fact = self.fact().ok_or_else(|| "a process has a name".to_owned());
-        let found = fact.and_then(|fact| read(answers.get(&fact)?, &self.process));
-        let describe = |found: &Vec<Process>| match found.len() {
-            0 => "no such process".to_owned(),
-            _ => found.iter().map(Process::describe).collect::<Vec<_>>().join("\n"),
-        };
-        if self.running == Some(false) {
-            findings.expect("not running", &found, |found| Outcome::of(found.is_empty(), || describe(found)));
-        }
-        if let Some(count) = self.count {
-            findings.expect(format!("count {count}"), &found, |found| {
-                Outcome::of(count.contains(found.len() as u64), || match found.len() {
-                    0 => describe(found),
-                    count => format!("count {count}:\n{}", describe(found)),
-                })
-            });
-        }
-        if self.running == Some(true) || findings.list.is_empty() {
-            findings.expect("running", &found, |found| Outcome::of(!found.is_empty(), || describe(found)));
-        }
-        findings
+    fn learn(&self, answers: &Answers) -> Result<Vec<Process>, String> {
+        let fact = self.fact().ok_or("a process has a name")?;
+        read(answers.get(&fact)?, &self.process)
     }
 }
 
-struct Process {
+fn list(found: &[Process]) -> String {
+    match found {
+        [] => "no such process".to_owned(),
+        found => found.iter().map(Process::describe).collect::<Vec<_>>().join("\n"),
+    }
+}
+
+pub(super) struct Process {
     number: u32,
     line: String,
 }

@@ -1,13 +1,15 @@
 //! Ports elsewhere, seen from the machine.
 
-use super::{Port, command::whole_seconds, is_default, port::Protocol};
+use super::{
+    Port,
+    command::whole_seconds,
+    port::Protocol,
+    table::{Learn, kind},
+};
 use crate::check::{
     answer::{Answer, Answers},
-    checks::Kind,
     fact::Fact,
-    finding::{Findings, Outcome},
-    source::Source,
-    unit::span,
+    finding::{Miss, Outcome, hold},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -21,52 +23,34 @@ use std::{
 #[serde(transparent)]
 pub struct Host(String);
 
-/// A port of another host, seen from the machine: `reach(&primary, tcp(5432))`.
-///
-/// Expects that it takes a connection, unless told otherwise. The machine connects with whichever it has of python3,
-/// bash, perl, nc and curl; with none it is unanswerable, and so is UDP, which doesn't connect.
-#[track_caller]
-pub fn reach(host: impl Into<Host>, port: impl Into<Port>) -> ReachCheck {
-    ReachCheck { reach: host.into(), port: port.into(), open: None, timeout: None, source: Source::caller() }
-}
+kind! {
+    /// What is expected of a connection; made by [`reach`].
+    ReachCheck
 
-/// What is expected of a connection; made by [`reach`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[must_use = "checks are only data until a machine is asserted to hold them"]
-pub struct ReachCheck {
-    reach: Host,
-    port: Port,
-    #[serde(default, skip_serializing_if = "is_default")]
-    open: Option<bool>,
-    #[serde(default, skip_serializing_if = "is_default", with = "span")]
-    timeout: Option<Duration>,
-    #[serde(skip)]
-    source: Source,
+    /// A port of another host, seen from the machine: `reach(&primary, tcp(5432))`.
+    ///
+    /// Expects that it takes a connection, unless told otherwise. The machine connects with whichever it has of python3,
+    /// bash, perl, nc and curl; with none it is unanswerable, and so is UDP, which doesn't connect.
+    reach(reach: Host = host, port: Port = port) expects is_open;
+
+    open: Option<bool> {
+        /// It takes a connection.
+        is_open() = true;
+        /// It can't be reached: refused, unroutable, or without an answer in time. A name that can't be looked up is unanswerable.
+        is_unreachable() = false;
+    } expects ["takes a connection", "can't be reached"] => |open, connection| connection.judge(*open);
+
+    #[serde(with = "crate::check::unit::span")]
+    timeout: Option<Duration> {
+        /// How long to wait for an answer, in whole seconds, rounded up; 5 s unless set.
+        timeout(timeout: Duration) = timeout;
+    };
 }
 
 /// The limit unless [`ReachCheck::timeout`] sets another.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 impl ReachCheck {
-    /// It takes a connection.
-    pub fn is_open(mut self) -> Self {
-        self.open = Some(true);
-        self
-    }
-
-    /// It can't be reached: refused, unroutable, or without an answer in time. A name that can't be looked up is unanswerable.
-    pub fn is_unreachable(mut self) -> Self {
-        self.open = Some(false);
-        self
-    }
-
-    /// How long to wait for an answer, in whole seconds, rounded up; 5 s unless set.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
-        self
-    }
-
     fn fact(&self) -> Option<Fact> {
         let seconds = whole_seconds(self.timeout.unwrap_or(TIMEOUT)).to_string();
         let host = &self.reach.0;
@@ -76,43 +60,23 @@ impl ReachCheck {
     }
 }
 
-impl Kind for ReachCheck {
-    fn source(&self) -> Source {
-        self.source
-    }
-
-    fn subject(&self) -> String {
-        format!("reach {} port {}", self.reach, self.port)
-    }
+impl Learn for ReachCheck {
+    type Learnt = Connection;
 
     fn facts(&self) -> Vec<Fact> {
         self.fact().filter(|_| self.port.protocol == Protocol::Tcp).into_iter().collect()
     }
 
-    fn judge(&self, answers: &Answers) -> Findings {
-        let mut findings = Findings::default();
-        let connection = match self.fact() {
-            _ if self.port.protocol == Protocol::Udp => {
-                Err("UDP has no connections; only what listens there could tell".to_owned())
-            }
-            None => Err("this is neither an address nor the name of a host".to_owned()),
-            Some(fact) => answers.get(&fact).and_then(Connection::read),
-        };
-        let wanted = self.open.unwrap_or(true);
-        findings.expect(if wanted { "takes a connection" } else { "can't be reached" }, &connection, |connection| {
-            match connection {
-                Connection::Open => Outcome::of(wanted, || "it takes a connection".to_owned()),
-                Connection::Closed(why) => Outcome::of(!wanted, || why.clone()),
-                Connection::Unknown(why) if wanted => Outcome::Failed(why.clone()),
-                // What we don't understand doesn't show that the network is closed.
-                Connection::Unknown(why) => Outcome::Unanswerable(why.clone()),
-            }
-        });
-        findings
+    fn learn(&self, answers: &Answers) -> Result<Connection, String> {
+        if self.port.protocol == Protocol::Udp {
+            return Err("UDP has no connections; only what listens there could tell".to_owned());
+        }
+        let fact = self.fact().ok_or("this is neither an address nor the name of a host")?;
+        Connection::read(answers.get(&fact)?)
     }
 }
 
-enum Connection {
+pub(super) enum Connection {
     Open,
     Closed(String),
     /// There was none, for a reason that need not lie with the network.
@@ -143,6 +107,16 @@ impl Connection {
             Some(_) => Self::Closed(last.to_owned()),
             None => Self::Unknown(last.to_owned()),
         })
+    }
+
+    fn judge(&self, open: bool) -> Outcome {
+        match self {
+            Self::Open => hold(open, || "it takes a connection".to_owned()),
+            Self::Closed(why) => hold(!open, || why.clone()),
+            Self::Unknown(why) if open => Err(Miss::Failed(why.clone())),
+            // What we don't understand doesn't show that the network is closed.
+            Self::Unknown(why) => Err(Miss::Unanswerable(why.clone())),
+        }
     }
 }
 

@@ -1,92 +1,62 @@
 //! Services, and other units, of systemd.
 
-use super::{is_default, subject};
+use super::table::{Learn, kind};
 use crate::check::{
     answer::{Answer, Answers},
-    checks::Kind,
     fact::Fact,
-    finding::{Findings, Outcome},
-    source::Source,
+    finding::hold,
 };
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-/// What a service is expected to be; made by [`service`].
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[must_use = "checks are only data until a machine is asserted to hold them"]
-pub struct ServiceCheck {
-    service: String,
-    #[serde(default, skip_serializing_if = "is_default")]
-    exists: Option<bool>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    running: Option<bool>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    enabled: Option<bool>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    failed: Option<bool>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    masked: Option<bool>,
-    #[serde(skip)]
-    source: Source,
-}
+kind! {
+    /// What a service is expected to be; made by [`service`].
+    #[derive(Default)]
+    ServiceCheck
 
-subject! {
     /// A service of systemd, or another unit by its full name: `ssh`, `fstrim.timer`.
     ///
     /// Expects that it runs, unless told otherwise. Unanswerable where systemd doesn't manage the machine.
-    service -> ServiceCheck
+    service(service: String = name) expects is_running;
+
+    exists: Option<bool> {
+        /// systemd knows it.
+        exists() = true;
+        /// systemd doesn't know it.
+        is_missing() = false;
+    } expects ["exists", "doesn't exist"] => |exists, state| hold(state.exists() == *exists, || state.describe());
+
+    running: Option<bool> {
+        /// It is active.
+        is_running() = true;
+        /// It is not active; true of one that doesn't exist.
+        is_not_running() = false;
+    } expects ["running", "not running"] => |running, state| hold(state.is_running() == *running, || state.describe());
+
+    enabled: Option<bool> {
+        /// It starts at boot, or when something asks for it: enabled, static, indirect, alias or generated.
+        is_enabled() = true;
+        /// It doesn't start at boot: disabled, masked, or not there.
+        is_not_enabled() = false;
+    } expects ["enabled", "not enabled"] => |enabled, state| {
+        hold(state.is_enabled() == *enabled, || state.describe_enabled())
+    };
+
+    failed: Option<bool> {
+        /// It has not failed; true of one that never ran.
+        has_not_failed() = false;
+    } expects ["failed", "not failed"] => |failed, state| {
+        hold((state.get("ActiveState") == "failed") == *failed, || state.describe())
+    };
+
+    masked: Option<bool> {
+        /// It is masked.
+        is_masked() = true;
+    } expects ["masked", "not masked"] => |masked, state| {
+        hold((state.get("LoadState") == "masked") == *masked, || state.describe_enabled())
+    };
 }
 
 impl ServiceCheck {
-    /// systemd knows it.
-    pub fn exists(mut self) -> Self {
-        self.exists = Some(true);
-        self
-    }
-
-    /// systemd doesn't know it.
-    pub fn is_missing(mut self) -> Self {
-        self.exists = Some(false);
-        self
-    }
-
-    /// It is active.
-    pub fn is_running(mut self) -> Self {
-        self.running = Some(true);
-        self
-    }
-
-    /// It is not active; true of one that doesn't exist.
-    pub fn is_not_running(mut self) -> Self {
-        self.running = Some(false);
-        self
-    }
-
-    /// It starts at boot, or when something asks for it: enabled, static, indirect, alias or generated.
-    pub fn is_enabled(mut self) -> Self {
-        self.enabled = Some(true);
-        self
-    }
-
-    /// It doesn't start at boot: disabled, masked, or not there.
-    pub fn is_not_enabled(mut self) -> Self {
-        self.enabled = Some(false);
-        self
-    }
-
-    /// It has not failed; true of one that never ran.
-    pub fn has_not_failed(mut self) -> Self {
-        self.failed = Some(false);
-        self
-    }
-
-    /// It is masked.
-    pub fn is_masked(mut self) -> Self {
-        self.masked = Some(true);
-        self
-    }
-
     /// The unit's full name; none for what can't be one, or is a pattern.
     fn unit(&self) -> Option<String> {
         let valid = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
@@ -100,58 +70,25 @@ impl ServiceCheck {
     }
 }
 
-impl Kind for ServiceCheck {
-    fn source(&self) -> Source {
-        self.source
-    }
-
-    fn subject(&self) -> String {
-        format!("service {}", self.service)
-    }
+impl Learn for ServiceCheck {
+    type Learnt = State;
 
     fn facts(&self) -> Vec<Fact> {
         self.unit().iter().map(|unit| Fact::shared("units", [unit])).collect()
     }
 
-    fn judge(&self, answers: &Answers) -> Findings {
-        let mut findings = Findings::default();
-        let unit = self.unit().ok_or_else(|| "this can't be the name of a unit".to_owned());
-        let state = unit.and_then(|unit| State::read(answers.get(&Fact::shared("units", [&unit]))?, &unit));
-        if let Some(exists) = self.exists {
-            findings.expect(if exists { "exists" } else { "doesn't exist" }, &state, |state| {
-                Outcome::of(state.exists() == exists, || state.describe())
-            });
-        }
-        let running = self.running.or((self.clone() == service(self.service.clone())).then_some(true));
-        if let Some(running) = running {
-            findings.expect(if running { "running" } else { "not running" }, &state, |state| {
-                Outcome::of(state.is_running() == running, || state.describe())
-            });
-        }
-        if let Some(enabled) = self.enabled {
-            findings.expect(if enabled { "enabled" } else { "not enabled" }, &state, |state| {
-                Outcome::of(state.is_enabled() == enabled, || state.describe_enabled())
-            });
-        }
-        if let Some(failed) = self.failed {
-            findings.expect(if failed { "failed" } else { "not failed" }, &state, |state| {
-                Outcome::of((state.get("ActiveState") == "failed") == failed, || state.describe())
-            });
-        }
-        if let Some(masked) = self.masked {
-            findings.expect(if masked { "masked" } else { "not masked" }, &state, |state| {
-                Outcome::of((state.get("LoadState") == "masked") == masked, || state.describe_enabled())
-            });
-        }
-        if let Ok(state) = &state {
-            findings.evidence("log", &state.log);
-        }
-        findings
+    fn learn(&self, answers: &Answers) -> Result<State, String> {
+        let unit = self.unit().ok_or("this can't be the name of a unit")?;
+        State::read(answers.get(&Fact::shared("units", [&unit]))?, &unit)
+    }
+
+    fn evidence(&self, state: &State) -> Vec<(&'static str, String)> {
+        vec![("log", state.log.clone())]
     }
 }
 
 /// What `systemctl show` said of one unit.
-struct State {
+pub(super) struct State {
     properties: HashMap<String, String>,
     log: String,
 }

@@ -1,190 +1,123 @@
 //! Users.
 
-use super::{is_default, subject, texts};
+use super::table::{Learn, Perhaps, Thing, kind};
 use crate::check::{
     Matcher, Numbers,
     answer::{Answer, Answers},
-    checks::Kind,
     fact::Fact,
-    finding::{Findings, Outcome},
-    source::Source,
+    finding::{Miss, Outcome, hold},
 };
-use serde::{Deserialize, Serialize};
 
-/// What a user is expected to be; made by [`user`].
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[must_use = "checks are only data until a machine is asserted to hold them"]
-pub struct UserCheck {
-    user: String,
-    #[serde(default, skip_serializing_if = "is_default")]
-    exists: Option<bool>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    uid: Option<Numbers>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    gid: Option<Numbers>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    home: Option<Matcher>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    shell: Option<Matcher>,
-    #[serde(default, skip_serializing_if = "is_default", with = "texts")]
-    in_group: Vec<String>,
-    #[serde(default, skip_serializing_if = "is_default", with = "texts")]
-    not_in_group: Vec<String>,
-    #[serde(skip)]
-    source: Source,
-}
+kind! {
+    /// What a user is expected to be; made by [`user`].
+    #[derive(Default)]
+    UserCheck
 
-subject! {
     /// A user, by name; from all of the machine's sources where it has `getent`, else from /etc/passwd.
     ///
     /// Expects that the user exists, unless told otherwise.
-    user -> UserCheck
+    user(user: String = name) expects exists;
+
+    exists: Option<bool> {
+        /// The user exists.
+        exists() = true;
+        /// There is no such user.
+        is_missing() = false;
+    } expects [last "exists", "no such user"] => |exists, entry| entry.judge_presence(*exists);
+
+    uid: Option<Numbers> {
+        /// The user's number: `0`, `1000..`.
+        uid(uid: impl Into<Numbers>) = uid.into();
+    } expects "uid {}" => |uid, entry| uid.judge("uid", number(&entry.there()?.line, 2)?);
+
+    gid: Option<Numbers> {
+        /// The number of the user's own group.
+        gid(gid: impl Into<Numbers>) = gid.into();
+    } expects "gid {}" => |gid, entry| gid.judge("gid", number(&entry.there()?.line, 3)?);
+
+    home: Option<Matcher> {
+        /// The home directory.
+        home(home: impl Into<Matcher>) = home.into();
+    } expects "home {}" => |home, entry| home.judge(field(&entry.there()?.line, 5));
+
+    shell: Option<Matcher> {
+        /// The login shell.
+        shell(shell: impl Into<Matcher>) = shell.into();
+    } expects "shell {}" => |shell, entry| shell.judge(field(&entry.there()?.line, 6));
+
+    #[serde(with = "super::texts")]
+    in_group: Vec<String> {
+        /// The user belongs to this group; may be said several times.
+        in_group(group: impl Into<String>) = group.into();
+    } expects "in group {}" => |group, entry| entry.there()?.judge_membership(group, true);
+
+    #[serde(with = "super::texts")]
+    not_in_group: Vec<String> {
+        /// The user exists and doesn't belong to this group; may be said several times.
+        not_in_group(group: impl Into<String>) = group.into();
+    } expects "not in group {}" => |group, entry| entry.there()?.judge_membership(group, false);
 }
 
-impl UserCheck {
-    /// The user exists.
-    pub fn exists(mut self) -> Self {
-        self.exists = Some(true);
-        self
-    }
-
-    /// There is no such user.
-    pub fn is_missing(mut self) -> Self {
-        self.exists = Some(false);
-        self
-    }
-
-    /// The user's number: `0`, `1000..`.
-    pub fn uid(mut self, uid: impl Into<Numbers>) -> Self {
-        self.uid = Some(uid.into());
-        self
-    }
-
-    /// The number of the user's own group.
-    pub fn gid(mut self, gid: impl Into<Numbers>) -> Self {
-        self.gid = Some(gid.into());
-        self
-    }
-
-    /// The home directory.
-    pub fn home(mut self, home: impl Into<Matcher>) -> Self {
-        self.home = Some(home.into());
-        self
-    }
-
-    /// The login shell.
-    pub fn shell(mut self, shell: impl Into<Matcher>) -> Self {
-        self.shell = Some(shell.into());
-        self
-    }
-
-    /// The user belongs to this group; may be said several times.
-    pub fn in_group(mut self, group: impl Into<String>) -> Self {
-        self.in_group.push(group.into());
-        self
-    }
-
-    /// The user exists and doesn't belong to this group; may be said several times.
-    pub fn not_in_group(mut self, group: impl Into<String>) -> Self {
-        self.not_in_group.push(group.into());
-        self
-    }
-
-    fn fact(&self) -> Fact {
-        Fact::new("user", [&self.user])
-    }
-}
-
-impl Kind for UserCheck {
-    fn source(&self) -> Source {
-        self.source
-    }
-
-    fn subject(&self) -> String {
-        format!("user {}", self.user)
-    }
+impl Learn for UserCheck {
+    type Learnt = Option<Entry>;
 
     fn facts(&self) -> Vec<Fact> {
-        vec![self.fact()]
+        vec![Fact::new("user", [&self.user])]
     }
 
-    fn judge(&self, answers: &Answers) -> Findings {
-        let mut findings = Findings::default();
-        let entry = answers.get(&self.fact()).and_then(|answer| Entry::read(answer, &self.user));
-        let there = |judge: &dyn Fn(&Entry) -> Outcome, entry: &Option<Entry>| match entry {
-            Some(entry) => judge(entry),
-            None => Outcome::Failed("no such user".to_owned()),
-        };
-        if self.exists == Some(false) {
-            findings.expect("no such user", &entry, |entry| match entry {
-                None => Outcome::Held,
-                Some(entry) => Outcome::Failed(entry.line.clone()),
-            });
-        }
-        for (name, numbers, number) in [("uid", &self.uid, 2), ("gid", &self.gid, 3)] {
-            if let Some(numbers) = numbers {
-                findings.expect(format!("{name} {numbers}"), &entry, |entry| {
-                    let judge = |entry: &Entry| match entry.field(number).parse() {
-                        Ok(found) => Outcome::of(numbers.contains(found), || format!("{name} {found}")),
-                        Err(_) => Outcome::Unanswerable(format!("its entry can't be read: {}", entry.line)),
-                    };
-                    there(&judge, entry)
-                });
-            }
-        }
-        for (name, matcher, number) in [("home", &self.home, 5), ("shell", &self.shell, 6)] {
-            if let Some(matcher) = matcher {
-                findings.expect(format!("{name} {matcher}"), &entry, |entry| {
-                    there(&|entry| Outcome::of_match(matcher, entry.field(number).as_bytes()), entry)
-                });
-            }
-        }
-        let inside = self.in_group.iter().map(|group| (group, true));
-        let outside = self.not_in_group.iter().map(|group| (group, false));
-        for (group, wanted) in inside.chain(outside) {
-            let word = if wanted { "in" } else { "not in" };
-            findings.expect(format!("{word} group {group}"), &entry, |entry| {
-                let judge = |entry: &Entry| {
-                    let groups = entry.groups.split_whitespace();
-                    match entry.groups.trim() {
-                        "" => Outcome::Unanswerable("`id` told no groups of this user".to_owned()),
-                        all => Outcome::of(groups.clone().any(|other| other == group) == wanted, || {
-                            format!("in groups {}", all.replace(' ', ", "))
-                        }),
-                    }
-                };
-                there(&judge, entry)
-            });
-        }
-        if self.exists == Some(true) || findings.list.is_empty() {
-            findings.expect("exists", &entry, |entry| there(&|_| Outcome::Held, entry));
-        }
-        if let Ok(Some(entry)) = &entry {
-            findings.evidence("it is", &entry.line);
-        }
-        findings
+    fn learn(&self, answers: &Answers) -> Result<Option<Entry>, String> {
+        let answer = answers.get(&Fact::new("user", [&self.user]))?;
+        let groups = answer.text("groups").unwrap_or_default();
+        Ok(line(answer, "passwd", &self.user)?.map(|line| Entry { line, groups }))
+    }
+
+    fn evidence(&self, entry: &Option<Entry>) -> Vec<(&'static str, String)> {
+        entry.iter().map(|entry| ("it is", entry.describe())).collect()
     }
 }
 
 /// A line of passwd, and the user's groups.
-struct Entry {
+pub(super) struct Entry {
     line: String,
     groups: String,
 }
 
-impl Entry {
-    fn read(answer: &Answer, name: &str) -> Result<Option<Self>, String> {
-        let entries = answer.text("entry").unwrap_or_default();
-        // Asked for a number, getent looks for a user with that uid.
-        let line = entries.lines().find(|line| line.split(':').next() == Some(name));
-        if line.is_none() && answer.says("passwd", "no") {
-            return Err("there is no /etc/passwd on this machine".to_owned());
-        }
-        Ok(line.map(|line| Self { line: line.to_owned(), groups: answer.text("groups").unwrap_or_default() }))
-    }
+impl Thing for Entry {
+    const MISSING: &'static str = "no such user";
 
-    fn field(&self, number: usize) -> &str {
-        self.line.split(':').nth(number).unwrap_or_default()
+    fn describe(&self) -> String {
+        self.line.clone()
     }
+}
+
+impl Entry {
+    fn judge_membership(&self, group: &str, expected: bool) -> Outcome {
+        match self.groups.trim() {
+            "" => Err(Miss::Unanswerable("`id` told no groups of this user".to_owned())),
+            all => hold(self.groups.split_whitespace().any(|other| other == group) == expected, || {
+                format!("in groups {}", all.replace(' ', ", "))
+            }),
+        }
+    }
+}
+
+/// The line of passwd or group with this name, if there is one.
+pub(super) fn line(answer: &Answer, database: &str, name: &str) -> Result<Option<String>, String> {
+    let entries = answer.text("entry").unwrap_or_default();
+    // Asked for a number, getent looks for the entry with that number.
+    let line = entries.lines().find(|line| line.split(':').next() == Some(name));
+    if line.is_none() && answer.says(database, "no") {
+        return Err(format!("there is no /etc/{database} on this machine"));
+    }
+    Ok(line.map(str::to_owned))
+}
+
+/// A number in such a line.
+pub(super) fn number(line: &str, index: usize) -> Result<u64, Miss> {
+    let number = field(line, index).parse();
+    number.map_err(|_| Miss::Unanswerable(format!("its entry can't be read: {line}")))
+}
+
+fn field(line: &str, index: usize) -> &str {
+    line.split(':').nth(index).unwrap_or_default()
 }

@@ -62,3 +62,13 @@ fn long_evidence_is_cut_in_the_middle_and_steers_no_terminal() {
     assert!(text.contains(" lines left out …"), "{text}");
     assert!(text.lines().count() < 60 && !text.contains('\u{1b}'), "{text}");
 }
+
+#[test]
+fn that_something_exists_is_said_last_and_that_nothing_does_first() {
+    let missing = given(&[("entry", "")], user("x").exists().uid(0).in_group("y")).unwrap_err().to_string();
+    let rows = "expected  uid 0\nexpected  in group y\nexpected  exists\nfound     no such user";
+    assert!(missing.contains(rows), "{missing}");
+    let there = given(&[("entry", "x:x:1:")], group("x").is_missing().gid(0)).unwrap_err().to_string();
+    let rows = "expected  no such group\nfound     x:x:1:\nexpected  gid 0\nfound     gid 1";
+    assert!(there.contains(rows), "{there}");
+}
