@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Effect {
-    /// Start it. Its disk is made if it isn't there; what is on it stays.
+    /// Start it. The disk of its root volume is made if it isn't there; what is on it stays.
     Start(Start),
     /// Press the power button.
     PowerOff {
@@ -20,10 +20,10 @@ pub enum Effect {
         /// `i-…`.
         instance: String,
     },
-    /// The machine is gone for good, and off: remove its disk.
+    /// The volume is gone for good, and no machine has it: remove its disk, if it has one.
     Discard {
-        /// `i-…`.
-        instance: String,
+        /// `vol-…`.
+        volume: String,
     },
 }
 
@@ -39,6 +39,8 @@ pub struct Start {
     pub root: Option<String>,
     /// `i-…`.
     pub instance: String,
+    /// The root volume, `vol-…`: its disk is the machine's.
+    pub volume: String,
     /// The host name, for example `ip-172-31-0-5.ec2.internal`.
     pub hostname: String,
     /// The user that logs in with the key of the metadata.
@@ -53,7 +55,7 @@ pub struct Start {
     pub disk_gib: Option<u32>,
     /// Fresh for every boot.
     pub boot_id: String,
-    /// Whether it was running before: then there must be its disk, and it must not begin anew without.
+    /// Whether it was running before: then there must be the volume's disk, and it must not begin anew without.
     pub has_disk: bool,
 }
 

@@ -55,6 +55,7 @@ pub use capacity::Capacity;
 pub use effect::{Effect, Start};
 pub use quota::Quotas;
 pub use record::{Record, RecordError};
+pub use recovery::RootVolume;
 pub use settings::{Architecture, ImageSettings, Kind, Settings};
 
 use crate::{

@@ -13,6 +13,18 @@ use super::{
 use crate::{conditions::Verdict, machine::Event};
 use time::OffsetDateTime;
 
+/// Which instance's root volume a volume is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RootVolume<'a> {
+    /// `i-…`.
+    pub instance: &'a str,
+    /// `vol-…`.
+    pub volume: &'a str,
+    /// The root directory of the instance's image, see [`ImageSettings::root`](super::ImageSettings::root).
+    pub image: Option<&'a str>,
+}
+
 /// What the console says of it.
 const NOTE: &str = "\r\nThe host of this instance failed. It was recovered, and boots again.\r\n";
 
@@ -65,10 +77,18 @@ impl Account {
         recovered
     }
 
-    /// The instances that have a disk, or may have one.
-    pub fn disks(&self) -> impl Iterator<Item = &str> {
+    /// The volumes: each has a disk, or may have one.
+    pub fn volumes(&self) -> impl Iterator<Item = &str> {
+        self.regions.values().flat_map(|region| region.volumes.iter()).map(|(id, _)| id.as_ref())
+    }
+
+    /// The instances that hold a root volume.
+    pub fn root_volumes(&self) -> impl Iterator<Item = RootVolume<'_>> {
         let instances = self.regions.values().flat_map(|region| region.instances.iter());
-        instances.filter(|(_, instance)| instance.state != State::Terminated).map(|(id, _)| id.as_ref())
+        instances.filter_map(|(id, instance)| {
+            let volume = instance.volumes.first()?.as_ref();
+            Some(RootVolume { instance: id.as_ref(), volume, image: instance.image_root.as_deref() })
+        })
     }
 
     /// Makes of the account what its records have; what its conditions draw goes on from here.

@@ -1,7 +1,7 @@
 //! Volumes: those that instances are launched with.
 
 use super::{
-    Context,
+    Context, Effect,
     describe::Listing,
     ids::{InstanceId, SnapshotId, VolumeId},
     place::Zone,
@@ -265,7 +265,20 @@ pub(super) fn delete(context: &mut Context<'_>, input: &Structure) -> Result<Str
         let message = format!("Volume {id} is currently attached to {}", attachment.instance);
         return Err(ApiError::new(Code::VolumeInUse, message));
     }
-    context.region.volumes.remove(&id);
-    context.region.tags.forget(&id);
+    end(context, &id);
     Ok(Structure::new())
+}
+
+/// The instance that a volume was attached to is terminated: the volume ends with it, or is kept with all that is on it.
+pub(super) fn release(context: &mut Context<'_>, id: &VolumeId) {
+    let attachment = context.region.volumes.get_mut(id).and_then(|volume| volume.attachment.take());
+    if attachment.is_some_and(|attachment| attachment.delete_on_termination) {
+        end(context, id);
+    }
+}
+
+fn end(context: &mut Context<'_>, id: &VolumeId) {
+    context.region.volumes.remove(id);
+    context.region.tags.forget(id);
+    context.shared.effects.push(Effect::Discard { volume: id.to_string() });
 }

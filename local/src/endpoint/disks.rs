@@ -1,8 +1,9 @@
-//! Machines' disks: a marked directory each, made before its machine starts and removed with its instance.
+//! Volumes' disks: a marked directory each, made before a machine boots from it for the first time, and removed with its volume. What an
+//! instance's end, a stop or the endpoint's death do to machines is no matter of theirs.
 
 use super::{
-    EndpointError, StateDirectory,
-    layout::{DISK, is_instance, not_removed, stays},
+    EndpointError, earlier_disks,
+    layout::{DISK, DISKS, is_volume, not_removed, stays},
     state::failed,
 };
 use crate::machine::sandbox::{clear_files, end_user};
@@ -15,10 +16,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// The disks of an endpoint's machines.
+/// The disks of an endpoint's volumes.
 #[derive(Debug)]
 pub(super) struct Disks {
-    machines: Directory,
+    disks: Directory,
     /// Those that couldn't be removed.
     left: Mutex<BTreeSet<String>>,
 }
@@ -26,199 +27,99 @@ pub(super) struct Disks {
 impl Disks {
     /// Those in an endpoint's directory.
     pub(super) fn of(run: &Directory) -> Result<Self, EndpointError> {
-        Ok(Self { machines: run.ensure("machines")?, left: Mutex::default() })
+        Ok(Self { disks: run.ensure(DISKS)?, left: Mutex::default() })
     }
 
-    /// A machine's disk; one that must be there is not made anew, or the machine would forget all silently.
-    pub(super) fn make(&self, instance: &str, must_be_there: bool) -> io::Result<PathBuf> {
-        let path = self.machines.path().join(instance);
-        if must_be_there && self.machines.look(instance).map_err(io::Error::other)?.is_none() {
+    /// A volume's disk; one that must be there is not made anew, or the machine would forget all silently.
+    pub(super) fn make(&self, volume: &str, must_be_there: bool) -> io::Result<PathBuf> {
+        let path = self.disks.path().join(volume);
+        if !is_volume(volume) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("make {}: it is no volume's", path.display()),
+            ));
+        }
+        if must_be_there && self.disks.look(volume).map_err(io::Error::other)?.is_none() {
             let reason = format!("find its disk: {} is gone", path.display());
             return Err(io::Error::new(io::ErrorKind::NotFound, reason));
         }
         // Never one of others' with the same name.
-        DISK.mark.claim(&self.machines, instance).map_err(io::Error::other)?;
+        DISK.mark.claim(&self.disks, volume).map_err(io::Error::other)?;
         Ok(path)
     }
 
-    /// Removes a disk, whose machine is off, and once more those that couldn't be removed before.
-    pub(super) fn discard(&self, instance: &str) {
+    /// Removes the disk of a volume that no machine has, and once more those that couldn't be removed before.
+    pub(super) fn discard(&self, volume: &str) {
         let left = || self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        left().insert(instance.to_owned());
+        left().insert(volume.to_owned());
         let due = std::mem::take(&mut *left());
-        for instance in due {
-            if let Err(error) = self.remove(OsStr::new(&instance)) {
-                not_removed(&self.machines.path().join(&instance), &error);
-                left().insert(instance);
+        for volume in due {
+            if let Err(error) = self.remove(OsStr::new(&volume)) {
+                not_removed(&self.disks.path().join(&volume), &error);
+                left().insert(volume);
             }
         }
     }
 
-    fn remove(&self, instance: &OsStr) -> Result<(), Error> {
-        match self.machines.open(instance)? {
-            Some(disk) => remove(&self.machines, instance, &disk, &DISK, &clear_files),
+    fn remove(&self, volume: &OsStr) -> Result<(), Error> {
+        match self.disks.open(volume)? {
+            Some(disk) => remove(&self.disks, volume, &disk, &DISK, &clear_files),
             None => Ok(()),
         }
     }
 
-    /// Removes the disks that are of no instance. Those that are of one are marked from now on, if an earlier version made them.
+    /// Removes the disks that are of no volume.
     pub(super) fn keep(&self, keep: impl Fn(&str) -> bool) -> Result<(), EndpointError> {
-        for name in self.machines.names()? {
-            let path = self.machines.path().join(&name);
-            let instance = name.to_str().filter(|name| is_instance(name));
-            let disk = match self.machines.open(&name) {
-                Ok(Some(disk)) => disk,
-                Ok(None) => continue,
-                Err(error) => {
-                    not_removed(&path, &error);
-                    continue;
-                }
-            };
-            if instance.is_some_and(&keep) {
-                DISK.mark.put_on(&disk)?;
-            } else if instance.is_some() && is_leftover(&disk, &DISK.mark, true)? {
-                if let Err(error) = remove(&self.machines, &name, &disk, &DISK, &clear_files) {
-                    not_removed(&path, &error);
-                }
-            } else {
-                stays(&path, "it bears no mark of the local EC2's, or is called as no instance is");
-            }
-        }
-        Ok(())
+        remove_others(&self.disks, is_volume, keep)
     }
 }
 
-/// Waits until nothing uses the disks of an endpoint's directory any more, and ends what does. To be called when the endpoint is
-/// dead: its machines are dying by themselves.
-pub(super) fn end_machines(run: &Directory) -> Result<(), EndpointError> {
-    let Some(machines) = run.open("machines")? else { return Ok(()) };
-    for name in machines.names()?.into_iter().filter(|name| name.to_str().is_some_and(is_instance)) {
-        // What can't be opened is no disk of a machine's.
-        if let Ok(Some(disk)) = machines.open(&name) {
-            end_user(&disk).map_err(failed("wait for the end of the machine in", disk.path()))?;
+/// Removes the disks in a directory that are not to be kept, where `is_name` knows their names. Those that are, are marked.
+pub(super) fn remove_others(
+    disks: &Directory,
+    is_name: fn(&str) -> bool,
+    keep: impl Fn(&str) -> bool,
+) -> Result<(), EndpointError> {
+    for name in disks.names()? {
+        let path = disks.path().join(&name);
+        let known = name.to_str().filter(|name| is_name(name));
+        let disk = match disks.open(&name) {
+            Ok(Some(disk)) => disk,
+            Ok(None) => continue,
+            Err(error) => {
+                not_removed(&path, &error);
+                continue;
+            }
+        };
+        if known.is_some_and(&keep) {
+            DISK.mark.put_on(&disk)?;
+        } else if known.is_some() && is_leftover(&disk, &DISK.mark, true)? {
+            if let Err(error) = remove(disks, &name, &disk, &DISK, &clear_files) {
+                not_removed(&path, &error);
+            }
+        } else {
+            stays(&path, "it bears no mark of the local EC2's, or is called as no disk is");
         }
     }
     Ok(())
 }
 
-/// A disk that is of no account's machine, in a state directory of this user's; gone when this is dropped.
-#[derive(Debug)]
-pub struct SpareDisk {
-    state: Directory,
-    name: String,
-    // As long as this is locked, it is in use.
-    disk: Directory,
+/// Waits until nothing uses the disks of an endpoint's directory any more, and ends what does. To be called when the endpoint is
+/// dead: its machines are dying by themselves.
+pub(super) fn end_machines(run: &Directory) -> Result<(), EndpointError> {
+    if let Some(disks) = run.open(DISKS)? {
+        end_users(&disks, is_volume)?;
+    }
+    earlier_disks::end_machines(run)
 }
 
-/// What the names of spare disks begin with.
-const SPARE: &str = "check-";
-
-impl SpareDisk {
-    /// A new one.
-    ///
-    /// # Errors
-    ///
-    /// It can't be made.
-    pub fn make(state: &StateDirectory) -> Result<Self, EndpointError> {
-        let (state, name) = (state.open()?, format!("{SPARE}{}", std::process::id()));
-        loop {
-            let disk = DISK.mark.claim(&state, &name)?;
-            // Who clears up may take it for one that was left, as long as it isn't locked.
-            disk.as_file().lock().map_err(failed("lock", disk.path()))?;
-            if disk.is_at(&state, &name)? {
-                return Ok(Self { state, name, disk });
-            }
+/// The same of the disks in one directory, where `is_name` knows their names.
+pub(super) fn end_users(disks: &Directory, is_name: fn(&str) -> bool) -> Result<(), EndpointError> {
+    for name in disks.names()?.into_iter().filter(|name| name.to_str().is_some_and(is_name)) {
+        // What can't be opened is no disk.
+        if let Ok(Some(disk)) = disks.open(&name) {
+            end_user(&disk).map_err(failed("wait for the end of the machine in", disk.path()))?;
         }
     }
-
-    /// Where it is.
-    pub fn path(&self) -> PathBuf {
-        self.disk.path().to_owned()
-    }
-
-    /// Removes those that killed processes have left, and ends their machines; what could not be done, each.
-    pub fn clear_left(state: &StateDirectory) -> Vec<EndpointError> {
-        let clear = || -> Result<Vec<EndpointError>, EndpointError> {
-            let (state, mut failures) = (state.open()?, Vec::new());
-            for name in state.names()?.into_iter().filter_map(|name| name.into_string().ok()) {
-                let is_name = name.strip_prefix(SPARE).is_some_and(|pid| pid.parse::<u32>().is_ok());
-                if !is_name {
-                    continue;
-                }
-                match Self::take(&state, name) {
-                    Ok(None) => {}
-                    Ok(Some(disk)) => {
-                        let ended = end_user(&disk.disk).map_err(failed("end the machine of", disk.disk.path()));
-                        failures.extend(ended.err().into_iter().chain(disk.remove().err()));
-                    }
-                    Err(error) => failures.push(error),
-                }
-            }
-            Ok(failures)
-        };
-        clear().unwrap_or_else(|error| vec![error])
-    }
-
-    /// One that nobody uses.
-    fn take(state: &Directory, name: String) -> Result<Option<Self>, EndpointError> {
-        let Some(disk) = state.open(&name)? else { return Ok(None) };
-        // Somebody else may just have removed it.
-        if disk.as_file().try_lock().is_err() || !disk.is_at(state, &name)? || !is_leftover(&disk, &DISK.mark, true)? {
-            return Ok(None);
-        }
-        Ok(Some(Self { state: state.try_clone()?, name, disk }))
-    }
-}
-
-impl SpareDisk {
-    /// Removes it.
-    ///
-    /// # Errors
-    ///
-    /// What couldn't be removed, and why.
-    pub fn remove(mut self) -> Result<(), EndpointError> {
-        self.clear()
-    }
-
-    fn clear(&mut self) -> Result<(), EndpointError> {
-        let name = std::mem::take(&mut self.name);
-        if name.is_empty() {
-            return Ok(());
-        }
-        Ok(remove(&self.state, OsStr::new(&name), &self.disk, &DISK, &clear_files)?)
-    }
-}
-
-impl Drop for SpareDisk {
-    fn drop(&mut self) {
-        if let Err(error) = self.clear() {
-            tracing::warn!("failed to {error}");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::{fs, thread};
-
-    #[test]
-    fn many_may_make_spare_disks_and_clear_up_at_once() {
-        let directory = tempfile::tempdir().unwrap();
-        let state = StateDirectory::at(directory.path().join("state")).unwrap();
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..200 {
-                        let failures = SpareDisk::clear_left(&state);
-                        assert!(failures.is_empty(), "{failures:?}");
-                        let disk = SpareDisk::make(&state).unwrap();
-                        fs::write(disk.path().join("init"), "").unwrap();
-                        disk.remove().unwrap();
-                    }
-                });
-            }
-        });
-        assert_eq!(state.open().unwrap().names().unwrap(), [".ec2-local"]);
-    }
+    Ok(())
 }

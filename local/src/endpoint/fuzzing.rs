@@ -85,6 +85,8 @@ const NAMES: &[&str] = &[
     "i-0123456789abcdef0.new",
     "removed-0",
     "check-1",
+    "disks",
+    "vol-0123456789abcdef0",
 ];
 
 const LINKS: &[&str] = &[
@@ -264,8 +266,10 @@ fn may_go(state: &Path, path: &Path, all: &BTreeMap<PathBuf, Found>) -> bool {
                         is_file(&at(3)) && is_torn && (is_marked(&run, "an endpoint's directory") || name == BUILD)
                     }
                     ["endpoint" | "journal.new" | "way-in"] => is_file(&state.join(path)),
-                    ["machines"] => is_directory(&at(3)),
-                    ["machines", "i-0123456789abcdef0", ..] => is_directory(&at(3)) && is_disk(&at(4)) && of_disk(4),
+                    ["disks" | "machines"] => is_directory(&at(3)),
+                    ["disks", "vol-0123456789abcdef0", ..] | ["machines", "i-0123456789abcdef0", ..] => {
+                        is_directory(&at(3)) && is_disk(&at(4)) && of_disk(4)
+                    }
                     _ => false,
                 }
         }
@@ -278,7 +282,7 @@ fn may_go(state: &Path, path: &Path, all: &BTreeMap<PathBuf, Found>) -> bool {
                     [] | [MARK] => true,
                     ["root", ..] => is_directory(&at(4)),
                     ["users"] => is_directory(&at(4)),
-                    ["users", "i-0123456789abcdef0" | "i-0123456789abcdef0.new"] => {
+                    ["users", "vol-0123456789abcdef0" | "i-0123456789abcdef0" | "i-0123456789abcdef0.new"] => {
                         is_directory(&at(4)) && is_file(&at(5))
                     }
                     ["image.json"] => is_file(&at(4)),

@@ -14,6 +14,7 @@ use crate::{
 };
 use ec2_state_directory::{Directory, shown};
 use std::{
+    collections::HashSet,
     fmt,
     fs::File,
     io,
@@ -191,9 +192,11 @@ pub(super) fn open(
     let records = entries.into_iter().map(|entry| entry.record);
     let mut account = Account::restored(made, settings.conditions, records)
         .map_err(|e| wrong(format!("it is of the build {build}, and this build can't read it: {e}")))?;
+    // Before any instance may end, and let go of its volume.
+    run_directory.give_disks_to(account.root_volumes())?;
     let instances = account.take_over(clock.now());
-    let keep: std::collections::HashSet<&str> = account.disks().collect();
-    run_directory.keep_disks(|instance| keep.contains(instance))?;
+    let volumes: HashSet<&str> = account.volumes().collect();
+    run_directory.keep_disks(|volume| volumes.contains(volume))?;
     tracing::info!(build, account = identity, instances, "took over an account whose endpoint was killed");
     let journaling = begin(run, header.taken_over(settings), &mut account, &clock)?;
     let taken_over = Some(TakenOver { build, instances });

@@ -13,6 +13,10 @@ const MARK: &str = ".ec2-local";
 /// The whole of it.
 pub(super) const STATE: Mark = Mark::new(MARK, "a state directory");
 
+/// Where volumes' disks are, in an endpoint's directory; and where earlier versions have them, by their instances.
+pub(super) const DISKS: &str = "disks";
+pub(super) const EARLIER_DISKS: &str = "machines";
+
 /// An endpoint's directory.
 pub(super) const RUN: Layout = Layout { mark: Mark::new(MARK, "an endpoint's directory"), part: part_of_run };
 
@@ -26,7 +30,8 @@ pub(super) const TREE: Layout = Layout { mark: Mark::new(MARK, "an image's tree"
 fn part_of_run(name: &str) -> Option<Part> {
     match name {
         "endpoint" | "journal.new" | "journal.torn" | "way-in" => Some(Part::File),
-        "machines" => Some(Part::Directory(|name| is_instance(name).then_some(Part::Marked(&DISK)))),
+        DISKS => Some(Part::Directory(|name| is_volume(name).then_some(Part::Marked(&DISK)))),
+        EARLIER_DISKS => Some(Part::Directory(|name| is_instance(name).then_some(Part::Marked(&DISK)))),
         _ => None,
     }
 }
@@ -43,14 +48,28 @@ fn part_of_tree(name: &str) -> Option<Part> {
     match name {
         "image.json" => Some(Part::File),
         "root" => Some(Part::Everything),
-        "users" => Some(Part::Directory(|name| is_instance(name.trim_end_matches(".new")).then_some(Part::File))),
+        "users" => Some(Part::Directory(|name| is_user(name.trim_end_matches(".new")).then_some(Part::File))),
         _ => None,
     }
 }
 
-/// Whether it is an instance's id, and so the name of its disk.
+/// Whether it is a volume's id, and so the name of its disk.
+pub(super) fn is_volume(name: &str) -> bool {
+    is_id(name, "vol-")
+}
+
+/// Whether it is an instance's id, and so the name of its disk as earlier versions have it.
 pub(super) fn is_instance(name: &str) -> bool {
-    name.strip_prefix("i-").is_some_and(|id| [8, 17].contains(&id.len()) && is_hex(id))
+    is_id(name, "i-")
+}
+
+/// Whether it is of a volume, or of an instance, that may have an image's tree.
+pub(super) fn is_user(name: &str) -> bool {
+    is_volume(name) || is_instance(name)
+}
+
+fn is_id(name: &str, prefix: &str) -> bool {
+    name.strip_prefix(prefix).is_some_and(|id| [8, 17].contains(&id.len()) && is_hex(id))
 }
 
 /// Whether it is a tree's name.
@@ -90,9 +109,12 @@ mod tests {
     #[test]
     fn names_of_ours() {
         assert!(is_instance("i-0123456789abcdef0") && is_instance("i-01234567"));
+        assert!(is_volume("vol-0123456789abcdef0") && is_volume("vol-01234567"));
         assert!(is_tree("0123456789abcdef"));
-        for name in ["i-", "i-0123456789ABCDEF0", "i-../../../../../x", "results", "i-0123456789abcdef01"] {
-            assert!(!is_instance(name) && !is_tree(name), "{name}");
+        for name in
+            ["i-", "i-0123456789ABCDEF0", "i-../../../../../x", "results", "i-0123456789abcdef01", "vol-", "vol-x"]
+        {
+            assert!(!is_user(name) && !is_tree(name), "{name}");
         }
         for part in [part_of_run, part_of_disk, part_of_tree] {
             assert!(["notes", "", ".", "..", MARK, "endpoint.bak"].iter().all(|name| part(name).is_none()));

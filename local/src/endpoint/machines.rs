@@ -149,7 +149,7 @@ impl Worker {
             Effect::Start(start) => self.start(start),
             Effect::PowerOff { instance } => with(&instance, |machine| machine.power_off()),
             Effect::Kill { instance } => with(&instance, |machine| machine.kill()),
-            Effect::Discard { instance } => self.discard(&instance),
+            Effect::Discard { volume } => self.discard(volume),
         }
     }
 
@@ -165,8 +165,8 @@ impl Worker {
     fn started(&self, start: Start) -> io::Result<Box<dyn Machine>> {
         match start.kind {
             Kind::Sandbox => {
-                let disk = self.disks.make(&start.instance, start.has_disk)?;
-                let hold = |root: &String| self.images.hold(root, &start.instance, &disk);
+                let disk = self.disks.make(&start.volume, start.has_disk)?;
+                let hold = |root: &String| self.images.hold(root, &start.volume, &start.instance);
                 let image = start.root.as_ref().map(hold).transpose().map_err(io::Error::other)?;
                 self.sandbox.start(start.specification(disk, image), self.events.clone())
             }
@@ -175,11 +175,11 @@ impl Worker {
         }
     }
 
-    fn discard(&self, instance: &str) {
-        let (instance, disks, images) = (instance.to_owned(), self.disks.clone(), self.images.clone());
-        // Removing many files takes a while, and nothing waits for it: an instance whose disk is discarded never starts again.
+    fn discard(&self, volume: String) {
+        let (disks, images) = (self.disks.clone(), self.images.clone());
+        // Removing many files takes a while, and nothing waits for it: no machine has a volume that has ended, ever again.
         self.runtime.spawn_blocking(move || {
-            disks.discard(&instance);
+            disks.discard(&volume);
             // It may have been the last one to need a removed image.
             if let Err(e) = images.sweep() {
                 tracing::warn!("failed to {e}");

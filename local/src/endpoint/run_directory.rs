@@ -1,4 +1,4 @@
-//! An endpoint's own directory: its lock, its socket, its machines' disks, its journal.
+//! An endpoint's own directory: its lock, its socket, its volumes' disks, its journal.
 //!
 //! A directory whose lock nobody holds was left by an endpoint that was killed. It is taken over by the next one, of whatever
 //! build, if that can read its journal. One whose lock is held is another build's that is still in use: it is left alone. So is
@@ -8,12 +8,13 @@ use super::{
     BUILD, EndpointError,
     client::greet,
     disks::{Disks, end_machines},
+    earlier_disks,
     images::Images,
     journal::{self, Story},
     layout::{RUN, not_removed, stays},
     state::{StateDirectory, failed},
 };
-use crate::machine::sandbox::clear_files;
+use crate::{account::RootVolume, machine::sandbox::clear_files};
 use ec2_state_directory::{Directory, Error, is_leftover, put_aside, remove};
 use rustix::fs::{AtFlags, Stat, fstat, unlinkat};
 use std::{
@@ -84,6 +85,7 @@ impl RunDirectory {
         let disks = Disks::of(&run)?;
         if story.is_none() {
             disks.keep(|_| false)?;
+            earlier_disks::remove_left(&run)?;
         }
         let left = left.into_iter().map(|account| account.directory.path().to_owned()).collect();
         Ok(Some(Self { state, runs, run, alive, story, left }))
@@ -104,7 +106,7 @@ impl RunDirectory {
         Ok(self.run.try_clone()?)
     }
 
-    /// The machines' disks.
+    /// The volumes' disks.
     pub(super) fn disks(&self) -> Result<Disks, EndpointError> {
         Disks::of(&self.run)
     }
@@ -120,9 +122,15 @@ impl RunDirectory {
         socket.map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |_| true)
     }
 
-    /// Removes the disks that are of no instance.
+    /// Gives the disks that an earlier version has kept by their instances to their volumes.
+    pub(super) fn give_disks_to<'a>(&self, roots: impl Iterator<Item = RootVolume<'a>>) -> Result<(), EndpointError> {
+        earlier_disks::give_to_volumes(&self.run, &Images::of(&self.state), roots)
+    }
+
+    /// Removes the disks that are of no volume.
     pub(super) fn keep_disks(&self, keep: impl Fn(&str) -> bool) -> Result<(), EndpointError> {
         self.disks()?.keep(keep)?;
+        earlier_disks::remove_left(&self.run)?;
         self.sweep();
         Ok(())
     }

@@ -10,7 +10,7 @@
 //!     endpoint                       locked by the endpoint as long as it lives
 //!     journal                        its account
 //!     way-in                         the socket to it and to its machines
-//!     machines/i-…/                  the disks
+//!     disks/vol-…/                   the disks of volumes
 //! ```
 
 use super::{BUILD, EndpointError, layout::STATE};

@@ -101,13 +101,16 @@ fn whatever_they_were_about_to_do_is_done() {
             assert_eq!(in_state(&server, region, &["running"]), *running, "{region}");
             assert_eq!(in_state(&server, region, &["stopped"]), *stopped, "{region}");
             assert!(in_state(&server, region, &["terminated"]).is_superset(ended), "{region}");
-            disks.extend(running.iter().chain(stopped).cloned());
+            let volumes = server.door.ask_in(region, "Action=DescribeVolumes").unwrap().all("volumeId");
+            let volumes: BTreeSet<_> = volumes.into_iter().collect();
+            assert_eq!(volumes.len(), running.len() + stopped.len(), "{region}");
+            disks.extend(volumes);
         }
-        let machines = state.runs()[0].join("machines");
+        let disks_of = state.runs()[0].join("disks");
         let there = || -> BTreeSet<String> {
-            fs::read_dir(&machines).unwrap().map(|disk| disk.unwrap().file_name().into_string().unwrap()).collect()
+            fs::read_dir(&disks_of).unwrap().map(|disk| disk.unwrap().file_name().into_string().unwrap()).collect()
         };
-        eventually("no disk is of no instance", || there() == disks);
+        eventually("no disk is of no volume", || there() == disks);
         server.end();
         assert_eq!(mounts_of(&state.path()), 0);
         state.assert_clean();

@@ -7,6 +7,7 @@ mod server;
 mod shared;
 mod soak;
 mod take_over;
+mod volumes;
 mod wire;
 
 /// Plays the roles of this executable before the test harness starts: endpoints that are started on demand, and their clients.

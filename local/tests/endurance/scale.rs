@@ -154,7 +154,7 @@ fn many_at_once() {
     assert!(state.command().args(["advance", "3600"]).output().unwrap().status.success());
     eventually("all have vanished", || server.door.ok("Action=DescribeInstances").all("instanceId").is_empty());
     eventually("all processes are gone", || descendants(server.pid()).is_empty());
-    eventually("all disks are gone", || fs::read_dir(state.runs()[0].join("machines")).unwrap().count() == 0);
+    eventually("all disks are gone", || fs::read_dir(state.runs()[0].join("disks")).unwrap().count() == 0);
     for action in ["DescribeNetworkInterfaces", "DescribeVolumes", "DescribeTags"] {
         let left = server.door.ok(&format!("Action={action}"));
         assert!(left.all("instanceId").is_empty(), "{left:?}");

@@ -150,6 +150,12 @@ impl Server {
         self.door.ok(&format!("Action=DescribeInstances&InstanceId.1={instance}"))
     }
 
+    /// The root volume of an instance.
+    pub fn volume_of(&self, instance: &str) -> String {
+        let filter = format!("Filter.1.Name=attachment.instance-id&Filter.1.Value.1={instance}");
+        self.door.ok(&format!("Action=DescribeVolumes&{filter}")).one("volumeId")
+    }
+
     /// How many instances are in a state.
     pub fn count(&self, state: &str) -> usize {
         let filter = format!("Filter.1.Name=instance-state-name&Filter.1.Value.1={state}");

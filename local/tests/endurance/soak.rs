@@ -357,7 +357,7 @@ fn tidy_up(server: &Server, run: &Path) {
 /// The files of an endpoint, without what says how much there is in them.
 fn files(run: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = fs::read_dir(run).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.extend(fs::read_dir(run.join("machines")).unwrap().map(|entry| entry.unwrap().path()));
+    files.extend(fs::read_dir(run.join("disks")).unwrap().map(|entry| entry.unwrap().path()));
     files.sort();
     files
 }

@@ -88,23 +88,24 @@ fn a_machine_whose_disk_is_gone_fails() {
     let server = Server::start(&state);
     let machines = server.launch("host", 2, "");
     eventually("they run", || server.count("running") == 2);
+    let volume = server.volume_of(&machines[0]);
     server.kill();
     let [run] = &state.runs()[..] else { panic!("{:?}", state.runs()) };
-    // It becomes one of no instance, which goes.
-    fs::rename(run.join("machines").join(&machines[0]), run.join("machines/i-0123456789abcdef0")).unwrap();
+    // It becomes one of no volume, which goes.
+    fs::rename(run.join("disks").join(volume), run.join("disks/vol-0123456789abcdef0")).unwrap();
     let server = Server::start(&state);
     eventually("one has failed", || server.count("stopped") == 1);
     let failed = server.describe(&machines[0]);
     assert!(failed.body.contains("Server.InternalError"), "{failed:?}");
     assert!(failed.body.contains("find its disk"), "{failed:?}");
     eventually("one runs", || server.count("running") == 1);
-    assert!(!run.join("machines/i-0123456789abcdef0").exists());
+    assert!(!run.join("disks/vol-0123456789abcdef0").exists());
     server.end();
     state.assert_clean();
 }
 
 /// Makes of an account that was left one that another build has left.
-fn rename(state: &State, format: &str, build: &str) -> PathBuf {
+pub fn rename(state: &State, format: &str, build: &str) -> PathBuf {
     let [run] = &state.runs()[..] else { panic!("{:?}", state.runs()) };
     let other = run.with_file_name(build);
     fs::rename(run, &other).unwrap();

@@ -108,10 +108,10 @@ fn an_image_may_go_while_its_lock_is_waited_for() {
     images.lock().unwrap();
     thread::scope(|scope| {
         let launched = scope.spawn(|| serving.launch("tiny", ""));
-        let machines = place.run().join("machines");
+        let disks = place.run().join("disks");
         let deadline = Instant::now() + PATIENCE;
         // Its disk is made before the image is asked for.
-        while fs::read_dir(&machines).unwrap().count() == 0 {
+        while fs::read_dir(&disks).unwrap().count() == 0 {
             assert!(Instant::now() < deadline, "no machine is being started");
             thread::sleep(Duration::from_millis(2));
         }
@@ -124,7 +124,7 @@ fn an_image_may_go_while_its_lock_is_waited_for() {
         assert!(shown.body.contains("its root directory is gone: the image was removed"), "{shown:?}");
     });
     assert_eq!(serving.images(), ["host", "blank"]);
-    assert_eq!(fs::read_dir(place.run().join("machines")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(place.run().join("disks")).unwrap().count(), 0);
     serving.end();
     assert_eq!(place.kept(), (vec![], 0));
 }
@@ -139,8 +139,9 @@ fn the_notes_of_who_uses_an_image_go_with_them() {
         serving.until_console(instance, "up");
     }
     assert_eq!(fs::read_dir(&users).unwrap().count(), 2);
-    // Of one that was killed while it wrote, and of an instance whose endpoint is no more; and what isn't ours.
-    for name in ["i-00000000000000001", "i-00000000000000002.new", "notes"] {
+    let kept = serving.volume_of(&instances[1]);
+    // Of one that was killed while it wrote, and of those whose endpoint is no more; and what isn't ours.
+    for name in ["vol-00000000000000001", "vol-00000000000000002.new", "i-00000000000000001", "notes"] {
         fs::write(users.join(name), "somebody's").unwrap();
     }
     serving.terminate(&instances[0]);
@@ -151,7 +152,7 @@ fn the_notes_of_who_uses_an_image_go_with_them() {
         names
     };
     let deadline = Instant::now() + PATIENCE;
-    while names() != [instances[1].as_str(), "notes"] {
+    while names() != ["notes", kept.as_str()] {
         assert!(Instant::now() < deadline, "{:?}", names());
         thread::sleep(Duration::from_millis(5));
     }

@@ -66,6 +66,20 @@ impl Serving {
         self.call(&launch).element("instanceId").to_owned()
     }
 
+    /// The root volume of an instance.
+    pub fn volume_of(&self, instance: &str) -> String {
+        let filter = format!("Filter.1.Name=attachment.instance-id&Filter.1.Value.1={instance}");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.call(&format!("Action=DescribeVolumes&{filter}"));
+            if answer.body.contains("<volumeId>") {
+                return answer.element("volumeId").to_owned();
+            }
+            assert!(Instant::now() < deadline, "{answer:?}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Waits for words on the console; what stands there then.
     pub fn until_console(&self, instance: &str, words: &str) -> String {
         use base64::Engine;

@@ -5,22 +5,23 @@ use std::{fs, process::Command, thread, time::Duration};
 
 const SAYS_IT_IS_UP: &str = "#!/bin/sh\necho up\n";
 
-/// An instance of `tiny` whose endpoint was killed.
-fn killed() -> (Place, String) {
+/// An instance of `tiny` whose endpoint was killed, and its root volume.
+fn killed() -> (Place, String, String) {
     let (place, _) = Place::with_tiny();
     let serving = Serving::start(&place);
     let instance = serving.launch("tiny", SAYS_IT_IS_UP);
     serving.until_console(&instance, "up");
     serving.until_state(&instance, "running");
+    let volume = serving.volume_of(&instance);
     // It is written down by then.
     thread::sleep(Duration::from_millis(50));
     serving.kill();
-    (place, instance)
+    (place, instance, volume)
 }
 
 #[test]
 fn an_instance_whose_image_was_removed_meanwhile_boots_again() {
-    let (place, instance) = killed();
+    let (place, instance, _) = killed();
     assert!(place.remove().contains(&instance));
     assert_eq!(place.kept(), (vec![], 1));
     let serving = Serving::start(&place);
@@ -32,9 +33,28 @@ fn an_instance_whose_image_was_removed_meanwhile_boots_again() {
     serving.end();
 }
 
+/// They have kept disks, and noted who has an image, by instances.
+#[test]
+fn a_removed_image_of_an_earlier_versions_account_stays_as_long_as_its_disks() {
+    let (place, instance, volume) = killed();
+    fs::rename(place.run().join("disks"), place.run().join("machines")).unwrap();
+    fs::rename(place.run().join("machines").join(&volume), place.run().join("machines").join(&instance)).unwrap();
+    let users = place.tree().join("users");
+    fs::rename(users.join(&volume), users.join(&instance)).unwrap();
+    assert!(place.remove().contains(&instance));
+    assert_eq!(place.kept(), (vec![], 1));
+    let serving = Serving::start(&place);
+    serving.until_state(&instance, "running");
+    assert!(place.run().join("disks").join(&volume).is_dir() && users.join(&volume).is_file());
+    assert!(!place.run().join("machines").exists() && !users.join(&instance).exists());
+    serving.terminate(&instance);
+    place.until_no_tree();
+    serving.end();
+}
+
 #[test]
 fn an_instance_whose_files_are_gone_stops_and_keeps_nobody_from_starting() {
-    let (place, instance) = killed();
+    let (place, instance, _) = killed();
     place.remove();
     fs::remove_dir_all(place.tree()).unwrap();
     let serving = Serving::start(&place);
@@ -51,7 +71,7 @@ fn an_endpoint_of_a_copy_leaves_the_originals_machines_alone() {
     let instance = serving.launch("tiny", SAYS_IT_IS_UP);
     serving.until_console(&instance, "up");
     serving.until_state(&instance, "running");
-    let note = fs::read_to_string(place.run().join("machines").join(&instance).join("init")).unwrap();
+    let note = fs::read_to_string(place.run().join("disks").join(serving.volume_of(&instance)).join("init")).unwrap();
     let init = format!("/proc/{}/stat", note.split(' ').next().unwrap());
     let state =
         || fs::read_to_string(&init).unwrap().rsplit_once(") ").unwrap().1.split(' ').next().unwrap().to_owned();

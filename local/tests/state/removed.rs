@@ -10,6 +10,7 @@ use std::{
 };
 
 const INSTANCE: &str = "i-0123456789abcdef0";
+const VOLUME: &str = "vol-0123456789abcdef0";
 
 #[test]
 fn what_bears_no_mark_stays() {
@@ -52,11 +53,13 @@ fn leave(place: &Place) {
         place.make(run);
         place.mark(run, "an endpoint's directory");
         place.write(&format!("{run}/endpoint"));
-        let disk = format!("{run}/machines/{INSTANCE}");
-        place.write(&format!("{disk}/files/root/etc/passwd"));
-        place.mark(&disk, "a machine's disk");
-        place.write(&format!("{disk}/init"));
-        symlink(place.outside(), place.state().join(&disk).join("files/root/out")).unwrap();
+        // The one is of a version that kept disks by their instances.
+        for disk in [format!("{run}/machines/{INSTANCE}"), format!("{run}/disks/{VOLUME}")] {
+            place.write(&format!("{disk}/files/root/etc/passwd"));
+            place.mark(&disk, "a machine's disk");
+            place.write(&format!("{disk}/init"));
+            symlink(place.outside(), place.state().join(&disk).join("files/root/out")).unwrap();
+        }
     }
     for tree in ["images/trees/0123456789abcdef", "images/trees/.fedcba9876543210"] {
         place.write(&format!("{tree}/root/bin/sh"));
@@ -167,22 +170,24 @@ fn what_cannot_be_removed_keeps_nobody_from_starting() {
 fn what_is_called_as_no_instance_is_no_disk() {
     let place = Place::used();
     leave(&place);
+    let own = format!("run/{}", ec2_local::endpoint::BUILD);
     let backups =
-        ["run/.ended-7.0/machines/backup".to_owned(), format!("run/{}/machines/backup", ec2_local::endpoint::BUILD)];
+        ["run/.ended-7.0/machines", "run/.ended-7.0/disks", &format!("{own}/machines"), &format!("{own}/disks")]
+            .map(|place| format!("{place}/backup"));
     for backup in &backups {
         place.write(&format!("{backup}/files/root/etc/passwd"));
         place.write(&format!("{backup}/init"));
         place.mark(backup, "a machine's disk");
     }
-    place.mark(&format!("run/{}", ec2_local::endpoint::BUILD), "an endpoint's directory");
+    place.mark(&own, "an endpoint's directory");
     let files = |name: &str| all_below(&place.state()).keys().filter(|path| path.ends_with(name)).count();
     for round in 0..2 {
         let said = place.serve(&[]).end();
         // Where it is any endpoint's, and where it is in the way of a directory that goes.
         assert!(said.contains("backup where it is: ") || round > 0, "{said}");
         assert!(said.contains("`backup` in "), "{said}");
-        assert_eq!((files("machines/backup/files/root/etc/passwd"), files("machines/backup/init")), (2, 2));
-        assert_eq!(files(&format!("machines/{INSTANCE}")), 0);
+        assert_eq!((files("backup/files/root/etc/passwd"), files("backup/init")), (4, 4));
+        assert_eq!((files(&format!("machines/{INSTANCE}")), files(&format!("disks/{VOLUME}"))), (0, 0));
     }
 }
 

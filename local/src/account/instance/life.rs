@@ -6,9 +6,8 @@
 use super::{Instance, Power, State, StateReason, power};
 use crate::account::{
     Context, Effect, address,
-    ids::{InstanceId, NetworkInterfaceId, VolumeId},
-    network_interface,
-    region::Region,
+    ids::{InstanceId, NetworkInterfaceId},
+    network_interface, volume,
 };
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -141,19 +140,10 @@ fn terminated(context: &mut Context<'_>, id: &InstanceId) {
     for nic in nics {
         network_interface::delete(context, &nic);
     }
-    for volume in volumes {
-        release_volume(context.region, &volume);
+    for id in volumes {
+        volume::release(context, &id);
     }
-    context.shared.effects.push(Effect::Discard { instance: id.to_string() });
     context.wake(id, vanishes);
-}
-
-fn release_volume(region: &mut Region, id: &VolumeId) {
-    let attachment = region.volumes.get_mut(id).and_then(|volume| volume.attachment.take());
-    if attachment.is_some_and(|attachment| attachment.delete_on_termination) {
-        region.volumes.remove(id);
-        region.tags.forget(id);
-    }
 }
 
 fn vanish(context: &mut Context<'_>, id: &InstanceId) {

@@ -37,6 +37,7 @@ pub(in crate::account) fn on(context: &mut Context<'_>, id: &InstanceId) {
         image,
         root,
         instance: id.to_string(),
+        volume: volumes.first().map(ToString::to_string).unwrap_or_default(),
         hostname: hostname.unwrap_or_default(),
         login_user,
         nics: interfaces.iter().filter_map(|(nic, interface)| interface.nic(nic, region)).collect(),

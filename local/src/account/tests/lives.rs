@@ -239,9 +239,11 @@ fn terminated_instances_hold_nothing_and_can_be_terminated_again() {
         "held while shutting down"
     );
     world.effects.clear();
+    let volumes = world.ok("DescribeVolumes", Structure::new());
+    let volume = volumes.structures("Volumes").next().unwrap().string("VolumeId").unwrap().to_owned();
     world.event(&id, Event::PoweredOff);
     world.pass(Duration::from_secs(1));
-    assert_eq!(world.effects, [Effect::Discard { instance: id.clone() }]);
+    assert_eq!(world.effects, [Effect::Discard { volume }]);
     world.effects.clear();
     let instance = world.instance(&id);
     for gone in ["VpcId", "SubnetId", "PrivateIpAddress", "PublicIpAddress"] {
@@ -314,7 +316,9 @@ fn a_kept_root_volume_outlives_its_instance_and_can_be_deleted() {
     world.settle();
     let left = world.ok("DescribeVolumes", Structure::new().with("VolumeIds", vec![volume.as_str()]));
     assert_eq!(left.structures("Volumes").next().unwrap().string("State"), Some("available"));
+    world.effects.clear();
     world.ok("DeleteVolume", named.clone());
+    assert_eq!(world.effects, [Effect::Discard { volume }]);
     assert!(world.err("DeleteVolume", named).starts_with("InvalidVolume.NotFound: "));
 }
 

@@ -57,7 +57,9 @@ pub fn run(command: Command) -> Result<(), String> {
             let users = images.remove(&name).map_err(|e| e.to_string())?;
             match users.len() {
                 0 => println!("removed {name}"),
-                _ => println!("removed {name}; its files go with the last instance that has it: {}", users.join(", ")),
+                _ => {
+                    println!("removed {name}; its files go with the last root volume that has it: {}", users.join(", "))
+                }
             }
             Ok(())
         }

@@ -5,11 +5,11 @@
 //!   NAME.json           an image: put in place last, as a whole, and taken away first
 //!   trees/ID/           0700, marked; locked by the import that fills it, as long as that runs
 //!     root/             a root directory; its files belong to the users of machines
-//!     users/i-…         names the disk of an instance that has it; as long as that is there, so is this
+//!     users/vol-…       names the instance that has it, by the root volume; as long as the volume's disk is there, so is this
 //! ```
 //!
 //! A tree of ours that no image names and no disk needs is removed by whoever comes by next: another import, a removal, an
-//! endpoint that starts or ends, or the end of the last instance. So a removed image's instances go on, as on EC2, and an
+//! endpoint that starts or ends, or the end of the last volume. So a removed image's instances go on, as on EC2, and an
 //! import that was killed leaves nothing for long.
 
 mod name;
@@ -34,11 +34,11 @@ use rustix::fs::FileType;
 use std::{
     ffi::OsStr,
     io::{self, Write},
-    os::{fd::AsFd, unix::ffi::OsStrExt},
-    path::{Path, PathBuf},
+    os::fd::AsFd,
+    path::PathBuf,
     time::SystemTime,
 };
-use users::{USERS, users_of};
+use users::{USERS, shown_users_of};
 
 /// What an import leaves free on the disk.
 const RESERVE: u64 = 256 << 20;
@@ -176,7 +176,8 @@ impl Images {
         self.state.path().join(IMAGES).join(TREES).join(&image.tree).join("root")
     }
 
-    /// Removes an image; returns the instances that still have it, with whose end its files go.
+    /// Removes an image; returns the root volumes that still have it, and of which instances they are: with their end its files
+    /// go.
     ///
     /// # Errors
     ///
@@ -196,29 +197,39 @@ impl Images {
         Ok(users)
     }
 
-    /// Notes that an instance has a tree, and returns the root directory in it.
-    pub(super) fn hold(&self, tree: &str, instance: &str, disk: &Path) -> Result<PathBuf, EndpointError> {
+    /// Notes that an instance's root volume has a tree, and returns the root directory in it.
+    pub(super) fn hold(&self, tree: &str, volume: &str, instance: &str) -> Result<PathBuf, EndpointError> {
         self.while_locked(|images| {
-            let tree = match images.open(TREES)? {
-                Some(trees) if is_tree(tree) => trees.open(tree)?,
-                _ => None,
-            };
-            let root = tree.as_ref().map(|tree| tree.look("root")).transpose()?.flatten();
-            let is_there = root.is_some_and(|root| FileType::from_raw_mode(root.st_mode).is_dir());
-            let Some(tree) = tree.filter(|_| is_there) else {
+            let Some(tree) = whole_tree(images, tree)? else {
                 let reason = "its root directory is gone: the image was removed".to_owned();
                 return Err(EndpointError::Image { tried: format!("start {instance}"), reason });
             };
-            tree.ensure(USERS)?.write(instance, disk.as_os_str().as_bytes())?;
+            tree.ensure(USERS)?.write(volume, instance.as_bytes())?;
             Ok(tree.path().join("root"))
         })
     }
 
-    /// The instances that have a tree: those whose disks are there.
+    /// Notes the same where the tree is there, and does something before anybody can take it for unused.
+    pub(super) fn hold_while(
+        &self,
+        tree: &str,
+        volume: &str,
+        instance: &str,
+        act: impl FnOnce() -> Result<(), EndpointError>,
+    ) -> Result<(), EndpointError> {
+        self.while_locked(|images| {
+            if let Some(tree) = whole_tree(images, tree)? {
+                tree.ensure(USERS)?.write(volume, instance.as_bytes())?;
+            }
+            act()
+        })
+    }
+
+    /// The root volumes that have a tree, in words.
     fn users(&self, tree: &str) -> Result<Vec<String>, EndpointError> {
         let trees = self.directory()?.map(|images| images.open(TREES)).transpose()?.flatten();
         let tree = trees.filter(|_| is_tree(tree)).map(|trees| trees.open(tree)).transpose()?.flatten();
-        tree.map_or_else(|| Ok(Vec::new()), |tree| users_of(&self.state, &tree))
+        tree.map_or_else(|| Ok(Vec::new()), |tree| shown_users_of(&self.state, &tree))
     }
 
     /// The directory of all of it, if there is one.
@@ -237,6 +248,14 @@ const IMAGES: &str = "images";
 const TREES: &str = "trees";
 /// An image's file until it is put in place.
 const DRAFT: &str = "image.json";
+
+/// A tree that has a root directory.
+fn whole_tree(images: &Directory, tree: &str) -> Result<Option<Directory>, EndpointError> {
+    let Some(trees) = images.open(TREES)?.filter(|_| is_tree(tree)) else { return Ok(None) };
+    let Some(tree) = trees.open(tree)? else { return Ok(None) };
+    let is_there = tree.look("root")?.is_some_and(|root| FileType::from_raw_mode(root.st_mode).is_dir());
+    Ok(Some(tree).filter(|_| is_there))
+}
 
 /// The image that is to be replaced, if there is one.
 fn check_free(

@@ -1,20 +1,24 @@
-//! Which instances have an image's tree: a note of each, by its id.
+//! Which volumes have an image's tree: a note of each, by its id. Earlier versions have noted instances.
 
-use crate::endpoint::{EndpointError, StateDirectory, layout::is_instance};
+use crate::endpoint::{
+    EndpointError, StateDirectory,
+    layout::{DISKS, EARLIER_DISKS, is_instance, is_user},
+};
 use ec2_state_directory::{Directory, Error};
+use std::io::Read;
 
 /// Where the notes are, in a tree.
 pub(super) const USERS: &str = "users";
-/// Where the disks are, in an endpoint's directory.
-const MACHINES: &str = "machines";
+/// The longest note that is read.
+const NOTE_MAX: u64 = 256;
 
-/// The instances that have a tree: those whose disks are there, in whichever endpoint's directory. One that takes an account over
+/// The volumes that have a tree: those whose disks are there, in whichever endpoint's directory. One that takes an account over
 /// moves them, and ids are nobody else's. Where that can't be told, they have it.
 pub(super) fn users_of(state: &StateDirectory, tree: &Directory) -> Result<Vec<String>, EndpointError> {
     let Some(users) = tree.open(USERS)? else { return Ok(Vec::new()) };
     let runs = state.open()?.open("run")?;
     let mut found = Vec::new();
-    for user in users.names()?.into_iter().filter_map(|name| name.into_string().ok()).filter(|name| is_instance(name)) {
+    for user in users.names()?.into_iter().filter_map(|name| name.into_string().ok()).filter(|name| is_user(name)) {
         if runs.as_ref().is_some_and(|runs| has_disk(runs, &user).unwrap_or(true)) {
             found.push(user);
         }
@@ -22,19 +26,32 @@ pub(super) fn users_of(state: &StateDirectory, tree: &Directory) -> Result<Vec<S
     Ok(found)
 }
 
-/// Removes the notes of instances whose disks are gone, and those that were never finished; while nobody else changes anything.
+/// The same in words, with the instances that they were made for.
+pub(super) fn shown_users_of(state: &StateDirectory, tree: &Directory) -> Result<Vec<String>, EndpointError> {
+    let users = tree.open(USERS)?;
+    let instance = |user: String| {
+        let mut note = String::new();
+        let file = users.as_ref().and_then(|users| users.file(&user).ok().flatten());
+        let read = file.is_some_and(|file| file.take(NOTE_MAX).read_to_string(&mut note).is_ok());
+        if read && is_instance(&note) { format!("{user} of {note}") } else { user }
+    };
+    Ok(users_of(state, tree)?.into_iter().map(instance).collect())
+}
+
+/// Removes the notes of volumes whose disks are gone, and those that were never finished; while nobody else changes anything.
 pub(super) fn forget_gone(state: &StateDirectory, tree: &Directory) -> Result<(), EndpointError> {
     let Some(users) = tree.open(USERS)? else { return Ok(()) };
     let present = users_of(state, tree)?;
     for name in users.names()?.into_iter().filter_map(|name| name.into_string().ok()) {
-        if is_instance(name.trim_end_matches(".new")) && !present.contains(&name) {
+        if is_user(name.trim_end_matches(".new")) && !present.contains(&name) {
             users.remove_file(&name)?;
         }
     }
     Ok(())
 }
 
-fn has_disk(runs: &Directory, instance: &str) -> Result<bool, Error> {
+fn has_disk(runs: &Directory, user: &str) -> Result<bool, Error> {
+    let place = if is_instance(user) { EARLIER_DISKS } else { DISKS };
     loop {
         let mut has_moved = false;
         for name in runs.names()? {
@@ -48,8 +65,8 @@ fn has_disk(runs: &Directory, instance: &str) -> Result<bool, Error> {
                 // What can't be opened is no endpoint's.
                 Err(_) => continue,
             };
-            if let Some(machines) = run.open(MACHINES)?
-                && machines.look(instance)?.is_some()
+            if let Some(disks) = run.open(place)?
+                && disks.look(user)?.is_some()
             {
                 return Ok(true);
             }
@@ -71,14 +88,14 @@ mod tests {
 
     #[test]
     fn whose_disk_is_moved_meanwhile_is_a_user() {
-        const INSTANCE: &str = "i-0123456789abcdef0";
+        const VOLUME: &str = "vol-0123456789abcdef0";
         let directory = tempfile::tempdir().unwrap();
         let state = StateDirectory::at(directory.path().join("state")).unwrap();
         let [one, other] = ["run/a", "run/b"].map(|run| state.path().join(run));
-        fs::create_dir_all(one.join(MACHINES).join(INSTANCE)).unwrap();
+        fs::create_dir_all(one.join(DISKS).join(VOLUME)).unwrap();
         fs::create_dir_all(directory.path().join("tree/users")).unwrap();
         let tree = Directory::find(&directory.path().join("tree")).unwrap();
-        tree.open(USERS).unwrap().unwrap().write(INSTANCE, b"").unwrap();
+        tree.open(USERS).unwrap().unwrap().write(VOLUME, b"").unwrap();
         let is_over = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -87,12 +104,12 @@ mod tests {
                     fs::rename(&other, &one).unwrap();
                 }
             });
-            let always = (0..1000).all(|_| users_of(&state, &tree).unwrap() == [INSTANCE]);
+            let always = (0..1000).all(|_| users_of(&state, &tree).unwrap() == [VOLUME]);
             is_over.store(true, Ordering::Relaxed);
             assert!(always);
         });
         forget_gone(&state, &tree).unwrap();
-        assert_eq!(tree.open(USERS).unwrap().unwrap().names().unwrap(), [INSTANCE]);
+        assert_eq!(tree.open(USERS).unwrap().unwrap().names().unwrap(), [VOLUME]);
         fs::remove_dir_all(&one).unwrap();
         forget_gone(&state, &tree).unwrap();
         assert!(tree.open(USERS).unwrap().unwrap().names().unwrap().is_empty());
