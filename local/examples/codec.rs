@@ -81,8 +81,12 @@ fn call(account: &mut Account, query: &str) -> Result<(&'static str, Structure, 
         for effect in effects {
             match effect {
                 Effect::Start(start) => {
-                    account.machine_event(NOW, &start.instance, Event::Started);
-                    account.machine_event(NOW, &start.instance, Event::Console(b"said <at> boot & after\r\n".to_vec()));
+                    account.machine_event(NOW, &start.machine.instance, Event::Started);
+                    account.machine_event(
+                        NOW,
+                        &start.machine.instance,
+                        Event::Console(b"said <at> boot & after\r\n".to_vec()),
+                    );
                 }
                 Effect::PowerOff { instance } | Effect::Kill { instance } => {
                     account.machine_event(NOW, &instance, Event::PoweredOff);

@@ -32,7 +32,7 @@
 //! | [`network`] | the switch, the metadata service, the way in |
 //! | [`archive`] | root directories from tar archives: what is taken, and what is refused |
 //! | [`guest`] | what runs inside a sandbox: init, SSH server, user data |
-//! | [`machine`] | what runs an instance: `sandbox` or `blank` |
+//! | [`machine`] | what runs an instance: a table of kinds, today `sandbox` and `blank` |
 //! | [`account`] | the state machine: everything that EC2 would know, and its rules; pure, without I/O |
 //! | [`endpoint`] | the process: wires the rooms together, starts, is found again, ends |
 

@@ -5,7 +5,7 @@
 
 use crate::{
     endpoint,
-    machine::sandbox::{self, ROLE_VARIABLE},
+    machine::{self, ROLE_VARIABLE},
 };
 use std::env;
 
@@ -15,8 +15,8 @@ pub fn run_named() {
     ignore_broken_pipes();
     match role.to_str() {
         Some(endpoint::ROLE) => endpoint::role_main(),
-        Some(sandbox::ROLE) => sandbox::role_main(),
-        _ => {}
+        Some(role) => machine::play(role),
+        None => {}
     }
 }
 

@@ -2,7 +2,7 @@
 
 use ec2_local::{
     machine::{
-        Event, Hypervisor, Machine, Specification,
+        Description, Event, Hypervisor, Machine, Specification,
         sandbox::{self, Sandbox, remove_disk},
     },
     network::{Attributes, Change, Direction, Metadata, MetadataSource, Nic, OUTSIDE, Peer, Rule, Switch, Traffic},
@@ -95,10 +95,8 @@ impl Whole {
     }
 
     fn start(&mut self) {
-        let specification = Specification {
+        let machine = Description {
             instance: "i-0123456789abcdef0".into(),
-            disk: self.disk(),
-            image: None,
             hostname: "ip-172-31-0-5.ec2.internal".into(),
             login_user: "admin".into(),
             nics: vec![nic()],
@@ -107,6 +105,7 @@ impl Whole {
             disk_gib: None,
             boot_id: "11111111-1111-4111-8111-111111111111".into(),
         };
+        let specification = Specification { machine, disk: self.disk(), image: None };
         let (sender, mut received) = unbounded_channel();
         self.running = Some(Sandbox::new(self.switch.clone()).start(specification, sender).unwrap());
         let events = self.events.clone();

@@ -27,7 +27,7 @@ pub fn account(bytes: &[u8]) {
         }
         for effect in account.take_effects() {
             let (instance, event) = match effect {
-                Effect::Start(start) => (start.instance, Event::Started),
+                Effect::Start(start) => (start.machine.instance, Event::Started),
                 Effect::PowerOff { instance } | Effect::Kill { instance } => (instance, Event::PoweredOff),
                 Effect::Discard { .. } => continue,
             };

@@ -56,8 +56,9 @@ pub use effect::{Effect, Start};
 pub use quota::Quotas;
 pub use record::{Record, RecordError};
 pub use recovery::RootVolume;
-pub use settings::{Architecture, ImageSettings, Kind, Settings};
+pub use settings::{Architecture, ImageSettings, Settings};
 
+pub use crate::machine::Kind;
 use crate::{
     conditions::{Conditions, Delivery, Fault, Gate, Question, Replicas, Verdict},
     error::{ApiError, Code},

@@ -1,21 +1,13 @@
 //! What an account is made with.
 
 use super::{Capacity, Quotas};
-use crate::conditions::Conditions;
+use crate::{
+    conditions::Conditions,
+    machine::{ImageForm, Kind},
+};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use time::OffsetDateTime;
-
-/// What runs the instances of an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Kind {
-    /// Linux namespaces over a root directory.
-    Sandbox,
-    /// No machine; only the API.
-    Blank,
-}
 
 /// The instruction set of an image or of an instance type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +46,7 @@ pub struct ImageSettings {
     pub description: String,
     /// What runs its instances.
     pub kind: Kind,
-    /// Default: the host's for a sandbox, x86_64 for a blank one.
+    /// Default: the host's where there are machines, else x86_64.
     pub architecture: Architecture,
     /// The user that logs in with the key pair; default `ec2-user`.
     pub login_user: String,
@@ -70,20 +62,20 @@ pub struct ImageSettings {
 }
 
 impl ImageSettings {
-    /// The `host` image: a sandbox over the host's system directories.
+    /// The `host` image: machines over the host's system directories.
     ///
     /// `os_release` is the text of `/etc/os-release`; its pretty name becomes the description, its fields become tags
     /// (`os-release:ID`, …), so that a client can tell what it launches.
     pub fn host(login_user: &str, os_release: &str) -> Self {
-        Self::sandbox("host", login_user, os_release)
+        Self::of_root_directory("host", login_user, os_release)
     }
 
-    /// An image of the account's own: a sandbox over a root directory, which holds the system that `os_release` tells of.
+    /// An image of the account's own: machines over a root directory, which holds the system that `os_release` tells of.
     pub fn imported(name: &str, login_user: &str, os_release: &str, root: &str, created: OffsetDateTime) -> Self {
-        Self { root: Some(root.to_owned()), created, ..Self::sandbox(name, login_user, os_release) }
+        Self { root: Some(root.to_owned()), created, ..Self::of_root_directory(name, login_user, os_release) }
     }
 
-    fn sandbox(name: &str, login_user: &str, os_release: &str) -> Self {
+    fn of_root_directory(name: &str, login_user: &str, os_release: &str) -> Self {
         let fields = os_release_fields(os_release);
         let field = |name: &str| fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let description = field("PRETTY_NAME").or(field("NAME")).unwrap_or("Linux").to_owned();
@@ -95,7 +87,7 @@ impl ImageSettings {
         Self {
             name: name.to_owned(),
             description,
-            kind: Kind::Sandbox,
+            kind: Kind::of(ImageForm::RootDirectory),
             architecture: Architecture::host(),
             login_user: login_user.to_owned(),
             tags,
@@ -110,7 +102,7 @@ impl ImageSettings {
         Self {
             name: "blank".to_owned(),
             description: "no machine, only the API".to_owned(),
-            kind: Kind::Blank,
+            kind: Kind::of(ImageForm::Nothing),
             architecture: Architecture::X86_64,
             login_user: "ec2-user".to_owned(),
             tags: Vec::new(),

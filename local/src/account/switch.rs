@@ -4,7 +4,7 @@
 //! many changes in one call are one.
 
 use super::{
-    Account, Context, Kind,
+    Account, Context,
     ids::{NetworkInterfaceId, SecurityGroupId},
     network_interface::NetworkInterface,
     region::Region,
@@ -62,7 +62,7 @@ impl Account {
 
 fn attributes(interface: &NetworkInterface, region: &Region) -> Attributes {
     let instance = interface.instance().and_then(|id| region.instances.get(id));
-    let has_machine = instance.is_some_and(|instance| instance.kind != Kind::Blank);
+    let has_machine = instance.is_some_and(|instance| instance.kind.has_machine());
     Attributes {
         groups: interface.groups.iter().map(ToString::to_string).collect(),
         source_dest_check: interface.source_dest_check,

@@ -84,7 +84,7 @@ impl World {
         while !self.effects.is_empty() {
             for effect in std::mem::take(&mut self.effects) {
                 match effect {
-                    Effect::Start(start) => self.event(&start.instance, Event::Started),
+                    Effect::Start(start) => self.event(&start.machine.instance, Event::Started),
                     Effect::PowerOff { instance } | Effect::Kill { instance } => {
                         self.event(&instance, Event::PoweredOff)
                     }
@@ -171,10 +171,10 @@ fn an_instance_lives_and_dies() {
     let id = world.run();
     let [Effect::Start(start)] = &world.effects[..] else { panic!("{:?}", world.effects) };
     assert_eq!(
-        (start.instance.as_str(), start.kind, start.image.as_str(), start.login_user.as_str()),
-        (id.as_str(), Kind::Sandbox, "host", "admin")
+        (start.machine.instance.as_str(), start.kind.name(), start.image.as_str(), start.machine.login_user.as_str()),
+        (id.as_str(), "sandbox", "host", "admin")
     );
-    assert_eq!(start.nics.len(), 1);
+    assert_eq!(start.machine.nics.len(), 1);
     assert_eq!(world.state(&id), "pending");
     assert!(world.instance(&id).get("PublicIpAddress").is_none());
     world.pass(Duration::from_secs(1));

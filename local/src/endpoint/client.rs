@@ -6,7 +6,7 @@ use super::{
     settings_diff::PACE,
     state::{Credentials, SocketPath, StateDirectory},
 };
-use crate::machine::sandbox::ROLE_VARIABLE;
+use crate::machine::ROLE_VARIABLE;
 use ec2_state_directory::Directory;
 use rustix::{
     io::Errno,

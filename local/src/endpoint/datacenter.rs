@@ -14,7 +14,7 @@ use crate::{
     account::Account,
     conditions::{Conditions, Delivery},
     error::ApiError,
-    machine::{Event, sandbox::Sandbox},
+    machine::{Event, Hypervisors},
     network::{CONNECT_DEADLINE, Connection, Metadata, MetadataSource, Outside, Switch},
     wire::{Failure, Request, Service, Structure},
 };
@@ -85,7 +85,7 @@ impl Datacenter {
         let switch = Switch::with_outside(source.clone(), outside).map_err(|e| wrong("the switch did not start", e))?;
         let (events, received) = mpsc::unbounded_channel();
         let shelf = Shelf::new(Images::of(state));
-        let machines = Machines::new(Sandbox::new(switch.clone()), disks, shelf.images().clone(), events)
+        let machines = Machines::new(Hypervisors::new(&switch), disks, shelf.images().clone(), events)
             .map_err(|e| wrong("the thread of the machines did not start", e))?;
         let Opened { account, journaling, clock, .. } = opened;
         let this = Arc::new(Self {

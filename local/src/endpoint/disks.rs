@@ -6,7 +6,7 @@ use super::{
     layout::{DISK, DISKS, is_volume, not_removed, stays},
     state::failed,
 };
-use crate::machine::sandbox::{clear_files, end_user};
+use crate::machine::{clear_files, end_user};
 use ec2_state_directory::{Directory, Error, is_leftover, remove};
 use std::{
     collections::BTreeSet,

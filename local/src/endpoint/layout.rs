@@ -1,5 +1,6 @@
 //! What is ours in a state directory, and what each part of it is. Only that is ever removed.
 
+use crate::machine::part_of_disk;
 use ec2_state_directory::{Error, Layout, Mark, Part, shown};
 use std::{
     collections::BTreeSet,
@@ -32,14 +33,6 @@ fn part_of_run(name: &str) -> Option<Part> {
         "endpoint" | "journal.new" | "journal.torn" | "way-in" => Some(Part::File),
         DISKS => Some(Part::Directory(|name| is_volume(name).then_some(Part::Marked(&DISK)))),
         EARLIER_DISKS => Some(Part::Directory(|name| is_instance(name).then_some(Part::Marked(&DISK)))),
-        _ => None,
-    }
-}
-
-fn part_of_disk(name: &str) -> Option<Part> {
-    match name {
-        "init" | "volume" => Some(Part::File),
-        "files" => Some(Part::Everything),
         _ => None,
     }
 }

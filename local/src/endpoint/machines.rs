@@ -6,8 +6,8 @@
 
 use super::{disks::Disks, images::Images};
 use crate::{
-    account::{Effect, Kind, Start},
-    machine::{Event, Hypervisor, Machine, blank::Blank, sandbox::Sandbox},
+    account::{Effect, Start},
+    machine::{Event, Hypervisors, Machine, Specification},
 };
 use std::{
     collections::HashMap,
@@ -56,7 +56,7 @@ impl Machines {
     ///
     /// The thread can't be started.
     pub(super) fn new(
-        sandbox: Sandbox,
+        hypervisors: Hypervisors,
         disks: Disks,
         images: Images,
         events: UnboundedSender<(String, Event)>,
@@ -65,7 +65,7 @@ impl Machines {
         let powered = Arc::<Powered>::default();
         let worker = Worker {
             powered: powered.clone(),
-            sandbox,
+            hypervisors,
             disks: Arc::new(disks),
             images,
             events,
@@ -111,7 +111,7 @@ impl Machines {
 /// What the thread works with.
 struct Worker {
     powered: Arc<Powered>,
-    sandbox: Sandbox,
+    hypervisors: Hypervisors,
     disks: Arc<Disks>,
     images: Images,
     events: UnboundedSender<(String, Event)>,
@@ -146,7 +146,7 @@ impl Worker {
             }
         };
         match effect {
-            Effect::Start(start) => self.start(start),
+            Effect::Start(start) => self.start(*start),
             Effect::PowerOff { instance } => with(&instance, |machine| machine.power_off()),
             Effect::Kill { instance } => with(&instance, |machine| machine.kill()),
             Effect::Discard { volume } => self.discard(volume),
@@ -154,7 +154,7 @@ impl Worker {
     }
 
     fn start(&self, start: Start) {
-        let instance = start.instance.clone();
+        let instance = start.machine.instance.clone();
         match self.started(start) {
             Ok(machine) => drop(self.powered.lock().insert(instance, machine)),
             // Told like any other event: the account has its state already, and must learn that there is no machine.
@@ -163,16 +163,14 @@ impl Worker {
     }
 
     fn started(&self, start: Start) -> io::Result<Box<dyn Machine>> {
-        match start.kind {
-            Kind::Sandbox => {
-                let disk = self.disks.make(&start.volume, start.has_disk)?;
-                let hold = |root: &String| self.images.hold(root, &start.volume, &start.instance);
-                let image = start.root.as_ref().map(hold).transpose().map_err(io::Error::other)?;
-                self.sandbox.start(start.specification(disk, image), self.events.clone())
-            }
-            // It has no disk.
-            Kind::Blank => Blank.start(start.specification(PathBuf::new(), None), self.events.clone()),
+        let Start { kind, root, volume, has_disk, machine, .. } = start;
+        let (mut disk, mut image) = (PathBuf::new(), None);
+        if kind.has_machine() {
+            disk = self.disks.make(&volume, has_disk)?;
+            let hold = |root: String| self.images.hold(&root, &volume, &machine.instance);
+            image = root.map(hold).transpose().map_err(io::Error::other)?;
         }
+        self.hypervisors.start(kind, Specification { machine, disk, image }, self.events.clone())
     }
 
     fn discard(&self, volume: String) {

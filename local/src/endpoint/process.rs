@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     account::{self, ImageSettings},
-    machine::sandbox::clear_remains,
+    machine::clear_remains,
     network::Outside,
     peer,
     wire::{self, Door},

@@ -14,7 +14,7 @@ use super::{
     layout::{RUN, not_removed, stays},
     state::{StateDirectory, failed},
 };
-use crate::{account::RootVolume, machine::sandbox::clear_files};
+use crate::{account::RootVolume, machine::clear_files};
 use ec2_state_directory::{Directory, Error, is_leftover, put_aside, remove};
 use rustix::fs::{AtFlags, Stat, fstat, unlinkat};
 use std::{

@@ -1,7 +1,7 @@
 //! A disk for a machine that is in no account, as `ec2-local check` boots one.
 
 use super::{EndpointError, StateDirectory, layout::DISK, state::failed};
-use crate::machine::sandbox::{clear_files, end_user};
+use crate::machine::{clear_files, end_user};
 use ec2_state_directory::{Directory, is_leftover, remove};
 use std::{ffi::OsStr, path::PathBuf};
 

@@ -1,11 +1,36 @@
 //! A machine that isn't one: it has power or it hasn't, and nothing runs in it. For tests of the API alone.
 
-use super::{Event, Hypervisor, Machine, Specification};
+use super::{
+    Event, Hypervisor, Machine, Specification,
+    kind::{ImageForm, MachineKind},
+};
+use crate::network::Switch;
 use std::{
     io,
     sync::atomic::{AtomicBool, Ordering},
 };
 use tokio::sync::mpsc::UnboundedSender;
+
+/// The kind.
+pub struct BlankKind;
+
+impl MachineKind for BlankKind {
+    fn name(&self) -> &'static str {
+        "blank"
+    }
+
+    fn runs(&self) -> ImageForm {
+        ImageForm::Nothing
+    }
+
+    fn has_machine(&self) -> bool {
+        false
+    }
+
+    fn hypervisor(&self, _: &Switch) -> Box<dyn Hypervisor> {
+        Box::new(Blank)
+    }
+}
 
 /// Starts machines in which nothing runs.
 #[derive(Debug, Clone, Copy, Default)]
@@ -17,7 +42,7 @@ impl Hypervisor for Blank {
         specification: Specification,
         events: UnboundedSender<(String, Event)>,
     ) -> io::Result<Box<dyn Machine>> {
-        let machine = BlankMachine { instance: specification.instance, events, off: AtomicBool::new(false) };
+        let machine = BlankMachine { instance: specification.machine.instance, events, off: AtomicBool::new(false) };
         machine.tell(Event::Started);
         Ok(Box::new(machine))
     }
@@ -57,15 +82,14 @@ impl Drop for BlankMachine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::Description;
     use tokio::sync::mpsc::unbounded_channel;
 
     #[test]
     fn goes_on_and_off_once() {
         let (sender, mut receiver) = unbounded_channel();
-        let specification = Specification {
+        let machine = Description {
             instance: "i-1".into(),
-            disk: "/nonexistent".into(),
-            image: None,
             hostname: "ip-172-31-0-5".into(),
             login_user: "admin".into(),
             nics: Vec::new(),
@@ -74,6 +98,7 @@ mod tests {
             disk_gib: None,
             boot_id: "1".into(),
         };
+        let specification = Specification { machine, disk: "/nonexistent".into(), image: None };
         let machine = Blank.start(specification, sender).unwrap();
         machine.power_off();
         machine.kill();

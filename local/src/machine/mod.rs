@@ -1,44 +1,24 @@
-//! What runs an instance: `sandbox` (Linux namespaces over a root directory) or `blank` (nothing; only the API).
+//! What runs an instance: `sandbox` (Linux namespaces over a root directory) or `blank` (nothing; only the API). All kinds stand in one
+//! table (`kind`), by which the rest of the crate knows them: what starts machines, and what becomes of disks and remains.
 //!
 //! What this room isn't: EC2. It knows power, disk and console, but no instance state; it reports events, and the
 //! account decides what they mean.
 
-pub mod blank;
+mod blank;
+mod description;
 mod descriptors;
+mod kind;
 pub mod sandbox;
 
+pub use description::{Description, Specification};
 pub use descriptors::allow_many as allow_many_descriptors;
+pub use kind::{Hypervisors, ImageForm, Kind, clear_files, clear_remains, end_user, part_of_disk, play};
 
-use crate::network::Nic;
-use std::{io, path::PathBuf};
+use std::io;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// What a machine is made of.
-#[derive(Debug, Clone)]
-pub struct Specification {
-    /// `i-…`.
-    pub instance: String,
-    /// A directory of the machine's own, mode 0700: what it writes stays here over stop and start. Made by the caller,
-    /// removed by the caller once the machine is gone.
-    pub disk: PathBuf,
-    /// The root directory of its image; `None` for the host's own programs. It must stay as long as the disk does.
-    pub image: Option<PathBuf>,
-    /// The host name, for example `ip-172-31-0-5.ec2.internal`.
-    pub hostname: String,
-    /// The user that logs in with the key of the metadata.
-    pub login_user: String,
-    /// The NICs, the primary one first.
-    pub nics: Vec<Nic>,
-    /// The memory of its instance type in MiB: what it may take of the host follows from this.
-    pub memory_mib: u64,
-    /// The processors of its instance type; no more than the host has are to be had.
-    pub vcpus: u32,
-    /// The size of its root volume in GiB, for its first boot; none: as large as the host's file system. Where that size
-    /// can't be had, the console says so.
-    pub disk_gib: Option<u32>,
-    /// A fresh UUID for every boot: `/proc/sys/kernel/random/boot_id`.
-    pub boot_id: String,
-}
+/// Names the role that a process of this executable is to play, see [`play`].
+pub const ROLE_VARIABLE: &str = "EC2_LOCAL_ROLE";
 
 /// What happens to a machine, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -68,6 +68,7 @@ pub use policy::{Attributes, Change};
 use engine::{Command, Engine};
 use opening::Outcome;
 use public::Publics;
+use serde::{Deserialize, Serialize};
 use std::{
     io,
     net::Ipv4Addr,
@@ -82,7 +83,7 @@ use std::{
 use tokio::sync::oneshot;
 
 /// What the switch must know of a network interface.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nic {
     /// `eni-…`; unique in the endpoint.
     pub id: String,

@@ -1,7 +1,7 @@
 //! Descriptors on their way through sockets, which the kernel counts by the host's user.
 
 use crate::fixture::{Disk, FIRST_BOOT, JOBS, Running, specification};
-use ec2_local::machine::{Specification, sandbox::Sandbox};
+use ec2_local::machine::sandbox::Sandbox;
 
 /// Sends descriptors that nobody receives, until the kernel refuses more; says how many, and the error's number.
 const SEND: &str = r#"
@@ -27,7 +27,8 @@ pub fn lets_other_machines_of_its_user_start() {
     let (plug, _plugged) = std::sync::mpsc::channel();
     let hypervisor = Sandbox::with_plug(move |nic, frames| Box::new(plug.send((nic, frames))));
     let start = |name: &str, disk: &Disk| {
-        let specification = Specification { instance: name.to_owned(), ..specification(&disk.path(), FIRST_BOOT) };
+        let mut specification = specification(&disk.path(), FIRST_BOOT);
+        specification.machine.instance = name.to_owned();
         Running::until_ready_on(&hypervisor.clone().program(["/bin/sh", "-c", JOBS]), specification)
     };
     let machine = start("i-sends", &disk);

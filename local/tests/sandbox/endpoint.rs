@@ -80,7 +80,7 @@ pub fn endpoint_main() -> ! {
     let hypervisor = Sandbox::with_plug(move |nic, frames| Box::new(plug.send((nic, frames))));
     let (sender, mut events) = unbounded_channel();
     let mut specification = specification(&disk, FIRST_BOOT);
-    specification.instance = instance(std::process::id());
+    specification.machine.instance = instance(std::process::id());
     let _machine = hypervisor.start(specification, sender).unwrap();
     assert!(matches!(events.blocking_recv(), Some((_, Event::Started))));
     // The agent is up once it has made the host's key; the metadata service that it then asks isn't there.

@@ -2,7 +2,7 @@
 
 use ec2_local::{
     machine::{
-        Event, Hypervisor, Machine, Specification,
+        Description, Event, Hypervisor, Machine, Specification,
         sandbox::{Sandbox, remove_disk},
     },
     network::Nic,
@@ -36,10 +36,8 @@ pub struct Running {
 }
 
 pub fn specification(disk: &Path, boot_id: &str) -> Specification {
-    Specification {
+    let machine = Description {
         instance: "i-0123456789abcdef0".into(),
-        disk: disk.into(),
-        image: None,
         hostname: "ip-172-31-0-5.ec2.internal".into(),
         login_user: "admin".into(),
         nics: vec![Nic {
@@ -53,7 +51,8 @@ pub fn specification(disk: &Path, boot_id: &str) -> Specification {
         vcpus: 2,
         disk_gib: None,
         boot_id: boot_id.into(),
-    }
+    };
+    Specification { machine, disk: disk.into(), image: None }
 }
 
 pub const FIRST_BOOT: &str = "11111111-1111-4111-8111-111111111111";

@@ -28,7 +28,7 @@ fn start(disk: &Disk, boot_id: &str) -> Running {
     let hypervisor = Sandbox::with_plug(|_, frames| Box::new(frames));
     let mut wanted = specification(&disk.path(), boot_id);
     // A name that no other test's machines have: they would take the same ids, as soon as they are free.
-    wanted.instance = format!("i-ranges-{}", std::process::id());
+    wanted.machine.instance = format!("i-ranges-{}", std::process::id());
     Running::start_on(&hypervisor.program(["/bin/sh", "-c", crate::fixture::JOBS]), wanted)
 }
 

@@ -32,7 +32,7 @@ const MOST: usize = 520;
 pub fn a_fork_bomb_is_its_own_affair() {
     let (disk, other) = (Disk::new(), Disk::new());
     let mut small = specification(&disk.path(), FIRST_BOOT);
-    small.memory_mib = 64;
+    small.machine.memory_mib = 64;
     let mut machine = Running::until_ready(small);
     let neighbour = Running::booted(&other.path(), FIRST_BOOT);
     let root = rustix::process::geteuid().is_root();
@@ -100,7 +100,7 @@ fn its_console_calls_nothing_unbounded_that_the_kernel_bounds() {
 pub fn takes_no_more_than_its_share() {
     let (disk, other) = (Disk::new(), Disk::new());
     let mut small = specification(&disk.path(), FIRST_BOOT);
-    small.memory_mib = 64;
+    small.machine.memory_mib = 64;
     let machine = Running::until_ready(small);
     let neighbour = Running::booted(&other.path(), FIRST_BOOT);
     let answer = machine.run("perl -e '$all = \"x\" x (300 << 20)'");
@@ -144,7 +144,7 @@ fn is_bounded(machine: &mut Running, what: &str) -> bool {
 pub fn all_its_processes_share_its_memory() {
     let (disk, other) = (Disk::new(), Disk::new());
     let mut small = specification(&disk.path(), FIRST_BOOT);
-    small.memory_mib = 256;
+    small.machine.memory_mib = 256;
     let mut machine = Running::until_ready(small);
     let neighbour = Running::booted(&other.path(), FIRST_BOOT);
     if is_bounded(&mut machine, "memory") {
@@ -185,7 +185,7 @@ fn waiting_in_sockets() -> u64 {
 pub fn what_waits_in_its_sockets_is_bounded() {
     let disk = Disk::new();
     let mut small = specification(&disk.path(), FIRST_BOOT);
-    small.memory_mib = 256;
+    small.machine.memory_mib = 256;
     let mut machine = Running::until_ready(small);
     if is_bounded(&mut machine, "memory") {
         let before = waiting_in_sockets();
@@ -229,7 +229,7 @@ pub fn has_no_more_processors_than_its_type() {
     }
     let disk = Disk::new();
     let mut small = specification(&disk.path(), FIRST_BOOT);
-    small.vcpus = 1;
+    small.machine.vcpus = 1;
     let mut machine = Running::until_ready(small);
     if is_bounded(&mut machine, "CPU") {
         let script = "perl -e 'use Time::HiRes \"time\"; my $since = time; my @all = map { fork || do { 1 while time < $since + 2; exit } } 1 .. 4;
@@ -270,24 +270,24 @@ fn reaches_no_cgroup_but_its_own() {
 fn leaves_no_cgroup() {
     let disk = Disk::new();
     let mut unlike = specification(&disk.path(), FIRST_BOOT);
-    unlike.instance = format!("i-cgroups-{}", std::process::id());
+    unlike.machine.instance = format!("i-cgroups-{}", std::process::id());
     let gone = |machine: &mut Running| {
         assert!(matches!(machine.next(), Some(Event::PoweredOff | Event::Failed(_))), "{}", machine.console);
-        assert_eq!(cgroups_of(&unlike.instance), [] as [PathBuf; 0]);
+        assert_eq!(cgroups_of(&unlike.machine.instance), [] as [PathBuf; 0]);
     };
     let mut machine = Running::until_ready(unlike.clone());
     let bounded = is_bounded(&mut machine, "memory");
-    assert_eq!(bounded, !cgroups_of(&unlike.instance).is_empty());
+    assert_eq!(bounded, !cgroups_of(&unlike.machine.instance).is_empty());
     if rustix::process::geteuid().is_root() {
         // As a machine may whose root owns its cgroup.
-        for cgroup in cgroups_of(&unlike.instance).iter().filter(|cgroup| cgroup.join("machine").is_dir()) {
+        for cgroup in cgroups_of(&unlike.machine.instance).iter().filter(|cgroup| cgroup.join("machine").is_dir()) {
             fs::create_dir_all(cgroup.join("machine/made/below")).unwrap();
             fs::create_dir(cgroup.join("machine/beside")).unwrap();
         }
     }
     // Not even one that is in use is taken away.
     clear_remains();
-    assert_eq!(bounded, !cgroups_of(&unlike.instance).is_empty());
+    assert_eq!(bounded, !cgroups_of(&unlike.machine.instance).is_empty());
     machine.machine.power_off();
     gone(&mut machine);
 
@@ -297,7 +297,7 @@ fn leaves_no_cgroup() {
 
     // Its keeper, which would have removed it.
     let mut machine = Running::until_ready(unlike.clone());
-    let keeper = keeper_of(&unlike.instance).filter(|_| bounded);
+    let keeper = keeper_of(&unlike.machine.instance).filter(|_| bounded);
     if let Some(keeper) = keeper {
         assert!(Command::new("kill").args(["-9", &keeper.to_string()]).status().unwrap().success());
     } else {

@@ -24,7 +24,7 @@ fn told(answer: &str, word: &str) -> u64 {
 pub fn has_a_share_of_the_process_ids() {
     let disk = Disk::new();
     let mut large = specification(&disk.path(), FIRST_BOOT);
-    large.memory_mib = 64 << 10;
+    large.machine.memory_mib = 64 << 10;
     let mut machine = Running::until_ready(large);
     machine.collect_console();
     let most = told(&machine.run("echo processes $(prlimit --nproc --noheadings --output HARD)"), "processes");
@@ -216,8 +216,8 @@ pub fn makes_so_many_cgroups() {
 fn loses_its_power(take: &str, entries: &str) {
     let (disk, other) = (Disk::new(), Disk::new());
     let (mut greedy, mut modest) = (specification(&disk.path(), FIRST_BOOT), specification(&other.path(), FIRST_BOOT));
-    greedy.instance = "i-greedy".to_owned();
-    modest.instance = "i-modest".to_owned();
+    greedy.machine.instance = "i-greedy".to_owned();
+    modest.machine.instance = "i-modest".to_owned();
     let (plug, _plugged) = std::sync::mpsc::channel();
     let hypervisor = Sandbox::with_plug(move |nic, frames| Box::new(plug.send((nic, frames))));
     let (sender, mut events) = unbounded_channel();

@@ -191,7 +191,7 @@ fn its_root_lifts_no_cover() {
 fn shows_the_machines_own_devices() {
     let disk = Disk::new();
     let mut with_volume = specification(&disk.path(), FIRST_BOOT);
-    with_volume.disk_gib = Some(1);
+    with_volume.machine.disk_gib = Some(1);
     let script = "nproc; ls /sys/class/net; cat /sys/class/net/eth0/address /sys/class/net/eth0/mtu
         ls -d /sys/devices/system/cpu/cpu0 /sys/fs/cgroup
         echo blocks; ls /sys/block /sys/class/block | sort -u | grep -v :; tail -n +3 /proc/partitions; lsblk -rno NAME,SIZE

@@ -19,7 +19,7 @@ use tokio::sync::mpsc::unbounded_channel;
 /// volume can't be had, as the console says.
 fn with_volume(disk: &Disk, boot_id: &str, script: &str) -> Option<(Running, String)> {
     let mut small = specification(&disk.path(), boot_id);
-    small.disk_gib = Some(1);
+    small.machine.disk_gib = Some(1);
     // Elsewhere it would be the host's disk that is filled.
     let has = "[ $(df -B1M --output=size / | tail -n 1) -lt 2048 ]";
     let script = format!("({has} && {{ {script}; }}) 2>&1; echo over; exec sleep 1000");
@@ -147,7 +147,7 @@ fn loses_its_power(options: &str, fill: &str, before: &str, unit: &str) {
         let disk = place.join(name);
         fs::create_dir(&disk).unwrap();
         let mut machine = specification(&disk, FIRST_BOOT);
-        machine.instance = format!("i-{name}");
+        machine.machine.instance = format!("i-{name}");
         let script = format!("{script}\necho over; exec sleep 1000");
         hypervisor.clone().program(["/bin/sh", "-c", &script]).start(machine, sender.clone()).unwrap()
     };

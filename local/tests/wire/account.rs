@@ -58,7 +58,7 @@ impl Accounts {
             }
             for effect in effects {
                 match effect {
-                    Effect::Start(start) => account.machine_event(*now, &start.instance, Event::Started),
+                    Effect::Start(start) => account.machine_event(*now, &start.machine.instance, Event::Started),
                     Effect::PowerOff { instance } | Effect::Kill { instance } => {
                         account.machine_event(*now, &instance, Event::PoweredOff);
                     }

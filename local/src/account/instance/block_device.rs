@@ -7,7 +7,6 @@ use crate::{
         place::Zone,
         region::Region,
         request::{invalid, only, unsupported},
-        settings::Kind,
         tags::TagSet,
         volume::{Attachment, Shape, Volume},
     },
@@ -69,7 +68,7 @@ pub(super) fn read(input: &Structure, image: &Image) -> Result<Vec<Mapping>, Api
     others.remove(ROOT_DEVICE);
     let extra: Vec<Mapping> = others.into_values().flatten().collect();
     if let Some(extra) = extra.first()
-        && image.settings.kind == Kind::Sandbox
+        && image.settings.kind.has_machine()
     {
         return Err(unsupported(format!(
             "A volume besides the root {ROOT_DEVICE} ({}) for the image '{}'",

@@ -19,9 +19,9 @@ use super::{
     ids::{ImageId, NetworkInterfaceId, ReservationId, VolumeId},
     instance_type::InstanceType,
     place::Zone,
-    settings::{Architecture, Kind},
+    settings::Architecture,
 };
-use crate::wire::Structure;
+use crate::{machine::Kind, wire::Structure};
 pub(super) use launch::PARAMETERS;
 pub(super) use life::later;
 use metadata_options::MetadataOptions;

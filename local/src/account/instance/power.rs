@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     account::{Context, Effect, Start, address, ids::InstanceId},
-    machine::Event,
+    machine::{Description, Event},
 };
 use std::time::Duration;
 
@@ -23,30 +23,25 @@ pub(in crate::account) fn on(context: &mut Context<'_>, id: &InstanceId) {
     let nics = instance.network_interfaces.clone();
     // The root volume comes first.
     let volumes = instance.volumes.clone();
-    let (kind, image, login_user) = (instance.kind, instance.image_name.clone(), instance.login_user.clone());
-    let root = instance.image_root.clone();
-    let memory_mib = instance.instance_type.memory_mib();
-    let vcpus = u32::try_from(instance.instance_type.vcpus()).unwrap_or(u32::MAX);
+    let (kind, image, root) = (instance.kind, instance.image_name.clone(), instance.image_root.clone());
     let has_disk = instance.was_running;
+    let (login_user, instance_type) = (instance.login_user.clone(), instance.instance_type);
     let region = &*context.region;
     let root_volume = volumes.first().and_then(|root| region.volumes.get(root));
     let interfaces: Vec<_> = nics.iter().filter_map(|nic| Some((nic, region.network_interfaces.get(nic)?))).collect();
     let hostname = interfaces.first().map(|(_, interface)| address::private_dns_name(region.place, interface.address));
-    context.shared.effects.push(Effect::Start(Start {
-        kind,
-        image,
-        root,
+    let machine = Description {
         instance: id.to_string(),
-        volume: volumes.first().map(ToString::to_string).unwrap_or_default(),
         hostname: hostname.unwrap_or_default(),
         login_user,
         nics: interfaces.iter().filter_map(|(nic, interface)| interface.nic(nic, region)).collect(),
-        memory_mib,
-        vcpus,
+        memory_mib: instance_type.memory_mib(),
+        vcpus: u32::try_from(instance_type.vcpus()).unwrap_or(u32::MAX),
         disk_gib: root_volume.and_then(|volume| u32::try_from(volume.shape.gib).ok()),
         boot_id,
-        has_disk,
-    }));
+    };
+    let volume = volumes.first().map(ToString::to_string).unwrap_or_default();
+    context.shared.effects.push(Effect::Start(Box::new(Start { kind, image, root, volume, has_disk, machine })));
 }
 
 /// Presses the power button; with `restart` the machine is started again once it is off.

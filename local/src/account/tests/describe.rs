@@ -177,7 +177,7 @@ fn images_that_come_and_go() {
     let launch = world.launch().with("ImageId", id.clone());
     world.ok("RunInstances", launch.clone());
     let Some(Effect::Start(start)) = world.effects.first() else { panic!("nothing is started") };
-    assert_eq!((start.root.as_deref(), start.login_user.as_str()), (Some("1"), "mia"));
+    assert_eq!((start.root.as_deref(), start.machine.login_user.as_str()), (Some("1"), "mia"));
 
     // What is offered again is as it was, tags and all; what isn't is gone.
     let tag = Structure::new().with("Key", "kept").with("Value", "yes");

@@ -10,7 +10,7 @@ fn reason(instance: &Structure) -> (&str, &str) {
 
 fn boot_id(effects: &[Effect]) -> String {
     match effects {
-        [Effect::Start(start)] => start.boot_id.clone(),
+        [Effect::Start(start)] => start.machine.boot_id.clone(),
         other => panic!("{other:?}"),
     }
 }
@@ -396,12 +396,13 @@ fn effects_name_a_whole_machine() {
     let [Effect::Start(start)] = &world.effects[..] else { panic!() };
     let start = start.clone();
     let instance = world.instance(&id);
-    assert_eq!(start.hostname, instance.string("PrivateDnsName").unwrap());
-    let nic = &start.nics[0];
+    assert_eq!(start.machine.hostname, instance.string("PrivateDnsName").unwrap());
+    let nic = &start.machine.nics[0];
     assert_eq!(nic.addresses[0].to_string(), instance.string("PrivateIpAddress").unwrap());
     assert_eq!((nic.subnet.1, nic.vpc.as_str()), (20, instance.string("VpcId").unwrap()));
-    let specification = start.specification("/disk".into(), None);
-    assert_eq!((specification.instance.as_str(), specification.login_user.as_str()), (id.as_str(), "admin"));
+    let volumes = world.ok("DescribeVolumes", filters(&[("attachment.instance-id", &[&id])]));
+    assert_eq!(volumes.structures("Volumes").next().unwrap().string("VolumeId"), Some(start.volume.as_str()));
+    assert_eq!((start.machine.instance.as_str(), start.machine.login_user.as_str()), (id.as_str(), "admin"));
 }
 
 /// What may happen to an instance.

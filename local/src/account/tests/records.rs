@@ -171,7 +171,7 @@ fn instances_boot_again_where_they_were_on_and_go_on_to_where_they_were_going() 
         .effects
         .iter()
         .map(|effect| match effect {
-            Effect::Start(start) => (start.instance.clone(), start.has_disk),
+            Effect::Start(start) => (start.machine.instance.clone(), start.has_disk),
             other => panic!("{other:?}"),
         })
         .collect();

@@ -5,8 +5,8 @@
 use ec2_local::{
     endpoint::{SpareDisk, StateDirectory, abandoned_accounts, describe_ssh},
     machine::{
-        Event, Hypervisor, Specification,
-        sandbox::{Sandbox, clear_remains, describe_tables},
+        Description, Event, Hypervisor, Specification, clear_remains,
+        sandbox::{Sandbox, describe_tables},
     },
     network::Nic,
 };
@@ -45,12 +45,12 @@ pub fn run() -> Result<String, String> {
     let left = clear_left(&state);
     let disk = SpareDisk::make(&state).map_err(|e| e.to_string())?;
     let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
-    let machine = specification(&disk.path());
+    let specification = specification(&disk.path());
     // As the machine finds them.
-    let tables = describe_tables(machine.memory_mib, machine.vcpus).join("\n") + "\n";
+    let tables = describe_tables(specification.machine.memory_mib, specification.machine.vcpus).join("\n") + "\n";
     // Held, since a machine without its network ends no sooner.
     let sandbox = Sandbox::with_plug(|_, frames| Box::new(frames)).program(["/bin/sh", "-c", FACTS]);
-    let machine = sandbox.start(machine, sender).map_err(|e| e.to_string())?;
+    let machine = sandbox.start(specification, sender).map_err(|e| e.to_string())?;
     let mut console = Vec::new();
     let mut outcome = Err("boot a machine: nothing was heard of it".to_owned());
     while let Some((_, event)) = events.blocking_recv() {
@@ -128,10 +128,8 @@ fn specification(disk: &Path) -> Specification {
         addresses: vec![address],
         subnet: ([172, 31, 0, 0].into(), 20),
     };
-    Specification {
+    let machine = Description {
         instance: "i-check".into(),
-        disk: disk.into(),
-        image: None,
         hostname: "check".into(),
         login_user: "root".into(),
         nics: vec![nic],
@@ -139,5 +137,6 @@ fn specification(disk: &Path) -> Specification {
         vcpus: 2,
         disk_gib: Some(8),
         boot_id: "00000000-0000-4000-8000-000000000000".into(),
-    }
+    };
+    Specification { machine, disk: disk.into(), image: None }
 }

@@ -27,7 +27,11 @@ use super::{
     layout::{TREE, is_tree, not_removed},
     state::failed,
 };
-use crate::{archive::Limits, guest::accounts, machine::sandbox::unpack_image};
+use crate::{
+    archive::Limits,
+    guest::accounts,
+    machine::{ImageForm, Kind},
+};
 use ec2_state_directory::Directory;
 use record::FORMAT;
 use rustix::fs::FileType;
@@ -132,7 +136,8 @@ impl Images {
         if space.f_files > 0 {
             limits.entries = limits.entries.min(space.f_favail / 10 * 9);
         }
-        let contents = unpack_image(archive, &root, &limits).map_err(|error| wrong(error.to_string()))?;
+        let kind = Kind::of(ImageForm::RootDirectory);
+        let contents = kind.unpack(archive.as_fd(), &root, &limits).map_err(|error| wrong(error.to_string()))?;
         let image = Image {
             format: FORMAT,
             tree: tree.path().file_name().unwrap_or_default().to_string_lossy().into_owned(),

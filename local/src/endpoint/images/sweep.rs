@@ -9,7 +9,7 @@ use crate::{
         EndpointError,
         layout::{TREE, is_tree, not_removed, stays},
     },
-    machine::sandbox::clear_files,
+    machine::clear_files,
 };
 use ec2_state_directory::{Directory, is_leftover, remove};
 use std::ffi::OsStr;

@@ -65,8 +65,9 @@ pub fn run(boot: &Boot, limits: Limits, keeper: OwnedFd, endpoint: &OwnedFd) -> 
         kernel::enter_cgroup_namespace().map_err(told("make", "a cgroup namespace"))?;
     }
 
+    let machine = &boot.specification.machine;
     // Until it becomes the machine's root below, this process still reaches files as the host's user who started it.
-    let ends = interfaces::set_up(&boot.interfaces)?;
+    let ends = interfaces::set_up(&machine.nics)?;
     let devices = if go.has_devices { trees.pop() } else { None };
     let mut trees: Vec<_> =
         if trees.is_empty() { go.trees.iter().map(|path| root::tree(path)).collect::<io::Result<_>>()? } else { trees };
@@ -81,9 +82,9 @@ pub fn run(boot: &Boot, limits: Limits, keeper: OwnedFd, endpoint: &OwnedFd) -> 
     // Once this process is the machine's, the file is the host's root's.
     let oom_score = OomScore::of_this_process();
     become_root(go.users)?;
-    rustix::system::sethostname(boot.hostname.as_bytes()).map_err(told("set the host name", &boot.hostname))?;
+    rustix::system::sethostname(machine.hostname.as_bytes()).map_err(told("set the host name", &machine.hostname))?;
 
-    let settings = Settings { hostname: &boot.hostname, login_user: &boot.login_user, interfaces: &boot.interfaces };
+    let settings = Settings { hostname: &machine.hostname, login_user: &machine.login_user, interfaces: &machine.nics };
     let parts = Parts {
         files,
         layers,
@@ -92,10 +93,10 @@ pub fn run(boot: &Boot, limits: Limits, keeper: OwnedFd, endpoint: &OwnedFd) -> 
         shown: go.shown,
         users: go.users,
         limits,
-        boot_id: &boot.boot_id,
+        boot_id: &machine.boot_id,
         settings,
     };
-    let built = if boot.image.is_some() { image_root::enter(parts)? } else { root::enter(parts)? };
+    let built = if boot.specification.image.is_some() { image_root::enter(parts)? } else { root::enter(parts)? };
     seccomp::forbid()?;
     drop_capabilities()?;
 
@@ -124,7 +125,8 @@ pub fn run(boot: &Boot, limits: Limits, keeper: OwnedFd, endpoint: &OwnedFd) -> 
 /// Runs the agent on a runtime of its own: one thread, since a machine shall cost little.
 fn run_agent(boot: &Boot, console: OwnedFd, first_boot: bool) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut config = agent::Config::new(&boot.hostname, &boot.login_user, console);
+    let machine = &boot.specification.machine;
+    let mut config = agent::Config::new(&machine.hostname, &machine.login_user, console);
     config.first_boot = first_boot;
     runtime.block_on(agent::run(config))
 }

@@ -1,6 +1,7 @@
 //! The machine's network interfaces: TAP devices, whose other ends go to the switch, configured as EC2's DHCP would.
 
-use super::{kernel, protocol::Interface};
+use super::kernel;
+use crate::network::Nic;
 use rustix::{
     fs::{Mode, OFlags},
     io::Errno,
@@ -24,7 +25,7 @@ const IPV4_DEVCONF_ROUTE_LOCALNET: u16 = 26;
 const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 
 /// Makes the interfaces `eth0`, `eth1`, … of this network namespace, brings them and `lo` up, and returns their other ends.
-pub fn set_up(interfaces: &[Interface]) -> io::Result<Vec<OwnedFd>> {
+pub fn set_up(interfaces: &[Nic]) -> io::Result<Vec<OwnedFd>> {
     let mut kernel = RouteSocket::open()?;
     kernel.change_link("lo", None, None)?;
     let mut ends = Vec::new();
@@ -68,14 +69,14 @@ impl RouteSocket {
         Ok(Self { socket, sequence: 0 })
     }
 
-    fn configure(&mut self, name: &str, interface: &Interface, primary: bool) -> io::Result<()> {
+    fn configure(&mut self, name: &str, interface: &Nic, primary: bool) -> io::Result<()> {
         self.change_link(name, Some(interface.mac), Some(MTU))?;
         let index = link_index(name)?;
         for address in &interface.addresses {
-            self.add_address(index, *address, interface.prefix)?;
+            self.add_address(index, *address, interface.subnet.1)?;
         }
         if primary {
-            let router = Ipv4Addr::from(u32::from(interface.subnet).wrapping_add(1));
+            let router = Ipv4Addr::from(u32::from(interface.subnet.0).wrapping_add(1));
             let main = libc::RT_TABLE_MAIN;
             self.add_route(index, Ipv4Addr::UNSPECIFIED, 0, router, main)?;
             self.add_route(index, METADATA, 32, router, main)?;

@@ -104,14 +104,15 @@ fn take_stdin() -> io::Result<OwnedFd> {
 }
 
 fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
-    let files = boot.disk.join(FILES);
+    let files = boot.specification.disk.join(FILES);
     identity::check_owner(&files)?;
     let identity = Identity::choose(Some(&files), boot.first_id);
     identity.check()?;
     prepare(&files, &identity)?;
     let mut notes = Vec::new();
     let volume = mount_volume(boot, &files, &identity, &mut notes)?;
-    let limits = Limits::of(boot.memory_mib, boot.vcpus).within(&boot.share);
+    let limits =
+        Limits::of(boot.specification.machine.memory_mib, boot.specification.machine.vcpus).within(&boot.share);
     let limits = if matches!(identity, Identity::Range(_)) { limits } else { limits.beside_others() };
     notes.extend_from_slice(&boot.share.notes);
     if let Err(error) = boot.share.hold_by_user() {
@@ -139,8 +140,8 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
     protocol::send(endpoint, &Report::Created, &[handle.as_fd()])?;
 
     // Before init may mount anything.
-    let noted = remains::note(&boot.disk, init)
-        .map_err(told("write to", boot.disk.display()))
+    let noted = remains::note(&boot.specification.disk, init)
+        .map_err(told("write to", boot.specification.disk.display()))
         .and_then(|()| cgroup.enter(init));
     let released =
         noted.and_then(|()| release(init, boot, volume, &identity, has_cgroup_namespace, notes, &connection));
@@ -185,7 +186,7 @@ fn answer(command: Command, init: Pid, boot: &Boot, cgroup: &Cgroup) -> Option<R
         }
         Command::CountNameless(question) => {
             let (found, is_certain) =
-                standstill::look(init, cgroup, |processes| nameless::measure(processes, &boot.disk));
+                standstill::look(init, cgroup, |processes| nameless::measure(processes, &boot.specification.disk));
             let is_complete = found.is_complete && is_certain;
             Some(Report::Nameless(question, Taken { is_complete, ..found }))
         }
@@ -248,8 +249,8 @@ fn init_main(boot: &Boot, limits: Limits, keeper: OwnedFd, endpoint: &OwnedFd) -
 /// What a machine's cgroup is called: its disk makes it unlike those of other endpoints.
 fn cgroup_name(boot: &Boot) -> String {
     let mut hasher = DefaultHasher::new();
-    boot.disk.hash(&mut hasher);
-    format!("{}.{:016x}", boot.instance, hasher.finish())
+    boot.specification.disk.hash(&mut hasher);
+    format!("{}.{:016x}", boot.specification.machine.instance, hasher.finish())
 }
 
 /// Makes the directory that belongs to the machine's root.
@@ -271,14 +272,14 @@ fn mount_volume(
     identity: &Identity,
     notes: &mut Vec<String>,
 ) -> io::Result<Option<OwnedFd>> {
-    if volume::exists(&boot.disk) {
-        return volume::mount(&boot.disk).map(Some);
+    if volume::exists(&boot.specification.disk) {
+        return volume::mount(&boot.specification.disk).map(Some);
     }
     // What a machine has written stays where it is.
     let booted_before = fs::read_dir(files).map_err(told("list", files.display()))?.next().is_some();
-    let Some(gib) = boot.disk_gib.filter(|_| !booted_before) else { return Ok(None) };
+    let Some(gib) = boot.specification.machine.disk_gib.filter(|_| !booted_before) else { return Ok(None) };
     let mounted = match identity {
-        Identity::Range(_) => volume::make_and_mount(&boot.disk, gib, identity.root()),
+        Identity::Range(_) => volume::make_and_mount(&boot.specification.disk, gib, identity.root()),
         _ => Err(io::Error::other("only the host's root can mount a file system of its own")),
     };
     if let Err(error) = &mounted {
@@ -305,8 +306,8 @@ fn release(
     if identity.users() == Users::RootOnly {
         notes.push("root is the only user: install newuidmap (package uidmap) and give the user a range in /etc/subuid for more".into());
     }
-    let below = boot.image.clone().map_or_else(shared::layers, |image| vec![image]);
-    let paths: Vec<_> = iter::once(boot.disk.join(FILES)).chain(below).collect();
+    let below = boot.specification.image.clone().map_or_else(shared::layers, |image| vec![image]);
+    let paths: Vec<_> = iter::once(boot.specification.disk.join(FILES)).chain(below).collect();
     let mut unowned = Vec::new();
     let mut trees = if geteuid().is_root() {
         trees(init, boot, &paths, volume, identity, &mut unowned, &mut notes)?
@@ -356,15 +357,15 @@ fn trees(
             trees.push(tree);
             continue;
         };
-        if boot.image.is_none() {
+        if boot.specification.image.is_none() {
             unmapped.push(root::tree(path)?);
         }
-        let mapped = match boot.image {
+        let mapped = match boot.specification.image {
             Some(_) => image_root::map_owners(&tree, *first, &namespace),
             None => kernel::map_owners(&tree, &namespace),
         };
         if let Err(error) = mapped {
-            if boot.image.is_some() {
+            if boot.specification.image.is_some() {
                 let advice = "have EC2_LOCAL_STATE_DIR on ext4, XFS, Btrfs or tmpfs, and a kernel that can (6.3 can for all of these)";
                 return Err(told("map the owners of the files below", format!("{} ({advice})", path.display()))(error));
             }

@@ -26,6 +26,7 @@ mod interfaces;
 mod keeper;
 mod kernel;
 mod kernel_views;
+mod kind;
 mod limits;
 mod nameless;
 mod package_sources;
@@ -47,13 +48,16 @@ mod taken;
 mod volume;
 mod watch;
 
-pub use errand::{clear_files, remove_disk, unpack_image};
+pub use super::ROLE_VARIABLE;
+pub use cgroup::clear_remains;
+pub use errand::{remove_disk, unpack_image};
+pub(super) use kind::SandboxKind;
+pub use tables::describe as describe_tables;
 
 use super::{Event, Hypervisor, Machine, Specification};
 use crate::network::{Nic, Switch};
-pub use cgroup::clear_remains;
 use limits::Limits;
-use protocol::{Boot, Command, Interface, Report, Request};
+use protocol::{Boot, Command, Report, Request};
 use ranges::{Range, Ranges};
 use root::told;
 use std::{
@@ -69,11 +73,6 @@ use tables::Share;
 use tokio::sync::mpsc::UnboundedSender;
 use watch::{Tenant, Watch};
 
-pub use remains::end_user;
-pub use tables::describe as describe_tables;
-
-/// Names the role that a process of this executable is to play.
-pub const ROLE_VARIABLE: &str = "EC2_LOCAL_ROLE";
 /// The role of a machine's keeper.
 pub const ROLE: &str = "sandbox";
 
@@ -128,17 +127,20 @@ impl Hypervisor for Sandbox {
         let (control, keepers) = protocol::connection()?;
         let control = Arc::new(control);
         let range = self.ranges.take(&specification)?;
-        let usual = Limits::of(specification.memory_mib, specification.vcpus);
+        let usual = Limits::of(specification.machine.memory_mib, specification.machine.vcpus);
         let mut share = Share::now(self.watch.tables(), usual);
         share.notes.extend(range.note().map(str::to_owned));
         // Sent before anybody can send a command, which must come after it.
-        protocol::send(
-            &control,
-            &Request::Boot(Box::new(describe(&specification, &range, share, self.program.clone())?)),
-            &[],
-        )?;
+        let boot = Boot {
+            first_id: range.first(),
+            share,
+            program: self.program.clone(),
+            covers: if specification.image.is_none() { shared::covers().transpose()? } else { None },
+            specification: specification.clone(),
+        };
+        protocol::send(&control, &Request::Boot(Box::new(boot)), &[])?;
         let tenant = Tenant::new(&specification.disk, control.clone());
-        let thread = format!("a thread for {}", specification.instance);
+        let thread = format!("a thread for {}", specification.machine.instance);
         self.watch.admit(&tenant).map_err(told("start", &thread))?;
         let running =
             Running { control: control.clone(), plug: self.plug.clone(), specification, range, tenant, events };
@@ -180,36 +182,6 @@ impl Drop for SandboxMachine {
     }
 }
 
-fn describe(
-    specification: &Specification,
-    range: &Range,
-    share: Share,
-    program: Option<Vec<String>>,
-) -> io::Result<Boot> {
-    let interface = |nic: &Nic| Interface {
-        mac: nic.mac,
-        addresses: nic.addresses.clone(),
-        subnet: nic.subnet.0,
-        prefix: nic.subnet.1,
-    };
-    Ok(Boot {
-        instance: specification.instance.clone(),
-        disk: specification.disk.clone(),
-        image: specification.image.clone(),
-        hostname: specification.hostname.clone(),
-        login_user: specification.login_user.clone(),
-        interfaces: specification.nics.iter().map(interface).collect(),
-        memory_mib: specification.memory_mib,
-        vcpus: specification.vcpus,
-        disk_gib: specification.disk_gib,
-        boot_id: specification.boot_id.clone(),
-        first_id: range.first(),
-        share,
-        program,
-        covers: if specification.image.is_none() { shared::covers().transpose()? } else { None },
-    })
-}
-
 /// A machine as its thread sees it.
 struct Running {
     control: Arc<OwnedFd>,
@@ -227,11 +199,11 @@ impl Running {
         let Self { specification, range, events, .. } = self;
         drop(range);
         // Nobody listens any more when the endpoint itself is ending.
-        let _ = events.send((specification.instance, outcome));
+        let _ = events.send((specification.machine.instance, outcome));
     }
 
     fn tell(&self, event: Event) {
-        let _ = self.events.send((self.specification.instance.clone(), event));
+        let _ = self.events.send((self.specification.machine.instance.clone(), event));
     }
 
     fn run(&self, keepers: OwnedFd) -> io::Result<Event> {
@@ -268,7 +240,7 @@ impl Running {
                 Report::Started => {
                     let mut descriptors = descriptors.into_iter();
                     console = descriptors.next().map(fs::File::from);
-                    for (nic, frames) in self.specification.nics.iter().zip(descriptors) {
+                    for (nic, frames) in self.specification.machine.nics.iter().zip(descriptors) {
                         plugged.push((self.plug)(nic.clone(), frames));
                     }
                     self.tell(Event::Started);

@@ -7,7 +7,10 @@ use super::{
     tables::{Entry, Share},
     taken::Taken,
 };
-use crate::archive::{Contents, Limits};
+use crate::{
+    archive::{Contents, Limits},
+    machine::Specification,
+};
 use rustix::{
     event::{PollFd, PollFlags, poll},
     io::Errno,
@@ -20,7 +23,6 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
-    net::Ipv4Addr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::PathBuf,
 };
@@ -41,17 +43,7 @@ pub enum Request {
 /// What a machine is made of, as it is told to its keeper.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Boot {
-    pub instance: String,
-    pub disk: PathBuf,
-    /// The root directory of the image; else the host's own programs.
-    pub image: Option<PathBuf>,
-    pub hostname: String,
-    pub login_user: String,
-    pub interfaces: Vec<Interface>,
-    pub memory_mib: u64,
-    pub vcpus: u32,
-    pub disk_gib: Option<u32>,
-    pub boot_id: String,
+    pub specification: Specification,
     /// The first of the host's user ids for this machine, where it may have a range of its own and its disk has none yet.
     pub first_id: u32,
     /// What it gets of tables that are the host's.
@@ -60,15 +52,6 @@ pub struct Boot {
     pub program: Option<Vec<String>>,
     /// What is to be covered in the host's directories, where the kernel doesn't keep it from the machine.
     pub covers: Option<Vec<PathBuf>>,
-}
-
-/// A network interface, seen from within.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Interface {
-    pub mac: [u8; 6],
-    pub addresses: Vec<Ipv4Addr>,
-    pub subnet: Ipv4Addr,
-    pub prefix: u8,
 }
 
 /// What the endpoint wants of a running machine.

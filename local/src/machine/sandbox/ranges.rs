@@ -58,7 +58,7 @@ impl Ranges {
     /// Another machine has the range of the disk, or all of them are taken.
     pub fn take(&self, specification: &Specification) -> io::Result<Range> {
         let mut hasher = DefaultHasher::new();
-        specification.instance.hash(&mut hasher);
+        specification.machine.instance.hash(&mut hasher);
         let start = u32::try_from(hasher.finish() % u64::from(RANGES)).unwrap_or(0);
         // Whoever has no ranges names one all the same, which nothing comes of.
         let has_ranges = geteuid().is_root() && matches!(Identity::choose(None, FIRST), Identity::Range(_));

@@ -17,6 +17,8 @@ use std::{
     time::Duration,
 };
 
+/// The file on the disk that says who has it mounted.
+pub const NOTE: &str = "init";
 /// How long a machine that was killed may take to be gone. Usual are milliseconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest note that is read.
@@ -24,7 +26,7 @@ const NOTE_MAX: u64 = 256;
 
 /// Notes on a disk whose process has it mounted.
 pub(super) fn note(disk: &Path, init: Pid) -> io::Result<()> {
-    let path = disk.join("init");
+    let path = disk.join(NOTE);
     let who = identity(init).unwrap_or_default();
     let mode = Mode::RUSR | Mode::WUSR;
     match fs::remove_file(&path) {
@@ -44,7 +46,7 @@ pub(super) fn note(disk: &Path, init: Pid) -> io::Result<()> {
 /// The machine doesn't end.
 pub fn end_user(disk: &Directory) -> io::Result<()> {
     // What is no file of ours was noted by nobody.
-    let Ok(Some(file)) = disk.file("init") else { return Ok(()) };
+    let Ok(Some(file)) = disk.file(NOTE) else { return Ok(()) };
     let mut text = String::new();
     if file.take(NOTE_MAX).read_to_string(&mut text).is_err() {
         return Ok(());

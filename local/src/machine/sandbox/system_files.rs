@@ -3,7 +3,8 @@
 //! Generated at the first boot only; from then on they are the machine's to change. What is taken from the host stands in
 //! a list; whatever isn't there, or isn't readable for all, stays outside.
 
-use super::{package_sources, protocol::Interface, root::told, shared};
+use super::{package_sources, root::told, shared};
+use crate::network::Nic;
 use std::{
     fmt::Write as _,
     fs, io,
@@ -20,7 +21,7 @@ pub struct Settings<'a> {
     /// The user that logs in.
     pub login_user: &'a str,
     /// The network interfaces.
-    pub interfaces: &'a [Interface],
+    pub interfaces: &'a [Nic],
 }
 
 /// The first id of people rather than of services (login.defs(5), `UID_MIN`).
@@ -222,7 +223,7 @@ pub fn own_texts(settings: &Settings<'_>) -> OwnTexts {
     if let Some(interface) = primary {
         // EC2's resolver, which answers at the subnet's third address as well as at the VPC's, see
         // <https://docs.aws.amazon.com/vpc/latest/userguide/subnet-sizing.html>.
-        let resolver = Ipv4Addr::from(u32::from(interface.subnet).wrapping_add(2));
+        let resolver = Ipv4Addr::from(u32::from(interface.subnet.0).wrapping_add(2));
         let _ = writeln!(resolv, "nameserver {resolver}");
     }
     if let Some((_, domain)) = hostname.split_once('.') {

@@ -32,7 +32,7 @@ use std::{
 };
 
 /// The file on the machine's disk.
-const NAME: &str = "volume";
+pub const NAME: &str = "volume";
 /// How long the device of the machine's previous boot may take to let go of the file.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(1);

@@ -1,0 +1,39 @@
+//! What a machine is: told once, by whoever wants it, and passed on as it is to all who have a part in making it.
+
+use crate::network::Nic;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// What a machine is like, wherever its files lie.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
+    /// `i-…`.
+    pub instance: String,
+    /// The host name, for example `ip-172-31-0-5.ec2.internal`.
+    pub hostname: String,
+    /// The user that logs in with the key of the metadata.
+    pub login_user: String,
+    /// The NICs, the primary one first.
+    pub nics: Vec<Nic>,
+    /// The memory of its instance type in MiB: what it may take of the host follows from this.
+    pub memory_mib: u64,
+    /// The processors of its instance type; no more than the host has are to be had.
+    pub vcpus: u32,
+    /// The size of its root volume in GiB, for its first boot; none: as large as the host's file system. Where that size
+    /// can't be had, the console says so.
+    pub disk_gib: Option<u32>,
+    /// A fresh UUID for every boot: `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+}
+
+/// A machine, and the files that it is made from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Specification {
+    /// What it is like.
+    pub machine: Description,
+    /// A directory of its root volume's, mode 0700: what the machine writes stays here over stop and start. Made by the caller,
+    /// removed by the caller once no machine has it. Empty where there is no machine, see [`Kind::has_machine`](super::Kind::has_machine).
+    pub disk: PathBuf,
+    /// The root directory of its image; `None` for the host's own programs. It must stay as long as the disk does.
+    pub image: Option<PathBuf>,
+}

@@ -1,0 +1,60 @@
+//! What holds for all sandboxes, and what they keep on their disks.
+
+use super::{ROLE, Sandbox, cgroup, errand, identity::FILES, remains, role_main, volume};
+use crate::{
+    archive::{Contents, Limits},
+    machine::{
+        Hypervisor,
+        kind::{ImageForm, MachineKind},
+    },
+    network::Switch,
+};
+use ec2_state_directory::{Directory, Part};
+use std::{io, os::fd::BorrowedFd, path::Path};
+
+/// The kind.
+pub struct SandboxKind;
+
+impl MachineKind for SandboxKind {
+    fn name(&self) -> &'static str {
+        "sandbox"
+    }
+
+    fn runs(&self) -> ImageForm {
+        ImageForm::RootDirectory
+    }
+
+    fn hypervisor(&self, switch: &Switch) -> Box<dyn Hypervisor> {
+        Box::new(Sandbox::new(switch.clone()))
+    }
+
+    fn unpack(&self, archive: BorrowedFd<'_>, into: &Path, limits: &Limits) -> io::Result<Contents> {
+        errand::unpack_image(archive, into, limits)
+    }
+
+    fn part_of_disk(&self, name: &str) -> Option<Part> {
+        match name {
+            remains::NOTE | volume::NAME => Some(Part::File),
+            FILES => Some(Part::Everything),
+            _ => None,
+        }
+    }
+
+    fn end_user(&self, disk: &Directory) -> io::Result<()> {
+        remains::end_user(disk)
+    }
+
+    fn clear_files(&self, directory: BorrowedFd<'_>) -> io::Result<()> {
+        errand::clear_files(directory)
+    }
+
+    fn clear_remains(&self) -> usize {
+        cgroup::clear_remains()
+    }
+
+    fn play(&self, role: &str) {
+        if role == ROLE {
+            role_main();
+        }
+    }
+}
