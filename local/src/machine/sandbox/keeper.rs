@@ -10,16 +10,14 @@ use super::{
     devices, errand,
     holdings::{self, Holding},
     identity::{self, FILES, Identity},
-    image_root,
     kernel::{self, Side},
     limits::{self, Limits},
     nameless,
     protocol::{self, Boot, Command, Go, Report, Request, Shown, Users},
     remains,
-    root::{self, told},
-    seclusion, shared, standstill,
+    root::told,
+    seclusion, shared, sources, standstill,
     taken::{self, Taken},
-    volume,
 };
 use crate::{
     guest::init::{End, OomScore},
@@ -38,8 +36,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     io, iter,
     os::fd::{AsFd, OwnedFd},
-    os::unix::fs::{DirBuilderExt, chown},
-    path::{Path, PathBuf},
+    path::Path,
     process::exit,
     time::Instant,
 };
@@ -108,9 +105,9 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
     identity::check_owner(&files)?;
     let identity = Identity::choose(Some(&files), boot.first_id);
     identity.check()?;
-    prepare(&files, &identity)?;
+    sources::prepare(&files, &identity)?;
     let mut notes = Vec::new();
-    let volume = mount_volume(boot, &files, &identity, &mut notes)?;
+    let volume = sources::mount_volume(boot, &files, &identity, &mut notes)?;
     let limits =
         Limits::of(boot.specification.machine.memory_mib, boot.specification.machine.vcpus).within(&boot.share);
     let limits = if matches!(identity, Identity::Range(_)) { limits } else { limits.beside_others() };
@@ -253,41 +250,6 @@ fn cgroup_name(boot: &Boot) -> String {
     format!("{}.{:016x}", boot.specification.machine.instance, hasher.finish())
 }
 
-/// Makes the directory that belongs to the machine's root.
-fn prepare(files: &Path, identity: &Identity) -> io::Result<()> {
-    match fs::DirBuilder::new().mode(0o755).create(files) {
-        Ok(()) if geteuid().is_root() => {
-            let (user, group) = identity.root();
-            chown(files, Some(user), Some(group)).map_err(told("give away", files.display()))
-        }
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(told("make", files.display())(error)),
-        _ => Ok(()),
-    }
-}
-
-/// Mounts the root volume, which is made if the machine is to have one and hasn't; notes what can't be had.
-fn mount_volume(
-    boot: &Boot,
-    files: &Path,
-    identity: &Identity,
-    notes: &mut Vec<String>,
-) -> io::Result<Option<OwnedFd>> {
-    if volume::exists(&boot.specification.disk) {
-        return volume::mount(&boot.specification.disk).map(Some);
-    }
-    // What a machine has written stays where it is.
-    let booted_before = fs::read_dir(files).map_err(told("list", files.display()))?.next().is_some();
-    let Some(gib) = boot.specification.machine.disk_gib.filter(|_| !booted_before) else { return Ok(None) };
-    let mounted = match identity {
-        Identity::Range(_) => volume::make_and_mount(&boot.specification.disk, gib, identity.root()),
-        _ => Err(io::Error::other("only the host's root can mount a file system of its own")),
-    };
-    if let Err(error) = &mounted {
-        notes.push(format!("the disk has as much room as the host's, and not {gib} GiB: {error}"));
-    }
-    Ok(mounted.ok())
-}
-
 /// Maps init's users and lets it go on.
 fn release(
     init: Pid,
@@ -310,7 +272,7 @@ fn release(
     let paths: Vec<_> = iter::once(boot.specification.disk.join(FILES)).chain(below).collect();
     let mut unowned = Vec::new();
     let mut trees = if geteuid().is_root() {
-        trees(init, boot, &paths, volume, identity, &mut unowned, &mut notes)?
+        sources::trees(init, boot, &paths, volume, identity, &mut unowned, &mut notes)?
     } else {
         Vec::new()
     };
@@ -329,51 +291,4 @@ fn release(
         &Go { users: identity.users(), trees: paths, has_devices, shown, has_cgroup_namespace, notes },
         &beside,
     )
-}
-
-/// What only the host's root can hand to a machine: its disk, which lies behind directories of the host's root, and the
-/// image's root directory or the host's system directories, with their owners mapped. A machine may do without owners of the
-/// host's programs, but of no others.
-fn trees(
-    init: Pid,
-    boot: &Boot,
-    paths: &[PathBuf],
-    volume: Option<OwnedFd>,
-    identity: &Identity,
-    unowned: &mut Vec<PathBuf>,
-    notes: &mut Vec<String>,
-) -> io::Result<Vec<OwnedFd>> {
-    let namespace = format!("/proc/{}/ns/user", init.as_raw_pid());
-    let namespace = rustix::fs::open(&namespace, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(told("open", namespace))?;
-    // The disk comes first, and belongs to the machine's users already.
-    let disk =
-        volume.map_or_else(|| paths.first().map(|path| root::tree(path)).transpose(), |volume| Ok(Some(volume)))?;
-    let mut trees: Vec<_> = disk.into_iter().collect();
-    let mut unmapped = Vec::new();
-    for path in paths.iter().skip(1) {
-        let tree = root::tree(path)?;
-        let Identity::Range(first) = identity else {
-            trees.push(tree);
-            continue;
-        };
-        if boot.specification.image.is_none() {
-            unmapped.push(root::tree(path)?);
-        }
-        let mapped = match boot.specification.image {
-            Some(_) => image_root::map_owners(&tree, *first, &namespace),
-            None => kernel::map_owners(&tree, &namespace),
-        };
-        if let Err(error) = mapped {
-            if boot.specification.image.is_some() {
-                let advice = "have EC2_LOCAL_STATE_DIR on ext4, XFS, Btrfs or tmpfs, and a kernel that can (6.3 can for all of these)";
-                return Err(told("map the owners of the files below", format!("{} ({advice})", path.display()))(error));
-            }
-            notes.push(format!("files below {} belong to nobody: failed to map their owners: {error}", path.display()));
-            unowned.push(path.clone());
-        }
-        trees.push(tree);
-    }
-    trees.append(&mut unmapped);
-    Ok(trees)
 }

@@ -41,6 +41,7 @@ mod seccomp;
 mod seclusion;
 mod shared;
 mod shortage;
+mod sources;
 mod standstill;
 mod system_files;
 mod tables;
