@@ -33,6 +33,31 @@ fn an_instance_whose_image_was_removed_meanwhile_boots_again() {
     serving.end();
 }
 
+/// What it holds is only what differs from the image's files.
+#[test]
+fn a_kept_root_volume_keeps_the_files_of_its_removed_image() {
+    let (place, _) = Place::with_tiny();
+    let serving = Serving::start(&place);
+    let instance = serving.launch("tiny", SAYS_IT_IS_UP);
+    serving.until_console(&instance, "up");
+    serving.until_state(&instance, "running");
+    let volume = serving.volume_of(&instance);
+    let keep = "BlockDeviceMapping.1.DeviceName=%2Fdev%2Fsda1&BlockDeviceMapping.1.Ebs.DeleteOnTermination=false";
+    let answer = serving.call(&format!("Action=ModifyInstanceAttribute&InstanceId={instance}&{keep}"));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    serving.terminate(&instance);
+    serving.until_state(&instance, "terminated");
+    assert!(place.remove().contains(&format!("{volume} of {instance}")));
+    assert_eq!(place.kept(), (vec![], 1));
+    serving.kill();
+    let serving = Serving::start(&place);
+    assert_eq!(place.kept(), (vec![], 1));
+    let answer = serving.call(&format!("Action=DeleteVolume&VolumeId={volume}"));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    place.until_no_tree();
+    serving.end();
+}
+
 /// They have kept disks, and noted who has an image, by instances.
 #[test]
 fn a_removed_image_of_an_earlier_versions_account_stays_as_long_as_its_disks() {
