@@ -291,23 +291,28 @@ pub(crate) fn watchdog_lock(place: &str) -> String {
     format!("{WATCHDOG}{place}")
 }
 
-/// Whether a run has a watchdog that is still at it, for whatever place.
-pub(crate) fn has_watchdog(directory: &Path) -> bool {
+/// The names of the locks of all watchdogs that a run has had and that haven't left it.
+fn watchdogs(directory: &Path) -> Vec<String> {
     let files = fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
-    let mut locks = files.filter(|file| file.file_name().to_string_lossy().starts_with(WATCHDOG));
-    locks.any(|lock| is_locked(&lock.path()))
+    let names = files.filter_map(|file| file.file_name().into_string().ok());
+    names.filter(|name| name.starts_with(WATCHDOG)).collect()
 }
 
-/// The directories of runs that are over, were at this place alone, and have no watchdog any more; each with what shows
+/// The directories of runs that are over, were at this place or at none, and have no watchdog there any more; each with what shows
 /// that nobody is in it.
 pub(crate) fn abandoned(place: &str) -> Result<Vec<(PathBuf, File)>, Error> {
-    let files = |directory: &Path| fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
-    let was_here = |directory: &Path| {
-        let mut watchdogs = files(directory).filter_map(|file| file.file_name().into_string().ok());
-        watchdogs.all(|name| !name.starts_with(WATCHDOG) || name == watchdog_lock(place))
+    let lock = watchdog_lock(place);
+    let is_abandoned = |directory: &Path| {
+        let watchdogs = watchdogs(directory);
+        watchdogs.is_empty() || watchdogs.contains(&lock) && !is_locked(&directory.join(&lock))
     };
-    let watched = |directory: &Path| is_locked(&directory.join(watchdog_lock(place)));
-    Ok(over()?.into_iter().filter(|(directory, _)| was_here(directory) && !watched(directory)).collect())
+    Ok(over()?.into_iter().filter(|(directory, _)| is_abandoned(directory)).collect())
+}
+
+/// Nothing is left of a run at a place: its directory is removed, unless it was at another one, too.
+pub(crate) fn leave(directory: &Path, place: &str, over: File) -> Result<(), Error> {
+    let _ = fs::remove_file(directory.join(watchdog_lock(place)));
+    if watchdogs(directory).is_empty() { remove(directory, over) } else { Ok(()) }
 }
 
 /// The directories of runs that are over, each with what shows that nobody is in it.

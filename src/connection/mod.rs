@@ -117,6 +117,18 @@ impl Connection {
         self.local.as_ref().map_or(1.0, Local::pace)
     }
 
+    /// How often the local EC2 behind it was killed, and its account taken over by the next. Where it isn't there now, that one is
+    /// started.
+    pub(crate) async fn takeovers(&self) -> usize {
+        let Some(local) = &self.local else { return 0 };
+        if local.url().is_none() {
+            let local = local.clone();
+            // That blocks, which the engine must not. What can't be followed is found out by the next call.
+            let _ = tokio::task::spawn_blocking(move || local.follow()).await;
+        }
+        local.takeovers()
+    }
+
     /// Whether the local EC2 behind it has ended, and all of its machines with it.
     pub(crate) async fn is_gone(self: &Arc<Self>) -> bool {
         let connection = self.clone();

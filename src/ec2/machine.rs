@@ -19,7 +19,10 @@ use std::{
     fmt,
     net::IpAddr,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -39,6 +42,8 @@ pub(crate) struct Inner {
     pub(crate) user: Mutex<Option<String>>,
     pub(crate) known_host: KnownHost,
     pub(crate) session: tokio::sync::Mutex<Option<Session>>,
+    /// How often its local EC2 was killed, and the machine taken over by the next, when the session was used last.
+    takeovers: AtomicUsize,
     described: Mutex<Option<Arc<Description>>>,
     pub(super) reservation: Mutex<Option<Reservation>>,
 }
@@ -93,6 +98,7 @@ impl Machine {
             user: Mutex::new(begin.user),
             known_host: KnownHost::default(),
             session: tokio::sync::Mutex::default(),
+            takeovers: AtomicUsize::new(0),
             described: Mutex::default(),
             reservation: Mutex::new(begin.reservation),
         }))
@@ -261,6 +267,11 @@ impl Machine {
 
     /// The session, connected if there is none.
     pub(crate) async fn session(&self) -> Result<Session, Error> {
+        let takeovers = self.0.ec2.connection.takeovers().await;
+        if self.0.takeovers.swap(takeovers, Ordering::Relaxed) != takeovers {
+            // It boots again, and is waited for.
+            self.disconnect().await;
+        }
         if let Some(session) = self.0.session.lock().await.as_ref() {
             return Ok(session.clone());
         }

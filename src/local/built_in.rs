@@ -87,6 +87,11 @@ impl Local {
         clients.now.url().to_owned()
     }
 
+    /// How often an endpoint has taken the account over from one that was killed, as far as it was followed.
+    pub(crate) fn takeovers(&self) -> usize {
+        self.clients().earlier.len()
+    }
+
     /// The access key and its secret.
     pub(crate) fn credentials(&self) -> (String, String) {
         let client = self.client();

@@ -26,6 +26,10 @@ impl Local {
         match *self {}
     }
 
+    pub(crate) fn takeovers(&self) -> usize {
+        match *self {}
+    }
+
     pub(crate) fn credentials(&self) -> (String, String) {
         match *self {}
     }

@@ -80,3 +80,43 @@ async fn keeps(vm: Instance) -> Result {
     announce(&vm);
     vm.keep().map(drop)
 }
+
+/// Kills the endpoint under itself.
+fn kill_endpoint() {
+    let endpoint = ec2_local::endpoint::connect().unwrap().pid();
+    super::world::send(&endpoint.to_string(), rustix::process::Signal::KILL);
+}
+
+#[ec2_test]
+#[ignore = "run by another"]
+fn ends_without_its_endpoint(vm: Instance) {
+    announce(&vm);
+    kill_endpoint();
+}
+
+#[ec2_test]
+#[ignore = "run by another"]
+async fn goes_on_without_its_endpoint(vm: Instance) -> Result {
+    announce(&vm);
+    kill_endpoint();
+    // The next one takes the machine over, as one that is down: our machines are not to boot again by themselves.
+    // What is just under way there says so first.
+    let since = std::time::Instant::now();
+    loop {
+        let error = vm.exec("true").await.unwrap_err().to_string();
+        if error.contains("it is stopped") && !error.contains("timed out") {
+            break;
+        }
+        assert!(since.elapsed() < super::support::PATIENCE, "never: {error}");
+    }
+    vm.start().await?;
+    vm.exec("true").await.map(drop)
+}
+
+#[ec2_test]
+#[ignore = "run by another"]
+async fn waits_in_two_regions(vm: Instance) -> Result {
+    let other = Ec2::connect().region("eu-west-1").await?.launch("host").await?;
+    announce(&other);
+    vm.exec("sleep 600").await.map(drop)
+}

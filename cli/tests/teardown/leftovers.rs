@@ -1,118 +1,18 @@
 //! An endpoint of its own: shared by runs, gone after them, with all that was its.
 
 use super::{
-    run::{Run, clean, lives},
+    run::{Run, lives},
     support::eventually,
+    world::{World, kill_with_watchdog, processes_of_machines, send},
 };
 use rustix::process::Signal;
 use std::{
     fs,
-    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
-    path::{Path, PathBuf},
-    process::Command,
+    os::unix::process::ExitStatusExt,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
-
-/// State directories of their own.
-struct World(tempfile::TempDir);
-
-impl World {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        Self(directory)
-    }
-
-    fn local(&self) -> PathBuf {
-        self.0.path().join("local")
-    }
-
-    fn harness(&self) -> PathBuf {
-        self.0.path().join("harness")
-    }
-
-    fn enter(&self, command: &mut Command) {
-        command
-            .env("EC2_LOCAL_STATE_DIR", self.local())
-            .env("EC2_HARNESS_STATE_DIR", self.harness())
-            .env("EC2_HARNESS_LOCAL_LINGER", "1s");
-    }
-
-    fn start(&self, name: &str) -> Run {
-        Run::start(name, |command| self.enter(command))
-    }
-
-    fn sweep(&self) -> String {
-        self.sweep_with(&[])
-    }
-
-    fn sweep_with(&self, arguments: &[&str]) -> String {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ec2-harness"));
-        self.enter(clean(&mut command).arg("sweep").args(arguments));
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Only mark, secret and log are left; no process, no run. Machines are followed by those who know them: they name no path.
-    fn assert_is_empty(&self) {
-        let names = || {
-            let mut names: Vec<_> = fs::read_dir(self.local())
-                .unwrap()
-                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-                .collect();
-            names.sort();
-            names
-        };
-        eventually("the endpoint has ended", || !names().contains(&"run".to_owned()));
-        assert_eq!(names(), [".ec2-local", "log", "secret"]);
-        eventually("all processes have ended", || processes(self.0.path()).is_empty());
-        let runs = fs::read_dir(self.harness().join("runs")).unwrap().count();
-        assert_eq!(runs, 0, "a run's directory was left");
-    }
-}
-
-/// Processes whose environment or command line names a path, ours excluded.
-fn processes(path: &Path) -> Vec<String> {
-    all_processes(|process| {
-        ["environ", "cmdline"].iter().any(|file| {
-            let bytes = fs::read(process.join(file)).unwrap_or_default();
-            String::from_utf8_lossy(&bytes).contains(path.to_str().unwrap())
-        })
-    })
-}
-
-/// The processes of an endpoint's machines: its children, and theirs.
-fn processes_of_machines(endpoint: &str) -> Vec<String> {
-    let children = |parent: &str| {
-        all_processes(|process| {
-            // The second word behind the name in parentheses is the parent (proc_pid_stat(5)).
-            let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
-            stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)) == Some(parent)
-        })
-    };
-    let mut found = children(endpoint);
-    let mut at = 0;
-    while at < found.len() {
-        found.extend(children(&found[at]));
-        at += 1;
-    }
-    found
-}
-
-fn send(process: &str, signal: Signal) {
-    let process = rustix::process::Pid::from_raw(process.parse().unwrap()).unwrap();
-    rustix::process::kill_process(process, signal).unwrap();
-}
-
-fn all_processes(is_meant: impl Fn(&Path) -> bool) -> Vec<String> {
-    let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
-    let pids =
-        entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| name.parse::<u32>().is_ok());
-    pids.filter(|pid| lives(pid) && is_meant(&Path::new("/proc").join(pid))).collect()
-}
 
 #[test]
 fn two_runs_share_one_endpoint_and_leave_nothing() {
@@ -221,19 +121,6 @@ fn a_run_is_over_for_a_sweep_while_its_watchdog_looks_what_it_has_left() {
     world.assert_is_empty();
 }
 
-/// Kills a run, and first what would end it then.
-fn kill_with_watchdog(run: Run) {
-    let watchdogs = all_processes(|process| {
-        let environment = fs::read(process.join("environ")).unwrap_or_default();
-        let environment = String::from_utf8_lossy(&environment);
-        environment.contains(&run.id) && environment.contains("EC2_HARNESS_WATCHDOG_LOCK=")
-    });
-    assert_eq!(watchdogs.len(), 1);
-    send(&watchdogs[0], Signal::KILL);
-    run.signal(Signal::KILL);
-    run.end();
-}
-
 #[test]
 fn what_is_kept_is_swept_by_its_name_alone_and_its_key_with_it() {
     let world = World::new();
@@ -298,7 +185,7 @@ fn a_killed_endpoint_takes_its_machines_with_it() {
 #[test]
 fn a_second_signal_ends_the_process_at_once_and_leaves_the_rest_to_the_watchdog() {
     let world = World::new();
-    let said = world.0.path().join("said");
+    let said = world.path().join("said");
     let mut run = Run::start("waits", |command| {
         world.enter(command);
         command.stderr(fs::File::create(&said).unwrap());

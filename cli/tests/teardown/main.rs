@@ -6,6 +6,10 @@
 mod support;
 
 mod child;
+mod elsewhere;
 mod endings;
+mod endpoints;
 mod leftovers;
 mod run;
+mod sweeps;
+mod world;

@@ -83,7 +83,11 @@ pub(crate) async fn wait(
             Ok::<(), Error>(())
         };
         match reached {
-            Reached::Ssh if route::immediate(machine).is_some() => setting_up.await,
+            Reached::Ssh if route::immediate(machine).is_some() => tokio::select! {
+                biased;
+                reached = setting_up => reached,
+                error = end_of(machine) => Err(error),
+            },
             // Side by side, since some ways need no address; and a machine that has ended will never answer.
             Reached::Ssh | Reached::Ready => tokio::try_join!(run(machine), setting_up).map(|_| ()),
         }
@@ -108,6 +112,18 @@ async fn timed_out(machine: &Machine) -> Error {
     Error::new(ErrorKind::Provisioning, format!("wait for {machine}"))
         .because(format!("it timed out: {what}"))
         .advise("raise `ready_timeout`, or look at the console below")
+}
+
+/// How long a machine is waited for that needs no address before it is looked whether it has ended: mostly it answers at once.
+const LOOK_AFTER: Duration = Duration::from_secs(2);
+
+/// Returns once a machine has ended, or has been stopped, that is expected to answer.
+async fn end_of(machine: &Machine) -> Error {
+    tokio::time::sleep(LOOK_AFTER).await;
+    match run(machine).await {
+        Err(error) => error,
+        Ok(_) => std::future::pending().await,
+    }
 }
 
 /// Waits until it is running.

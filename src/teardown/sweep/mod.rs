@@ -263,11 +263,12 @@ impl Sweep {
     /// needed for as long as machines were kept, and the journal until it is settled: a run may have been killed since the last
     /// look.
     async fn remove_directories(&self) -> Result<(), Error> {
-        for (directory, over) in run::abandoned(&self.connection.place())? {
+        let place = self.connection.place();
+        for (directory, over) in run::abandoned(&place)? {
             let id = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let is_settled = Journal::of_run(&directory, &self.connection).entries().is_empty();
             if is_settled && !remains_of(&self.connection, id).await?.kept {
-                run::remove(&directory, over)?;
+                run::leave(&directory, &place, over)?;
             }
         }
         Ok(())

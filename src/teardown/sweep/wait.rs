@@ -2,6 +2,7 @@
 
 use super::{Sweep, look::Look};
 use crate::{
+    connection::patience::until_answered,
     error::{Error, ErrorKind},
     resource::Found,
     teardown::owned::free_within,
@@ -67,7 +68,8 @@ impl<'a> Wait<'a> {
     async fn users(&self, found: &Found) -> String {
         let Some(users) = found.kind.users else { return String::new() };
         // That nobody can be named is no reason to fail.
-        let users = users(&self.sweep.connection, &found.id).await.unwrap_or_default();
+        let connection = &self.sweep.connection;
+        let users = until_answered(connection, || users(connection, &found.id)).await.unwrap_or_default();
         if users.is_empty() { String::new() } else { format!(" (in use by {})", users.join(", ")) }
     }
 }

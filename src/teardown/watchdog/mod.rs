@@ -98,11 +98,12 @@ pub(crate) fn role_main() -> ! {
 fn watch() -> Result<(), Error> {
     let run = Run::observe()?;
     let lock = env::var("EC2_HARNESS_WATCHDOG_LOCK").unwrap_or_default();
-    let Some(only) = only(run, &lock)? else { return Ok(()) };
+    let Some(_only) = only(run, &lock)? else { return Ok(()) };
+    let place = lock.trim_start_matches(run::WATCHDOG);
     let mut members = Members::of(run.directory()).map_err(waiting)?;
     // Before the wait: who has started us may take its configuration file along.
     let config = Config::load()?;
-    let upkeep = Upkeep::start(run, &config, lock.trim_start_matches(run::WATCHDOG))?;
+    let upkeep = Upkeep::start(run, &config, place)?;
     wait_for_owner(run)?;
     let mut over = wait_for_members(members.as_mut())?;
     upkeep.stop();
@@ -111,7 +112,7 @@ fn watch() -> Result<(), Error> {
         match end(&config, members.as_mut(), &mut over) {
             // What is kept needs what is in there; a sweep removes it with that.
             Ok(Remains { kept: true, .. }) => return Ok(()),
-            Ok(_) => return remove(run, over, only),
+            Ok(_) => return over.map_or(Ok(()), |over| run::leave(run.directory(), place, over)),
             // Nobody is there to be told: whatever may pass is waited for.
             Err(error) if (error.is_transient() || is_in_use(&error)) && since.elapsed() < config.lease => {
                 tracing::warn!("failed to {error}");
@@ -165,15 +166,6 @@ fn only(run: &Run, lock: &str) -> Result<Option<Only>, Error> {
         }
     }
     Ok(None)
-}
-
-/// Removes the run's directory, unless the watchdog of another place still needs it: the last one removes it.
-fn remove(run: &Run, over: Option<File>, only: Only) -> Result<(), Error> {
-    drop(only);
-    match over {
-        Some(over) if !run::has_watchdog(run.directory()) => run::remove(run.directory(), over),
-        _ => Ok(()),
-    }
 }
 
 /// Nobody belongs to a run whose directory was gone from the beginning.
