@@ -82,7 +82,8 @@
 //! configuration. Both print how to log in.
 //!
 //! **If nobody gets to drop anything**: SIGINT, SIGTERM and SIGHUP end what lives, and then the process. After a `kill -9`
-//! the run's watchdog, a process in a session of its own, ends what is left half a minute later. After the death of the whole
+//! the run's watchdog, a process in a session of its own, ends what is left half a minute later, also while other processes of the run
+//! go on. After the death of the whole
 //! host, `ec2-harness sweep` does, the command of the package `ec2-harness-cli`, or [`Ec2::sweep`](ec2::Ec2::sweep): by
 //! tags, from anywhere.
 //!
