@@ -7,6 +7,7 @@
 use crate::{
     config::Config,
     connection::{Connection, api_error},
+    engine,
     error::{Error, ErrorKind},
     lock_file::{self, Lock},
     run,
@@ -73,10 +74,7 @@ pub(crate) async fn reserve(
         until: SystemTime::now() + config.lease,
     };
     let instance_type = instance_type.to_owned();
-    tokio::task::spawn_blocking(move || take(entry, &instance_type, instances, vcpus))
-        .await
-        .map_err(|e| Error::new(ErrorKind::Internal, "look at the caps").caused_by(e))?
-        .map(Some)
+    engine::blocking("look at the caps", move || take(entry, &instance_type, instances, vcpus)).await.map(Some)
 }
 
 /// Where caps count together.

@@ -24,7 +24,7 @@ pub const FILE_NAME: &str = "ec2-harness.toml";
 const PREFIX: &str = "EC2_HARNESS_";
 
 /// Environment variables with our prefix that are no keys: they steer one run, not a project.
-const VARIABLES: &[&str] = &["CONFIG", "RUN_ID", "ROLE", "STATE_DIR", "OWNER", "WATCHDOG_LOCK"];
+const VARIABLES: &[&str] = &["CONFIG", "RUN_ID", "ROLE", "STATE_DIR", "OWNER", "STARTED_BY", "WATCHDOG_LOCK"];
 
 /// What a finished test leaves running.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -2,6 +2,9 @@
 //!
 //! A thread of our own, so that operations work from every context: no runtime, any runtime, a runtime that is already
 //! gone, a `Drop`. Clients that are shared between the runtimes of several tests would die with the first of them.
+//!
+//! Nothing may block it: the polling of everybody's machines would stand still. What waits for the disk, for the lock of a file or
+//! for a process goes by [`blocking`].
 
 use crate::error::{Error, ErrorKind};
 use once_cell::sync::OnceCell;
@@ -45,4 +48,14 @@ where
     F::Output: Send + 'static,
 {
     Ok(handle()?.spawn(future))
+}
+
+/// Runs what blocks, and what is tried by that, on a thread for such things, to its end, whether anyone waits for it or not. To be called on
+/// the engine.
+pub(crate) async fn blocking<T: Send + 'static>(
+    tried: &str,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|e| Err(Error::new(ErrorKind::Internal, tried).caused_by(e)))
 }

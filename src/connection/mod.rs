@@ -123,8 +123,8 @@ impl Connection {
         let Some(local) = &self.local else { return 0 };
         if local.url().is_none() {
             let local = local.clone();
-            // That blocks, which the engine must not. What can't be followed is found out by the next call.
-            let _ = tokio::task::spawn_blocking(move || local.follow()).await;
+            // What can't be followed is found out by the next call.
+            let _ = engine::blocking("find the local EC2 again", move || Ok(local.follow())).await;
         }
         local.takeovers()
     }
@@ -132,7 +132,7 @@ impl Connection {
     /// Whether the local EC2 behind it has ended, and all of its machines with it.
     pub(crate) async fn is_gone(self: &Arc<Self>) -> bool {
         let connection = self.clone();
-        let looking = tokio::task::spawn_blocking(move || connection.local.as_ref().is_some_and(Local::is_gone));
-        looking.await.unwrap_or(false)
+        let look = move || Ok(connection.local.as_ref().is_some_and(Local::is_gone));
+        engine::blocking("look for the local EC2", look).await.unwrap_or(false)
     }
 }

@@ -3,6 +3,7 @@
 use super::{Connection, https};
 use crate::{
     config::Config,
+    engine,
     error::{Error, ErrorKind},
     local::Local,
     target::Target,
@@ -32,10 +33,7 @@ pub(super) async fn open(config: &Config, running: bool) -> Result<Connection, E
 
 async fn open_local(config: &Config, running: bool) -> Result<Connection, Error> {
     let asked = config.clone();
-    // Starting a process and waiting for it blocks, which the engine must not.
-    let local = tokio::task::spawn_blocking(move || Local::open(&asked, running))
-        .await
-        .map_err(|e| Error::new(ErrorKind::Internal, "start the local EC2").caused_by(e))??;
+    let local = engine::blocking("start the local EC2", move || Local::open(&asked, running)).await?;
     let region = config.region.clone().unwrap_or_else(|| "us-east-1".into());
     let (access_key, secret_key) = local.credentials();
     let backoff = BACKOFF.mul_f64(local.pace().min(1.0)).max(Duration::from_millis(10));
@@ -65,8 +63,7 @@ impl ResolveEndpoint for Following {
         EndpointFuture::new(async move {
             let url = match local.url() {
                 Some(url) => url,
-                // That blocks, which the engine must not.
-                None => tokio::task::spawn_blocking(move || local.follow()).await?,
+                None => engine::blocking("find the local EC2 again", move || Ok(local.follow())).await?,
             };
             Ok(Endpoint::builder().url(url).build())
         })

@@ -8,7 +8,7 @@ use super::{
     specification::Specification,
 };
 use crate::{
-    caps,
+    caps, engine,
     error::{Error, ErrorKind},
     progress::Line,
     task::operation,
@@ -183,7 +183,8 @@ impl Launch {
         let wanted = Specification::of(&self);
         let connection = self.ec2.connection.clone();
         let config = self.ec2.config.clone();
-        watchdog::ensure(&connection, &config)?;
+        let (run, watched) = (connection.clone(), config.clone());
+        engine::blocking("join the run", move || watchdog::ensure(&run, &watched)).await?;
         let deadline = Instant::now() + wanted.ready_within;
         let line = Line::begin(config.progress, &wanted.name, "preparing");
         let (image, login, groups) = tokio::try_join!(

@@ -3,6 +3,7 @@
 use super::{Machine, machine::lock, ready};
 use crate::{
     connection::{api_error, patience::until_visible, tags},
+    engine,
     error::Error,
     ssh::Command,
     target::Target,
@@ -69,10 +70,13 @@ impl Machine {
     /// Leaves the machine running: it is forgotten here, and its lease begins anew. Says how to reach it.
     async fn keep_running(&self) -> Result<String, Error> {
         let connection = &self.0.ec2.connection;
-        connection.run.note_kept(self.id())?;
-        if let Some(reservation) = lock(&self.0.reservation).take() {
-            reservation.keep(self.id(), self.0.ec2.config.lease)?;
-        }
+        let (run, id, lease) = (connection.run, self.id().to_owned(), self.0.ec2.config.lease);
+        let reservation = lock(&self.0.reservation).take();
+        engine::blocking("note that it is kept", move || {
+            run.note_kept(&id)?;
+            reservation.map_or(Ok(()), |reservation| reservation.keep(&id, lease))
+        })
+        .await?;
         self.0.identity.forget();
         let until = humantime::format_rfc3339_seconds(SystemTime::now() + self.0.ec2.config.lease).to_string();
         let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();

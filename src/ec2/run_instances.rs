@@ -86,7 +86,7 @@ impl Request<'_> {
     async fn send_to(&self, subnet: Option<&str>) -> Result<Launched, Error> {
         let token = run::random_id()?;
         let connection = self.connection();
-        let journaled = Journal::of(connection).intend(&INSTANCE, &token)?;
+        let journaled = Journal::of(connection).intend(&INSTANCE, &token).await?;
         let launching = Arc::new(Begun::new(journaled, connection.clone()));
         let tried = format!("launch {} as {} in {}", self.wanted.image, self.wanted.instance_type, connection.region);
         // Only now: anyone who ends all that lives either sees this one, or is seen here.

@@ -7,7 +7,7 @@ use crate::{
 };
 use ec2_local::{
     conditions::Conditions,
-    endpoint::{Client, EndpointError, Settings, abandoned_identities, connect, ensure},
+    endpoint::{Client, EndpointError, Presence, Settings, ensure, look},
     network::OUTSIDE,
 };
 use ipnet::{IpNet, Ipv4Net};
@@ -36,12 +36,12 @@ impl Local {
     /// started again: what it had is there still. Blocks.
     pub(crate) fn open(config: &Config, running: bool) -> Result<Self, Error> {
         let settings = settings(config)?;
-        let opened = match running.then(connect) {
-            None => ensure(&settings),
-            Some(Err(EndpointError::NotRunning)) if !abandoned_identities().is_empty() => ensure(&settings),
-            Some(found) => found,
+        let open = || match running.then(look).transpose()? {
+            None | Some(Presence::Killed(_)) => ensure(&settings),
+            Some(Presence::Running(client)) => Ok(*client),
+            Some(_) => Err(EndpointError::NotRunning),
         };
-        let client = opened.map_err(|e| Error::new(ErrorKind::Connection, e.to_string()))?;
+        let client = open().map_err(|e| Error::new(ErrorKind::Connection, e.to_string()))?;
         let clients = Mutex::new(Clients { now: Arc::new(client), earlier: Vec::new() });
         Ok(Self(Arc::new(Inner { settings, clients })))
     }
@@ -68,9 +68,12 @@ impl Local {
         if last.is_connected() {
             return last.url().to_owned();
         }
-        let next = match connect() {
-            Err(EndpointError::NotRunning) if is_abandoned(last.identity()) => ensure(&self.0.settings),
-            found => found,
+        let is_its = |killed: &[String]| killed.iter().any(|identity| identity == last.identity());
+        let next = match look() {
+            Ok(Presence::Running(next)) => Ok(*next),
+            Ok(Presence::Killed(killed)) if is_its(&killed) => ensure(&self.0.settings),
+            Ok(_) => return last.url().to_owned(),
+            Err(error) => Err(error),
         };
         match next {
             Ok(next) if next.identity() == last.identity() => {
@@ -122,10 +125,11 @@ impl Local {
     /// Whether it has ended, and all of its machines with it. Blocks.
     pub(crate) fn is_gone(&self) -> bool {
         let identity = self.identity();
-        match connect() {
-            Ok(now) => now.identity() != identity,
-            Err(EndpointError::NotRunning) => !is_abandoned(&identity),
-            Err(_) => false,
+        match look() {
+            Ok(Presence::Running(now)) => now.identity() != identity,
+            Ok(Presence::Killed(killed)) => !killed.contains(&identity),
+            Ok(Presence::Absent) => true,
+            Ok(_) | Err(_) => false,
         }
     }
 
@@ -141,11 +145,6 @@ impl Local {
             .map(IpNet::from)
             .map_err(|e| Error::new(ErrorKind::Internal, "tell from where the local EC2 is reached").caused_by(e))
     }
-}
-
-/// Whether the account's endpoint was killed, and no other has taken it over yet.
-fn is_abandoned(identity: &str) -> bool {
-    abandoned_identities().iter().any(|other| other == identity)
 }
 
 fn settings(config: &Config) -> Result<Settings, Error> {
@@ -169,7 +168,7 @@ fn settings(config: &Config) -> Result<Settings, Error> {
 
 /// Whether there is one, or what one that was killed has left. One that doesn't answer now may be busy. Blocks.
 pub(crate) fn is_there() -> bool {
-    !matches!(connect(), Err(EndpointError::NotRunning)) || !abandoned_identities().is_empty()
+    !matches!(look(), Ok(Presence::Absent))
 }
 
 /// Becomes the local EC2, or one of its machines, if the environment says so.

@@ -90,7 +90,7 @@ async fn make(ec2: &Ec2, scope: Scope) -> Result<Guard<PlacementGroup>, Error> {
     signals::install()?;
     watchdog::ensure(&connection, ec2.config())?;
     let (name, attempt) = (run::random_id()?, run::random_id()?);
-    let entry = Journal::of(&connection).intend(&KIND, &attempt)?;
+    let entry = Journal::of(&connection).intend(&KIND, &attempt).await?;
     let begun = Begun::new(entry.clone(), connection.clone());
     let lease = ec2.config().lease;
     let tags = tags::tags(ec2.config(), connection.run, &[(tags::ATTEMPT.to_owned(), attempt)], None, lease);

@@ -78,7 +78,8 @@ impl Route {
                 stream.write_all(format!("{hello}\n").as_bytes()).await?;
                 let answer = read_line(&mut stream).await?;
                 if answer != "ok" {
-                    return Err(io::Error::new(io::ErrorKind::ConnectionRefused, answer));
+                    let reason = answer.strip_prefix("error ").unwrap_or(&answer);
+                    return Err(io::Error::new(io::ErrorKind::ConnectionRefused, reason));
                 }
                 Ok(Way { socket: stream.into_std()?.into(), program: None })
             }

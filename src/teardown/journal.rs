@@ -7,6 +7,7 @@
 
 use crate::{
     connection::Connection,
+    engine,
     error::{Error, ErrorKind},
     lock_file,
     resource::{Kind, Life, kind},
@@ -59,8 +60,13 @@ impl Journal {
         Self { directory: run.join(format!("journal.{place}")), durable }
     }
 
-    /// Notes what is about to be made, and what only the call that makes it knows.
-    pub(crate) fn intend(&self, kind: &'static Kind, token: &str) -> Result<Entry, Error> {
+    /// Notes what is about to be made, and what only the call that makes it knows. It is there for good before anything is sent.
+    pub(crate) async fn intend(&self, kind: &'static Kind, token: &str) -> Result<Entry, Error> {
+        let (journal, token) = (self.clone(), token.to_owned());
+        engine::blocking("note what is about to be made", move || journal.note(kind, &token)).await
+    }
+
+    fn note(&self, kind: &'static Kind, token: &str) -> Result<Entry, Error> {
         let mut entry = self.entry(kind, token);
         let file = self.write(&entry.path).map_err(|e| {
             Error::new(ErrorKind::Internal, format!("note in {} what is about to be made", self.directory.display()))
@@ -150,11 +156,11 @@ mod tests {
         let run = tempfile::tempdir().unwrap();
         let journal = Journal::at(run.path(), "here", true);
         assert!(journal.entries().is_empty());
-        let instance = journal.intend(&INSTANCE, "0a1b").unwrap();
-        journal.intend(&KEY_PAIR, "2c3d").unwrap();
-        journal.intend(&KEY_PAIR, "2c3d").unwrap();
+        let instance = journal.note(&INSTANCE, "0a1b").unwrap();
+        journal.note(&KEY_PAIR, "2c3d").unwrap();
+        journal.note(&KEY_PAIR, "2c3d").unwrap();
         let other = Journal::at(run.path(), "there", false);
-        other.intend(&SECURITY_GROUP, "2c3d").unwrap();
+        other.note(&SECURITY_GROUP, "2c3d").unwrap();
         let mut found: Vec<_> = journal.entries().iter().map(|it| (it.kind().word, it.token().to_owned())).collect();
         found.sort();
         assert_eq!(found, [("instance", "0a1b".into()), ("key-pair", "2c3d".into())]);
@@ -168,7 +174,7 @@ mod tests {
     #[test]
     fn the_age_is_that_of_the_last_call() {
         let run = tempfile::tempdir().unwrap();
-        let entry = Journal::at(run.path(), "here", false).intend(&INSTANCE, "0a1b").unwrap();
+        let entry = Journal::at(run.path(), "here", false).note(&INSTANCE, "0a1b").unwrap();
         let hour = Duration::from_secs(3600);
         File::options().write(true).open(&entry.path).unwrap().set_modified(SystemTime::now() - hour).unwrap();
         assert!(entry.age() >= hour);
@@ -182,10 +188,10 @@ mod tests {
     fn what_a_process_has_made_is_its_own_while_it_lives() {
         let run = tempfile::tempdir().unwrap();
         let journal = Journal::at(run.path(), "here", false);
-        let instance = journal.intend(&INSTANCE, "0a1b").unwrap();
+        let instance = journal.note(&INSTANCE, "0a1b").unwrap();
         let orphans = || journal.orphans().iter().map(|entry| entry.token().to_owned()).collect::<Vec<_>>();
         // A key pair is the run's, and no test's.
-        journal.intend(&KEY_PAIR, "2c3d").unwrap();
+        journal.note(&KEY_PAIR, "2c3d").unwrap();
         assert!(orphans().is_empty());
         let guard = instance.clone();
         drop(instance);

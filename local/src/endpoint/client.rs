@@ -3,6 +3,7 @@
 use super::{
     EndpointError, Greeting, Settings, Stay, abandoned_accounts, handover,
     journal::Story,
+    run_directory::is_held,
     settings_diff::PACE,
     state::{Credentials, SocketPath, StateDirectory},
 };
@@ -105,11 +106,47 @@ impl Client {
     }
 }
 
-/// What tells the accounts apart ([`Client::identity`]) whose endpoints were killed: the next starts take them over, one at a time.
-pub fn abandoned_identities() -> Vec<String> {
-    let accounts = StateDirectory::of_user().map(|state| abandoned_accounts(&state)).unwrap_or_default();
+/// What there is of the local EC2, without anything being started.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Presence {
+    /// An endpoint of this user and build runs.
+    Running(Box<Client>),
+    /// There is one that doesn't answer: it may be at a stop, or very busy.
+    Silent,
+    /// None runs, but some were killed: the next starts take their accounts over, one at a time. What tells these apart
+    /// ([`Client::identity`]).
+    Killed(Vec<String>),
+    /// There is none, and nothing to be taken over.
+    Absent,
+}
+
+/// How long an endpoint that doesn't answer may be about to begin, or to end: one that was killed still has its lock for a moment.
+const CHANGES_WITHIN: Duration = Duration::from_secs(10);
+
+/// Looks what there is of the local EC2.
+///
+/// # Errors
+///
+/// The state directory can't be used.
+pub fn look() -> Result<Presence, EndpointError> {
+    let state = StateDirectory::of_user()?;
+    let since = Instant::now();
+    loop {
+        if let Some(client) = greet(&state)? {
+            return Ok(Presence::Running(Box::new(client)));
+        }
+        if !is_held(&state)? {
+            break;
+        }
+        if since.elapsed() > CHANGES_WITHIN {
+            return Ok(Presence::Silent);
+        }
+        thread::sleep(LOOK);
+    }
     let identity = |directory: &PathBuf| Some(Story::find(&Directory::find(directory).ok()?).ok()??.header.account);
-    accounts.iter().filter_map(identity).collect()
+    let killed: Vec<_> = abandoned_accounts(&state).iter().filter_map(identity).collect();
+    Ok(if killed.is_empty() { Presence::Absent } else { Presence::Killed(killed) })
 }
 
 /// Finds the running endpoint of this user and build.

@@ -193,7 +193,10 @@ impl Datacenter {
                 {
                     tokio::time::sleep(POWER_ON_PAUSE).await;
                 }
-                other => return other,
+                other => {
+                    let tried = |e: &io::Error| format!("connect to port {port} of {}: {e}", found.instance);
+                    return other.map_err(|e| io::Error::new(e.kind(), tried(&e)));
+                }
             }
         }
     }

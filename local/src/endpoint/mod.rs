@@ -31,7 +31,7 @@ mod state;
 mod streams;
 mod way_in;
 
-pub use client::{Client, abandoned_identities, connect, ensure};
+pub use client::{Client, Presence, connect, ensure, look};
 pub use control::Status;
 pub use error::EndpointError;
 pub use images::{Image, ImageName, Images, Import, Listed};

@@ -285,6 +285,17 @@ fn look_after(runs: &Directory, name: &OsStr) -> Result<Option<Abandoned>, Error
     Ok(None)
 }
 
+/// Whether an endpoint of this build has its directory: it runs, begins, or is just ending.
+pub(super) fn is_held(state: &StateDirectory) -> Result<bool, EndpointError> {
+    if !state.run().exists() {
+        return Ok(false);
+    }
+    let Some(run) = state.open()?.open("run")?.map(|runs| runs.open(BUILD)).transpose()?.flatten() else {
+        return Ok(false);
+    };
+    Ok(run.file(ALIVE)?.is_some_and(|lock| lock.try_lock_shared().is_err()))
+}
+
 /// The directories of accounts whose endpoints were killed. The next starts take them over, one at a time.
 pub fn abandoned_accounts(state: &StateDirectory) -> Vec<PathBuf> {
     let look = || -> Result<Vec<PathBuf>, EndpointError> {

@@ -221,20 +221,18 @@ impl Switch {
         self.shared.send(Command::Open { id: connection.id, nic: nic.to_owned(), port, outcome: Outcome(done) });
         match outcome.await {
             Ok(Ok(())) => Ok(connection),
-            Ok(Err(kind)) => Err(io::Error::new(kind, describe(kind, nic, port))),
-            Err(_) => {
-                Err(io::Error::new(io::ErrorKind::NotConnected, describe(io::ErrorKind::NotConnected, nic, port)))
-            }
+            Ok(Err(kind)) => Err(io::Error::new(kind, describe(kind, port))),
+            Err(_) => Err(io::Error::new(io::ErrorKind::NotConnected, describe(io::ErrorKind::NotConnected, port))),
         }
     }
 }
 
-/// Why a machine could not be reached, in words that fit "failed to {…}".
-fn describe(kind: io::ErrorKind, nic: &str, port: u16) -> String {
-    let reason = match kind {
+/// Why a machine could not be reached.
+fn describe(kind: io::ErrorKind, port: u16) -> String {
+    match kind {
         io::ErrorKind::ConnectionRefused => "nothing listens there, or no longer".to_owned(),
         io::ErrorKind::TimedOut => format!("no answer for {} s; is the machine up?", CONNECT_DEADLINE.as_secs()),
-        io::ErrorKind::NotConnected => "it is not plugged in; is the machine running?".to_owned(),
+        io::ErrorKind::NotConnected => "it isn't on its network: it is stopped, or has only begun to boot".to_owned(),
         io::ErrorKind::QuotaExceeded => {
             format!("it has {} connections from this host already; end some of them first", stack::REACHED)
         }
@@ -249,8 +247,7 @@ fn describe(kind: io::ErrorKind, nic: &str, port: u16) -> String {
             OUTSIDE.0, OUTSIDE.1
         ),
         other => other.to_string(),
-    };
-    format!("connect to port {port} of {nic}: {reason}")
+    }
 }
 
 /// A connection that a machine has accepted, and that isn't joined to a stream yet.

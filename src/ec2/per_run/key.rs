@@ -5,6 +5,7 @@ use crate::{
     config::Config,
     connection::{Connection, api_error, once, patience::until_answered, tags},
     ec2::specification::Key,
+    engine,
     error::{Error, ErrorKind},
     resource::KEY_PAIR,
     ssh::PrivateKey,
@@ -34,10 +35,8 @@ pub(crate) async fn key(connection: &Arc<Connection>, config: &Config, key: &Key
         Key::OfRun => {
             let name = name(connection);
             let making = connection.clone();
-            // Other processes may be making it, and the engine must not block.
-            let text = tokio::task::spawn_blocking(move || private_key(&making))
-                .await
-                .map_err(|e| Error::new(ErrorKind::Internal, "make the run's key").caused_by(e))??;
+            // Other processes may be making it.
+            let text = engine::blocking("make the run's key", move || private_key(&making)).await?;
             let private = PrivateKey::from_text(&text)?;
             once_per_run(connection, &KEY_PAIR, "run", |attempt| import(connection, config, &name, &text, attempt))
                 .await?;

@@ -14,6 +14,7 @@ use crate::{
         Connection,
         patience::{OTHERS_VISIBLE_WITHIN, until_visible},
     },
+    engine,
     error::{Error, ErrorKind},
     lock_file,
     resource::{Found, Kind},
@@ -69,15 +70,13 @@ where
     let note = note(connection, kind, of);
     let lock_name = format!("{SHARED}{}.{of}.lock", kind.word);
     let run = connection.run;
-    // Another process may hold it for as long as a call takes, and the engine must not block.
-    let lock = tokio::task::spawn_blocking(move || run.lock(&lock_name))
-        .await
-        .map_err(|e| Error::new(ErrorKind::Internal, "lock the run's directory").caused_by(e))??;
+    // Another process may hold it for as long as a call takes.
+    let lock = engine::blocking("lock the run's directory", move || run.lock(&lock_name)).await?;
     let value = match fs::read_to_string(&note) {
         Ok(value) if !value.is_empty() => value,
         _ => {
             let attempt = run::random_id()?;
-            Journal::of(connection).intend(kind, &attempt)?;
+            Journal::of(connection).intend(kind, &attempt).await?;
             let value = make(attempt).await?;
             write(&note, &value)
                 .map_err(|e| Error::new(ErrorKind::Internal, format!("write {}", note.display())).caused_by(e))?;

@@ -46,6 +46,9 @@ const AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// The process whose end ends the run, beside the run's members: nextest.
 const OWNER: &str = "EC2_HARNESS_OWNER";
 
+/// The process that has started the watchdog: the first of the run's members.
+const STARTED_BY: &str = "EC2_HARNESS_STARTED_BY";
+
 /// Joins the run, and starts its watchdog for the place that a configuration names, unless it has one; before the first create call.
 pub(crate) fn ensure(connection: &Connection, config: &Config) -> Result<(), Error> {
     let tried = "start the watchdog of the run";
@@ -61,6 +64,7 @@ pub(crate) fn ensure(connection: &Connection, config: &Config) -> Result<(), Err
         .env("EC2_HARNESS_TARGET", config.target.word())
         .env("EC2_HARNESS_REGION", &connection.region)
         .env("EC2_HARNESS_WATCHDOG_LOCK", lock)
+        .env(STARTED_BY, std::process::id().to_string())
         // From its first moment on: a signal to the tests' group, such as a terminal's, is none of its business.
         .process_group(0)
         // A test's standard streams, held open, would make nextest wait for us.
@@ -99,7 +103,7 @@ fn watch() -> Result<(), Error> {
     let run = Run::observe()?;
     let lock = env::var("EC2_HARNESS_WATCHDOG_LOCK").unwrap_or_default();
     let Some(_only) = only(run, &lock)? else { return Ok(()) };
-    let place = lock.trim_start_matches(run::WATCHDOG);
+    let place = lock.strip_prefix(run::WATCHDOG).unwrap_or_default();
     let mut members = Members::of(run.directory()).map_err(waiting)?;
     // Before the wait: who has started us may take its configuration file along.
     let config = Config::load()?;
@@ -116,7 +120,10 @@ fn watch() -> Result<(), Error> {
             // Nobody is there to be told: whatever may pass is waited for.
             Err(error) if (error.is_transient() || is_in_use(&error)) && since.elapsed() < config.lease => {
                 tracing::warn!("failed to {error}");
+                // Meanwhile others may go on with the run, or sweep what is left of it.
+                over.take();
                 std::thread::sleep(AGAIN_AFTER);
+                over = wait_for_members(members.as_mut())?;
             }
             Err(error) => return Err(error),
         }
@@ -168,9 +175,15 @@ fn only(run: &Run, lock: &str) -> Result<Option<Only>, Error> {
     Ok(None)
 }
 
-/// Nobody belongs to a run whose directory was gone from the beginning.
+/// Waits for the run's processes; where its directory was gone from the beginning, for the one that is known.
 fn wait_for_members(members: Option<&mut Members>) -> Result<Option<File>, Error> {
-    members.map(Members::wait).transpose().map_err(waiting)
+    match members {
+        Some(members) => members.wait().map(Some).map_err(waiting),
+        None => {
+            wait_for_process(STARTED_BY);
+            Ok(None)
+        }
+    }
 }
 
 fn waiting(error: io::Error) -> Error {
@@ -179,13 +192,21 @@ fn waiting(error: io::Error) -> Error {
 
 /// Between two tests a run under nextest has no members; others see by a lock that it is not over.
 fn wait_for_owner(run: &Run) -> Result<(), Error> {
-    let Some(owner) = env::var(OWNER).ok().and_then(|text| Pid::from_raw(text.parse().ok()?)) else { return Ok(()) };
+    if env::var_os(OWNER).is_none() {
+        return Ok(());
+    }
     let _owned = match lock_file::lock(&run.directory().join(OWNED), Lock::Shared) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         held => Some(held.map_err(|e| Error::new(ErrorKind::Internal, "hold the run for its owner").caused_by(e))?),
     };
-    // If it has ended already there is nothing to wait for.
-    let Ok(owner) = pidfd_open(owner, PidfdFlags::empty()) else { return Ok(()) };
-    while let Err(rustix::io::Errno::INTR) = poll(&mut [PollFd::new(&owner, PollFlags::IN)], None) {}
+    wait_for_process(OWNER);
     Ok(())
+}
+
+/// Waits for the end of the process that a variable names.
+fn wait_for_process(variable: &str) {
+    let process = env::var(variable).ok().and_then(|text| Pid::from_raw(text.parse().ok()?));
+    // If it has ended already there is nothing to wait for.
+    let Some(process) = process.and_then(|process| pidfd_open(process, PidfdFlags::empty()).ok()) else { return };
+    while let Err(rustix::io::Errno::INTR) = poll(&mut [PollFd::new(&process, PollFlags::IN)], None) {}
 }
