@@ -33,7 +33,7 @@ fn a_closed_port_refuses() {
     for port in [22, 0, 65535] {
         let error = lab.reach(&nic, port).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}");
-        assert!(error.to_string().contains(&format!("port {port} of {}", nic.id)), "{error}");
+        assert!(error.to_string().contains("nothing listens there"), "{error}");
     }
 }
 

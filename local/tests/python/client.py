@@ -99,7 +99,7 @@ def make_key():
 def open_ssh(id, user):
     """As whom the host comes: 127.0.0.1, or its network among the documentation's examples."""
     shut = log_in(id, user, ["true"])
-    assert shut.returncode == 255 and "no security group of it lets that in" in shut.stderr, shut
+    assert shut.returncode == 255 and f"port 22 of {id}: no security group of it lets that in" in shut.stderr, shut
     if os.geteuid() == 0:
         shut = subprocess.run(
             ["ssh", "-F", "none", "-o", "BatchMode=yes", "-o", "UserKnownHostsFile=/dev/null",

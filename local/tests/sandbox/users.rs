@@ -60,9 +60,13 @@ fn as_user(user: u32, delegated: bool, prepare: &str, run: &str) {
 }
 
 /// By themselves the bomb, since all machines of a user share what processes the user may have, and those that take all of the
-/// host's terminals.
-const ALL: &str =
-    "tests --skip ordinary_user --skip fork_bomb --skip terminals; tests fork_bomb; tests --test-threads 1 terminals";
+/// host's terminals, for which no other user's may run: so this locks a file that is there anyway.
+const ALL: &str = concat!(
+    "exec 9<\"",
+    env!("CARGO_MANIFEST_DIR"),
+    "/Cargo.toml\"; flock --shared 9; tests --skip ordinary_user --skip fork_bomb --skip terminals 9<&-; tests fork_bomb 9<&-
+     flock --unlock 9; flock --exclusive 9; tests --test-threads 1 terminals 9<&-"
+);
 
 #[test]
 fn works_for_an_ordinary_user_with_newuidmap() {
