@@ -201,7 +201,6 @@ mod local;
 mod lock_file;
 pub mod prelude;
 mod progress;
-mod regions;
 mod resource;
 mod run;
 pub mod runner;

@@ -8,6 +8,7 @@ use crate::{
     error::{Error, ErrorKind},
     lock_file::{self, Lock, open},
     state_directory::{self, ADVICE, KEPT, MEMBERS, OWNED, RUN, RUNS, claim_run, is_run, runs, unusable},
+    target::Target,
 };
 use ec2_state_directory::{Directory, is_leftover, put_aside, remove_contents};
 use once_cell::sync::OnceCell;
@@ -289,6 +290,26 @@ pub(crate) const WATCHDOG: &str = "watchdog.";
 /// The lock of a run's watchdog for one place.
 pub(crate) fn watchdog_lock(place: &str) -> String {
     format!("{WATCHDOG}{place}")
+}
+
+/// Notes in a watchdog's lock where the run makes something.
+pub(crate) fn note_region(lock: &mut File, target: &Target, region: &str) -> Result<(), Error> {
+    let written = lock.set_len(0).and_then(|()| lock.write_all(format!("{} {region}\n", target.word()).as_bytes()));
+    written.map_err(|e| Error::new(ErrorKind::Internal, "note the region that the run uses").caused_by(e))
+}
+
+/// The regions of a target in which there are runs, or have been whose directories are left.
+pub(crate) fn used_regions(target: &Target) -> Result<BTreeSet<String>, Error> {
+    let locks = directories()?.into_iter().flat_map(|run| {
+        let locks = watchdogs(&run);
+        locks.into_iter().map(move |lock| run.join(lock))
+    });
+    let noted = locks.filter_map(|lock| {
+        let text = fs::read_to_string(lock).ok()?;
+        let (word, region) = text.trim_end().split_once(' ')?;
+        (word == target.word()).then(|| region.to_owned())
+    });
+    Ok(noted.collect())
 }
 
 /// The names of the locks of all watchdogs that a run has had and that haven't left it.

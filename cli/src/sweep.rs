@@ -22,7 +22,7 @@ pub struct Sweep {
     /// Only tell what would be ended
     #[arg(long)]
     dry_run: bool,
-    /// Only this region; default: the configuration's, and all in which this user has made anything from this host
+    /// Only this region; default: the configuration's, and all in which runs on this host may have left something
     #[arg(long)]
     region: Option<String>,
 }

@@ -7,7 +7,7 @@ use crate::{
     engine,
     error::{Error, ErrorKind},
     local::Local,
-    regions,
+    run,
     scope::Scope,
     target::Target,
     task::{OnDrop, Operation, operation},
@@ -71,15 +71,15 @@ impl Ec2 {
         Sweep::new(self.connection.clone(), self.config.lease)
     }
 
-    /// The regions in which this user has made anything from this host at the same target, this one included: a sweep in each finds
-    /// all that may be left.
+    /// The regions in which runs of this user on this host have made anything at the same target, as far as their directories are
+    /// there still, and this one: a sweep in each finds all that they may have left.
     ///
     /// # Errors
     ///
     /// The state directory can't be read.
     pub fn used_regions(&self) -> Result<Vec<String>, Error> {
         let mut used = vec![self.region().to_owned()];
-        used.extend(regions::of(self.target())?.into_iter().filter(|other| other != self.region()));
+        used.extend(run::used_regions(self.target())?.into_iter().filter(|other| other != self.region()));
         Ok(used)
     }
 

@@ -17,7 +17,6 @@ use crate::{
     connection::Connection,
     error::{Error, ErrorKind},
     lock_file::{self, Lock},
-    regions,
     run::{self, Members, Run},
     state_directory::OWNED,
     task::{OnDrop, Operation},
@@ -54,10 +53,10 @@ pub(crate) fn ensure(connection: &Connection, config: &Config) -> Result<(), Err
     let tried = "start the watchdog of the run";
     let (run, lock) = (connection.run, run::watchdog_lock(&connection.place()));
     run.join()?;
-    if run.try_lock(&lock)?.is_none() {
-        return Ok(());
-    }
-    regions::note(&connection.target, &connection.region)?;
+    let Some(mut free) = run.try_lock(&lock)? else { return Ok(()) };
+    // So that a sweep by hand looks there, too.
+    run::note_region(&mut free, &connection.target, &connection.region)?;
+    drop(free);
     let mut command = Command::new("/proc/self/exe");
     command
         .env("EC2_HARNESS_RUN_ID", run.id())
