@@ -16,6 +16,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeSet,
     fs,
     io::{self, Read, Write},
     time::{Duration, SystemTime},
@@ -119,26 +120,28 @@ impl Reservation {
     }
 }
 
-/// Forgets what a sweep of a connection's region has ended: these instances, and whatever isn't kept of runs that are over.
-pub(crate) fn forget(
+/// Forgets what a sweep of a connection's region has ended: what was kept of these ids, and whatever isn't kept of runs that are over.
+pub(crate) async fn forget(
     connection: &Connection,
-    instances: impl Fn(&str) -> bool,
-    is_over: impl Fn(&str) -> bool,
+    ended: BTreeSet<String>,
+    is_over: impl Fn(&str) -> bool + Send + 'static,
 ) -> Result<(), Error> {
-    if !state_directory::path()?.join(LEDGER).exists() {
-        return Ok(());
-    }
-    let place = place(connection);
-    with_ledger(|entries| {
-        entries.retain(|entry| {
-            let is_here = entry.place == place && entry.region == connection.region;
-            let has_ended = match &entry.kept {
-                Some(kept) => instances(kept),
-                None => is_over(&entry.run),
-            };
-            !(is_here && has_ended)
-        });
+    let (place, region) = (place(connection), connection.region.clone());
+    engine::blocking("look at the caps", move || {
+        if !state_directory::path()?.join(LEDGER).exists() {
+            return Ok(());
+        }
+        with_ledger(|entries| {
+            entries.retain(|entry| {
+                let has_ended = match &entry.kept {
+                    Some(kept) => ended.contains(kept),
+                    None => is_over(&entry.run),
+                };
+                !(entry.place == place && entry.region == region && has_ended)
+            });
+        })
     })
+    .await
 }
 
 impl Drop for Reservation {

@@ -239,7 +239,7 @@ impl Sweep {
                 tokio::time::sleep(if self.connection.target == Target::Local { PAUSE_LOCAL } else { PAUSE }).await;
             }
         }
-        self.give_back(&swept)?;
+        self.give_back(&swept).await?;
         if self.which == Which::Over {
             self.remove_directories().await?;
             run::remove_stale(self.lease)?;
@@ -248,15 +248,16 @@ impl Sweep {
     }
 
     /// What has ended counts no more: what is left of runs whose processes were killed before they could say so.
-    fn give_back(&self, swept: &Swept) -> Result<(), Error> {
-        let has_ended = |id: &str| swept.resources.iter().any(|resource| resource.id == id);
-        let is_over = |run: &str| match &self.which {
+    async fn give_back(&self, swept: &Swept) -> Result<(), Error> {
+        let which = self.which.clone();
+        let is_over = move |run: &str| match &which {
             Which::Over => !run::directory_of(run).ok().flatten().is_some_and(|directory| run::is_living(&directory)),
             Which::Run { id, .. } => id == run,
             Which::Mine => true,
             Which::One(_) | Which::Journaled(_) => false,
         };
-        caps::forget(&self.connection, has_ended, is_over)
+        let ended = swept.resources.iter().map(|resource| resource.id.clone()).collect();
+        caps::forget(&self.connection, ended, is_over).await
     }
 
     /// Removes the directories of runs that are over, and whose watchdog was killed along with them. The key in there is
