@@ -121,11 +121,8 @@ impl Connection {
     /// started.
     pub(crate) async fn takeovers(&self) -> usize {
         let Some(local) = &self.local else { return 0 };
-        if local.url().is_none() {
-            let local = local.clone();
-            // What can't be followed is found out by the next call.
-            let _ = engine::blocking("find the local EC2 again", move || Ok(local.follow())).await;
-        }
+        // What can't be found is told by the next call.
+        let _ = local.current_url().await;
         local.takeovers()
     }
 

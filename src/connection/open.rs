@@ -59,14 +59,7 @@ struct Following(Local);
 
 impl ResolveEndpoint for Following {
     fn resolve_endpoint<'a>(&'a self, _: &'a Params) -> EndpointFuture<'a> {
-        let local = self.0.clone();
-        EndpointFuture::new(async move {
-            let url = match local.url() {
-                Some(url) => url,
-                None => engine::blocking("find the local EC2 again", move || Ok(local.follow())).await?,
-            };
-            Ok(Endpoint::builder().url(url).build())
-        })
+        EndpointFuture::new(async { Ok(Endpoint::builder().url(self.0.current_url().await?).build()) })
     }
 }
 

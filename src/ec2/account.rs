@@ -72,7 +72,7 @@ impl Ec2 {
     }
 
     /// The regions in which runs of this user on this host have made anything at the same target, as far as their directories are
-    /// there still, and this one: a sweep in each finds all that they may have left.
+    /// there still; this one comes first, whether it is among them or not. A sweep in each finds all that they may have left.
     ///
     /// # Errors
     ///

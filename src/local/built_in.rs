@@ -55,14 +55,14 @@ impl Local {
     }
 
     /// Where it answers, if the endpoint that had the account last is still there.
-    pub(crate) fn url(&self) -> Option<String> {
+    pub(super) fn url(&self) -> Option<String> {
         let client = self.client();
         client.is_connected().then(|| client.url().to_owned())
     }
 
     /// Goes on at the endpoint that has taken the account over, after one that was killed, or starts one that does. Where there
     /// is none and nothing to take over, it stays with the one that has ended. Says where it answers. Blocks.
-    pub(crate) fn follow(&self) -> String {
+    pub(super) fn follow(&self) -> String {
         let mut clients = self.clients();
         let last = clients.now.clone();
         if last.is_connected() {

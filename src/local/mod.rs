@@ -16,7 +16,18 @@ use left_out::is_there;
 #[cfg(not(feature = "local"))]
 pub(crate) use left_out::{Local, run_named_role};
 
-use crate::target::Target;
+use crate::{engine, error::Error, target::Target};
+
+impl Local {
+    /// Where it answers now. Where its endpoint was killed, what has taken its account over is looked for, or started.
+    pub(crate) async fn current_url(&self) -> Result<String, Error> {
+        if let Some(url) = self.url() {
+            return Ok(url);
+        }
+        let local = self.clone();
+        engine::blocking("find the local EC2 again", move || Ok(local.follow())).await
+    }
+}
 
 impl Target {
     /// Whether there is anything to connect to: `false` for the local EC2 while none is running, and none was killed whose machines
