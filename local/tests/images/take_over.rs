@@ -5,13 +5,19 @@ use std::{fs, process::Command, thread, time::Duration};
 
 const SAYS_IT_IS_UP: &str = "#!/bin/sh\necho up\n";
 
-/// An instance of `tiny` whose endpoint was killed, and its root volume.
-fn killed() -> (Place, String, String) {
+/// An instance of `tiny` that runs.
+fn running() -> (Place, Serving, String) {
     let (place, _) = Place::with_tiny();
     let serving = Serving::start(&place);
     let instance = serving.launch("tiny", SAYS_IT_IS_UP);
     serving.until_console(&instance, "up");
     serving.until_state(&instance, "running");
+    (place, serving, instance)
+}
+
+/// One whose endpoint was killed, and its root volume.
+fn killed() -> (Place, String, String) {
+    let (place, serving, instance) = running();
     let volume = serving.volume_of(&instance);
     // It is written down by then.
     thread::sleep(Duration::from_millis(50));
@@ -36,11 +42,7 @@ fn an_instance_whose_image_was_removed_meanwhile_boots_again() {
 /// What it holds is only what differs from the image's files.
 #[test]
 fn a_kept_root_volume_keeps_the_files_of_its_removed_image() {
-    let (place, _) = Place::with_tiny();
-    let serving = Serving::start(&place);
-    let instance = serving.launch("tiny", SAYS_IT_IS_UP);
-    serving.until_console(&instance, "up");
-    serving.until_state(&instance, "running");
+    let (place, serving, instance) = running();
     let volume = serving.volume_of(&instance);
     let keep = "BlockDeviceMapping.1.DeviceName=%2Fdev%2Fsda1&BlockDeviceMapping.1.Ebs.DeleteOnTermination=false";
     let answer = serving.call(&format!("Action=ModifyInstanceAttribute&InstanceId={instance}&{keep}"));
@@ -91,11 +93,7 @@ fn an_instance_whose_files_are_gone_stops_and_keeps_nobody_from_starting() {
 
 #[test]
 fn an_endpoint_of_a_copy_leaves_the_originals_machines_alone() {
-    let (place, _) = Place::with_tiny();
-    let serving = Serving::start(&place);
-    let instance = serving.launch("tiny", SAYS_IT_IS_UP);
-    serving.until_console(&instance, "up");
-    serving.until_state(&instance, "running");
+    let (place, serving, instance) = running();
     let note = fs::read_to_string(place.run().join("disks").join(serving.volume_of(&instance)).join("init")).unwrap();
     let init = format!("/proc/{}/stat", note.split(' ').next().unwrap());
     let state =
