@@ -5,7 +5,7 @@ use crate::{
     caps::Reservation,
     connection::{
         api_error,
-        patience::{OTHERS_VISIBLE_WITHIN, until_visible, until_visible_within},
+        patience::{OTHERS_VISIBLE_WITHIN, VISIBLE_WITHIN, until_visible, until_visible_within},
     },
     error::{Error, ErrorKind},
     resource::INSTANCE,
@@ -45,6 +45,8 @@ pub(crate) struct Inner {
     /// How often its local EC2 was killed, and the machine taken over by the next, when the session was used last.
     takeovers: AtomicUsize,
     described: Mutex<Option<Arc<Description>>>,
+    /// When a description that shows it stopped begins to count.
+    stopped_counts_from: Mutex<Instant>,
     pub(super) reservation: Mutex<Option<Reservation>>,
 }
 
@@ -100,6 +102,7 @@ impl Machine {
             session: tokio::sync::Mutex::default(),
             takeovers: AtomicUsize::new(0),
             described: Mutex::default(),
+            stopped_counts_from: Mutex::new(Instant::now()),
             reservation: Mutex::new(begin.reservation),
         }))
     }
@@ -246,8 +249,22 @@ impl Machine {
 
     /// How long it may be that EC2 doesn't show it, though somebody knows its id.
     pub(crate) fn visible_within(&self) -> Duration {
-        // What is seen late is seen sooner at a local EC2, as all is.
-        OTHERS_VISIBLE_WITHIN.mul_f64(self.0.ec2.connection.pace().clamp(0.2, 1.0))
+        self.paced(OTHERS_VISIBLE_WITHIN)
+    }
+
+    /// What is seen late is seen sooner at a local EC2, as all is.
+    fn paced(&self, limit: Duration) -> Duration {
+        limit.mul_f64(self.0.ec2.connection.pace().clamp(0.2, 1.0))
+    }
+
+    /// EC2 has accepted to start it, and may still show it as it was before.
+    pub(super) fn was_started(&self) {
+        *lock(&self.0.stopped_counts_from) = Instant::now() + self.paced(VISIBLE_WITHIN);
+    }
+
+    /// Before this, a description that shows it stopped may be from before its start.
+    pub(super) fn stopped_counts_from(&self) -> Instant {
+        *lock(&self.0.stopped_counts_from)
     }
 
     async fn look_once(&self) -> Result<(), Error> {

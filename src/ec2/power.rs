@@ -66,6 +66,7 @@ impl Machine {
                 tracing::info!("waiting to {tried}: {error}");
                 tokio::time::sleep(pause).await;
             }
+            machine.was_started();
             ready::wait(&machine, Reached::Ready, deadline, None).await
         })
     }

@@ -30,7 +30,7 @@ fn what_a_killed_test_has_left_ends_while_its_run_goes_on() {
 }
 
 #[test]
-fn whoever_uses_what_a_run_has_left_is_named_and_left_alone() {
+fn what_is_used_of_a_run_is_left_and_its_user_named() {
     let ec2 = ec2();
     let client = sdk(&ec2);
     let mut run = Run::start("waits", |_| {});
@@ -60,6 +60,23 @@ fn whoever_uses_what_a_run_has_left_is_named_and_left_alone() {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ec2-harness"));
     let output = super::run::clean(&mut command).args(["sweep", "--run", &id]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn a_sweep_of_one_run_takes_its_directory_and_no_others() {
+    let world = World::new();
+    let (mut first, mut second) = (world.start("waits"), world.start("waits"));
+    let ids = [first.id.clone(), second.id.clone()];
+    first.value("id");
+    second.value("id");
+    kill_with_watchdog(first);
+    kill_with_watchdog(second);
+    let directory = |id: &str| world.harness().join("runs").join(id);
+    world.sweep_with(&["--run", &ids[0]]);
+    assert!(!directory(&ids[0]).exists() && directory(&ids[1]).exists());
+    world.sweep_with(&["--mine"]);
+    assert!(!directory(&ids[1]).exists());
+    world.assert_is_empty();
 }
 
 #[test]

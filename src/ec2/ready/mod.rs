@@ -129,6 +129,8 @@ async fn end_of(machine: &Machine) -> Error {
 /// Waits until it is running.
 async fn run(machine: &Machine) -> Result<Arc<Description>, Error> {
     let mut seen = machine.0.ec2.connection.poller.watch(machine.id(), machine.0.identity.is_ours())?;
+    // Somebody else may have started it just now.
+    let stopped_counts_from = machine.stopped_counts_from().max(Instant::now() + machine.visible_within());
     loop {
         match seen.next().await {
             Some(Seen::Instance(described)) => {
@@ -136,15 +138,9 @@ async fn run(machine: &Machine) -> Result<Arc<Description>, Error> {
                 match state(&described) {
                     InstanceStateName::Running => return Ok(described),
                     InstanceStateName::Pending => {}
-                    InstanceStateName::Stopping | InstanceStateName::Stopped => {
-                        // A machine that is being started may still be shown as it was before.
-                        if described
-                            .state_reason()
-                            .is_some_and(|reason| reason.code().is_some_and(|code| code.starts_with("Server.")))
-                        {
-                            return Err(ended_early(machine, &described));
-                        }
-                    }
+                    // A machine that is being started may still be shown as it was before.
+                    InstanceStateName::Stopping | InstanceStateName::Stopped
+                        if Instant::now() < stopped_counts_from => {}
                     _ => return Err(ended_early(machine, &described)),
                 }
             }

@@ -240,8 +240,8 @@ impl Sweep {
             }
         }
         self.give_back(&swept).await?;
+        self.remove_directories().await?;
         if self.which == Which::Over {
-            self.remove_directories().await?;
             run::remove_stale(self.lease)?;
         }
         Ok(swept)
@@ -260,13 +260,21 @@ impl Sweep {
         caps::forget(&self.connection, ended, is_over).await
     }
 
-    /// Removes the directories of runs that are over, and whose watchdog was killed along with them. The key in there is
+    /// Removes the directories of swept runs that are over, and whose watchdog was killed along with them. The key in there is
     /// needed for as long as machines were kept, and the journal until it is settled: a run may have been killed since the last
     /// look.
     async fn remove_directories(&self) -> Result<(), Error> {
+        let is_swept = |run: &str| match &self.which {
+            Which::Over | Which::Mine => true,
+            Which::Run { id, spare_kept } => id == run && !spare_kept,
+            Which::One(_) | Which::Journaled(_) => false,
+        };
         let place = self.connection.place();
         for (directory, over) in run::abandoned(&place)? {
             let id = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if !is_swept(id) {
+                continue;
+            }
             let is_settled = Journal::of_run(&directory, &self.connection).entries().is_empty();
             if is_settled && !remains_of(&self.connection, id).await?.kept {
                 run::leave(&directory, &place, over)?;
