@@ -3,6 +3,7 @@
 //! One table below names every key once, with its default, its meaning and how its value is read; the file, the
 //! environment and the error texts are all derived from it. What this room isn't: the place where a value is used.
 
+mod tag;
 mod value;
 
 use crate::{
@@ -16,6 +17,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+pub(crate) use tag::check_tags;
 use value::{FromValue, Value};
 
 /// The file's name.
@@ -285,6 +287,7 @@ impl Config {
         if self.key_name.is_some() != self.private_key.is_some() {
             return wrong("key_name and private_key go together", "set both, or neither: then a key is made per run");
         }
+        check_tags(&self.tags, &[]).map_err(|reason| invalid("use the configuration".into(), reason))?;
         Ok(self)
     }
 }

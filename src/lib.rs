@@ -67,7 +67,7 @@
 //!     .launch("debian-12")
 //!     .instance_type("t3.small")
 //!     .user_data("#cloud-config\npackages: [nginx]\n")
-//!     .root_size(20) // GiB
+//!     .root_size(gib(20))
 //!     .run_instances(|request| request.ebs_optimized(true)) // the SDK's own request
 //!     .await?;
 //! vm.terminate().await?; // the explicit way, which can fail
@@ -211,9 +211,11 @@ pub mod target;
 mod task;
 mod teardown;
 
+/// The SDK whose types are in our signatures, in the version that they come from.
+pub use aws_sdk_ec2;
 pub use ec2_harness_macros::{ec2_test, ec2_test as test};
 pub use error::{Error, ErrorKind, Failure, Result};
-pub use task::Task;
+pub use task::{Operation, Task};
 
 #[doc(hidden)]
 pub use runner::expansion as __private;

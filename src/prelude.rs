@@ -1,11 +1,17 @@
 //! What a file of tests imports: `use ec2_harness::prelude::*;`.
 //!
+//! Each name is chosen by hand: what is added to [`check`](crate::check) later clashes with nobody's own.
+//!
 //! With the feature `rstest`, which is on by default, rstest's `#[rstest]` and `#[fixture]` are here too; their expansions
 //! want `rstest` among the dev-dependencies of the crate under test.
 
 pub use crate::{
     Error, ErrorKind, Failure, Result,
-    check::*,
+    check::{
+        Check, Checks, Durations, FileKind, Host, Matcher, Numbers, Port, Size, command, contains, ends_with, equals,
+        file, gib, group, kib, matches, mib, mount, not, package, port, process, reach, service, starts_with, tcp, udp,
+        user,
+    },
     ec2::{Ec2, Instance, Machine},
     ec2_test,
     runner::TestContext,

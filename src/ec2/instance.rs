@@ -2,8 +2,7 @@
 
 use super::{Machine, guard::Guard};
 use crate::{
-    error::Failure,
-    task::{OnDrop, Task},
+    task::{OnDrop, Operation},
     teardown::owned::Owned,
 };
 use std::ops::Deref;
@@ -27,21 +26,18 @@ impl Instance {
         self.0.owned().clone()
     }
 
-    /// Leaves the machine running beyond this guard and its test. Its lease begins anew: after it, `ec2-harness sweep` ends
-    /// the machine.
+    /// Leaves the machine running beyond this guard and its test, and prints how to log in. Its lease begins anew: after it,
+    /// `ec2-harness sweep` ends the machine. It ends with this value, as ever, if the operation is dropped before it was begun.
     ///
     /// # Errors
     ///
     /// EC2 refuses to renew the lease; the machine runs on nevertheless.
-    #[track_caller]
-    pub fn keep(self) -> Result<Machine, Failure> {
-        let machine = self.0.disarm();
-        let renewed = Task::start("keep an instance", OnDrop::Finish, {
-            let machine = machine.clone();
-            async move { Owned::keep(&machine).await }
-        });
-        eprintln!("ec2-harness: {}", renewed.wait()?);
-        Ok(machine)
+    pub fn keep(self) -> Operation<Machine> {
+        Operation::new("keep an instance", OnDrop::Finish, async move {
+            let machine = self.0.disarm();
+            eprintln!("ec2-harness: {}", Owned::keep(&machine).await?);
+            Ok(machine)
+        })
     }
 }
 

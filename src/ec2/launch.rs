@@ -8,7 +8,9 @@ use super::{
     specification::Specification,
 };
 use crate::{
-    caps, engine,
+    caps,
+    check::Size,
+    engine,
     error::{Error, ErrorKind},
     progress::Line,
     task::operation,
@@ -40,7 +42,7 @@ pub struct Launch {
     pub(super) key: Option<(String, crate::ssh::PrivateKey)>,
     pub(super) subnet: Option<String>,
     pub(super) security_groups: Option<Vec<String>>,
-    pub(super) root_gib: Option<i32>,
+    pub(super) root_size: Option<Size>,
     pub(super) tags: Vec<(String, String)>,
     pub(super) ready_within: Option<Duration>,
     pub(super) wait: bool,
@@ -69,7 +71,7 @@ impl Launch {
             key: None,
             subnet: None,
             security_groups: None,
-            root_gib: None,
+            root_size: None,
             tags: Vec::new(),
             ready_within: None,
             wait: true,
@@ -120,9 +122,9 @@ impl Launch {
         self
     }
 
-    /// The size of the root volume in GiB. Default: the image's.
-    pub fn root_size(mut self, gib: i32) -> Self {
-        self.root_gib = Some(gib);
+    /// The size of the root volume, of whole GiB: `gib(20)`. Default: the image's.
+    pub fn root_size(mut self, size: Size) -> Self {
+        self.root_size = Some(size);
         self
     }
 
@@ -180,7 +182,7 @@ impl Launch {
     #[tracing::instrument(name = "launch", skip_all, fields(machine = self.machine_name(), image = self.image_name()))]
     async fn launch(self) -> Result<Instance, Error> {
         signals::install()?;
-        let wanted = Specification::of(&self);
+        let wanted = Specification::of(&self)?;
         let connection = self.ec2.connection.clone();
         let config = self.ec2.config.clone();
         let (run, watched) = (connection.clone(), config.clone());

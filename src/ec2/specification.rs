@@ -1,7 +1,12 @@
 //! What a launch asks for: what it says itself and what is configured, merged once, before anything is looked up or sent.
 
 use super::Launch;
-use crate::ssh::PrivateKey;
+use crate::{
+    check::Size,
+    config::check_tags,
+    error::{Error, ErrorKind},
+    ssh::PrivateKey,
+};
 use std::{path::PathBuf, time::Duration};
 
 /// All that a launch asks for.
@@ -17,7 +22,7 @@ pub(crate) struct Specification {
     pub(crate) user_data: Option<String>,
     pub(crate) key: Key,
     pub(crate) network: Network,
-    /// The size of the root volume in GiB; `None`: the image's.
+    /// The size of the root volume in GiB, EC2's unit; `None`: the image's.
     pub(crate) root_gib: Option<i32>,
     /// Tags beside the configuration's and our own.
     pub(crate) tags: Vec<(String, String)>,
@@ -48,7 +53,11 @@ pub(crate) struct Network {
 
 impl Specification {
     /// What a launch says, and for the rest what is configured.
-    pub(super) fn of(launch: &Launch) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// A size or a tag is such as EC2 would never take.
+    pub(super) fn of(launch: &Launch) -> Result<Self, Error> {
         let config = &*launch.ec2.config;
         let configured_groups = (!config.security_groups.is_empty()).then(|| config.security_groups.clone());
         let key = match (&launch.key, &config.key_name, &config.private_key) {
@@ -56,7 +65,8 @@ impl Specification {
             (None, Some(name), Some(path)) => Key::File(name.clone(), path.clone()),
             (None, _, _) => Key::OfRun,
         };
-        Self {
+        check_tags(&config.tags, &launch.tags).map_err(|reason| refused(launch, reason))?;
+        Ok(Self {
             name: launch.machine_name(),
             image: launch.image_name().to_owned(),
             instance_type: launch.instance_type.clone().unwrap_or_else(|| config.instance_type.clone()),
@@ -67,10 +77,24 @@ impl Specification {
                 subnet: launch.subnet.clone().or_else(|| config.subnet.clone()),
                 security_groups: launch.security_groups.clone().or(configured_groups),
             },
-            root_gib: launch.root_gib,
+            root_gib: launch.root_size.map(volume_gib).transpose()?,
             tags: launch.tags.clone(),
             ready_within: launch.ready_within.unwrap_or(config.ready_timeout),
             wait: launch.wait,
-        }
+        })
     }
+}
+
+fn refused(launch: &Launch, reason: String) -> Error {
+    Error::new(ErrorKind::Configuration, format!("launch {}", launch.image_name())).because(reason)
+}
+
+/// A volume's size as EC2 has it: whole GiB.
+fn volume_gib(size: Size) -> Result<i32, Error> {
+    let gib = i32::try_from(size.whole_gib()).ok().filter(|gib| *gib > 0 && size.bytes().is_multiple_of(1 << 30));
+    gib.ok_or_else(|| {
+        Error::new(ErrorKind::Configuration, format!("make a root volume of {size}"))
+            .because("EC2's volumes have whole GiB, one at least")
+            .advise("say `gib(20)`")
+    })
 }

@@ -5,7 +5,7 @@ use super::{
     context::TestContext,
     ending,
     inject::{Given, Plan},
-    outcome::{Ended, Outcome, panic_text},
+    outcome::{Ended, Outcome, Verdict, panic_text},
     record::{Cause, Conclusion, Phase, Record},
     report, requirement,
     test::Test,
@@ -65,7 +65,7 @@ where
     let receive = |given: &mut Given| {
         let body = receive(given)?;
         let body = move |over| match body::block_on(body, over) {
-            Ok(output) => output.map(Outcome::verdict),
+            Ok(output) => output.map(Verdict::verdict),
             Err(error) => Some(Err(Cause::NotProvided(error))),
         };
         Ok(Box::new(body) as Body)

@@ -17,13 +17,18 @@ use std::ops::Range;
     note = "values of your own come from rstest: write `#[rstest]` first, `#[test_attr(ec2_test)]` instead of \
             `#[ec2_test]`, and mark the parameters that are ours with `#[ignore]`"
 )]
-pub trait Inject: Sized {
+pub trait Inject: Provide {}
+
+/// How it is provided: nobody else can name this, and so nobody else's type is an [`Inject`].
+pub trait Provide: Sized {
     /// Says what is needed.
-    #[doc(hidden)]
     fn declare(plan: &mut Plan, name: &str, settings: Settings);
 
     /// Takes it; `machines` are those that were declared.
-    #[doc(hidden)]
+    ///
+    /// # Errors
+    ///
+    /// They aren't there, which is an error of ours.
     fn take(given: &mut Given, machines: Range<usize>) -> Result<Self, Error>;
 }
 
@@ -185,7 +190,9 @@ fn missing() -> Error {
     Error::new(ErrorKind::Internal, "provide a test's parameter").because("what it declared was not launched")
 }
 
-impl Inject for Instance {
+impl Inject for Instance {}
+
+impl Provide for Instance {
     fn declare(plan: &mut Plan, name: &str, settings: Settings) {
         plan.machine(name.to_owned(), settings);
     }
@@ -197,7 +204,9 @@ impl Inject for Instance {
 
 impl Launched for Instance {}
 
-impl<const N: usize> Inject for [Instance; N] {
+impl<const N: usize> Inject for [Instance; N] {}
+
+impl<const N: usize> Provide for [Instance; N] {
     fn declare(plan: &mut Plan, name: &str, settings: Settings) {
         for n in 0..N {
             plan.machine(format!("{name}[{n}]"), settings.clone());
@@ -211,7 +220,9 @@ impl<const N: usize> Inject for [Instance; N] {
 
 impl<const N: usize> Launched for [Instance; N] {}
 
-impl Inject for Ec2 {
+impl Inject for Ec2 {}
+
+impl Provide for Ec2 {
     fn declare(_: &mut Plan, _: &str, _: Settings) {}
 
     fn take(given: &mut Given, _: Range<usize>) -> Result<Self, Error> {
@@ -219,7 +230,9 @@ impl Inject for Ec2 {
     }
 }
 
-impl Inject for TestContext {
+impl Inject for TestContext {}
+
+impl Provide for TestContext {
     fn declare(_: &mut Plan, _: &str, _: Settings) {}
 
     fn take(given: &mut Given, _: Range<usize>) -> Result<Self, Error> {

@@ -11,33 +11,47 @@ use std::{any::Any, convert::Infallible, fmt::Debug, process::ExitCode};
     label = "not a test's outcome",
     note = "a test returns `()`, `Result` (of ec2-harness, or any whose error is `Debug`) or `std::process::ExitCode`"
 )]
-pub trait Outcome {
+pub trait Outcome: Verdict {}
+
+/// How it is judged: nobody else can name this, and so nobody else's type is an [`Outcome`].
+pub trait Verdict {
     /// Whether the test has passed; else why not.
-    #[doc(hidden)]
+    ///
+    /// # Errors
+    ///
+    /// The cause of its failure.
     fn verdict(self) -> Result<(), Cause>;
 }
 
-impl Outcome for () {
+impl Outcome for () {}
+
+impl Verdict for () {
     fn verdict(self) -> Result<(), Cause> {
         Ok(())
     }
 }
 
-impl Outcome for Infallible {
+impl Outcome for Infallible {}
+
+impl Verdict for Infallible {
     fn verdict(self) -> Result<(), Cause> {
         match self {}
     }
 }
 
-impl Outcome for ExitCode {
+impl Outcome for ExitCode {}
+
+impl Verdict for ExitCode {
     fn verdict(self) -> Result<(), Cause> {
         if self == Self::SUCCESS { Ok(()) } else { Err(Cause::Returned(format!("the test returned {self:?}"))) }
     }
 }
 
-impl<T: Outcome, E: Debug + 'static> Outcome for Result<T, E> {
+impl<T: Outcome, E: Debug + 'static> Outcome for Result<T, E> {}
+
+impl<T: Outcome, E: Debug + 'static> Verdict for Result<T, E> {
     fn verdict(self) -> Result<(), Cause> {
-        self.map_err(cause_of).and_then(Outcome::verdict)
+        self.map_err(cause_of).and_then(Verdict::verdict)
     }
 }
 

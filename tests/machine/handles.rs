@@ -47,7 +47,7 @@ fn an_existing_machine_is_never_ended() {
 #[test]
 fn a_kept_machine_outlives_its_guard() {
     let ec2 = ec2();
-    let kept = ec2.launch("host").wait().unwrap().keep().unwrap();
+    let kept = ec2.launch("host").wait().unwrap().keep().wait().unwrap();
     assert_eq!(state(&ec2, kept.id()), "running");
     kept.exec("true").wait().unwrap();
     eventually("it bears the tag", || {

@@ -21,7 +21,7 @@ async fn all_that_can_be_said(ec2: Ec2) -> Result {
         .name("web")
         .instance_type("t3.small")
         .tag("team", "ours")
-        .root_size(20)
+        .root_size(gib(20))
         .run_instances(move |request| request.tag_specifications(tags.clone()).min_count(3).max_count(3))
         .run_instances(|request| request.client_token("not-ours"))
         .await?;

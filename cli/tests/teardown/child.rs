@@ -78,7 +78,7 @@ fn exits() {
 #[ignore = "run by another"]
 async fn keeps(vm: Instance) -> Result {
     announce(&vm);
-    vm.keep().map(drop)
+    vm.keep().await.map(drop)
 }
 
 /// Kills the endpoint under itself.
