@@ -26,7 +26,8 @@ pub const FILE_NAME: &str = "ec2-harness.toml";
 const PREFIX: &str = "EC2_HARNESS_";
 
 /// Environment variables with our prefix that are no keys: they steer one run, not a project.
-const VARIABLES: &[&str] = &["CONFIG", "RUN_ID", "ROLE", "STATE_DIR", "OWNER", "STARTED_BY", "WATCHDOG_LOCK"];
+const VARIABLES: &[&str] =
+    &["CONFIG", "RUN_ID", "ROLE", "STATE_DIR", "OWNER", "STARTED_BY", "WATCHDOG_LOCK", "INCARNATION"];
 
 /// What a finished test leaves running.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -197,8 +198,8 @@ keys! {
     no_skip: bool = false;
     /// `auto`, `plain` or `off`. Default: `auto`.
     progress: Progress = Progress::Auto;
-    /// The factor on all times that AWS takes, at the local EC2: `1` for rehearsals. One that runs otherwise makes way if nobody
-    /// uses it; else it is an error. Default: as `ec2-local serve` has it, where that runs; else `0.01`, a hundredth.
+    /// The factor on all times that AWS takes, at the local EC2: `1` for rehearsals. One that runs with another is replaced if
+    /// nobody uses it; else it is an error. Default: as `ec2-local serve` has it, where that runs; else `0.01`, a hundredth.
     local_pace: Option<Pace> = None;
     /// `calm`, `typical` or `hostile`, at the local EC2; it holds as `local_pace` does. Default: as `ec2-local serve` has it, where
     /// that runs; else `typical`.

@@ -12,6 +12,8 @@ use std::{
 
 /// The run.
 pub(crate) const RUN: &str = "ec2-harness:run";
+/// Which of the runs of that id: see [`Run::incarnation`].
+pub(crate) const INCARNATION: &str = "ec2-harness:incarnation";
 /// Who started it: user and host.
 pub(crate) const OWNER: &str = "ec2-harness:owner";
 /// The test.
@@ -43,6 +45,9 @@ pub(crate) fn tags(
     let mut tags: Vec<(String, String)> = config.tags.clone().into_iter().collect();
     tags.extend(own.iter().cloned());
     tags.push((RUN.into(), run.id().into()));
+    if let Some(incarnation) = run.incarnation() {
+        tags.push((INCARNATION.into(), incarnation.into()));
+    }
     tags.push((OWNER.into(), owner()));
     tags.push((EXPIRES_AT.into(), after(lease)));
     tags.push((ALIVE_UNTIL.into(), after(ALIVE_FOR)));

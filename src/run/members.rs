@@ -1,4 +1,4 @@
-//! Who belongs to a run, as its locks show: each of its processes holds one, and so does whoever ends it.
+//! Who belongs to a run, as its locks show: each of its processes holds one, and so does anyone who ends it.
 
 use super::directories;
 use crate::{
@@ -45,6 +45,18 @@ impl Members {
             }
         }
     }
+}
+
+/// Which incarnation of a run lies in a directory, if any: its id may be anybody's choice, and the same elsewhere at the same time;
+/// this is not. It is told by the file of its members, which is made once and never written.
+pub(crate) fn incarnation_of(directory: &Path) -> Option<String> {
+    incarnation(&lock_file::own().read(true).open(directory.join(MEMBERS)).ok()?).ok()
+}
+
+/// The same, by that file.
+pub(super) fn incarnation(members: &File) -> io::Result<String> {
+    let made = members.metadata()?;
+    Ok(format!("{:x}-{:x}.{:x}", made.ino(), made.mtime(), made.mtime_nsec()))
 }
 
 fn inode(file: &File) -> io::Result<(u64, u64)> {

@@ -12,7 +12,7 @@ mod tests;
 mod watchdogs;
 
 pub(crate) use id::{check_id, random_id};
-pub(crate) use members::{Members, is_being_ended, is_living, over};
+pub(crate) use members::{Members, incarnation_of, is_being_ended, is_living, over};
 pub(crate) use removal::remove_stale;
 pub(crate) use watchdogs::{WATCHDOG, abandoned, leave, note_region, used_regions, watchdog_lock};
 
@@ -22,10 +22,12 @@ use crate::{
     state_directory::{self, ADVICE, KEPT, MEMBERS, RUNS, claim_run, is_run, runs, unusable},
 };
 use id::given_id;
+use members::incarnation;
 use once_cell::sync::OnceCell;
 use removal::GOING;
 use std::{
     collections::BTreeSet,
+    env,
     ffi::OsStr,
     fs::{self, File},
     io::{self, Write},
@@ -43,7 +45,11 @@ pub(crate) struct Run {
     directory: PathBuf,
     // Held, shared, as long as this process lives, once it has joined; an observer never does.
     member: OnceCell<File>,
+    incarnation: OnceCell<String>,
 }
+
+/// Tells a watchdog which incarnation of its run is its own: the run's directory may be gone by then.
+pub(crate) const INCARNATION: &str = "EC2_HARNESS_INCARNATION";
 
 impl Run {
     /// The run of this process, which has not joined it yet.
@@ -62,17 +68,29 @@ impl Run {
         CURRENT.get_or_try_init(|| {
             let id =
                 given_id()?.ok_or_else(|| Error::new(ErrorKind::Internal, "observe a run").because("none is named"))?;
-            Ok(Self::at(&state_directory::path()?, id))
+            let run = Self::at(&state_directory::path()?, id);
+            if let Ok(incarnation) = env::var(INCARNATION) {
+                let _ = run.incarnation.set(incarnation);
+            }
+            Ok(run)
         })
     }
 
     fn at(state: &Path, id: String) -> Self {
-        Self { directory: state.join(RUNS).join(&id), state: state.to_owned(), id, member: OnceCell::new() }
+        Self {
+            directory: state.join(RUNS).join(&id),
+            state: state.to_owned(),
+            id,
+            member: OnceCell::new(),
+            incarnation: OnceCell::new(),
+        }
     }
 
     /// Joins it, or starts it, unless this process has; before the first create call.
     pub(crate) fn join(&self) -> Result<(), Error> {
-        self.member.get_or_try_init(|| self.become_member()).map(drop)
+        let member = self.member.get_or_try_init(|| self.become_member())?;
+        let incarnation = self.incarnation.get_or_try_init(|| incarnation(member));
+        incarnation.map(drop).map_err(|e| Error::new(ErrorKind::Internal, "join the run").caused_by(e))
     }
 
     fn become_member(&self) -> Result<File, Error> {
@@ -99,6 +117,12 @@ impl Run {
     /// The id; also the value of the tag `ec2-harness:run`.
     pub(crate) fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Which of the runs of this id it is ([`incarnation_of`]); also the value of the tag `ec2-harness:incarnation`. `None` before it
+    /// is joined.
+    pub(crate) fn incarnation(&self) -> Option<&str> {
+        self.incarnation.get().map(String::as_str)
     }
 
     /// Where the run keeps what its processes share.

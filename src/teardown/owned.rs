@@ -110,7 +110,7 @@ impl Identity {
 }
 
 /// Ends some, kind by kind in the order of the table; returns once EC2 has accepted it. What has ended already, by whomever, is no
-/// error; what is in use is tried again until whoever uses it must have ended.
+/// error; what is in use is tried again until its users must have ended.
 pub(crate) async fn end_all(owned: Vec<Arc<dyn Owned>>) -> Result<(), Error> {
     for it in &owned {
         it.identity().mark_ended("at the end of its test");

@@ -63,20 +63,30 @@ fn a_sweep_looks_in_all_regions_that_were_used() {
     world.assert_is_empty();
 }
 
-/// An id is anybody's to choose: a build's number, say, on each host that has a part of it.
 #[test]
 fn a_run_of_the_same_id_on_another_host_is_left_alone() {
+    leaves_the_other_alone("other");
+}
+
+/// As in two containers of one name.
+#[test]
+fn a_run_of_the_same_id_and_owner_of_another_state_directory_is_left_alone() {
+    leaves_the_other_alone("one");
+}
+
+/// An id is anybody's to choose: a build's number, say, in each place that has a part of it.
+fn leaves_the_other_alone(owner: &str) {
     let (world, elsewhere) = (World::new(), tempfile::tempdir().unwrap());
     let id = unique("build");
-    let start = |name: &str, host: &str, state: &std::path::Path| {
+    let start = |name: &str, owner: &str, state: &std::path::Path| {
         Run::start_quietly(name, |command| {
             world.enter(command);
-            command.env("EC2_HARNESS_RUN_ID", &id).env("USER", host).env("EC2_HARNESS_STATE_DIR", state);
+            command.env("EC2_HARNESS_RUN_ID", &id).env("USER", owner).env("EC2_HARNESS_STATE_DIR", state);
         })
     };
     let mut one = start("waits", "one", &world.harness());
-    one.value("id");
-    let (status, text) = start("passes", "other", elsewhere.path()).end_with_text();
+    let instance = one.value("id");
+    let (status, text) = start("passes", owner, elsewhere.path()).end_with_text();
     assert!(!status.success());
     assert!(
         text.contains("that this run has not made") && text.contains("choose another EC2_HARNESS_RUN_ID"),
@@ -86,7 +96,7 @@ fn a_run_of_the_same_id_on_another_host_is_left_alone() {
     super::support::eventually("the other run is over", || {
         fs::read_dir(elsewhere.path().join("runs")).unwrap().count() == 0
     });
-    assert!(one.is_running());
+    assert!(world.sweep_with(&["--dry-run", "--run", &id]).contains(&instance) && one.is_running());
     one.signal(Signal::INT);
     one.end();
     world.assert_is_empty();

@@ -1,6 +1,6 @@
 //! One look at everything that a sweep may take.
 
-use super::{Sweep, Which, is_kept, run_tag};
+use super::{Sweep, Which, is_kept};
 use crate::{
     connection::tags,
     error::Error,
@@ -70,7 +70,7 @@ impl Sweep {
             return Ok(look);
         }
         let (filter, value) = match &self.which {
-            Which::Run { id, .. } => (run_tag(), id.as_str()),
+            Which::Run { id, .. } => (format!("tag:{}", tags::RUN), id.as_str()),
             _ => ("tag-key".to_owned(), tags::RUN),
         };
         let filter = Filter::builder().name(filter).values(value).build();
@@ -118,7 +118,8 @@ impl Sweep {
         match &self.which {
             Which::Run { spare_kept: false, .. } => true,
             Which::Run { spare_kept: true, .. } => {
-                is_mine && !is_kept && !(found.kind.life == Life::Run && spared.kept.contains(run))
+                let is_of_it = found.tag(tags::INCARNATION) == self.connection.run.incarnation();
+                is_mine && is_of_it && !is_kept && !(found.kind.life == Life::Run && spared.kept.contains(run))
             }
             Which::Mine => is_mine,
             Which::One(_) | Which::Journaled(_) => false,
@@ -140,7 +141,8 @@ fn alive_elsewhere(seen: &[Found]) -> Result<BTreeMap<String, SystemTime>, Error
         let (Some(run), Some(until)) = (found.tag(tags::RUN), tags::time(&found.tags, tags::ALIVE_UNTIL)) else {
             continue;
         };
-        let is_here = run::directory_of(run)?.is_some_and(|directory| directory.exists());
+        let here = run::directory_of(run)?.and_then(|directory| run::incarnation_of(&directory));
+        let is_here = here.is_some() && here.as_deref() == found.tag(tags::INCARNATION);
         if !is_here && until > SystemTime::now() {
             let latest = alive.entry(run.to_owned()).or_insert(until);
             *latest = until.max(*latest);

@@ -60,16 +60,16 @@ pub(crate) struct Remains {
 /// Looks what the connection's own run has left.
 pub(crate) fn remains_of_run(connection: Arc<Connection>) -> Operation<Remains> {
     Operation::new("look what a run has left", OnDrop::Cancel, async move {
-        let run = connection.run.id();
-        remains_of(&connection, run).await
+        remains_of(&connection, connection.run.id(), connection.run.incarnation().unwrap_or_default()).await
     })
 }
 
-async fn remains_of(connection: &Arc<Connection>, run: &str) -> Result<Remains, Error> {
+/// What the run that lies in a directory of this host, or lay there, has left.
+async fn remains_of(connection: &Arc<Connection>, run: &str, incarnation: &str) -> Result<Remains, Error> {
     let mut remains = Remains::default();
-    let by = |name: String, value: &str| Filter::builder().name(name).values(value).build();
-    // On another host there may be a run of the same id.
-    let filters = vec![by(run_tag(), run), by(format!("tag:{}", tags::OWNER), &tags::owner())];
+    let by = |key: &str, value: &str| Filter::builder().name(format!("tag:{key}")).values(value).build();
+    // Elsewhere there may be a run of the same id.
+    let filters = vec![by(tags::RUN, run), by(tags::INCARNATION, incarnation)];
     for kind in KINDS.iter().filter(|kind| kind.life == Life::Test) {
         let found = until_answered(connection, || (kind.find)(connection, filters.clone())).await?;
         for found in found.iter().filter(|found| !found.has_ended) {
@@ -84,11 +84,6 @@ async fn remains_of(connection: &Arc<Connection>, run: &str) -> Result<Remains, 
         |entries: Vec<_>| entries.iter().any(|entry: &super::journal::Entry| entry.kind().life == Life::Test);
     remains.unwanted |= journaled.is_some_and(is_of_a_test);
     Ok(remains)
-}
-
-/// The filter that finds what bears a run's tag.
-fn run_tag() -> String {
-    format!("tag:{}", tags::RUN)
 }
 
 /// Whether something is kept: its tag says so, or, where that isn't seen yet, its run's directory.
@@ -275,8 +270,9 @@ impl Sweep {
             if !is_swept(id) {
                 continue;
             }
+            let incarnation = run::incarnation_of(&directory).unwrap_or_default();
             let is_settled = Journal::of_run(&directory, &self.connection).entries().is_empty();
-            if is_settled && !remains_of(&self.connection, id).await?.kept {
+            if is_settled && !remains_of(&self.connection, id, &incarnation).await?.kept {
                 run::leave(&directory, &place, over)?;
             }
         }

@@ -63,6 +63,7 @@ pub(crate) fn ensure(connection: &Connection, config: &Config) -> Result<(), Err
         .env("EC2_HARNESS_TARGET", config.target.word())
         .env("EC2_HARNESS_REGION", &connection.region)
         .env("EC2_HARNESS_WATCHDOG_LOCK", lock)
+        .env(run::INCARNATION, run.incarnation().unwrap_or_default())
         .env(STARTED_BY, std::process::id().to_string())
         // From its first moment on: a signal to the tests' group, such as a terminal's, is none of its business.
         .process_group(0)

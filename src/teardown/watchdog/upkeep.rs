@@ -109,7 +109,8 @@ impl State {
 /// Lets everybody see that the connection's run lives.
 async fn renew(connection: &Arc<Connection>) -> Result<(), Error> {
     let by = |key: &str, value: &str| Filter::builder().name(format!("tag:{key}")).values(value).build();
-    let filters = vec![by(tags::RUN, connection.run.id()), by(tags::OWNER, &tags::owner())];
+    let incarnation = connection.run.incarnation().unwrap_or_default();
+    let filters = vec![by(tags::RUN, connection.run.id()), by(tags::INCARNATION, incarnation)];
     let mut ids = Vec::new();
     for kind in KINDS {
         let found = until_answered(connection, || (kind.find)(connection, filters.clone())).await?;
