@@ -119,6 +119,13 @@ impl Error {
         self
     }
 
+    /// Says what to do next, unless that was said.
+    #[must_use]
+    pub(crate) fn or_advise(mut self, advice: &str) -> Self {
+        self.0.advice.get_or_insert_with(|| advice.to_owned());
+        self
+    }
+
     /// Adds evidence of several lines below a title, for example `stderr`; nothing if the text is empty.
     #[must_use]
     pub fn with_evidence(mut self, title: impl Into<String>, text: impl Into<String>) -> Self {

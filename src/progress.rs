@@ -55,6 +55,16 @@ impl Line {
         }
     }
 
+    /// Says something that a person should know though it keeps nothing from going on.
+    pub(crate) fn note(&self, what: &str) {
+        let text = format!("ec2-harness: {} {what}", self.name);
+        match &self.shown {
+            Shown::Nothing => {}
+            Shown::Plain => eprintln!("{text}"),
+            Shown::Live(_) => drop(LINES.println(text)),
+        }
+    }
+
     /// Ends the line with what came of it.
     pub(crate) fn end(&self, outcome: &str) {
         let text = format!("ec2-harness: {} {outcome} after {}", self.name, seconds(self.since.elapsed()));

@@ -117,6 +117,7 @@ async fn look_until(machine: &Machine, checks: &Checks, within: Option<Duration>
 }
 
 async fn look(machine: &Machine, checks: &Checks) -> Result<(), Error> {
-    let output = machine.session().await?.exec(Command::new("exec sh -s").stdin(checks.script())).await?;
+    let command = Command::new("exec sh -s").stdin(checks.script());
+    let output = machine.over_ssh(async { machine.session().await?.exec(command).await }).await?;
     checks.judge(output.stdout_bytes(), output.stderr_bytes()).into_result(&machine.to_string())
 }

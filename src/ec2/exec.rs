@@ -112,7 +112,8 @@ impl Exec {
         for (name, value) in self.environment {
             command = command.env(name, value);
         }
-        let output = self.machine.session().await?.exec(command).await?;
+        let machine = &self.machine;
+        let output = machine.over_ssh(async { machine.session().await?.exec(command).await }).await?;
         if self.unchecked || output.status.is_success() {
             return Ok(output);
         }

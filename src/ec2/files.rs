@@ -60,7 +60,7 @@ impl Push {
 
     async fn run(self) -> Result<(), Error> {
         let Self { machine, local, remote, how } = self;
-        let copy = async { machine.session().await?.push(&local, &remote, how).await };
+        let copy = machine.over_ssh(async { machine.session().await?.push(&local, &remote, how).await });
         machine.within_scope(&format!("push {} to {remote}", local.display()), copy).await
     }
 }
@@ -94,7 +94,7 @@ impl Pull {
 
     async fn run(self) -> Result<(), Error> {
         let Self { machine, local, remote, how } = self;
-        let copy = async { machine.session().await?.pull(&remote, &local, how).await };
+        let copy = machine.over_ssh(async { machine.session().await?.pull(&remote, &local, how).await });
         machine.within_scope(&format!("pull {remote} to {}", local.display()), copy).await
     }
 }

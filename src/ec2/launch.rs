@@ -236,7 +236,13 @@ impl Launch {
                 Ok(()) => line.end(&format!("({}) is ready", instance.id())),
                 Err(error) => {
                     line.end(&format!("({}) did not become ready", instance.id()));
-                    return Err(error);
+                    return Err(match error.kind() {
+                        // What never answers can be launched all the same.
+                        ErrorKind::Configuration => {
+                            error.or_advise("use `.without_waiting()` if nothing in it is to answer")
+                        }
+                        _ => error,
+                    });
                 }
             }
         } else {

@@ -221,6 +221,14 @@ impl Machine {
         self.scope().run(|| format!("{name}: {self}"), future).await
     }
 
+    /// What is done over SSH; where the connection breaks, its error has the machine's state, if that explains it.
+    pub(super) async fn over_ssh<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        match work.await {
+            Err(error) => Err(ready::with_state(self, error).await),
+            done => done,
+        }
+    }
+
     pub(crate) fn scope(&self) -> &Scope {
         &self.0.ec2.scope
     }
@@ -267,7 +275,7 @@ impl Machine {
         *lock(&self.0.stopped_counts_from)
     }
 
-    async fn look_once(&self) -> Result<(), Error> {
+    pub(super) async fn look_once(&self) -> Result<(), Error> {
         let tried = format!("find {}", self.id());
         let call = self.client().describe_instances().instance_ids(self.id()).send().await;
         let answer = call.map_err(|e| api_error::failed("DescribeInstances", &tried, e))?;

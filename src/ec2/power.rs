@@ -15,11 +15,12 @@ use aws_sdk_ec2::types::{Instance as Description, InstanceStateName};
 use std::{panic::Location, sync::Arc, time::Instant};
 
 impl Machine {
-    /// Reboots it, and waits until SSH answers from the new boot.
+    /// Reboots it, and waits until SSH answers from the new boot: one of another boot id, or, where SSH didn't answer before, one
+    /// that began since.
     ///
     /// # Errors
     ///
-    /// EC2 refuses, or it doesn't come back in time.
+    /// EC2 refuses, as it does for one that is stopped, or it doesn't come back in time.
     pub fn reboot(&self) -> Operation<()> {
         let machine = self.clone();
         self.operation("reboot an instance", OnDrop::Cancel, async move { machine.do_reboot().await })
@@ -100,7 +101,7 @@ impl Machine {
 
     async fn do_reboot(&self) -> Result<(), Error> {
         let deadline = self.deadline();
-        let before = ready::boot_id(self).await?;
+        let before = ready::Boot::now(self).await;
         let tried = format!("reboot {self}");
         let call = self.client().reboot_instances().instance_ids(self.id());
         until_visible(|| async {

@@ -1,6 +1,7 @@
 //! One connection: from the first byte to a login that is accepted, then the jobs that share it.
 
 use super::{
+    algorithms,
     exec::{self, Job},
     host_key::HostKey,
     link::Link,
@@ -31,6 +32,8 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 /// After how much silence, in spite of keepalives, the connection counts as broken.
 const SILENCE: Duration = Duration::from_secs(60);
 
+/// libssh2's code for a key exchange that failed, among others for want of anything in common: KEX_FAILURE.
+const KEX_FAILURE: ErrorCode = ErrorCode::Session(-5);
 /// libssh2's codes for a login that is refused, rather than one that could not be tried.
 const REFUSED: [i32; 2] = [-18, -19];
 /// libssh2's codes for a private key that it can't read or use: FILE, KEYFILE_AUTH_FAILED, METHOD_NOT_SUPPORTED.
@@ -96,7 +99,7 @@ async fn establish(target: &Target) -> Result<Link, Error> {
     let way = target.route.open().await.map_err(|source| {
         let kind = match source.kind() {
             io::ErrorKind::TimedOut => ErrorKind::TimedOut,
-            io::ErrorKind::InvalidInput => ErrorKind::Configuration,
+            io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported => ErrorKind::Configuration,
             _ => ErrorKind::Connection,
         };
         target.failed(kind).caused_by(source)
@@ -116,8 +119,17 @@ async fn log_in(link: &Link, target: &Target) -> Result<(), Error> {
             .because(error.message())
             .with_evidence("stderr of the command", link.complaints())
     };
-    link.session().method_pref(MethodType::HostKey, &algorithms(preferred)).map_err(connection)?;
-    link.call(|session| session.clone().handshake()).await.map_err(connection)?;
+    link.session().method_pref(MethodType::HostKey, &host_key_types(preferred)).map_err(connection)?;
+    if let Err(error) = link.call(|session| session.clone().handshake()).await {
+        // Asked anew, since the next try would end as this one did.
+        if error.code() == KEX_FAILURE
+            && let Some(reason) = algorithms::nothing_in_common(&target.route, link.session()).await
+        {
+            let failed = target.failed(ErrorKind::Configuration).because(reason);
+            return Err(failed.advise("have its sshd_config take one of ours"));
+        }
+        return Err(connection(error));
+    }
 
     let shown = link.session().host_key().map(|(blob, _)| HostKey::from_blob(blob));
     let shown = shown.ok_or_else(|| target.failed(ErrorKind::HostKey).because("it shows no host key"))?;
@@ -140,7 +152,7 @@ async fn log_in(link: &Link, target: &Target) -> Result<(), Error> {
 }
 
 /// The types of host keys in the order that we ask for: those that we can check, then the rest, by speed.
-fn algorithms(preferred: &[HostKey]) -> String {
+fn host_key_types(preferred: &[HostKey]) -> String {
     const ALL: [&str; 7] = [
         "ssh-ed25519",
         "ecdsa-sha2-nistp256",

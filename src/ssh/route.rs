@@ -29,7 +29,7 @@ pub enum Route {
         port: u16,
     },
     /// A Unix socket whose server connects us further: we write `hello` and a newline, it answers `ok` and a newline
-    /// before any byte of SSH, or a line with its reason why not.
+    /// before any byte of SSH, or a line with its reason why not; after `never ` if trying again is of no use.
     Unix {
         /// The socket.
         path: PathBuf,
@@ -78,8 +78,13 @@ impl Route {
                 stream.write_all(format!("{hello}\n").as_bytes()).await?;
                 let answer = read_line(&mut stream).await?;
                 if answer != "ok" {
-                    let reason = answer.strip_prefix("error ").unwrap_or(&answer);
-                    return Err(io::Error::new(io::ErrorKind::ConnectionRefused, reason));
+                    return Err(match answer.strip_prefix("never ") {
+                        Some(reason) => io::Error::new(io::ErrorKind::Unsupported, reason),
+                        None => {
+                            let reason = answer.strip_prefix("error ").unwrap_or(&answer);
+                            io::Error::new(io::ErrorKind::ConnectionRefused, reason)
+                        }
+                    });
                 }
                 Ok(Way { socket: stream.into_std()?.into(), program: None })
             }

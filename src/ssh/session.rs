@@ -32,7 +32,8 @@ impl Session {
     ///
     /// [`ErrorKind::Connection`] if nothing answers there or it hangs up, [`ErrorKind::TimedOut`] at the deadline,
     /// [`ErrorKind::HostKey`] if it is another machine, [`ErrorKind::Authentication`] if it refuses key or user,
-    /// [`ErrorKind::Configuration`] if the key or the route can't be used.
+    /// [`ErrorKind::Configuration`] if the key or the route can't be used, nothing will ever answer there, or the server takes none
+    /// of our algorithms.
     pub async fn connect(route: Route, login: Login, deadline: Instant) -> Result<Self, Error> {
         let driver = Driver::next()?;
         let pool = Pool::new(Target { route, login }, driver);

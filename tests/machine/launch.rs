@@ -1,6 +1,8 @@
 //! Launches: what can be said of a machine, and what goes wrong.
 
-use super::support::{block_on, ec2, eventually, has_ended, insist, instances, sdk, unique};
+use super::support::{
+    block_on, closed_group, delete_group, ec2, eventually, has_ended, insist, instances, sdk, unique,
+};
 use aws_sdk_ec2::{
     error::ProvideErrorMetadata,
     primitives::Blob,
@@ -93,11 +95,54 @@ async fn a_launch_that_does_not_wait_is_waited_for_when_used(ec2: Ec2) -> Result
 
 #[ec2_test]
 async fn one_that_never_comes_up_says_how_far_it_came(ec2: Ec2) -> Result {
-    let error = ec2.launch("blank").ready_within(2.secs()).await.unwrap_err();
+    let slow = "#!/bin/sh\nsleep 600\n";
+    let error = ec2.launch("host").user_data(slow).ready_within(3.secs()).await.unwrap_err();
     let text = error.to_string();
     assert_eq!(error.kind(), ErrorKind::Provisioning, "{text}");
-    assert!(text.contains("running") && text.contains("SSH") && text.contains("console"), "{text}");
+    assert!(text.contains("it is running, and SSH answers, but cloud-init isn't done"), "{text}");
+    assert!(text.contains("console"), "{text}");
     Ok(())
+}
+
+#[ec2_test]
+async fn what_holds_no_system_is_not_waited_for(ec2: Ec2) -> Result {
+    let since = std::time::Instant::now();
+    let error = ec2.launch("blank").await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("its image holds no system") && text.contains("without_waiting"), "{text}");
+    let vm = ec2.launch("blank").without_waiting().await?;
+    let error = vm.exec("true").await.unwrap_err();
+    assert!(error.to_string().contains("its image holds no system"), "{error}");
+    assert!(since.elapsed() < vm.ec2().config().ready_timeout);
+    Ok(())
+}
+
+#[test]
+fn a_group_that_lets_nobody_in_is_the_reason_of_a_wait_that_times_out() {
+    let ec2 = ec2();
+    let group = closed_group(&ec2);
+    let launch = ec2.launch("host").security_groups([&group]).ready_within(Duration::from_secs(4));
+    let error = launch.wait().unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("it is running, and the last try failed to connect to"), "{text}");
+    assert!(text.contains("let TCP port 22 in") && text.contains(&group), "{text}");
+    delete_group(&ec2, &group);
+}
+
+#[ec2_test]
+async fn user_data_that_powers_off_is_told_as_that(ec2: Ec2) -> Result {
+    let off = "#!/bin/sh\npoweroff; sleep 600\n";
+    let error = ec2.launch("host").user_data(off).await.unwrap_err();
+    let text = error.to_string();
+    assert_eq!(error.kind(), ErrorKind::Provisioning, "{text}");
+    assert!(text.contains("it is stop") && text.contains("Instance initiated shutdown"), "{text}");
+    Ok(())
+}
+
+#[ec2_test]
+async fn user_data_that_reboots_is_waited_for(ec2: Ec2) -> Result {
+    let vm = ec2.launch("host").user_data("#!/bin/sh\ntouch /etc/booted; reboot; sleep 600\n").await?;
+    vm.assert(file("/etc/booted").exists()).await
 }
 
 #[test]

@@ -25,6 +25,27 @@ async fn a_reboot_is_a_new_boot_of_the_same_disk(vm: Instance) -> Result {
     vm.exec("test -f /var/tmp/file").await.map(drop)
 }
 
+/// Which is what a reboot is for, mostly.
+#[ec2_test]
+async fn a_machine_that_does_not_answer_is_rebooted_nevertheless(ec2: Ec2) -> Result {
+    let account = ec2.clone();
+    let closed = tokio::task::spawn_blocking(move || support::closed_group(&account)).await?;
+    let vm = ec2.launch("host").security_groups([&closed]).without_waiting().await?;
+    while vm.describe().await?.state().unwrap().name().unwrap().as_str() != "running" {}
+    let rebooting = vm.reboot().start();
+    let since = std::time::Instant::now();
+    while vm.console_log().await?.matches("finished at").count() < 2 {
+        assert!(since.elapsed() < support::PATIENCE, "it doesn't boot again");
+    }
+    let (account, group) = (ec2.clone(), closed.clone());
+    tokio::task::spawn_blocking(move || support::open_group(&account, &group)).await?;
+    rebooting.await?;
+    vm.exec("true").await?;
+    vm.terminate().await?;
+    vm.wait_terminated().await?;
+    tokio::task::spawn_blocking(move || support::delete_group(&ec2, &closed)).await.map_err(Into::into)
+}
+
 #[ec2_test]
 async fn a_stop_keeps_the_disk_and_gives_back_the_address(vm: Instance, ec2: Ec2) -> Result {
     vm.exec("echo kept >/etc/kept").sudo().await?;
@@ -32,6 +53,9 @@ async fn a_stop_keeps_the_disk_and_gives_back_the_address(vm: Instance, ec2: Ec2
     vm.stop().await?;
     assert_eq!(vm.describe().await?.state().unwrap().name().unwrap().as_str(), "stopped");
     assert_eq!(vm.public_ip(), None);
+    // EC2 is asked, and says why not.
+    let error = vm.reboot().await.unwrap_err();
+    assert_eq!(error.code(), Some("IncorrectInstanceState"), "{error}");
     vm.start().await?;
     assert_eq!(vm.exec("cat /etc/kept").await?.stdout, "kept\n");
     assert_eq!(vm.private_ip(), Some(private));
@@ -109,7 +133,7 @@ async fn one_that_was_ended_elsewhere_says_so(vm: Instance, ec2: Ec2) -> Result 
     vm.wait_terminated().await?;
     let error = vm.exec("true").timeout(60.secs()).await.unwrap_err();
     let text = error.to_string();
-    assert!(text.contains(vm.id()), "{text}");
+    assert!(text.contains(vm.id()) && text.contains("it is terminated: Client.UserInitiatedShutdown"), "{text}");
     assert!(vm.reboot().await.is_err());
     Ok(())
 }

@@ -2,7 +2,10 @@
 
 #![allow(dead_code)]
 
-use aws_sdk_ec2::types::{Filter, Instance as Description};
+use aws_sdk_ec2::{
+    error::ProvideErrorMetadata as _,
+    types::{Filter, Instance as Description, IpPermission, IpRange},
+};
 use ec2_harness::prelude::*;
 use std::{
     thread::sleep,
@@ -39,6 +42,46 @@ pub fn insist<T, E: std::fmt::Debug>(mut call: impl FnMut() -> Result<T, Box<E>>
         }
         sleep(Duration::from_millis(50));
     }
+}
+
+/// Makes a security group that lets nobody in.
+pub fn closed_group(ec2: &Ec2) -> String {
+    let name = unique("closed");
+    let create = sdk(ec2).create_security_group().group_name(&name).description("lets nobody in");
+    insist(|| match block_on(create.clone().send()) {
+        // Its first answer was lost.
+        Err(error) if error.code() == Some("InvalidGroup.Duplicate") => {
+            let find = sdk(ec2).describe_security_groups();
+            let find = find.filters(Filter::builder().name("group-name").values(&name).build());
+            let found = block_on(find.send()).map_err(|error| format!("{error:?}")).map_err(Box::new)?;
+            found
+                .security_groups()
+                .first()
+                .and_then(|group| group.group_id.clone())
+                .ok_or_else(|| Box::new(name.clone()))
+        }
+        other => other.map(|made| made.group_id.unwrap()).map_err(|error| Box::new(format!("{error:?}"))),
+    })
+}
+
+/// Lets SSH in from anywhere.
+pub fn open_group(ec2: &Ec2, group: &str) {
+    let from = IpRange::builder().cidr_ip("0.0.0.0/0").build();
+    let ssh = IpPermission::builder().ip_protocol("tcp").from_port(22).to_port(22).ip_ranges(from).build();
+    let open = sdk(ec2).authorize_security_group_ingress().group_id(group).ip_permissions(ssh);
+    insist(|| match block_on(open.clone().send()) {
+        Err(error) if error.code() == Some("InvalidPermission.Duplicate") => Ok(()),
+        other => other.map(drop).map_err(Box::new),
+    });
+}
+
+/// Deletes a security group once nobody uses it.
+pub fn delete_group(ec2: &Ec2, group: &str) {
+    let delete = sdk(ec2).delete_security_group().group_id(group);
+    insist(|| match block_on(delete.clone().send()) {
+        Err(error) if error.code() == Some("InvalidGroup.NotFound") => Ok(()),
+        other => other.map(drop).map_err(Box::new),
+    });
 }
 
 /// All instances that a filter finds.

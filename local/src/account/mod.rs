@@ -118,6 +118,8 @@ pub struct Found {
     pub nic: String,
     /// EC2's name of the state, for example `running`.
     pub state: &'static str,
+    /// Whether there is a machine behind it that can ever answer.
+    pub has_machine: bool,
 }
 
 impl Account {
@@ -313,7 +315,12 @@ impl Account {
         let found = |region: &Region, id: &InstanceId| {
             let instance = region.instances.get(id)?;
             let nic = instance.network_interfaces.first()?.to_string();
-            Some(Found { instance: id.to_string(), nic, state: instance.state.name() })
+            Some(Found {
+                instance: id.to_string(),
+                nic,
+                state: instance.state.name(),
+                has_machine: instance.kind.has_machine(),
+            })
         };
         if let Ok(id) = InstanceId::parse(name) {
             return self.regions.values().find_map(|region| found(region, &id));

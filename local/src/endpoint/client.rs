@@ -92,7 +92,8 @@ impl Client {
     }
 
     /// The line that asks the way in for a TCP port of a machine, by instance id or address, without its line feed. It is
-    /// answered with `ok`, or with `error` and a text, each ending with a line feed; after `ok` come the machine's bytes.
+    /// answered with `ok`, or with `error` and a text, or with `never` and one where trying again is of no use, each ending with a
+    /// line feed; after `ok` come the machine's bytes.
     pub fn hello(machine: &str, port: u16) -> String {
         format!("connect {machine} {port}")
     }

@@ -176,7 +176,7 @@ impl Datacenter {
     }
 
     /// Connects to a machine's port, by instance id, address or DNS name; returns once the machine has accepted. A machine
-    /// that is just being started is waited for.
+    /// that is just being started is waited for; `Unsupported` if nothing will ever answer.
     pub(super) async fn reach(&self, machine: &str, port: u16) -> io::Result<Connection> {
         let since = Instant::now();
         loop {
@@ -184,6 +184,10 @@ impl Datacenter {
                 .account()
                 .find(machine)
                 .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("there is no machine `{machine}`")))?;
+            if !found.has_machine {
+                let never = format!("{}: its image holds no system, so nothing in it ever answers", found.instance);
+                return Err(io::Error::new(io::ErrorKind::Unsupported, never));
+            }
             match self.switch.open(&found.nic, port).await {
                 // Its init has not plugged it in yet, or its server doesn't listen yet.
                 Err(e)

@@ -41,7 +41,10 @@ impl Client {
         writeln!(stream, "{}", Self::hello(machine, port)).map_err(io_failed)?;
         match read_line(&mut stream).map_err(io_failed)?.as_str() {
             "ok" => Ok(stream),
-            answer => Err(failed(machine, port, answer.strip_prefix("error ").unwrap_or(answer).to_owned())),
+            answer => {
+                let reason = ["error ", "never "].iter().find_map(|word| answer.strip_prefix(word));
+                Err(failed(machine, port, reason.unwrap_or(answer).to_owned()))
+            }
         }
     }
 }

@@ -102,7 +102,11 @@ async fn answer(mut stream: UnixStream, way: &Handover, greeting: &Greeting, cli
 }
 
 async fn refuse(stream: &mut UnixStream, text: &str) -> io::Result<()> {
-    stream.write_all(format!("error {}\n", text.replace('\n', " ")).as_bytes()).await
+    answer_with(stream, "error", text).await
+}
+
+async fn answer_with(stream: &mut UnixStream, word: &str, text: &str) -> io::Result<()> {
+    stream.write_all(format!("{word} {}\n", text.replace('\n', " ")).as_bytes()).await
 }
 
 async fn tunnel(mut stream: UnixStream, datacenter: &Datacenter, machine: &str, port: u16) -> io::Result<()> {
@@ -114,6 +118,7 @@ async fn tunnel(mut stream: UnixStream, datacenter: &Datacenter, machine: &str, 
             connection.join(stream.into_std()?);
             Ok(())
         }
+        Err(e) if e.kind() == io::ErrorKind::Unsupported => answer_with(&mut stream, "never", &e.to_string()).await,
         Err(e) => refuse(&mut stream, &e.to_string()).await,
     }
 }

@@ -158,6 +158,8 @@ fn start(signals: &Signals, console: &OwnedFd, agent: impl FnOnce() -> io::Resul
 /// Ends all processes, the agent last: who asked for the end over SSH is told how the request went.
 fn end(signals: &Signals, console: &OwnedFd, agent: Option<Pid>, end: End) -> io::Result<End> {
     say(console, if end == End::Reboot { "init: rebooting" } else { "init: powering off" });
+    // As shutdown(8) tells everybody that it goes on; root may have put something else in its place.
+    let _ = std::fs::write("/run/nologin", "The machine is going down.\n");
     let deadline = Instant::now() + GRACE;
     let asked = others(agent);
     for signal in [Signal::TERM, Signal::HUP, Signal::CONT] {

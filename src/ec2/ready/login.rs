@@ -1,6 +1,6 @@
 //! Logging in to a machine that comes up: by which user, and when a refused key is final.
 
-use super::{ATTEMPT_MAX, ATTEMPT_MIN, console, host_key::host_keys, pause, route::route};
+use super::{ATTEMPT_MAX, ATTEMPT_MIN, LastCause, console, host_key::host_keys, pause, route::route};
 use crate::{
     ec2::{Machine, image},
     error::{Error, ErrorKind},
@@ -16,7 +16,12 @@ const KEY_GRACE: Duration = Duration::from_secs(60);
 const CLOUD_INIT_DONE: &str = "finished at";
 
 /// Connects, again and again, until it works or can't work any more. The session is kept in the machine.
-pub(super) async fn connect(machine: &Machine, deadline: Instant, line: Option<&Line>) -> Result<(), Error> {
+pub(super) async fn connect(
+    machine: &Machine,
+    deadline: Instant,
+    line: Option<&Line>,
+    last: &LastCause,
+) -> Result<(), Error> {
     let Some(key) = machine.0.key.clone() else {
         return Err(Error::new(ErrorKind::Configuration, format!("connect to {machine}"))
             .because("no private key is known for it")
@@ -43,8 +48,12 @@ pub(super) async fn connect(machine: &Machine, deadline: Instant, line: Option<&
                     *machine.0.session.lock().await = Some(session);
                     return Ok(());
                 }
-                Err(error) if error.kind() == ErrorKind::HostKey => return Err(error),
+                // No later try would be another one.
+                Err(error) if matches!(error.kind(), ErrorKind::HostKey | ErrorKind::Configuration) => {
+                    return Err(error);
+                }
                 Err(error) if error.kind() == ErrorKind::Authentication => {
+                    last.failed(&error);
                     if candidates.next() {
                         continue;
                     }
@@ -53,7 +62,10 @@ pub(super) async fn connect(machine: &Machine, deadline: Instant, line: Option<&
                         return Err(refused.explain(error, &candidates));
                     }
                 }
-                Err(error) => tracing::debug!("failed to {error}"),
+                Err(error) => {
+                    tracing::debug!("failed to {error}");
+                    last.failed(&error);
+                }
             }
         }
         tokio::time::sleep(pause(since)).await;

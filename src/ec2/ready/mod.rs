@@ -4,26 +4,29 @@
 //! console, or after a minute's grace.
 
 mod boot;
+mod cause;
 mod console;
 mod host_key;
+mod ingress;
 mod login;
 mod route;
+mod watch;
 
-pub(crate) use boot::{boot_id, wait_for_boot_after};
+pub(crate) use boot::{Boot, wait_for_boot_after};
 pub(crate) use console::{console, tail};
 pub(crate) use host_key::verify_host_key;
+pub(crate) use watch::with_state;
 
 use super::{Machine, machine::Reached};
 use crate::{
-    connection::{patience::pause_at, poller::Seen},
+    connection::patience::pause_at,
     error::{Error, ErrorKind},
     progress::Line,
 };
 use aws_sdk_ec2::types::{Instance as Description, InstanceStateName};
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use cause::LastCause;
+use std::time::{Duration, Instant};
+use watch::Watch;
 
 /// The longest pause between two attempts, which grows with the age of the wait.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
@@ -50,14 +53,18 @@ pub(crate) fn has_ended(state: &InstanceStateName) -> bool {
 
 /// An instance ended while something else was waited for.
 pub(crate) fn ended_early(machine: &Machine, described: &Description) -> Error {
+    Error::new(ErrorKind::Provisioning, format!("wait for {machine}")).because(state_and_reason(described))
+}
+
+/// What EC2 says of an instance: "it is stopped: …".
+fn state_and_reason(described: &Description) -> String {
     let reason = described
         .state_reason()
         .and_then(|reason| reason.message())
         .or(described.state_transition_reason())
         .filter(|reason| !reason.is_empty())
         .unwrap_or("EC2 gives no reason");
-    Error::new(ErrorKind::Provisioning, format!("wait for {machine}"))
-        .because(format!("it is {}: {reason}", state(described)))
+    format!("it is {}: {reason}", state(described))
 }
 
 /// Waits until a machine is as far as wanted; the error has state, reason and the console's tail.
@@ -72,85 +79,58 @@ pub(crate) async fn wait(
             line.phase(text);
         }
     };
-    let waiting = async {
+    let last = LastCause::default();
+    let watch = Watch::new(machine);
+    let getting_there = async {
         phase("pending");
-        let setting_up = async {
-            login::connect(machine, deadline, line).await?;
-            if reached == Reached::Ready {
-                phase("waiting for cloud-init");
-                boot::cloud_init(machine, deadline).await?;
-            }
-            Ok::<(), Error>(())
-        };
-        match reached {
-            Reached::Ssh if route::immediate(machine).is_some() => tokio::select! {
-                biased;
-                reached = setting_up => reached,
-                error = end_of(machine) => Err(error),
-            },
-            // Side by side, since some ways need no address; and a machine that has ended will never answer.
-            Reached::Ssh | Reached::Ready => tokio::try_join!(run(machine), setting_up).map(|_| ()),
+        login::connect(machine, deadline, line, &last).await?;
+        if reached == Reached::Ready {
+            phase("waiting for cloud-init");
+            boot::cloud_init(machine, deadline, line, &last).await?;
+        }
+        // A way that needs no address may be there before EC2 shows the machine as running.
+        if reached == Reached::Ready || route::immediate(machine).is_none() {
+            last.set("SSH answers, but EC2 doesn't show it as running".to_owned());
+            watch.running().await;
+        }
+        Ok(())
+    };
+    // Mostly a machine that needs no address answers before there is anything to see.
+    let patience =
+        if reached == Reached::Ssh && route::immediate(machine).is_some() { LOOK_AFTER } else { Duration::ZERO };
+    let waiting = async {
+        tokio::select! {
+            biased;
+            there = getting_there => there,
+            // For as long as it is waited for: what has ended, or was stopped, will never answer.
+            error = watch.end(patience) => Err(error),
         }
     };
     let result = tokio::time::timeout_at(deadline.into(), waiting).await;
     match result {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) if matches!(error.kind(), ErrorKind::Unauthorized | ErrorKind::Internal) => Err(error),
+        Ok(Err(error)) if is_the_hosts(&error) => Err(error),
         Ok(Err(error)) => Err(console::attached(machine, error).await),
-        Err(_) => Err(console::attached(machine, timed_out(machine).await).await),
+        Err(_) => Err(console::attached(machine, timed_out(machine, &last).await).await),
     }
 }
 
-async fn timed_out(machine: &Machine) -> Error {
-    let state = machine.last_described().map_or("never visible".to_owned(), |described| state(&described).to_string());
-    let connected = machine.0.session.lock().await.is_some();
-    let what = match (&*state, connected) {
-        ("running", true) => "SSH answers, but cloud-init is not done".to_owned(),
-        ("running", false) => "it is running, but SSH doesn't answer".to_owned(),
-        _ => format!("its state is {state}"),
-    };
-    Error::new(ErrorKind::Provisioning, format!("wait for {machine}"))
-        .because(format!("it timed out: {what}"))
-        .advise("raise `ready_timeout`, or look at the console below")
+/// Whether an error has its cause here, so that the machine's console says nothing of it.
+fn is_the_hosts(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Unauthorized | ErrorKind::Internal | ErrorKind::Configuration)
 }
 
 /// How long a machine is waited for that needs no address before it is looked whether it has ended: mostly it answers at once.
 const LOOK_AFTER: Duration = Duration::from_secs(2);
 
-/// Returns once a machine has ended, or has been stopped, that is expected to answer.
-async fn end_of(machine: &Machine) -> Error {
-    tokio::time::sleep(LOOK_AFTER).await;
-    match run(machine).await {
-        Err(error) => error,
-        Ok(_) => std::future::pending().await,
-    }
-}
-
-/// Waits until it is running.
-async fn run(machine: &Machine) -> Result<Arc<Description>, Error> {
-    let mut seen = machine.0.ec2.connection.poller.watch(machine.id(), machine.0.identity.is_ours())?;
-    // Somebody else may have started it just now.
-    let stopped_counts_from = machine.stopped_counts_from().max(Instant::now() + machine.visible_within());
-    loop {
-        match seen.next().await {
-            Some(Seen::Instance(described)) => {
-                machine.set_described(described.clone());
-                match state(&described) {
-                    InstanceStateName::Running => return Ok(described),
-                    InstanceStateName::Pending => {}
-                    // A machine that is being started may still be shown as it was before.
-                    InstanceStateName::Stopping | InstanceStateName::Stopped
-                        if Instant::now() < stopped_counts_from => {}
-                    _ => return Err(ended_early(machine, &described)),
-                }
-            }
-            Some(Seen::Failed(text)) => {
-                return Err(Error::new(ErrorKind::Unauthorized, format!("wait for {machine}")).because(text));
-            }
-            None => {
-                let ended = Error::new(ErrorKind::Internal, format!("wait for {machine}"));
-                return Err(ended.because("the poller has ended"));
-            }
-        }
-    }
+async fn timed_out(machine: &Machine, last: &LastCause) -> Error {
+    let state = machine.last_described().map_or("never visible".to_owned(), |described| state(&described).to_string());
+    let (what, hint) = match (&*state, last.get()) {
+        ("running", Some(cause)) => (format!("it is running, and {cause}"), ingress::closed(machine).await),
+        ("running", None) => ("it is running, but has no address yet".to_owned(), None),
+        _ => (format!("its state is {state}"), None),
+    };
+    Error::new(ErrorKind::Provisioning, format!("wait for {machine}"))
+        .because(format!("it timed out: {what}"))
+        .advise(hint.unwrap_or_else(|| "raise `ready_timeout`, or look at the console below".to_owned()))
 }

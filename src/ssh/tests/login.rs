@@ -28,6 +28,26 @@ async fn a_wrong_key_is_named() {
 }
 
 #[tokio::test]
+async fn a_server_that_takes_none_of_our_algorithms_is_told_from_one_that_is_away() {
+    let unknown = "mlkem768x25519-sha256,sntrup761x25519-sha512,sntrup761x25519-sha512@openssh.com";
+    let supported = std::process::Command::new("ssh").args(["-Q", "kex"]).output().unwrap().stdout;
+    let supported = String::from_utf8(supported).unwrap();
+    let known: Vec<_> = unknown.split(',').filter(|name| supported.lines().any(|line| line == *name)).collect();
+    assert!(!known.is_empty(), "{supported}");
+    let Some(sshd) = Sshd::with(&format!("KexAlgorithms {}", known.join(","))) else { return };
+    let error = Session::connect(sshd.route(), sshd.login(), soon()).await.unwrap_err();
+    let text = error.to_string();
+    assert_eq!(error.kind(), ErrorKind::Configuration, "{text}");
+    assert!(
+        text.contains("key exchange")
+            && text.contains(known[0])
+            && text.contains("we take ")
+            && text.contains("curve25519-sha256"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn a_wrong_user_is_refused() {
     let Some(sshd) = Sshd::start() else { return };
     let login = Login::new("nobody-here", sshd.key(), HostKeyPolicy::AcceptFirst(KnownHost::default()));
