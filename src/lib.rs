@@ -119,7 +119,7 @@
 //! ```
 //!
 //! What a machine cannot have, such as a service where there is no systemd, is [`Unanswerable`](ErrorKind::Unanswerable):
-//! an error, never a pass. An assert that was never run fails its test.
+//! an error, never a pass. An assert that was never run fails its test, and so does a command or a copy.
 //!
 //! # Errors
 //!

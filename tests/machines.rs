@@ -89,6 +89,17 @@ mod red {
         let _ = vm.assert(file("/etc/passwd"));
     }
 
+    #[ec2_test]
+    #[ignore = "fails"]
+    async fn forgotten_command_and_copy(vm: Instance) -> Result {
+        println!("id={}", vm.id());
+        let _ = vm.exec("rm -rf /nothing");
+        let _ = vm.push("/etc/os-release", "copy");
+        let again = vm.exec("true");
+        // One that was run is not forgotten, whichever of its clones it was.
+        again.clone().await.map(drop)
+    }
+
     #[ec2_test(timeout = "8s")]
     #[ignore = "fails"]
     async fn hangs(vm: Instance) {
@@ -190,6 +201,18 @@ fn an_assert_that_was_never_run_fails_its_test() {
     let (passed, text) = run("forgotten_assert", &[]);
     assert!(!passed, "{text}");
     assert!(text.contains("tests/machines.rs:"), "{text}");
+    assert_ended(&text);
+}
+
+#[test]
+fn a_command_or_a_copy_that_was_never_run_fails_its_test() {
+    let (passed, text) = run("forgotten_command_and_copy", &[]);
+    assert!(!passed, "{text}");
+    assert_eq!(text.matches("was never run; put `.await` or `.wait()` behind it").count(), 2, "{text}");
+    assert!(
+        text.contains("the command at tests/machines.rs:") && text.contains("the copy at tests/machines.rs:"),
+        "{text}"
+    );
     assert_ended(&text);
 }
 

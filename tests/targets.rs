@@ -28,6 +28,20 @@ mod child {
 
     #[ec2_test]
     #[ignore = "run by another"]
+    async fn meets_a_lack_of_capacity(ec2: Ec2) -> Result {
+        let local = ec2_local::endpoint::connect()?;
+        local.add_fault("RunInstances capacity next 2".parse().unwrap())?;
+        let vm = ec2.launch("blank").without_waiting().await?;
+        println!("launched={}", vm.id());
+        local.add_fault("RunInstances capacity every 1".parse().unwrap())?;
+        let error = ec2.launch("blank").without_waiting().await.unwrap_err();
+        println!("error={error}");
+        assert_eq!(error.kind(), ErrorKind::Capacity);
+        Ok(())
+    }
+
+    #[ec2_test]
+    #[ignore = "run by another"]
     async fn logs_in(ec2: Ec2) -> Result {
         let image = support::image(&ec2, "host").await;
         let vm = ec2.launch(image).await?;
@@ -111,6 +125,21 @@ fn the_local_ec2_has_no_regard_to_aws() {
         ],
     );
     assert!(passed && text.contains("region=us-east-1"), "{text}");
+}
+
+#[test]
+fn every_zone_is_tried_before_a_lack_of_capacity_is_an_error() {
+    let state = tempfile::tempdir().unwrap();
+    let local = state.path().join("local");
+    let variables = [
+        ("EC2_LOCAL_STATE_DIR", local.to_str().unwrap()),
+        ("EC2_HARNESS_LOCAL_CONDITIONS", "calm"),
+        ("EC2_HARNESS_LOCAL_LINGER", "1s"),
+    ];
+    let (passed, text) = run("meets_a_lack_of_capacity", &variables);
+    assert!(passed && text.contains("launched=i-"), "{text}");
+    assert!(text.contains("t3.micro was tried in us-east-1a, us-east-1b, us-east-1c"), "{text}");
+    support::eventually("its endpoint has ended", || !local.join("run").exists());
 }
 
 #[test]

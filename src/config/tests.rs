@@ -25,7 +25,7 @@ fn every_key_can_be_set_by_file_and_by_environment_alike() {
         r#"
         target = "aws"
         account = "123456789012"
-        ssh_from = ["203.0.113.0/24", "2001:db8::1"]
+        ssh_from = ["203.0.113.0/24", "2001:db8::1", "198.51.100.7/24"]
         tags = { team = "images", "cost:center" = "7" }
         images = { web = "ami-0123456789abcdef0" }
         timeout = "90s"
@@ -51,6 +51,7 @@ fn every_key_can_be_set_by_file_and_by_environment_alike() {
     .unwrap();
     assert_eq!(file, environment);
     assert_eq!(file.ssh_from[1], "2001:db8::1/128".parse().unwrap());
+    assert_eq!(file.ssh_from[2], "198.51.100.0/24".parse().unwrap());
 }
 
 #[test]

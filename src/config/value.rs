@@ -146,7 +146,9 @@ impl<T: FromValue> FromValue for BTreeMap<String, T> {
 impl FromValue for IpNet {
     fn from_value(value: &Value) -> Result<Self, String> {
         let text = value.text()?;
+        // As EC2 takes it: the bits of a host say nothing of its network.
         text.parse::<IpNet>()
+            .map(|network| network.trunc())
             .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
             .map_err(|_| format!("expected a network such as 203.0.113.0/24, found `{text}`"))
     }

@@ -18,6 +18,7 @@ use poller::Poller;
 use std::{
     collections::HashMap,
     sync::{Arc, LazyLock},
+    time::Duration,
 };
 use tokio::sync::Mutex;
 
@@ -115,6 +116,11 @@ impl Connection {
     /// The factor on all times that AWS takes; a local EC2 has one of its own.
     pub(crate) fn pace(&self) -> f64 {
         self.local.as_ref().map_or(1.0, Local::pace)
+    }
+
+    /// A limit of a wait for what is seen late: at a local EC2 it is seen sooner, as all is.
+    pub(crate) fn paced(&self, limit: Duration) -> Duration {
+        limit.mul_f64(self.pace().clamp(0.2, 1.0))
     }
 
     /// How often the local EC2 behind it was killed, and its account taken over by the next. Where it isn't there now, that one is

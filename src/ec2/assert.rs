@@ -1,17 +1,13 @@
 //! Asserting that a machine holds checks.
 
-use super::Machine;
+use super::{Machine, unrun::Unrun};
 use crate::{
     check::{Checks, Host},
     error::{Error, ErrorKind},
-    scope::Scope,
     ssh::Command,
     task::operation,
 };
-use std::{
-    panic::Location,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// The pause between two looks within [`Assert::within`] grows with the age of the wait.
 const PAUSE_PER_AGE: f64 = 0.1;
@@ -27,7 +23,7 @@ impl Machine {
             machine: self.clone(),
             checks: checks.into(),
             within: None,
-            unrun: Unrun { scope: Some(self.scope().clone()), at: Location::caller() },
+            unrun: Unrun::new("the assert", self.scope().clone()),
         }
     }
 }
@@ -55,26 +51,6 @@ pub struct Assert {
     unrun: Unrun,
 }
 
-/// Complains, unless it was disarmed.
-#[derive(Debug)]
-struct Unrun {
-    scope: Option<Scope>,
-    at: &'static Location<'static>,
-}
-
-impl Drop for Unrun {
-    fn drop(&mut self) {
-        // A panic has its own story to tell.
-        if let Some(scope) = self.scope.take().filter(|_| !std::thread::panicking()) {
-            scope.complain(format!(
-                "the assert at {}:{} was never run; put `.await` or `.wait()` behind it",
-                self.at.file(),
-                self.at.line()
-            ));
-        }
-    }
-}
-
 impl Assert {
     /// Looks again and again until all checks hold, for this long at most. Default: looks once.
     pub fn within(mut self, limit: Duration) -> Self {
@@ -83,9 +59,8 @@ impl Assert {
     }
 
     fn run(self) -> impl Future<Output = Result<(), Error>> + Send + 'static {
-        let Self { machine, checks, within, mut unrun } = self;
-        // From here on it runs, whatever becomes of its future.
-        unrun.scope = None;
+        let Self { machine, checks, within, unrun } = self;
+        unrun.runs();
         async move {
             let look = look_until(&machine, &checks, within);
             machine.within_scope("check", look).await

@@ -1,6 +1,6 @@
 //! Running commands on a machine.
 
-use super::Machine;
+use super::{Machine, unrun::Unrun};
 use crate::{
     error::{Error, ErrorKind},
     ssh::{Command, Output, Pty},
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 impl Machine {
     /// Runs a line of `sh` as the login user, for example `a && b`. A non-zero exit, or an end by a signal, is an error that
-    /// shows both streams.
+    /// shows both streams. One that is never run fails its test.
     #[track_caller]
     pub fn exec(&self, line: impl Into<String>) -> Exec {
         Exec {
@@ -22,6 +22,7 @@ impl Machine {
             pty: None,
             timeout: None,
             unchecked: false,
+            unrun: Unrun::new("the command", self.scope().clone()),
         }
     }
 
@@ -52,6 +53,7 @@ pub struct Exec {
     pty: Option<Pty>,
     timeout: Option<Duration>,
     unchecked: bool,
+    unrun: Unrun,
 }
 
 impl Exec {
@@ -92,9 +94,10 @@ impl Exec {
         self
     }
 
-    async fn run(self) -> Result<Output, Error> {
+    fn run(self) -> impl Future<Output = Result<Output, Error>> + Send + 'static {
+        self.unrun.runs();
         let machine = self.machine.clone();
-        machine.within_scope(&format!("run {}", summary(&self.line)), self.execute()).await
+        async move { machine.within_scope(&format!("run {}", summary(&self.line)), self.execute()).await }
     }
 
     #[tracing::instrument(name = "exec", skip_all, fields(machine = %self.machine))]

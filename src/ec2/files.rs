@@ -1,6 +1,6 @@
 //! Files and directories, to and from a machine.
 
-use super::Machine;
+use super::{Machine, unrun::Unrun};
 use crate::{error::Error, ssh::Transfer, task::operation};
 use std::{path::PathBuf, time::Duration};
 
@@ -13,8 +13,15 @@ impl Machine {
     /// Modes, times of modification (to the second) and symbolic links are kept; the owner is who copies. A file replaces
     /// what was there at once, when it is complete; a directory is merged into one that exists. The path is that of the
     /// copy itself, its parent must exist, and a relative one starts at the user's home.
+    #[track_caller]
     pub fn push(&self, local: impl Into<PathBuf>, remote: impl Into<String>) -> Push {
-        Push { machine: self.clone(), local: local.into(), remote: remote.into(), how: Transfer::new() }
+        Push {
+            machine: self.clone(),
+            local: local.into(),
+            remote: remote.into(),
+            how: Transfer::new(),
+            unrun: Unrun::new("the copy", self.scope().clone()),
+        }
     }
 
     /// Copies a file, or a directory with all that is in it, from the machine to a local path, as the login user.
@@ -22,8 +29,15 @@ impl Machine {
     /// Permissions and times of modification (to the second) are kept, set-user-id bits are not; a directory's symbolic
     /// links are kept, a link by itself is followed. A file replaces what was there at once, when it is complete; a
     /// directory is merged into one that exists. A directory of the machine can't write anywhere else.
+    #[track_caller]
     pub fn pull(&self, remote: impl Into<String>, local: impl Into<PathBuf>) -> Pull {
-        Pull { machine: self.clone(), local: local.into(), remote: remote.into(), how: Transfer::new() }
+        Pull {
+            machine: self.clone(),
+            local: local.into(),
+            remote: remote.into(),
+            how: Transfer::new(),
+            unrun: Unrun::new("the copy", self.scope().clone()),
+        }
     }
 }
 
@@ -37,6 +51,7 @@ pub struct Push {
     local: PathBuf,
     remote: String,
     how: Transfer,
+    unrun: Unrun,
 }
 
 impl Push {
@@ -58,10 +73,13 @@ impl Push {
         self
     }
 
-    async fn run(self) -> Result<(), Error> {
-        let Self { machine, local, remote, how } = self;
-        let copy = machine.over_ssh(async { machine.session().await?.push(&local, &remote, how).await });
-        machine.within_scope(&format!("push {} to {remote}", local.display()), copy).await
+    fn run(self) -> impl Future<Output = Result<(), Error>> + Send + 'static {
+        let Self { machine, local, remote, how, unrun } = self;
+        unrun.runs();
+        async move {
+            let copy = machine.over_ssh(async { machine.session().await?.push(&local, &remote, how).await });
+            machine.within_scope(&format!("push {} to {remote}", local.display()), copy).await
+        }
     }
 }
 
@@ -77,6 +95,7 @@ pub struct Pull {
     local: PathBuf,
     remote: String,
     how: Transfer,
+    unrun: Unrun,
 }
 
 impl Pull {
@@ -92,10 +111,13 @@ impl Pull {
         self
     }
 
-    async fn run(self) -> Result<(), Error> {
-        let Self { machine, local, remote, how } = self;
-        let copy = machine.over_ssh(async { machine.session().await?.pull(&remote, &local, how).await });
-        machine.within_scope(&format!("pull {remote} to {}", local.display()), copy).await
+    fn run(self) -> impl Future<Output = Result<(), Error>> + Send + 'static {
+        let Self { machine, local, remote, how, unrun } = self;
+        unrun.runs();
+        async move {
+            let copy = machine.over_ssh(async { machine.session().await?.pull(&remote, &local, how).await });
+            machine.within_scope(&format!("pull {remote} to {}", local.display()), copy).await
+        }
     }
 }
 

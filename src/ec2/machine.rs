@@ -257,17 +257,12 @@ impl Machine {
 
     /// How long it may be that EC2 doesn't show it, though somebody knows its id.
     pub(crate) fn visible_within(&self) -> Duration {
-        self.paced(OTHERS_VISIBLE_WITHIN)
-    }
-
-    /// What is seen late is seen sooner at a local EC2, as all is.
-    fn paced(&self, limit: Duration) -> Duration {
-        limit.mul_f64(self.0.ec2.connection.pace().clamp(0.2, 1.0))
+        self.0.ec2.connection.paced(OTHERS_VISIBLE_WITHIN)
     }
 
     /// EC2 has accepted to start it, and may still show it as it was before.
     pub(super) fn was_started(&self) {
-        *lock(&self.0.stopped_counts_from) = Instant::now() + self.paced(VISIBLE_WITHIN);
+        *lock(&self.0.stopped_counts_from) = Instant::now() + self.0.ec2.connection.paced(VISIBLE_WITHIN);
     }
 
     /// Before this, a description that shows it stopped may be from before its start.

@@ -17,6 +17,7 @@ mod power;
 mod ready;
 mod run_instances;
 mod specification;
+mod unrun;
 
 pub use crate::teardown::sweep::{Resource, Sweep, Swept};
 #[cfg(test)]

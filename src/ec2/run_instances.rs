@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     connection::{
-        Connection, api_error,
+        Connection, api_error, once,
         patience::{LOOK_PAUSE, LOOK_PAUSE_MAX, OTHERS_VISIBLE_WITHIN, VISIBLE_WITHIN, pauses, quota_pause},
         tags,
     },
@@ -23,7 +23,7 @@ use aws_sdk_ec2::{
     operation::run_instances::builders::RunInstancesFluentBuilder,
     types::{
         BlockDeviceMapping, EbsBlockDevice, Filter, HttpTokensState, InstanceAutoRecoveryState,
-        InstanceMaintenanceOptionsRequest, InstanceMetadataOptionsRequest, ResourceType, Tag,
+        InstanceMaintenanceOptionsRequest, InstanceMetadataOptionsRequest, ResourceType, Subnet, Tag,
     },
 };
 use base64::Engine as _;
@@ -54,7 +54,7 @@ impl Request<'_> {
 
     /// Tries zone after zone while there is no capacity, and waits while a quota is used up.
     pub(super) async fn send(&self, deadline: Instant) -> Result<Launched, Error> {
-        let mut untried = None;
+        let (mut untried, mut tried): (Option<Vec<Place>>, Vec<String>) = (None, Vec::new());
         let mut subnet = self.wanted.network.subnet.clone();
         let chosen = subnet.is_some();
         let quota_pause = quota_pause(self.connection());
@@ -67,10 +67,17 @@ impl Request<'_> {
                 ErrorKind::Capacity if !chosen => {
                     let untried = match &mut untried {
                         Some(untried) => untried,
-                        none => none.insert(self.subnets_by_zone().await?),
+                        none => none.insert(self.places().await?),
                     };
-                    subnet = Some(untried.pop().ok_or(error)?);
-                    tracing::info!(?subnet, "no capacity: trying another zone");
+                    let Some(next) = untried.pop() else {
+                        let (kind, zones) = (&self.wanted.instance_type, tried.join(", "));
+                        return Err(error.advise(format!(
+                            "EC2 chose a zone itself first, and then {kind} was tried in {zones}; try another instance type, or another region"
+                        )));
+                    };
+                    tracing::info!(?next, "no capacity: trying another zone");
+                    tried.push(next.zone);
+                    subnet = Some(next.subnet);
                 }
                 ErrorKind::Quota if Instant::now() + quota_pause < deadline => {
                     tracing::info!("a quota is used up: waiting for others to end");
@@ -106,7 +113,11 @@ impl Request<'_> {
                         _ if error.is_transient() && !connection.is_gone().await => false,
                         _ => return Err(error),
                     };
-                    let patience = if ours || error.is_transient() { VISIBLE_WITHIN } else { OTHERS_VISIBLE_WITHIN };
+                    let patience = if ours || error.is_transient() {
+                        VISIBLE_WITHIN
+                    } else {
+                        connection.paced(OTHERS_VISIBLE_WITHIN)
+                    };
                     if since.elapsed() > patience {
                         if ours {
                             per_run::forget(connection).await;
@@ -196,7 +207,8 @@ impl Request<'_> {
         mappings
     }
 
-    async fn subnets_by_zone(&self) -> Result<Vec<String>, Error> {
+    /// Where it can be tried: a default subnet of each zone, the first one last.
+    async fn places(&self) -> Result<Vec<Place>, Error> {
         let answer = self
             .connection()
             .client
@@ -205,8 +217,18 @@ impl Request<'_> {
             .send()
             .await
             .map_err(|e| api_error::failed("DescribeSubnets", "find the default subnets", e))?;
-        Ok(answer.subnets.unwrap_or_default().into_iter().filter_map(|subnet| subnet.subnet_id).collect())
+        let place = |subnet: Subnet| Some(Place { zone: subnet.availability_zone?, subnet: subnet.subnet_id? });
+        let mut places: Vec<_> = answer.subnets.unwrap_or_default().into_iter().filter_map(place).collect();
+        places.sort_by(|one, other| other.zone.cmp(&one.zone));
+        Ok(places)
     }
+}
+
+/// A subnet, and the zone that it is in.
+#[derive(Debug)]
+struct Place {
+    zone: String,
+    subnet: String,
 }
 
 /// Sends a RunInstances that is never abandoned: should nobody wait for its answer any more, what it has made is ended.
@@ -220,7 +242,8 @@ async fn sent(
     let (connection, task_tried) = (connection.clone(), tried.to_owned());
     // A task of its own, on the engine: it goes on when this future is dropped.
     tokio::spawn(async move {
-        let result = match builder.send().await {
+        // The SDK takes a lack of capacity for something that passes, and would try for long where another zone has some.
+        let result = match builder.customize().config_override(once()).send().await {
             Ok(answer) => answer
                 .instances
                 .unwrap_or_default()

@@ -7,7 +7,7 @@ use crate::{
     error::{Error, ErrorKind},
     ssh::PrivateKey,
 };
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 /// All that a launch asks for.
 #[derive(Debug, Clone)]
@@ -75,7 +75,7 @@ impl Specification {
             key,
             network: Network {
                 subnet: launch.subnet.clone().or_else(|| config.subnet.clone()),
-                security_groups: launch.security_groups.clone().or(configured_groups),
+                security_groups: launch.security_groups.clone().or(configured_groups).map(without_repetitions),
             },
             root_gib: launch.root_size.map(volume_gib).transpose()?,
             tags: launch.tags.clone(),
@@ -83,6 +83,13 @@ impl Specification {
             wait: launch.wait,
         })
     }
+}
+
+/// EC2 refuses a group that is named twice.
+fn without_repetitions(mut groups: Vec<String>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    groups.retain(|group| seen.insert(group.clone()));
+    groups
 }
 
 fn refused(launch: &Launch, reason: String) -> Error {

@@ -15,7 +15,10 @@ use crate::{
 };
 use aws_sdk_ec2::types::{Filter, IpPermission, IpRange, Ipv6Range, ResourceType, UserIdGroupPair};
 use ipnet::IpNet;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 use tokio::sync::Mutex;
 
 /// The groups that a launch asks for; the run's own is made, one a VPC.
@@ -161,7 +164,9 @@ async fn vpc(connection: &Connection, subnet: Option<&str>) -> Result<String, Er
 /// From where SSH is open; never from everywhere, unless that is what was configured.
 async fn open_to(connection: &Connection, config: &Config) -> Result<Vec<IpNet>, Error> {
     if !config.ssh_from.is_empty() {
-        return Ok(config.ssh_from.clone());
+        // EC2 refuses a rule that says something twice.
+        let networks: BTreeSet<IpNet> = config.ssh_from.iter().map(IpNet::trunc).collect();
+        return Ok(networks.into_iter().collect());
     }
     match &connection.local {
         Some(local) => local.outside().map(|network| vec![network]),
