@@ -27,7 +27,10 @@ use aws_sdk_ec2::{
     },
 };
 use base64::Engine as _;
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::oneshot;
 
 /// What was launched.
@@ -108,19 +111,26 @@ impl Request<'_> {
                     let ours = match error.code() {
                         Some("InvalidKeyPair.NotFound") => matches!(self.wanted.key, Key::OfRun),
                         Some("InvalidGroup.NotFound") => self.wanted.network.security_groups.is_none(),
-                        Some("InvalidSubnetID.NotFound") => false,
-                        // A local EC2 that has ended will not answer again.
-                        _ if error.is_transient() && !connection.is_gone().await => false,
-                        _ => return Err(error),
+                        _ => false,
                     };
-                    let patience = if ours || error.is_transient() {
-                        VISIBLE_WITHIN
-                    } else {
-                        connection.paced(OTHERS_VISIBLE_WITHIN)
+                    let patience = match error.code() {
+                        Some("InvalidKeyPair.NotFound" | "InvalidGroup.NotFound" | "InvalidSubnetID.NotFound")
+                            if !ours =>
+                        {
+                            connection.paced(OTHERS_VISIBLE_WITHIN)
+                        }
+                        _ if ours => VISIBLE_WITHIN,
+                        // A local EC2 that has ended will not answer again.
+                        _ if error.is_transient() && !connection.is_gone().await => VISIBLE_WITHIN,
+                        _ => Duration::ZERO,
                     };
                     if since.elapsed() > patience {
                         if ours {
                             per_run::forget(connection).await;
+                        }
+                        // Had an earlier try made something, EC2 would have answered with that: the token is the same.
+                        if error.code().is_some() && !error.is_transient() {
+                            launching.journaled().settle();
                         }
                         return Err(error);
                     }
