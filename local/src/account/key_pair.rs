@@ -19,12 +19,13 @@ use rsa::{
     RsaPrivateKey, RsaPublicKey,
     pkcs1::EncodeRsaPrivateKey,
     pkcs8::{DecodePublicKey, EncodePrivateKey, EncodePublicKey, LineEnding},
+    traits::PublicKeyParts,
 };
 use russh::keys::ssh_key::{self, PrivateKey, PublicKey, public::KeyData};
 use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::RangeInclusive};
 use time::OffsetDateTime;
 
 /// A key pair; the private half is never kept.
@@ -132,7 +133,11 @@ pub(super) fn import(context: &mut Context<'_>, input: &Structure) -> Result<Str
     add(context, input, key)
 }
 
-/// RSA of 1024, 2048 or 4096 bits, or ED25519, in OpenSSH's format, that of RFC 4716, or RSA in base64 of DER.
+/// The sizes of RSA that are taken. AWS documents 1024, 2048 and 4096 bits, and takes what is between and up to 8192, too:
+/// OpenSSH's default are 3072.
+const IMPORTED_RSA_BITS: RangeInclusive<u32> = 1024..=8192;
+
+/// RSA or ED25519, in OpenSSH's format, that of RFC 4716, or RSA in base64 of DER.
 /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/create-key-pairs.html>.
 fn read_public(material: &[u8]) -> Option<(&'static str, String, String)> {
     let text = std::str::from_utf8(material).ok()?.trim();
@@ -142,11 +147,10 @@ fn read_public(material: &[u8]) -> Option<(&'static str, String, String)> {
     match key.key_data() {
         KeyData::Ed25519(_) => Some((ED25519, sha256_fingerprint(&key).ok()?, openssh)),
         KeyData::Rsa(public) => {
-            let bits = public.n().as_positive_bytes()?.len() * 8;
-            if !matches!(bits, 1024 | 2048 | 4096) {
+            let public = RsaPublicKey::try_from(public).ok()?;
+            if !IMPORTED_RSA_BITS.contains(&public.n().bits()) {
                 return None;
             }
-            let public = RsaPublicKey::try_from(public).ok()?;
             Some((RSA, colons(&Md5::digest(public.to_public_key_der().ok()?.as_bytes())), openssh))
         }
         _ => None,

@@ -1,6 +1,6 @@
 //! Requests: parameters to a [`Structure`], by the model.
 //!
-//! Lists are flattened, `Name.1`, `Name.2`; structures are dotted, `Placement.Tenancy`. Nothing that a request says is
+//! Lists are flattened, `Name.1`, `Name.2`, also from `Name.0`, and a single element is `Name` alone, too; structures are dotted, `Placement.Tenancy`. Nothing that a request says is
 //! ignored: what the model doesn't have is an error, with EC2's code and words as far as they are known.
 
 use super::{
@@ -109,6 +109,10 @@ impl Decoder {
             (Shape::Scalar(_), None) => Err(unknown(&deepest(path, node))),
             (Shape::Structure(members), None) => self.structure(members, node, path).map(Value::Structure),
             (Shape::List(element), None) => self.list(element.shape, node, path).map(Value::List),
+            // One element, without an index: libcloud and older tools write it so.
+            (Shape::List(element), Some(_)) if node.children.is_empty() => {
+                Ok(Value::List(vec![self.value(element.shape, node, path)?]))
+            }
             (_, Some(_)) => Err(unknown(path)),
         }
     }
@@ -129,7 +133,8 @@ impl Decoder {
         Ok(structure)
     }
 
-    /// The elements of a list. They count from one, without a gap: so the number of parameters bounds every index.
+    /// The elements of a list. They count from one or, as libcloud's, from zero, without a gap: so the number of parameters
+    /// bounds every index.
     fn list(self, element: ShapeId, node: &Node<'_>, path: &str) -> Result<Vec<Value>, ApiError> {
         let mut children = node
             .children
@@ -137,20 +142,20 @@ impl Decoder {
             .map(|(key, child)| Ok((index(key).ok_or_else(|| unknown(&join(path, key)))?, *key, child)))
             .collect::<Result<Vec<_>, ApiError>>()?;
         children.sort_by_key(|(index, ..)| *index);
-        children
-            .into_iter()
-            .enumerate()
-            .map(|(at, (index, key, child))| match at + 1 == index {
+        let first = usize::from(children.first().is_some_and(|(index, ..)| *index != 0));
+        (first..)
+            .zip(children)
+            .map(|(expected, (index, key, child))| match expected == index {
                 true => self.value(element, child, &join(path, key)),
-                false => Err(missing(&join(path, &(at + 1).to_string()))),
+                false => Err(missing(&join(path, &expected.to_string()))),
             })
             .collect()
     }
 }
 
-/// An index of a list: a whole number from one, written as numbers are.
+/// An index of a list: a whole number, written as numbers are.
 fn index(key: &str) -> Option<usize> {
-    let plain = !key.starts_with('0') && key.bytes().all(|byte| byte.is_ascii_digit());
+    let plain = (key == "0" || !key.starts_with('0')) && key.bytes().all(|byte| byte.is_ascii_digit());
     plain.then(|| key.parse().ok()).flatten()
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::wire::Value;
-use russh::keys::ssh_key::{PrivateKey, PublicKey};
+use russh::keys::ssh_key::{Mpint, PrivateKey, PublicKey, public};
 
 const ED25519: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIILxJHyT7qNnuW4ZN/Hn8NCSyVuqxrjwqmuYXoyyyBk5 me@here";
 
@@ -91,6 +91,36 @@ fn fingerprints_of_imported_rsa_keys_are_those_of_ec2() {
     assert_eq!(world.ok("DescribeKeyPairs", filters(&[("fingerprint", &[RSA_MD5])])).list("KeyPairs").len(), 1);
 }
 
+/// A public key of RSA whose modulus has so many bits.
+fn rsa_of(bits: usize) -> String {
+    let mut modulus = vec![0xff; bits.div_ceil(8)];
+    modulus[0] >>= modulus.len() * 8 - bits;
+    let [exponent, modulus] = [&[1, 0, 1], &*modulus].map(|bytes| Mpint::from_positive_bytes(bytes));
+    let key = public::KeyData::from(public::RsaPublicKey::new(exponent, modulus).unwrap());
+    PublicKey::from(key).to_openssh().unwrap()
+}
+
+#[test]
+fn rsa_keys_of_other_sizes_than_the_documented_are_taken_as_ec2_does() {
+    let mut world = World::new();
+    for bits in [1024, 1025, 1536, 2047, 2048, 3072, 4095, 4096, 5000, 8192] {
+        let answer = world.ok("ImportKeyPair", import(&bits.to_string(), &rsa_of(bits)));
+        assert_eq!(answer.string("KeyFingerprint").unwrap().len(), 47, "MD5 in colons, {bits}");
+    }
+    for bits in [512, 1023, 8193, 16384] {
+        assert_eq!(world.err("ImportKeyPair", import("bad", &rsa_of(bits))), NO_KEY, "{bits}");
+    }
+}
+
+#[test]
+fn keys_of_other_algorithms_are_refused() {
+    let mut world = World::new();
+    for other in [ECDSA, SECURITY_KEY, DSA] {
+        assert!(PublicKey::from_openssh(other).is_ok(), "{other}");
+        assert_eq!(world.err("ImportKeyPair", import("bad", other)), NO_KEY);
+    }
+}
+
 #[test]
 fn an_rsa_key_may_come_as_base64_of_der() {
     // By: ssh-keygen -ef key -m PKCS8, without the armour.
@@ -112,3 +142,8 @@ fn an_rsa_key_may_come_as_base64_of_der() {
 
 const RSA_MD5: &str = "25:01:7a:bf:bf:fb:56:7e:9b:10:d3:79:e0:57:ef:1a";
 const RSA: &str = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQDYkIjiqdR7+pOchJo42ImlZiQ4fneF3LevBiq4rCBYfI4IPzClRzOXanfoeRH5CqcUGk58y0GogALKITBmUQTg1QtQH9IEisnOtsUuxs8RIheHGGno2iTsPmK0SPWTbhUKnugRYtL5EHmWQEhlVT27IqPsHhX7pwJyG0NbpTda9+FFEK2MJmdAzTcMMQzIk+JbirhoxJ8jY8Ec0Uiq1ONxj/tZeGwFfVr60DHyTSzUDBORsy0MJCX+iDh/dBXgGjBm8n5nTLTK7dFNlnHaXbE0p1lvnzEf1coaWyY2zZEQRSuJooF++Jxn5Xik83dS/RVq1fxA8hhwaKEr5U4dk08l";
+
+const NO_KEY: &str = "InvalidKey.Format: Key is not in valid OpenSSH public key format";
+const ECDSA: &str = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBHXmPulrDxZbDYrCzLINQCA6uMi/8jMApitYWhsQ3a98bw6VpRN6l/atO+TY6RVanewTGHYLyEZw2D5Ly8g7pZc=";
+const SECURITY_KEY: &str = "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIILxJHyT7qNnuW4ZN/Hn8NCSyVuqxrjwqmuYXoyyyBk5AAAABHNzaDo=";
+const DSA: &str = "ssh-dss AAAAB3NzaC1kc3MAAACBAM3qPfxBjyMCxuIi+bs10CWIJWgQdfoNlfbdcKPr87a06bGjJCeJjXIxUgsyE6WlQjC5FnuwgF7VYWObumTh7AGEYxKLIKT2UKrC5heYEz7aMe+96mKt3+MEw/AmorS42j/SeieVficumpBV9JmxH5RX/2bh/vnQ3yjH5QHIdv3xAAAAFQDa8Jf902koI2Ln0e15wYWePCSb4QAAAIAemrcXR3oQkEFZdZJuCJQ+TJfumKl9YStgs577w0HdCjT2I8MQo0kEIaKOT758sbzBomsG/nX8Y0B/WlSM31KcXzsZRCIyP03QqOMpetVh3ypQ6DtE0qrB8z9/x/I68Gk4MUafE2W+tavhgeogmjAxioGeKXRDEAYi7E4xqDZ7pwAAAIB91tgRr97OfISE5V/4PUa1uez0I/apvfnKMEjJDsFQSNgpox9/LBkpTzwh99+NpkPGMnw1NLpe/8dPnNatikR7rWQDaKCVxg5cV+tbIUmnAUBK8XmSQe7NBd/ZIB2H/JkbGn9xuUA/1xI7jD9VhIO4rJdzEgDQABj7W5O54T7zBA==";

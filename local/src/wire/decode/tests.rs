@@ -51,7 +51,6 @@ fn unknown_parameters_are_named_in_full() {
         ("Action=DescribeRegions&DryRun.1=true", "DryRun.1"),
         ("Action=DescribeRegions&DryRun=true&DryRun.Sub=1", "DryRun.Sub"),
         ("Action=DescribeRegions&=x", "="),
-        ("Action=DescribeInstances&InstanceId=i-1", "InstanceId"),
         ("Action=DescribeInstances&InstanceId.1=i-1&InstanceId=i-2", "InstanceId"),
         ("Action=DescribeInstances&InstanceId.1.Deep=i-1", "InstanceId.1.Deep"),
         ("Action=DescribeInstances&InstanceId.member.1=i-1", "InstanceId.member"),
@@ -71,8 +70,26 @@ fn unknown_parameters_are_named_in_full() {
 }
 
 #[test]
+fn lists_may_count_from_zero_or_have_no_index() {
+    for (query, expected) in [
+        ("InstanceId.0=i-0", &["i-0"][..]),
+        ("InstanceId.0=i-0&InstanceId.1=i-1&InstanceId.2=i-2", &["i-0", "i-1", "i-2"]),
+        ("InstanceId=i-1", &["i-1"]),
+    ] {
+        let input = run(&format!("Action=StartInstances&{query}")).unwrap();
+        assert_eq!(input.strings("InstanceIds").collect::<Vec<_>>(), expected, "{query}");
+    }
+    let input = run("Action=CreateTags&ResourceId.0=i-1&Tag.0.Key=k&Tag.0.Value=v&Tag.1.Key=l&Tag.1.Value=w").unwrap();
+    let keys: Vec<_> = input.structures("Tags").filter_map(|tag| tag.string("Key")).collect();
+    assert_eq!(keys, ["k", "l"]);
+    let input = run("Action=DescribeInstances&Filter.0.Name=n&Filter.0.Value=v").unwrap();
+    let filter = input.structures("Filters").next().unwrap();
+    assert_eq!(filter.strings("Values").collect::<Vec<_>>(), ["v"]);
+}
+
+#[test]
 fn malformed_lists_are_refused() {
-    for index in ["0", "01", "-1", "+1", "1x", "x", "99999999999999999999", "1e3", "\u{661}"] {
+    for index in ["00", "01", "-1", "+1", "1x", "x", "99999999999999999999", "1e3", "\u{661}"] {
         let error = run(&format!("Action=StartInstances&InstanceId.{}=i-1", query::escape(index))).unwrap_err();
         assert_eq!(error.code, Code::UnknownParameter, "{index}");
     }
@@ -80,6 +97,7 @@ fn malformed_lists_are_refused() {
         ("InstanceId.2=i-1", "InstanceId.1"),
         ("InstanceId.1=i-1&InstanceId.3=i-3", "InstanceId.2"),
         ("InstanceId.1=i-1&InstanceId.4000000000=i-3", "InstanceId.2"),
+        ("InstanceId.0=i-0&InstanceId.2=i-2", "InstanceId.1"),
     ] {
         let message = format!("The request must contain the parameter {first}");
         refused(&format!("Action=StartInstances&{query}"), Code::MissingParameter, &message);
