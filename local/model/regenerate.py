@@ -7,7 +7,7 @@ virtual environment if you like, then run this script without arguments:
     pip install botocore
     python3 local/model/regenerate.py
 
-The table holds the operations named below and the shapes that they reach: names, types, list shapes, enums, bounds of
+The table holds the names of all operations, and of those named below the shapes that they reach: names, types, list shapes, enums, bounds of
 numbers, required members, and each member's `locationName` and `queryName`. Enums are sorted, to be searched. Documentation is left out. A scalar shape
 without an enum or a bound is replaced by its type, so that the table stays small.
 """
@@ -118,6 +118,7 @@ def compact(model):
 def main():
     model = botocore.loaders.Loader().load_service_model("ec2", "service-2", VERSION)
     table = compact(model)
+    others = sorted(set(model["operations"]) - set(table.operations))
 
     def lines(entries):
         rows = (f"{json.dumps(key)}:{json.dumps(entries[key], separators=(',', ':'))}" for key in sorted(entries))
@@ -128,9 +129,10 @@ def main():
         f'{{"source":"botocore {botocore.__version__}",\n'
         f'"version":"{VERSION}",\n'
         f'"operations":{lines(table.operations)},\n'
+        f'"others":{json.dumps(others, separators=(",", ":"))},\n'
         f'"shapes":{lines(table.shapes)}}}\n'
     )
-    print(f"{PATH.name}: {len(table.operations)} operations, {len(table.shapes)} shapes, {PATH.stat().st_size} bytes")
+    print(f"{PATH.name}: {len(table.operations)} operations, {len(others)} others, {len(table.shapes)} shapes, {PATH.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

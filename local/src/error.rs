@@ -95,7 +95,7 @@ codes! {
     SignatureDoesNotMatch = "SignatureDoesNotMatch", 403, ERRORS;
     /// The signature is older, or younger, than the time that is allowed.
     RequestExpired = "RequestExpired", 400, ERRORS;
-    /// The action is not known, or not yet served here.
+    /// EC2 has no such action.
     InvalidAction = "InvalidAction", 400, ERRORS;
     /// The version of the API is not served here.
     NoSuchVersion = "NoSuchVersion", 400, ERRORS;

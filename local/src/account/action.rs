@@ -5,8 +5,8 @@ use super::{
     network_interface, place, placement_group, request::only, route_table, security_group, subnet, tags, volume, vpc,
 };
 use crate::{
-    error::{ApiError, Code},
-    wire::Structure,
+    error::ApiError,
+    wire::{self, Structure},
 };
 
 /// What answers an action.
@@ -184,9 +184,7 @@ pub(super) const ACTIONS: &[Action] = &[
 
 /// The action of a name.
 pub(super) fn find(name: &str) -> Result<&'static Action, ApiError> {
-    let index = ACTIONS.binary_search_by(|action| action.name.cmp(name)).map_err(|_| {
-        ApiError::new(Code::InvalidAction, format!("The action {name} is not served by this endpoint."))
-    })?;
+    let index = ACTIONS.binary_search_by(|action| action.name.cmp(name)).map_err(|_| wire::unserved(name))?;
     Ok(&ACTIONS[index])
 }
 

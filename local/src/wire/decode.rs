@@ -4,7 +4,7 @@
 //! ignored: what the model doesn't have is an error, with EC2's code and words as far as they are known.
 
 use super::{
-    model::{Kind, Members, Model, Operation, Scalar, Shape, ShapeId, VERSION, model},
+    model::{Kind, Members, Model, Operation, Scalar, Shape, ShapeId, VERSIONS, model},
     query::{self, Parameter},
     value::{Structure, Value, is_xml},
 };
@@ -23,51 +23,70 @@ const MAX_VALUE: usize = 64 * 1024;
 ///
 /// # Errors
 ///
-/// `MissingAction`, `MissingParameter`, `NoSuchVersion`, `InvalidAction`, `UnknownParameter`, `InvalidParameterValue`,
-/// `InvalidParameterCombination`, `UnknownVolumeType`, and `MalformedQueryString`.
+/// `MissingAction`, `MissingParameter`, `NoSuchVersion`, `InvalidAction`, `UnsupportedOperation` for an action of EC2's that the model
+/// lacks, `UnknownParameter`, `InvalidParameterValue`, `InvalidParameterCombination`, `UnknownVolumeType`, and
+/// `MalformedQueryString`.
 pub fn decode(query: &[u8]) -> Result<(&'static str, Structure), ApiError> {
-    decode_parameters(&query::parse(query)?)
+    let Decoded { action, input, .. } = decode_parameters(&query::parse(query)?)?;
+    Ok((action, input))
+}
+
+/// What a request asks for.
+#[derive(Debug)]
+pub(super) struct Decoded {
+    /// The published version of the API that the client speaks.
+    pub(super) version: &'static str,
+    pub(super) action: &'static str,
+    pub(super) input: Structure,
 }
 
 /// The same, of parameters that are taken apart already.
-pub(super) fn decode_parameters(parameters: &[Parameter]) -> Result<(&'static str, Structure), ApiError> {
-    let (operation, input) = split(parameters)?;
+pub(super) fn decode_parameters(parameters: &[Parameter]) -> Result<Decoded, ApiError> {
+    let (version, operation, input) = split(parameters)?;
     let model = model()?;
     let mut root = Node::default();
     for (name, value) in input {
         root.insert(name, value)?;
     }
     match model.shape(operation.input) {
-        Shape::Structure(members) => Ok((operation.name, Decoder { model }.structure(members, &root, "")?)),
+        Shape::Structure(members) => {
+            Ok(Decoded { version, action: operation.name, input: Decoder { model }.structure(members, &root, "")? })
+        }
         _ => Err(ApiError::new(Code::InternalError, format!("the input of {} is no structure", operation.name))),
     }
 }
 
-/// The operation that is asked for, and the parameters that are its input.
-fn split(parameters: &[Parameter]) -> Result<(&'static Operation, impl Iterator<Item = (&str, &str)>), ApiError> {
+/// A published version, the operation that is asked for, and the parameters that are its input.
+type Split<'a, I> = (&'static str, &'static Operation, I);
+
+fn split(parameters: &[Parameter]) -> Result<Split<'_, impl Iterator<Item = (&str, &str)>>, ApiError> {
     let named = |wanted: &str| parameters.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
     let action = named("Action")
         .filter(|action| !action.is_empty())
         .ok_or_else(|| ApiError::new(Code::MissingAction, "The request must contain the parameter Action"))?;
-    match named("Version") {
-        None => return Err(missing("Version")),
-        Some(VERSION) => {}
-        Some(other) => {
-            let message = format!("The requested version ({}) of service AmazonEC2 does not exist", shown(other));
-            return Err(ApiError::new(Code::NoSuchVersion, message));
-        }
-    }
-    let operation = model()?.operation(action).ok_or_else(|| {
-        let message = format!("The action {} is not valid for this web service.", shown(action));
-        ApiError::new(Code::InvalidAction, message)
+    let version = named("Version").ok_or_else(|| missing("Version"))?;
+    let version = VERSIONS.iter().find(|published| **published == version).ok_or_else(|| {
+        let message = format!("The requested version ({}) of service AmazonEC2 does not exist", shown(version));
+        ApiError::new(Code::NoSuchVersion, message)
     })?;
+    let operation = model()?.operation(action).ok_or_else(|| unserved(action))?;
     for own in ["Action", "Version"] {
         if parameters.iter().filter(|(name, _)| name == own).count() > 1 {
             return Err(twice(own));
         }
     }
     let input = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    Ok((operation, input.filter(|(name, _)| *name != "Action" && *name != "Version")))
+    Ok((version, operation, input.filter(|(name, _)| *name != "Action" && *name != "Version")))
+}
+
+/// The error about an action that isn't served: one of EC2's own, or none at all.
+pub(crate) fn unserved(action: &str) -> ApiError {
+    if model().is_ok_and(|model| model.knows(action)) {
+        let message = format!("The action {action} isn't served by the local EC2 yet");
+        return ApiError::new(Code::UnsupportedOperation, message);
+    }
+    let message = format!("The action {} is not valid for this web service.", shown(action));
+    ApiError::new(Code::InvalidAction, message)
 }
 
 /// Parameters by the parts of their names.

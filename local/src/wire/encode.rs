@@ -17,9 +17,14 @@ use time::{UtcOffset, macros::format_description};
 ///
 /// `InternalError` where the answer is not one that the model has: a bug of the account, so it is named in full.
 pub fn encode(action: &str, output: &Structure, request_id: &str) -> Result<String, ApiError> {
+    encode_as(VERSION, action, output, request_id)
+}
+
+/// The same, in the namespace of a published version.
+pub(super) fn encode_as(version: &str, action: &str, output: &Structure, request_id: &str) -> Result<String, ApiError> {
     let model = model()?;
     let operation = model.operation(action).ok_or_else(|| bug(action, "is not in the model"))?;
-    let mut encoder = Encoder { model, operation, path: Vec::new(), xml: String::with_capacity(1024) };
+    let mut encoder = Encoder { model, operation, version, path: Vec::new(), xml: String::with_capacity(1024) };
     encoder.document(output, request_id)?;
     Ok(encoder.xml)
 }
@@ -38,6 +43,7 @@ pub(super) const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>
 struct Encoder<'v> {
     model: &'static Model,
     operation: &'static Operation,
+    version: &'v str,
     /// Where in the answer we are, for the message of a bug.
     path: Vec<Step<'v>>,
     xml: String,
@@ -50,9 +56,9 @@ enum Step<'v> {
 
 impl<'v> Encoder<'v> {
     fn document(&mut self, output: &'v Structure, request_id: &str) -> Result<(), ApiError> {
-        let name = self.operation.name;
+        let (name, version) = (self.operation.name, self.version);
         self.xml.push_str(DECLARATION);
-        self.xml.push_str(&format!("<{name}Response xmlns=\"http://ec2.amazonaws.com/doc/{VERSION}/\">"));
+        self.xml.push_str(&format!("<{name}Response xmlns=\"http://ec2.amazonaws.com/doc/{version}/\">"));
         self.element("requestId", request_id);
         match self.operation.output.map(|id| self.model.shape(id)) {
             Some(Shape::Structure(members)) => {

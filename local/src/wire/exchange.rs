@@ -3,10 +3,10 @@
 use super::{
     Failure, Request, Service,
     activity::{Activity, Busy},
-    decode::decode_parameters,
-    encode::{self, encode},
+    decode::{Decoded, decode_parameters},
+    encode::{self, encode_as},
     query::{self, Parameter},
-    signature::{Authorization, Credentials, SignedService, is_of_signature},
+    signature::{self, Credentials, Signed, SignedService},
     sts,
 };
 use crate::error::{ApiError, Code};
@@ -22,6 +22,9 @@ use time::OffsetDateTime;
 
 /// The largest body: RunInstances with 16 KB of user data takes some 30 KB.
 const MAX_BODY: usize = 1024 * 1024;
+
+/// The largest body that is read of somebody who hasn't named the key: a signature of version 2 may be in it.
+const MAX_SIGNING_BODY: u64 = 64 * 1024;
 
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
@@ -83,19 +86,44 @@ async fn answer<A>(
 ) -> Answer {
     look(parts)?;
     let mut in_url = query::parse(parts.uri.query().unwrap_or_default().as_bytes())?;
-    let authorization = Authorization::read(&parts.headers, &in_url)?;
-    // Only who knows at least the key's name has a body read, and summed up.
-    authorization.check_key(&door.credentials)?;
-    let body = read(parts, body).await?;
-    authorization.verify(&door.credentials, parts, &in_url, &body, OffsetDateTime::now_utc())?;
+    let (signed, body) = match Signed::in_head(&parts.headers, &in_url)? {
+        // Only who knows at least the key's name has a body read, and summed up.
+        Some(signed) => {
+            signed.check_key(&door.credentials)?;
+            (signed, read(parts, body).await?)
+        }
+        // But where it may be the body that says so: then a small one.
+        None if may_sign(parts) => {
+            let body = read(parts, body).await?;
+            let signed = Signed::in_parameters(&query::parse(&body).unwrap_or_default())?;
+            (signed.ok_or_else(signature::unsigned)?, body)
+        }
+        None => return Err(signature::unsigned().into()),
+    };
+    signed.verify(&door.credentials, parts, &in_url, &body, OffsetDateTime::now_utc())?;
     let _admitted = admitted()?;
     let busy = door.activity.request();
-    in_url.retain(|(name, _)| !is_of_signature(name));
-    let parameters = [in_url, query::parse(&body)?].concat();
-    match authorization.service {
-        SignedService::Sts => Ok(sts::answer(&parameters, &door.account_id, request_id)?),
-        SignedService::Ec2 => call(service, busy, &parameters, authorization.region, request_id).await,
+    let mut parameters = query::parse(&body)?;
+    // A signature of version 4 is never in the body, so what is there is all the action's.
+    if matches!(signed, Signed::Parameters(_)) {
+        parameters.retain(|(name, _)| !signed.has_parameter(name));
     }
+    in_url.retain(|(name, _)| !signed.has_parameter(name));
+    let parameters = [in_url, parameters].concat();
+    match signed.service() {
+        SignedService::Sts => Ok(sts::answer(&parameters, &door.account_id, request_id)?),
+        SignedService::Ec2 => call(service, busy, &parameters, signed.region().to_owned(), request_id).await,
+    }
+}
+
+/// Whether a body may be one that bears a signature: it is announced, and small.
+fn may_sign(parts: &Parts) -> bool {
+    announced(parts).is_some_and(|length| (1..=MAX_SIGNING_BODY).contains(&length))
+}
+
+/// How long the body is said to be.
+fn announced(parts: &Parts) -> Option<u64> {
+    parts.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Refuses what no client of ours sends, but a web page may: the defence against DNS rebinding and cross-site requests.
@@ -135,8 +163,7 @@ async fn read(parts: &Parts, body: Incoming) -> Result<Bytes, ApiError> {
         let message = format!("The request is larger than {MAX_BODY} bytes");
         ApiError::new(Code::RequestEntityTooLarge, message)
     };
-    let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: u64| length > MAX_BODY as u64) {
+    if announced(parts).is_some_and(|length| length > MAX_BODY as u64) {
         return Err(too_large());
     }
     let timeout = |_| ApiError::new(Code::RequestTimeout, "The request did not arrive in time");
@@ -155,7 +182,7 @@ async fn call(
     region: String,
     request_id: &str,
 ) -> Answer {
-    let (action, input) = decode_parameters(parameters)?;
+    let Decoded { version, action, input } = decode_parameters(parameters)?;
     tracing::debug!(request_id, action, region, "asked");
     let request = Request { action, region, request_id: request_id.to_owned(), input };
     // In a task of its own: what EC2 has begun it ends, also for a client that has hung up; and a panic stays there.
@@ -165,7 +192,7 @@ async fn call(
         output
     });
     match task.await {
-        Ok(output) => Ok(encode(action, &output?, request_id)?),
+        Ok(output) => Ok(encode_as(version, action, &output?, request_id)?),
         Err(error) => {
             let message =
                 format!("An internal error has occurred: {action} broke off ({error}); see the endpoint's log");

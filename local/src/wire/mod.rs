@@ -7,7 +7,7 @@
 //!   read and no answer is laid out by hand. A request's unknown action or parameter, a value of the wrong type, a list
 //!   with a gap: each is an error with EC2's code. So is an answer that the model doesn't have, an `InternalError`.
 //! - **Signatures.** Signature Version 4 in the `Authorization` header or in a presigned query, for one access key, for `ec2`
-//!   in any region, and for STS's `GetCallerIdentity`, which is answered here.
+//!   in any region, and for STS's `GetCallerIdentity`, which is answered here. Version 2 among the parameters, for `ec2`.
 //! - **Door.** HTTP/1.1 on the loopback. Host and Origin are checked; headers, bodies, connections and their times are
 //!   bounded; what the account has begun is finished even if its client hangs up, and a panic of it is an `InternalError`.
 //!
@@ -24,6 +24,7 @@ mod exchange;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod model;
+mod nearest;
 mod query;
 mod server;
 mod signature;
@@ -32,8 +33,10 @@ mod value;
 
 pub use activity::Activity;
 pub use decode::decode;
+pub(crate) use decode::unserved;
 pub use encode::encode;
 pub use exchange::Door;
+pub(crate) use nearest::hint;
 pub use server::serve;
 pub use signature::Credentials;
 pub use value::{Structure, Value};
@@ -73,6 +76,14 @@ pub enum Failure {
 impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
         Self::Error(error)
+    }
+}
+
+/// Whether EC2 has an action of this name; where it hasn't, what may have been meant is said.
+pub(crate) fn check_action(name: &str) -> Result<(), String> {
+    match model::model() {
+        Ok(model) if !model.knows(name) => Err(hint(name, model.names())),
+        _ => Ok(()),
     }
 }
 

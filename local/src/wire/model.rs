@@ -5,10 +5,70 @@
 
 use crate::error::{ApiError, Code};
 use serde::Deserialize;
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 /// The version of EC2's API that is served; the only one that current clients speak.
 pub(super) const VERSION: &str = "2016-11-15";
+
+/// The versions that EC2 has published: older clients name the one that they were made for, and read what they know of the
+/// answer. Sources: until 2011-07 <https://github.com/garnaat/missingcloud/blob/master/ec2_api_versions.json>, later ones the
+/// namespaces in the fixtures of boto, fog, jclouds and the AWS SDKs of their time.
+pub(super) const VERSIONS: &[&str] = &[
+    "2006-06-26",
+    "2006-10-01",
+    "2007-01-03",
+    "2007-01-19",
+    "2007-03-01",
+    "2007-08-29",
+    "2008-02-01",
+    "2008-05-05",
+    "2008-08-08",
+    "2008-12-01",
+    "2009-03-01",
+    "2009-04-04",
+    "2009-07-15",
+    "2009-08-15",
+    "2009-10-31",
+    "2009-11-30",
+    "2010-06-15",
+    "2010-08-31",
+    "2010-11-15",
+    "2011-01-01",
+    "2011-02-28",
+    "2011-05-15",
+    "2011-07-15",
+    "2011-11-01",
+    "2011-12-15",
+    "2012-03-01",
+    "2012-04-01",
+    "2012-05-01",
+    "2012-06-01",
+    "2012-06-15",
+    "2012-07-20",
+    "2012-08-15",
+    "2012-10-01",
+    "2012-12-01",
+    "2013-02-01",
+    "2013-06-15",
+    "2013-07-15",
+    "2013-08-15",
+    "2013-10-01",
+    "2013-10-15",
+    "2014-02-01",
+    "2014-05-01",
+    "2014-06-15",
+    "2014-09-01",
+    "2014-10-01",
+    "2015-03-01",
+    "2015-04-15",
+    "2015-10-01",
+    "2016-04-01",
+    "2016-09-15",
+    VERSION,
+];
 
 const TABLE: &str = include_str!("../../model/ec2-2016-11-15.json");
 
@@ -18,6 +78,8 @@ static MODEL: LazyLock<Result<Model, String>> = LazyLock::new(Model::read);
 #[derive(Debug)]
 pub(super) struct Model {
     operations: BTreeMap<&'static str, Operation>,
+    /// Names of EC2's other actions.
+    others: BTreeSet<&'static str>,
     shapes: Vec<Shape>,
 }
 
@@ -129,6 +191,16 @@ impl Model {
         self.operations.get(action)
     }
 
+    /// Whether EC2 has an action of this name, in the table or not.
+    pub(super) fn knows(&self, action: &str) -> bool {
+        self.operations.contains_key(action) || self.others.contains(action)
+    }
+
+    /// The names of all of EC2's actions.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.operations.keys().chain(&self.others).copied()
+    }
+
     /// All actions, in the order of their names.
     #[cfg(test)]
     pub(super) fn operations(&self) -> impl Iterator<Item = &Operation> {
@@ -167,7 +239,7 @@ impl Model {
                 Ok((name, Operation { name, input: place(ends.input)?, output }))
             })
             .collect::<Result<_, String>>()?;
-        Ok(Self { operations, shapes })
+        Ok(Self { operations, others: table.others, shapes })
     }
 }
 
@@ -237,6 +309,8 @@ struct Table {
     version: &'static str,
     #[serde(borrow)]
     operations: BTreeMap<&'static str, Ends>,
+    /// The actions of EC2 that the table has no shapes of.
+    others: BTreeSet<&'static str>,
     shapes: BTreeMap<&'static str, Row>,
 }
 

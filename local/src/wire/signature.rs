@@ -1,11 +1,13 @@
-//! Signature Version 4, as far as a door needs it: is this request signed with our one key, and for what?
+//! Signatures, as far as a door needs them: is this request signed with our one key, and for what?
 //!
-//! Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>. What a signature
-//! says is read in `authorization`, and verified here. The messages are those of AWS, where it has one.
+//! Of version 4: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>. What such a
+//! signature says is read in `authorization`, and verified here; `version_2` has the older one. The messages are those of AWS,
+//! where it has one.
 
 mod authorization;
+mod version_2;
 
-pub(super) use authorization::{Authorization, is_of_signature};
+pub(super) use authorization::Authorization;
 
 use super::query::{self, Parameter};
 use crate::error::{ApiError, Code};
@@ -48,23 +50,48 @@ pub(super) enum SignedService {
     Sts,
 }
 
-impl Authorization {
+/// A signature of either version; not yet verified.
+#[derive(Debug)]
+pub(super) enum Signed {
+    /// Version 4.
+    Request(Authorization),
+    /// Version 2.
+    Parameters(version_2::SignedParameters),
+}
+
+impl Signed {
+    /// Reads the signature in a request's head; `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// `AuthFailure`, and those of a version's own, where it can't be used.
+    pub(super) fn in_head(headers: &HeaderMap, in_url: &[Parameter]) -> Result<Option<Self>, ApiError> {
+        if let Some(authorization) = Authorization::read(headers, in_url)? {
+            return Ok(Some(Self::Request(authorization)));
+        }
+        Self::in_parameters(in_url)
+    }
+
+    /// Reads the signature of parameters, which only version 2 has, and which may come in a body; `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::in_head`].
+    pub(super) fn in_parameters(parameters: &[Parameter]) -> Result<Option<Self>, ApiError> {
+        let is_signed = version_2::is_in(parameters);
+        is_signed.then(|| version_2::SignedParameters::read(parameters).map(Self::Parameters)).transpose()
+    }
+
     /// Looks whether it is our key that the request is said to be signed with.
     ///
     /// # Errors
     ///
     /// `AuthFailure` for another key.
     pub(super) fn check_key(&self, credentials: &Credentials) -> Result<(), ApiError> {
-        if self.access_key != credentials.access_key {
-            return Err(failure("AWS was not able to validate the provided access credentials"));
+        match self {
+            Self::Request(authorization) => authorization.check_key(credentials),
+            Self::Parameters(signed) => signed.check_key(credentials),
         }
-        if self.has_session_token {
-            return Err(failure(
-                "AWS was not able to validate the provided access credentials: the key of this endpoint has no session \
-                 token; unset AWS_SESSION_TOKEN",
-            ));
-        }
-        Ok(())
     }
 
     /// Verifies that the request was signed with our key, not long ago, as it has arrived.
@@ -73,6 +100,71 @@ impl Authorization {
     ///
     /// `AuthFailure` for another key, `RequestExpired` for a clock that is off, else `SignatureDoesNotMatch`.
     pub(super) fn verify(
+        &self,
+        credentials: &Credentials,
+        request: &Parts,
+        in_url: &[Parameter],
+        body: &[u8],
+        now: OffsetDateTime,
+    ) -> Result<(), ApiError> {
+        match self {
+            Self::Request(authorization) => authorization.verify(credentials, request, in_url, body, now),
+            Self::Parameters(signed) => {
+                let parameters = [in_url, &query::parse(body)?].concat();
+                signed.verify(credentials, request, &parameters, now)
+            }
+        }
+    }
+
+    /// Whether a parameter is about this signature, and none of the action's.
+    pub(super) fn has_parameter(&self, name: &str) -> bool {
+        match self {
+            Self::Request(_) => authorization::is_of_signature(name),
+            Self::Parameters(_) => version_2::is_of_signature(name),
+        }
+    }
+
+    /// The region that it is for.
+    pub(super) fn region(&self) -> &str {
+        match self {
+            Self::Request(authorization) => &authorization.region,
+            Self::Parameters(signed) => signed.region(),
+        }
+    }
+
+    /// The service that it is for.
+    pub(super) fn service(&self) -> SignedService {
+        match self {
+            Self::Request(authorization) => authorization.service,
+            Self::Parameters(_) => SignedService::Ec2,
+        }
+    }
+}
+
+/// The error about a request that bears no signature at all.
+pub(super) fn unsigned() -> ApiError {
+    ApiError::new(Code::MissingAuthenticationToken, "Request is missing Authentication Token")
+}
+
+fn check_key(credentials: &Credentials, access_key: &str, has_session_token: bool) -> Result<(), ApiError> {
+    if access_key != credentials.access_key {
+        return Err(failure("AWS was not able to validate the provided access credentials"));
+    }
+    if has_session_token {
+        return Err(failure(
+            "AWS was not able to validate the provided access credentials: the key of this endpoint has no session token; \
+             unset AWS_SESSION_TOKEN",
+        ));
+    }
+    Ok(())
+}
+
+impl Authorization {
+    fn check_key(&self, credentials: &Credentials) -> Result<(), ApiError> {
+        check_key(credentials, &self.access_key, self.has_session_token)
+    }
+
+    fn verify(
         &self,
         credentials: &Credentials,
         request: &Parts,
@@ -110,12 +202,10 @@ impl Authorization {
         }
         // A lifetime is to the second, as it was asked for; else it is our clock and the client's that are compared.
         if self.signed_at < now - self.lifetime.unwrap_or(SKEW) {
-            return Err(ApiError::new(Code::RequestExpired, "Request has expired."));
+            return Err(expired());
         }
         if self.signed_at > now + SKEW {
-            let message =
-                "Signature not yet current: the request is signed for a time that is more than 5 minutes ahead.";
-            return Err(ApiError::new(Code::RequestExpired, message));
+            return Err(not_yet());
         }
         Ok(())
     }
@@ -168,6 +258,15 @@ fn single(headers: &HeaderMap, name: &str) -> Result<String, ApiError> {
 
 fn failure(message: impl Into<String>) -> ApiError {
     ApiError::new(Code::AuthFailure, message)
+}
+
+fn expired() -> ApiError {
+    ApiError::new(Code::RequestExpired, "Request has expired.")
+}
+
+fn not_yet() -> ApiError {
+    let message = "Signature not yet current: the request is signed for a time that is more than 5 minutes ahead.";
+    ApiError::new(Code::RequestExpired, message)
 }
 
 fn mismatch() -> ApiError {

@@ -169,7 +169,7 @@ const DONE: &[(Code, Provoke)] = &[
     (Code::MissingAuthenticationToken, || {
         Endpoint::start().raw(b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
     }),
-    (Code::NoSuchVersion, || send(Signed::ec2("Action=DescribeRegions&Version=2009-04-04"))),
+    (Code::NoSuchVersion, || send(Signed::ec2("Action=DescribeRegions&Version=2009-04-05"))),
     (Code::RequestEntityTooLarge, || {
         let endpoint = Endpoint::start();
         endpoint.raw(head(&endpoint, "9000000000").as_bytes())

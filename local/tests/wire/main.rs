@@ -9,6 +9,7 @@ mod door;
 mod fixture;
 mod generated;
 mod hoard;
+mod older;
 mod samples;
 mod signed;
 mod strangers;

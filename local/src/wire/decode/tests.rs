@@ -1,5 +1,5 @@
 use super::*;
-use crate::wire::arbitrary::Choices;
+use crate::wire::{arbitrary::Choices, model::VERSION};
 use proptest::prelude::*;
 use time::macros::datetime;
 

@@ -4,10 +4,7 @@
 //! a presigned query <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html>.
 
 use super::{ALGORITHM, SignedService, TERMINATOR, failure, mismatch, single};
-use crate::{
-    error::{ApiError, Code},
-    wire::query::Parameter,
-};
+use crate::{error::ApiError, wire::query::Parameter};
 use hyper::{HeaderMap, header};
 use std::ops::RangeInclusive;
 use time::{Duration, OffsetDateTime, PrimitiveDateTime, macros::format_description};
@@ -53,20 +50,18 @@ struct Written<'a> {
 }
 
 impl Authorization {
-    /// Reads the header or, in a presigned URL, the query.
+    /// Reads the header or, in a presigned URL, the query; `None` where there is neither.
     ///
     /// # Errors
     ///
-    /// `MissingAuthenticationToken` where there is neither, `AuthFailure` where there are both, or where it can't be used:
-    /// EC2 has this one code where other services say `IncompleteSignature`.
-    pub(in crate::wire) fn read(headers: &HeaderMap, in_url: &[Parameter]) -> Result<Self, ApiError> {
+    /// `AuthFailure` where there are both, or where it can't be used: EC2 has this one code where other services say
+    /// `IncompleteSignature`.
+    pub(super) fn read(headers: &HeaderMap, in_url: &[Parameter]) -> Result<Option<Self>, ApiError> {
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
         let is_presigned = in_url.iter().any(|(name, _)| is_of_signature(name));
         match (values.next(), is_presigned) {
-            (None, false) => {
-                Err(ApiError::new(Code::MissingAuthenticationToken, "Request is missing Authentication Token"))
-            }
-            (None, true) => Self::in_query(headers, in_url),
+            (None, false) => Ok(None),
+            (None, true) => Self::in_query(headers, in_url).map(Some),
             (Some(_), true) => {
                 Err(failure("The request is signed in the Authorization header and in the query string: sign it once"))
             }
@@ -75,7 +70,7 @@ impl Authorization {
             }
             (Some(value), false) => {
                 let value = value.to_str().map_err(|_| failure("The Authorization header is not ASCII"))?;
-                Self::in_header(headers, value)
+                Self::in_header(headers, value).map(Some)
             }
         }
     }
@@ -186,7 +181,7 @@ impl Written<'_> {
 }
 
 /// Whether a parameter of a URL is about its signature, and none of the action's.
-pub(in crate::wire) fn is_of_signature(name: &str) -> bool {
+pub(super) fn is_of_signature(name: &str) -> bool {
     PRESIGNED.contains(&name) || name == SESSION_TOKEN
 }
 
