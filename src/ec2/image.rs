@@ -110,7 +110,7 @@ async fn resolve(connection: &Connection, config: &Config, wanted: &str, arm: bo
             }
             ImageAlias { id: Some(id), user, .. } => by_id(connection, id, user.clone(), &tried).await,
             ImageAlias { owner: Some(owner), name: Some(name), architecture, user, .. } => {
-                newest(connection, owner, name, architecture.as_deref(), user.clone(), &tried).await
+                newest(connection, &[owner.as_str()], name, architecture.as_deref(), user.clone(), &tried).await
             }
             _ => Err(not_found(connection, config, tried)),
         };
@@ -119,9 +119,10 @@ async fn resolve(connection: &Connection, config: &Config, wanted: &str, arm: bo
     let known = match (&connection.target, built_in) {
         (Target::Aws | Target::Endpoint(_), Some(known)) => known,
         (Target::Aws, None) => return Err(not_found(connection, config, tried)),
-        // The local EC2's own images bear plain names; an alias of another system is never quietly something else.
+        // The local EC2's images bear plain names, Amazon's as those that were imported; an alias of another system is never quietly
+        // something else.
         (Target::Local | Target::Endpoint(_), _) => {
-            return match newest(connection, "self", wanted, None, None, &tried).await {
+            return match newest(connection, &["self", "amazon"], wanted, None, None, &tried).await {
                 Err(error) if error.kind() == ErrorKind::NotFound => Err(not_found(connection, config, tried)),
                 other => other,
             };
@@ -132,7 +133,7 @@ async fn resolve(connection: &Connection, config: &Config, wanted: &str, arm: bo
         .replace("{aws-arch}", if arm { "arm64" } else { "x86_64" })
         .replace("{arch}", if arm { "arm64" } else { "amd64" });
     let architecture = if arm { "arm64" } else { "x86_64" };
-    newest(connection, known.owner, &name, Some(architecture), Some(known.user.into()), &tried).await
+    newest(connection, &[known.owner], &name, Some(architecture), Some(known.user.into()), &tried).await
 }
 
 /// Graviton types have a `g` behind the generation: `t4g`, `m7gd`; `a1` is the first of them.
@@ -162,7 +163,7 @@ async fn by_id(connection: &Connection, id: &str, user: Option<String>, tried: &
 
 async fn newest(
     connection: &Connection,
-    owner: &str,
+    owners: &[&str],
     name: &str,
     architecture: Option<&str>,
     user: Option<String>,
@@ -172,7 +173,7 @@ async fn newest(
     let mut pages = connection
         .client
         .describe_images()
-        .owners(owner)
+        .set_owners(Some(owners.iter().map(|owner| (*owner).to_owned()).collect()))
         .filters(filter("name", name))
         .filters(filter("state", "available"))
         .set_filters_if(architecture.map(|architecture| filter("architecture", architecture)))
@@ -190,7 +191,7 @@ async fn newest(
         .map(|image| found(image, user))
         .ok_or_else(|| {
             Error::new(ErrorKind::NotFound, tried)
-                .because(format!("owner {owner} has no available image with a name like `{name}`"))
+                .because(format!("owner {} has no available image with a name like `{name}`", owners.join(" or ")))
         })
 }
 

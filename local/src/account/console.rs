@@ -2,6 +2,7 @@
 
 use super::{
     Context,
+    filter::whole_second,
     ids::InstanceId,
     instance::later,
     request::required,
@@ -145,6 +146,6 @@ pub(super) fn get_output(context: &mut Context<'_>, input: &Structure) -> Result
     let written = console.and_then(|console| console.written);
     Ok(Structure::new()
         .with("InstanceId", &id)
-        .with("Timestamp", written.unwrap_or(context.now))
+        .with("Timestamp", whole_second(written.unwrap_or(context.now)))
         .with_some("Output", (!bytes.is_empty()).then(|| STANDARD.encode(bytes))))
 }

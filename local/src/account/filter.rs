@@ -153,6 +153,13 @@ pub(super) fn timestamp(time: OffsetDateTime) -> String {
     time.to_offset(time::UtcOffset::UTC).format(format).unwrap_or_default()
 }
 
+/// A point in time as EC2 shows most of them: of whole seconds. Of what is served, only a volume's making has milliseconds.
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeVolumes.html>, its examples beside those of other
+/// actions.
+pub(super) fn whole_second(time: OffsetDateTime) -> OffsetDateTime {
+    time.replace_nanosecond(0).unwrap_or(time)
+}
+
 /// A value of a filter.
 #[derive(Debug)]
 struct Pattern(Vec<Token>);

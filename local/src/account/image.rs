@@ -3,7 +3,7 @@
 use super::{
     Context,
     describe::Listing,
-    filter::timestamp,
+    filter::{timestamp, whole_second},
     ids::{self, ImageId, SnapshotId},
     region::Region,
     request::{invalid, required},
@@ -131,8 +131,11 @@ pub(super) fn describe(context: &mut Context<'_>, input: &Structure) -> Result<S
     })
 }
 
-/// Whether the images of the account's own are asked for, and whether those that are public: these are the account's own as
-/// well and, as those that AWS offers to everybody, Amazon's.
+/// Whose the images are that everybody has: Amazon's, by the account that offers Amazon Linux.
+/// Source: <https://docs.aws.amazon.com/linux/al2023/ug/ec2.html>.
+const AMAZON: &str = "137112412989";
+
+/// Whether the images of the account's own are asked for, and whether those that are public, which are Amazon's.
 fn wanted(input: &Structure, account: &str) -> Result<(bool, bool), ApiError> {
     let owners: Vec<&str> = input.strings("Owners").collect();
     for owner in &owners {
@@ -145,10 +148,10 @@ fn wanted(input: &Structure, account: &str) -> Result<(bool, bool), ApiError> {
     if let Some(user) = users.iter().find(|user| !matches!(**user, "self" | "all") && !is_account(user)) {
         return Err(invalid_user(user));
     }
-    let mine = owners.is_empty() || owners.iter().any(|owner| *owner == "self" || *owner == account);
+    let of = |names: [&str; 2]| owners.is_empty() || owners.iter().any(|owner| names.contains(owner));
     // What is for all is for nobody in particular. Nobody was given leave to launch the account's own, and its owner needs none.
     let executable = users.is_empty() || users.contains(&"all");
-    Ok((mine && users.is_empty(), (mine || owners.contains(&"amazon")) && executable))
+    Ok((of(["self", account]) && users.is_empty(), of(["amazon", AMAZON]) && executable))
 }
 
 fn is_account(text: &str) -> bool {
@@ -171,17 +174,19 @@ fn mappings(image: &Image) -> Vec<Structure> {
 
 fn shown(id: &ImageId, image: &Image, region: &Region, account: &str) -> Structure {
     let settings = &image.settings;
+    let own = settings.root.is_some();
+    let (owner, alias) = if own { (account, None) } else { (AMAZON, Some("amazon")) };
     Structure::new()
         .with("ImageId", id)
         .with("Name", settings.name.as_str())
         .with("Description", settings.description.as_str())
-        .with("ImageLocation", format!("{account}/{}", settings.name))
+        .with("ImageLocation", format!("{}/{}", alias.unwrap_or(owner), settings.name))
         .with("ImageType", "machine")
-        .with_some("ImageOwnerAlias", settings.root.is_none().then_some("amazon"))
-        .with("OwnerId", account)
-        .with("Public", settings.root.is_none())
+        .with_some("ImageOwnerAlias", alias)
+        .with("OwnerId", owner)
+        .with("Public", !own)
         .with("State", "available")
-        .with("CreationDate", timestamp(settings.created))
+        .with("CreationDate", timestamp(whole_second(settings.created)))
         .with("Architecture", settings.architecture.name())
         .with("PlatformDetails", "Linux/UNIX")
         .with("UsageOperation", "RunInstances")
@@ -205,10 +210,11 @@ pub(super) fn describe_attribute(context: &mut Context<'_>, input: &Structure) -
     let answer = Structure::new().with("ImageId", &id);
     Ok(match required(input, "Attribute")? {
         "description" => answer.with("Description", value(&image.settings.description)),
-        "launchPermission" => {
-            let public = image.settings.root.is_none().then(|| Structure::new().with("Group", "all"));
-            answer.with("LaunchPermissions", public.into_iter().collect::<Vec<_>>())
+        // Only its owner is told.
+        "launchPermission" if image.settings.root.is_none() => {
+            return Err(ApiError::new(Code::AuthFailure, format!("Not authorized for image:{id}")));
         }
+        "launchPermission" => answer.with("LaunchPermissions", Vec::<Structure>::new()),
         "blockDeviceMapping" => {
             return Err(ApiError::new(Code::AuthFailure, "Unauthorized attempt to access restricted resource"));
         }

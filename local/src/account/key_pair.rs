@@ -3,6 +3,7 @@
 use super::{
     Context,
     describe::Listing,
+    filter::whole_second,
     ids::{Id, KeyPairId, Source},
     quota,
     request::{invalid, one_of, required, unsupported},
@@ -212,7 +213,7 @@ pub(super) fn describe(context: &mut Context<'_>, input: &Structure) -> Result<S
             .with("KeyName", key.name.as_str())
             .with("KeyType", &*key.kind)
             .with("KeyFingerprint", key.fingerprint.as_str())
-            .with("CreateTime", key.created)
+            .with("CreateTime", whole_second(key.created))
             .with_some("PublicKey", public.then_some(key.openssh.as_str()))
             .with("Tags", region.tags.shown(id))
     })

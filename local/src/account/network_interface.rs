@@ -4,6 +4,7 @@ use super::{
     Context,
     address::{mac_text, private_dns_name, public_dns_name},
     describe::Listing,
+    filter::whole_second,
     ids::{AttachmentId, InstanceId, NetworkInterfaceId, SecurityGroupId, SubnetId, VpcId},
     region::Region,
 };
@@ -79,7 +80,7 @@ impl NetworkInterface {
         let attachment = self.attachment.as_ref().map(|attachment| {
             Structure::new()
                 .with("AttachmentId", &attachment.id)
-                .with("AttachTime", attachment.time)
+                .with("AttachTime", whole_second(attachment.time))
                 .with("DeleteOnTermination", attachment.delete_on_termination)
                 .with("DeviceIndex", attachment.device_index)
                 .with("NetworkCardIndex", 0_i64)

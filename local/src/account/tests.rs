@@ -18,6 +18,7 @@ mod security_groups;
 mod states;
 mod switch;
 mod tags;
+mod times;
 
 use super::*;
 use std::time::Duration;

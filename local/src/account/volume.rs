@@ -3,6 +3,7 @@
 use super::{
     Context, Effect,
     describe::Listing,
+    filter::whole_second,
     ids::{InstanceId, SnapshotId, VolumeId},
     place::Zone,
     region::Region,
@@ -239,7 +240,7 @@ fn shown(id: &VolumeId, volume: &Volume, region: &Region) -> Structure {
                 .with("InstanceId", &attachment.instance)
                 .with("Device", attachment.device.as_str())
                 .with("State", "attached")
-                .with("AttachTime", attachment.time)
+                .with("AttachTime", whole_second(attachment.time))
                 .with("DeleteOnTermination", attachment.delete_on_termination)
         })
         .collect();

@@ -104,8 +104,9 @@ def look(call, instances):
 def look_at_attributes(call, image, instance):
     for attribute in KNOWN.enum("InstanceAttributeName"):
         call("DescribeInstanceAttribute", Attribute=attribute, InstanceId=instance)
-    # This one EC2 refuses: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeImageAttribute.html
-    for attribute in set(KNOWN.enum("ImageAttributeName")) - {"blockDeviceMapping"}:
+    # These EC2 refuses, the second of an image that isn't one's own:
+    # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeImageAttribute.html
+    for attribute in set(KNOWN.enum("ImageAttributeName")) - {"blockDeviceMapping", "launchPermission"}:
         call("DescribeImageAttribute", Attribute=attribute, ImageId=image)
 
 

@@ -25,7 +25,7 @@ pub const SAMPLES: &[(&str, &str)] = &[
     ("DeleteVolume", "VolumeId={spare-volume}"),
     ("DescribeAccountAttributes", ""),
     ("DescribeAvailabilityZones", ""),
-    ("DescribeImageAttribute", "ImageId={image}&Attribute=launchPermission"),
+    ("DescribeImageAttribute", "ImageId={image}&Attribute=description"),
     ("DescribeImages", ""),
     ("DescribeInstanceAttribute", "InstanceId={instance}&Attribute=userData"),
     ("DescribeInstanceCreditSpecifications", ""),

@@ -6,6 +6,7 @@ use crate::{
         Context,
         address::private_dns_name,
         describe::{Listing, Row},
+        filter::whole_second,
         ids::{InstanceId, ReservationId},
         image::ROOT_DEVICE,
         region::Region,
@@ -266,7 +267,7 @@ pub(super) fn shown(settings: &Settings, region: &Region, id: &InstanceId, insta
         .with("State", instance.state.shown())
         .with_some("StateReason", reason)
         .with("StateTransitionReason", instance.transition_reason.as_str())
-        .with("LaunchTime", instance.launched)
+        .with("LaunchTime", whole_second(instance.launched))
         .with("AmiLaunchIndex", instance.launch_index)
         .with("ClientToken", instance.client_token.as_deref().unwrap_or_default())
         .with_some("KeyName", instance.key.as_ref().map(|key| key.name.as_str()))
@@ -283,7 +284,7 @@ pub(super) fn shown(settings: &Settings, region: &Region, id: &InstanceId, insta
         .with("CurrentInstanceBootMode", "uefi")
         .with("PlatformDetails", "Linux/UNIX")
         .with("UsageOperation", "RunInstances")
-        .with("UsageOperationUpdateTime", instance.launched)
+        .with("UsageOperationUpdateTime", whole_second(instance.launched))
         .with("RootDeviceName", root_device(region, instance))
         .with("RootDeviceType", "ebs")
         .with(
@@ -318,7 +319,7 @@ pub(super) fn mappings(region: &Region, instance: &Instance) -> Vec<Structure> {
         let ebs = Structure::new()
             .with("VolumeId", id)
             .with("Status", "attached")
-            .with("AttachTime", attachment.time)
+            .with("AttachTime", whole_second(attachment.time))
             .with("DeleteOnTermination", attachment.delete_on_termination);
         Some(Structure::new().with("DeviceName", attachment.device.as_str()).with("Ebs", ebs))
     };

@@ -6,7 +6,7 @@ use super::{Instance, State, later};
 use crate::{
     account::{
         address::{mac_text, private_dns_name},
-        filter::timestamp,
+        filter::{timestamp, whole_second},
         ids::{InstanceId, NetworkInterfaceId},
         network_interface::NetworkInterface,
         region::Region,
@@ -176,7 +176,7 @@ fn identity(settings: &Settings, region: &Region, id: &InstanceId, instance: &In
         "instanceType": instance.instance_type.name,
         "kernelId": null,
         "marketplaceProductCodes": null,
-        "pendingTime": timestamp(instance.launched.replace_nanosecond(0).unwrap_or(instance.launched)).replace(".000Z", "Z"),
+        "pendingTime": timestamp(whole_second(instance.launched)).replace(".000Z", "Z"),
         "privateIp": address,
         "ramdiskId": null,
         "region": region.place.name,

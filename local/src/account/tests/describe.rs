@@ -129,10 +129,18 @@ fn images_by_owner_and_name() {
         let answer = world.ok("DescribeImages", input);
         answer.structures("Images").map(|image| image.string("Name").unwrap().to_owned()).collect()
     };
-    for owner in ["self", "amazon", "000000000000"] {
+    for owner in ["amazon", "137112412989"] {
         assert_eq!(names(&mut world, Structure::new().with("Owners", vec![owner])), ["host", "blank"]);
+        assert_eq!(names(&mut world, Structure::new().with("Owners", vec![owner, "self"])), ["host", "blank"]);
     }
-    assert!(names(&mut world, Structure::new().with("Owners", vec!["099720109477"])).is_empty());
+    for owner in ["self", "000000000000", "099720109477"] {
+        assert!(names(&mut world, Structure::new().with("Owners", vec![owner])).is_empty(), "{owner}");
+    }
+    assert_eq!(names(&mut world, filters(&[("owner-id", &["137112412989"])])), ["host", "blank"]);
+    assert!(names(&mut world, filters(&[("owner-id", &["000000000000"])])).is_empty());
+    let shown = world.ok("DescribeImages", filters(&[("owner-alias", &["amazon"]), ("name", &["host"])]));
+    let shown = shown.structures("Images").next().unwrap();
+    assert_eq!((shown.string("OwnerId"), shown.string("ImageLocation")), (Some("137112412989"), Some("amazon/host")));
     assert!(
         world
             .err("DescribeImages", Structure::new().with("Owners", vec!["me"]))
@@ -146,6 +154,8 @@ fn images_by_owner_and_name() {
     let attribute = |name: &str| Structure::new().with("ImageId", host.as_str()).with("Attribute", name);
     assert!(world.ok("DescribeImageAttribute", attribute("description")).structure("Description").is_some());
     assert!(world.err("DescribeImageAttribute", attribute("blockDeviceMapping")).starts_with("AuthFailure: "));
+    let permission = world.err("DescribeImageAttribute", attribute("launchPermission"));
+    assert_eq!(permission, format!("AuthFailure: Not authorized for image:{host}"));
 }
 
 #[test]
@@ -160,7 +170,9 @@ fn images_that_come_and_go() {
     };
     world.account.offer(vec![image("tiny", "1"), image("other", "2")]);
     assert_eq!(names(&mut world, Structure::new()), ["host", "blank", "tiny", "other"]);
-    assert_eq!(names(&mut world, Structure::new().with("Owners", vec!["self"])), ["host", "blank", "tiny", "other"]);
+    assert_eq!(names(&mut world, Structure::new().with("Owners", vec!["self"])), ["tiny", "other"]);
+    assert_eq!(names(&mut world, Structure::new().with("Owners", vec!["000000000000"])), ["tiny", "other"]);
+    assert_eq!(names(&mut world, filters(&[("owner-id", &["000000000000"])])), ["tiny", "other"]);
     // They are the account's own, and nobody else's.
     assert_eq!(names(&mut world, Structure::new().with("Owners", vec!["amazon"])), ["host", "blank"]);
     assert_eq!(names(&mut world, Structure::new().with("ExecutableUsers", vec!["all"])), ["host", "blank"]);
