@@ -3,11 +3,14 @@
 use super::{
     Context,
     instance::Instance,
-    instance_type::InstanceType,
+    instance_type::{self, InstanceType},
     place::Zone,
     quota::{Room, counted},
 };
-use crate::error::{ApiError, Code};
+use crate::{
+    error::{ApiError, Code},
+    wire,
+};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -38,7 +41,18 @@ impl FromStr for Capacity {
             let instances = instances.parse().ok()?;
             Some(Self { zone: named(zone), instance_type: named(instance_type), instances })
         };
-        read().ok_or_else(|| format!("read the capacity `{text}`: it must look like us-east-1a/t3.micro=3 or */*=0"))
+        let wrong = || format!("read the capacity `{text}`: it must look like us-east-1a/t3.micro=3 or */*=0");
+        let capacity = read().ok_or_else(wrong)?;
+        if let Some(unknown) = capacity.zone.as_deref().filter(|name| Zone::named(name).is_none()) {
+            let zones: Vec<String> = Zone::all().map(Zone::name).collect();
+            let hint = wire::hint(unknown, zones.iter().map(String::as_str));
+            return Err(format!("read the capacity `{text}`: there is no zone `{unknown}`{hint}"));
+        }
+        if let Some(unknown) = capacity.instance_type.as_deref().filter(|name| instance_type::named(name).is_err()) {
+            let hint = wire::hint(unknown, instance_type::names());
+            return Err(format!("read the capacity `{text}`: there is no instance type `{unknown}`{hint}"));
+        }
+        Ok(capacity)
     }
 }
 
@@ -101,6 +115,20 @@ mod tests {
         }
         for text in ["", "us-east-1a=3", "us-east-1a/t3.micro", "/t3.micro=1", "*/=1", "*/*=-1", "*/*=x"] {
             assert!(text.parse::<Capacity>().unwrap_err().contains("us-east-1a/t3.micro=3"), "{text}");
+        }
+    }
+
+    #[test]
+    fn bounds_are_of_zones_and_types_that_there_are() {
+        for (text, words) in [
+            ("us-east-1z/*=1", "there is no zone `us-east-1z`; did you mean `us-east-1a`?"),
+            ("us-esat-1b/*=1", "there is no zone `us-esat-1b`; did you mean `us-east-1b`?"),
+            ("mars/*=1", "there is no zone `mars`"),
+            ("*/t3.mirco=1", "there is no instance type `t3.mirco`; did you mean `t3.micro`?"),
+            ("*/huge=1", "there is no instance type `huge`"),
+        ] {
+            let error = text.parse::<Capacity>().unwrap_err();
+            assert!(error.ends_with(words), "{text}: {error}");
         }
     }
 }

@@ -235,7 +235,7 @@ impl Account {
     /// Asks for a fault.
     ///
     /// # Errors
-    /// `InvalidAction` where it is of an action that the account does not serve.
+    /// `UnsupportedOperation` where it is of an action that the account does not serve.
     pub fn add_fault(&mut self, fault: Fault) -> Result<(), ApiError> {
         if let Some(name) = fault.action() {
             action::find(name)?;

@@ -59,6 +59,17 @@ impl Place {
 }
 
 impl Zone {
+    /// Those of all regions.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        REGIONS.iter().flat_map(Place::zones)
+    }
+
+    /// The zone of a name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        let place = REGIONS.iter().find(|place| name.starts_with(place.name))?;
+        place.zones().find(|zone| zone.name() == name)
+    }
+
     /// For example `us-east-1a`.
     pub(super) fn name(self) -> String {
         format!("{}{}", self.region.name, ["a", "b", "c"].get(self.index).unwrap_or(&"a"))
@@ -79,10 +90,7 @@ impl Serialize for Zone {
 
 impl<'de> Deserialize<'de> for Zone {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        by_name(from, "zone", |name| {
-            let place = REGIONS.iter().find(|place| name.starts_with(place.name))?;
-            place.zones().find(|zone| zone.name() == name)
-        })
+        by_name(from, "zone", Self::named)
     }
 }
 

@@ -9,6 +9,7 @@
 //! DescribeInstances throttle chance 0.2
 //! ```
 
+use crate::wire;
 use std::{fmt, str::FromStr, time::Duration};
 
 /// What goes wrong.
@@ -141,9 +142,10 @@ impl Fault {
     ///
     /// # Errors
     ///
-    /// [`FaultError::Unfit`] where the kind can't happen to the action.
+    /// [`FaultError::Action`] where EC2 has no such action, [`FaultError::Unfit`] where the kind can't happen to it.
     pub fn of(action: impl Into<String>, kind: Kind, when: When) -> Result<Self, FaultError> {
         let action = action.into();
+        wire::check_action(&action).map_err(|hint| FaultError::Action { action: action.clone(), hint })?;
         if !kind.can_hit(&action) {
             return Err(FaultError::Unfit { kind: kind.to_string(), action });
         }
@@ -207,6 +209,14 @@ pub enum FaultError {
         "read the fault `{0}`: it is an action (or *), a kind, and how often, as in `RunInstances capacity next 3`"
     )]
     Form(String),
+    /// EC2 has no such action.
+    #[error("find the action `{action}`: EC2 has none of that name{hint}")]
+    Action {
+        /// The name.
+        action: String,
+        /// What may have been meant.
+        hint: String,
+    },
     /// The kind isn't known.
     #[error(
         "read the kind of fault `{0}`: there are throttle, capacity, quota, internal, unavailable, lost, late=SECONDS and \
@@ -255,6 +265,8 @@ mod tests {
     fn what_can_not_be_is_refused_by_name() {
         for (line, words) in [
             ("RunInstances", "an action (or *), a kind"),
+            ("RunInstance capacity", "`RunInstance`: EC2 has none of that name; did you mean `RunInstances`?"),
+            ("Fly lost", "`Fly`: EC2 has none of that name"),
             ("RunInstances explode", "`explode`"),
             ("RunInstances capacity=3", "`capacity=3`"),
             ("RunInstances late=soon", "`soon`"),

@@ -15,7 +15,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_ec2-local");
 const SEED: &str = "20261122";
 
 /// A served endpoint with a state directory of its own; both end with the value.
-struct Served {
+pub struct Served {
     state: tempfile::TempDir,
     process: Child,
     address: SocketAddr,
@@ -25,7 +25,7 @@ struct Served {
 
 impl Served {
     /// As it is when nothing is said: typical.
-    fn start() -> Self {
+    pub fn start() -> Self {
         Self::with(&[], "typical")
     }
 
@@ -66,9 +66,15 @@ impl Served {
         answer.element(element).to_owned()
     }
 
+    /// `ec2-local`, as it is to be run beside the endpoint.
+    pub fn program(&self, arguments: &[&str]) -> Command {
+        let mut program = Command::new(PROGRAM);
+        program.args(arguments).env("EC2_LOCAL_STATE_DIR", self.state.path().join("state"));
+        program
+    }
+
     fn command(&self, arguments: &[&str]) -> Output {
-        let state = self.state.path().join("state");
-        Command::new(PROGRAM).args(arguments).env("EC2_LOCAL_STATE_DIR", state).output().unwrap()
+        self.program(arguments).output().unwrap()
     }
 
     /// What `ec2-local` prints, which must succeed.
@@ -116,7 +122,7 @@ fn a_fault_is_asked_for_while_it_runs() {
 
     let refused = served.command(&["fault", "RunInstance", "lost"]);
     let reason = String::from_utf8(refused.stderr).unwrap();
-    assert!(!refused.status.success() && reason.contains("The action RunInstance is not served"), "{reason}");
+    assert!(!refused.status.success() && reason.contains("did you mean `RunInstances`?"), "{reason}");
 }
 
 #[test]

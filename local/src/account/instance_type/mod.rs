@@ -50,6 +50,11 @@ pub(super) fn named(name: &str) -> Result<&'static InstanceType, ApiError> {
     find(name).ok_or_else(|| invalid(format!("Invalid value '{name}' for InstanceType.")))
 }
 
+/// The names of all types.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    TYPES.iter().map(|instance_type| instance_type.name)
+}
+
 fn find(name: &str) -> Option<&'static InstanceType> {
     TYPES.iter().find(|instance_type| instance_type.name == name)
 }

@@ -113,8 +113,8 @@ fn stuck_instances_stay_in_between() {
 #[test]
 fn faults_are_of_actions_that_there_are() {
     let mut world = world();
-    let unknown = Fault::of("RunInstance", FaultKind::Lost, crate::conditions::When::Every(1)).unwrap();
-    assert_eq!(world.account.add_fault(unknown).unwrap_err().code, Code::InvalidAction);
+    let unserved = Fault::of("CreateFleet", FaultKind::Lost, crate::conditions::When::Every(1)).unwrap();
+    assert_eq!(world.account.add_fault(unserved).unwrap_err().code, Code::UnsupportedOperation);
     fault(&mut world, "* lost every 2");
     assert_eq!(world.account.faults().len(), 1);
     world.account.clear_faults();
