@@ -10,6 +10,7 @@ mod fixture;
 mod generated;
 mod hoard;
 mod older;
+mod pipes;
 mod samples;
 mod signed;
 mod strangers;

@@ -2,6 +2,7 @@
 //!
 //! What this isn't: the endpoint. The machine is on no network, and its instance is in no account.
 
+use crate::output::complain;
 use ec2_local::{
     endpoint::{SpareDisk, StateDirectory, abandoned_accounts, describe_ssh},
     machine::{
@@ -77,7 +78,7 @@ pub fn run() -> Result<String, String> {
         }
     }
     if let Err(error) = disk.remove() {
-        eprintln!("ec2-local: failed to {error}");
+        complain(&format!("ec2-local: failed to {error}"));
     }
     outcome
 }
@@ -103,7 +104,7 @@ fn report(console: &str) -> String {
 fn clear_left(state: &StateDirectory) -> String {
     let mut said = String::new();
     for error in SpareDisk::clear_left(state) {
-        eprintln!("ec2-local: failed to {error}");
+        complain(&format!("ec2-local: failed to {error}"));
     }
     let cgroups = clear_remains();
     if cgroups > 0 {

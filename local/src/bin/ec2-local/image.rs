@@ -1,5 +1,6 @@
 //! `ec2-local image`: imports root directories, and lists and removes them.
 
+use crate::output::{complain, print};
 use clap::{Args, Subcommand};
 use ec2_local::{
     account::Account,
@@ -55,13 +56,11 @@ pub fn run(command: Command) -> Result<(), String> {
         Command::List => list(&images),
         Command::Remove { name } => {
             let users = images.remove(&name).map_err(|e| e.to_string())?;
-            match users.len() {
-                0 => println!("removed {name}"),
-                _ => {
-                    println!("removed {name}; its files go with the last root volume that has it: {}", users.join(", "))
-                }
-            }
-            Ok(())
+            let kept = match users.len() {
+                0 => String::new(),
+                _ => format!("; its files go with the last root volume that has it: {}", users.join(", ")),
+            };
+            print(&format!("removed {name}{kept}\n"))
         }
     }
 }
@@ -80,29 +79,29 @@ fn import(images: &Images, archive: Archive) -> Result<(), String> {
         import_from(file.as_fd())?
     };
     let (name, region) = (&image.name, region());
-    println!("imported {name}: {}, {}", image.system(), shown_size(image.bytes));
-    println!("its id is {} in {region}; log in as {}", Account::image_id(&region, name), image.login_user);
+    let mut said = format!("imported {name}: {}, {}\n", image.system(), shown_size(image.bytes));
+    let id = Account::image_id(&region, name);
+    said.push_str(&format!("its id is {id} in {region}; log in as {}\n", image.login_user));
     for note in notes {
-        println!("note: {}", shown(&note));
+        said.push_str(&format!("note: {}\n", shown(&note)));
     }
-    Ok(())
+    print(&said)
 }
 
 fn list(images: &Images) -> Result<(), String> {
     let found = images.list().map_err(|e| e.to_string())?;
     if found.is_empty() {
-        eprintln!("there are none; import one: ec2-local image import FILE.tar.gz --name NAME");
+        complain("there are none; import one: ec2-local image import FILE.tar.gz --name NAME");
     }
     let region = region();
     let mut rows = vec![["NAME", &format!("ID ({region})"), "SYSTEM", "SIZE", "IMPORTED", "PATH"].map(str::to_owned)];
     for (path, image) in found {
         match image {
             Ok(image) => rows.push(row(images, &image, &region)),
-            Err(error) => eprintln!("{}", shown(&format!("{} can't be read: {error}", path.display()))),
+            Err(error) => complain(&shown(&format!("{} can't be read: {error}", path.display()))),
         }
     }
-    print!("{}", table(&rows));
-    Ok(())
+    print(&table(&rows))
 }
 
 fn row(images: &Images, image: &Image, region: &str) -> [String; 6] {

@@ -4,6 +4,7 @@
 
 mod check;
 mod image;
+mod output;
 
 use clap::{Args, Parser, Subcommand};
 use ec2_local::{
@@ -146,7 +147,7 @@ fn main() -> ExitCode {
     let _ = ec2_local::machine::allow_many_descriptors();
     let result = match Arguments::parse().command {
         Command::Serve(asked) => serve(asked),
-        Command::Check => check::run().map(|report| print!("{report}")),
+        Command::Check => check::run().and_then(|report| output::print(&report)),
         Command::Image { command } => image::run(command),
         Command::Env => env(),
         Command::Conditions { name } => control(|client| match name {
@@ -163,7 +164,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
-            eprintln!("ec2-local: failed to {reason}");
+            output::complain(&format!("ec2-local: failed to {reason}"));
             ExitCode::FAILURE
         }
     }
@@ -185,14 +186,14 @@ fn serve(asked: Serve) -> Result<(), String> {
 fn control(ask: impl FnOnce(&Client) -> Result<Status, EndpointError>) -> Result<(), String> {
     let client = endpoint::connect().map_err(|e| e.to_string())?;
     let status = ask(&client).map_err(|e| e.to_string())?;
-    println!("conditions: {}, seed {}", status.conditions, client.seed());
+    let mut said = format!("conditions: {}, seed {}\n", status.conditions, client.seed());
     if !status.advanced.is_zero() {
-        println!("clock: {} s ahead", status.advanced.as_secs_f64());
+        said.push_str(&format!("clock: {} s ahead\n", status.advanced.as_secs_f64()));
     }
     for fault in &status.faults {
-        println!("fault: {fault}");
+        said.push_str(&format!("fault: {fault}\n"));
     }
-    Ok(())
+    output::print(&said)
 }
 
 fn ask_for_fault(text: &str, clear: bool) -> Result<(), String> {
@@ -216,13 +217,13 @@ fn ssh_config() -> Result<(), String> {
     let state = std::env::var_os("EC2_LOCAL_STATE_DIR").filter(|state| !state.is_empty());
     let state = state.map(std::path::PathBuf::from);
     let config = endpoint::ssh_config(&program, state.as_deref(), endpoint::LOGIN_USER);
-    print!("{}", config.map_err(|e| e.to_string())?);
-    Ok(())
+    output::print(&config.map_err(|e| e.to_string())?)
 }
 
 fn env() -> Result<(), String> {
     let client = endpoint::connect().map_err(|e| e.to_string())?;
     let credentials = client.credentials();
+    let mut said = String::new();
     for (name, value) in [
         ("AWS_ENDPOINT_URL_EC2", client.url()),
         ("AWS_ENDPOINT_URL_STS", client.url()),
@@ -231,12 +232,12 @@ fn env() -> Result<(), String> {
         ("AWS_REGION", "us-east-1"),
         ("AWS_DEFAULT_REGION", "us-east-1"),
     ] {
-        println!("export {name}={value}");
+        said.push_str(&format!("export {name}={value}\n"));
     }
     // Left over from an AWS session, it would be signed along and refused.
-    println!("unset AWS_SESSION_TOKEN AWS_PROFILE");
+    said.push_str("unset AWS_SESSION_TOKEN AWS_PROFILE\n");
     // The last line: a shell to which it all is one line must not take the rest for a part of it.
     let status = client.status().map_err(|e| e.to_string())?;
-    println!("# conditions: {}, seed {}", status.conditions, client.seed());
-    Ok(())
+    said.push_str(&format!("# conditions: {}, seed {}\n", status.conditions, client.seed()));
+    output::print(&said)
 }
