@@ -1,4 +1,4 @@
-//! boto3, the AWS CLI and OpenSSH, unmodified, against `ec2-local serve`; skipped, and said so, where they are not
+//! boto3, the AWS CLI, libcloud and OpenSSH, unmodified, against `ec2-local serve`; skipped, and said so, where they are not
 //! installed.
 
 use ec2_local::account::Account;
@@ -102,6 +102,13 @@ fn are_there(programs: &[(&str, &[&str])]) -> bool {
 fn boto3_and_openssh_are_served() {
     if are_there(&[("python3", &["-c", "import boto3"]), ("ssh", &["-V"])]) {
         run("client.py", &[PROGRAM], &[]);
+    }
+}
+
+#[test]
+fn libcloud_is_served_by_either_signature() {
+    if are_there(&[("python3", &["-c", "import libcloud"])]) {
+        run("older_client.py", &[], &[]);
     }
 }
 
