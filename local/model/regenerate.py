@@ -70,6 +70,8 @@ OPERATIONS = """
 ALSO = {
     # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InternetGatewayAttachment.html
     "AttachmentStatus": ["available"],
+    # Of c8i and others, as `instance-types.tsv` has it.
+    "SupportedAdditionalProcessorFeature": ["metal-compatibility"],
 }
 
 

@@ -54,7 +54,7 @@ def look_around():
     assert all(zone["RegionName"] == "us-east-1" for zone in zones) and zones, zones
     assert len(boto3.client("sts").get_caller_identity()["Account"]) == 12
 
-    pages = list(ec2.get_paginator("describe_instance_types").paginate(PaginationConfig={"PageSize": 5}))
+    pages = list(ec2.get_paginator("describe_instance_types").paginate())
     types = [kind["InstanceType"] for page in pages for kind in page["InstanceTypes"]]
     assert len(pages) > 1 and "t3.micro" in types and len(types) == len(set(types)), types
     vpc = the_only(ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"])

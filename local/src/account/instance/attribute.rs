@@ -177,7 +177,7 @@ fn set(instance: &mut Instance, id: &InstanceId, change: Change<'_>) -> Result<(
             let refused = |message| ApiError::new(Code::InvalidInstanceAttributeValue, message);
             let instance_type = instance_type::named(name).map_err(|error| refused(error.message))?;
             must_be_stopped()?;
-            if instance_type.architecture != instance.architecture {
+            if instance_type.architecture != instance.architecture.name() {
                 let from = instance.instance_type.name;
                 return Err(refused(format!("Modifying the instance type from {from} to {name} is not allowed.")));
             }

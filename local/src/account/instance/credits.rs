@@ -23,7 +23,7 @@ const UNLIMITED: &str = "unlimited";
 pub(super) fn read(input: &Structure, instance_type: &InstanceType) -> Result<Option<bool>, ApiError> {
     let Some(credits) = input.structure("CreditSpecification") else { return Ok(None) };
     let asked = one_of(credits, "CpuCredits", &[STANDARD, UNLIMITED])?;
-    if !instance_type.burstable() {
+    if !instance_type.burstable {
         return Err(ApiError::new(
             Code::InstanceCreditSpecificationNotSupported,
             format!("The {} instance type does not support T2 Unlimited.", instance_type.name),
@@ -39,7 +39,7 @@ fn are_unlimited(instance: &Instance) -> bool {
 
 /// Sees that an instance keeps what it has, whatever its next type is.
 pub(super) fn keep(instance: &mut Instance) {
-    if instance.instance_type.burstable() {
+    if instance.instance_type.burstable {
         instance.options.unlimited_credits = Some(are_unlimited(instance));
     }
 }

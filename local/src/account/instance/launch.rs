@@ -74,7 +74,7 @@ impl Launch {
         let contents = region.images.require(&image)?;
         let instance_type = instance_type::named(input.string("InstanceType").unwrap_or(DEFAULT_TYPE))?;
         check_architecture(instance_type, contents)?;
-        if instance_type.name == DEFAULT_TYPE {
+        if instance_type.is_paravirtual() {
             return Err(combination(
                 "Non-Windows instances with a virtualization type of 'hvm' are currently not supported for this instance type.",
             ));
@@ -140,7 +140,7 @@ fn counts(input: &Structure) -> Result<(u64, u64), ApiError> {
 }
 
 fn check_architecture(instance_type: &InstanceType, image: &Image) -> Result<(), ApiError> {
-    let (of_type, of_image) = (instance_type.architecture, image.settings.architecture);
+    let (of_type, of_image) = (instance_type.architecture, image.settings.architecture.name());
     if of_type == of_image {
         return Ok(());
     }
@@ -148,8 +148,7 @@ fn check_architecture(instance_type: &InstanceType, image: &Image) -> Result<(),
         "The architecture '{}' of the specified instance type does not match the architecture '{}' of the specified AMI. \
          Specify an instance type and an AMI that have matching architectures, and try again. You can use \
          'describe-instance-types' or 'describe-images' to discover the architecture of the instance type or AMI.",
-        of_type.name(),
-        of_image.name()
+        of_type, of_image
     )))
 }
 
@@ -227,7 +226,7 @@ fn cpu_options(input: &Structure, instance_type: &InstanceType) -> Result<(i64, 
     else {
         return Err(combination("CoreCount and ThreadsPerCore must be specified together"));
     };
-    if !(1..=cores).contains(&core_count) || !(1..=threads).contains(&threads_per_core) {
+    if !instance_type.allows(core_count, threads_per_core) {
         let message = format!(
             "CoreCount {core_count} and ThreadsPerCore {threads_per_core} are not valid for the instance type {}: at most {cores} and {threads}",
             instance_type.name

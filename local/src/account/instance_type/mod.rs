@@ -1,5 +1,6 @@
 //! Instance types: what a launch may name, and what Describe tells of it.
 
+mod shown;
 mod table;
 
 use super::{
@@ -7,7 +8,6 @@ use super::{
     filter::{Definition, Filters},
     pagination::Page,
     request::{invalid, one_of},
-    settings::Architecture,
     stored::by_name,
 };
 use crate::{
@@ -15,35 +15,28 @@ use crate::{
     wire::Structure,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use table::TYPES;
+use table::{Columns, TYPES};
 
 /// An instance type.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct InstanceType {
     pub(super) name: &'static str,
-    vcpus: i64,
-    mib: i64,
-    pub(super) architecture: Architecture,
-    threads_per_core: i64,
-    network_interfaces: i64,
-    addresses: i64,
-    current: bool,
+    /// The one that a machine of today's has; also those of Macs, which no image has here.
+    pub(super) architecture: &'static str,
+    /// Whether it spends CPU credits.
+    pub(super) burstable: bool,
     pub(super) nitro: bool,
+    columns: Columns,
+    layers: shown::Layers,
 }
 
-#[allow(clippy::too_many_arguments, reason = "one row of a table")]
-const fn row(
-    name: &'static str,
-    vcpus: i64,
-    mib: i64,
-    architecture: Architecture,
-    threads_per_core: i64,
-    (network_interfaces, addresses): (i64, i64),
-    current: bool,
-    nitro: bool,
-) -> InstanceType {
-    InstanceType { name, vcpus, mib, architecture, threads_per_core, network_interfaces, addresses, current, nitro }
+impl PartialEq for InstanceType {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
 }
+
+impl Eq for InstanceType {}
 
 /// The type of a name.
 pub(super) fn named(name: &str) -> Result<&'static InstanceType, ApiError> {
@@ -56,7 +49,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 fn find(name: &str) -> Option<&'static InstanceType> {
-    TYPES.iter().find(|instance_type| instance_type.name == name)
+    TYPES.binary_search_by_key(&name, |instance_type| instance_type.name).ok().map(|at| &TYPES[at])
 }
 
 /// Stored by its name.
@@ -74,86 +67,38 @@ impl<'de> Deserialize<'de> for &'static InstanceType {
 
 impl InstanceType {
     pub(super) fn vcpus(&self) -> u64 {
-        self.vcpus.unsigned_abs()
+        self.columns.vcpus.unsigned_abs()
     }
 
     pub(super) fn cores(&self) -> i64 {
-        (self.vcpus / self.threads_per_core).max(1)
+        (self.columns.vcpus / self.columns.threads_per_core).max(1)
     }
 
     pub(super) fn threads_per_core(&self) -> i64 {
-        self.threads_per_core
+        self.columns.threads_per_core
+    }
+
+    /// Whether an instance may have so many cores, of so many threads.
+    pub(super) fn allows(&self, cores: i64, threads_per_core: i64) -> bool {
+        let known = &self.columns.cores;
+        let allowed = if known.is_empty() { cores == self.cores() } else { known.contains(&cores) };
+        allowed && (1..=self.threads_per_core()).contains(&threads_per_core)
     }
 
     pub(super) fn memory_mib(&self) -> u64 {
-        self.mib.unsigned_abs()
-    }
-
-    /// Whether it spends CPU credits.
-    pub(super) fn burstable(&self) -> bool {
-        self.name.starts_with('t')
+        self.columns.mib.unsigned_abs()
     }
 
     /// Whether it spends more credits than it has where nothing is said: all do but the first that had them.
     pub(super) fn unlimited_credits(&self) -> bool {
-        self.burstable() && !self.name.starts_with("t2.")
+        self.burstable && !self.name.starts_with("t2.")
     }
 
-    fn shown(&self) -> Structure {
-        let performance = if self.burstable() { "Up to 5 Gigabit" } else { "Up to 10 Gigabit" };
-        let card = Structure::new()
-            .with("NetworkCardIndex", 0_i64)
-            .with("NetworkPerformance", performance)
-            .with("MaximumNetworkInterfaces", self.network_interfaces);
-        let network = Structure::new()
-            .with("NetworkPerformance", performance)
-            .with("MaximumNetworkInterfaces", self.network_interfaces)
-            .with("MaximumNetworkCards", 1_i64)
-            .with("DefaultNetworkCardIndex", 0_i64)
-            .with("NetworkCards", vec![card])
-            .with("Ipv4AddressesPerInterface", self.addresses)
-            .with("Ipv6AddressesPerInterface", self.addresses)
-            .with("Ipv6Supported", true)
-            .with("EnaSupport", if self.nitro { "required" } else { "unsupported" })
-            .with("EfaSupported", false)
-            .with("EnaSrdSupported", false)
-            .with("EncryptionInTransitSupported", false);
-        let ebs = Structure::new()
-            .with("EbsOptimizedSupport", if self.nitro { "default" } else { "unsupported" })
-            .with("EncryptionSupport", "supported")
-            .with("NvmeSupport", if self.nitro { "required" } else { "unsupported" });
-        let processor = Structure::new()
-            .with("SupportedArchitectures", vec![self.architecture.name()])
-            .with("Manufacturer", if self.architecture == Architecture::Arm64 { "AWS" } else { "Intel" });
-        let cpus = Structure::new()
-            .with("DefaultVCpus", self.vcpus)
-            .with("DefaultCores", self.cores())
-            .with("DefaultThreadsPerCore", self.threads_per_core)
-            .with("ValidCores", (1..=self.cores()).collect::<Vec<i64>>())
-            .with("ValidThreadsPerCore", (1..=self.threads_per_core).collect::<Vec<i64>>());
-        Structure::new()
-            .with("InstanceType", self.name)
-            .with("CurrentGeneration", self.current)
-            .with("FreeTierEligible", matches!(self.name, "t2.micro" | "t3.micro"))
-            .with("SupportedUsageClasses", vec!["on-demand"])
-            .with("SupportedRootDeviceTypes", vec!["ebs"])
-            .with("SupportedVirtualizationTypes", vec!["hvm"])
-            .with("SupportedBootModes", vec!["uefi"])
-            .with("BareMetal", false)
-            .with("Hypervisor", if self.nitro { "nitro" } else { "xen" })
-            .with("ProcessorInfo", processor)
-            .with("VCpuInfo", cpus)
-            .with("MemoryInfo", Structure::new().with("SizeInMiB", self.mib))
-            .with("InstanceStorageSupported", false)
-            .with("EbsInfo", ebs)
-            .with("NetworkInfo", network)
-            .with("PlacementGroupInfo", Structure::new().with("SupportedStrategies", Vec::<Structure>::new()))
-            .with("HibernationSupported", false)
-            .with("BurstablePerformanceSupported", self.burstable())
-            .with("DedicatedHostsSupported", false)
-            .with("AutoRecoverySupported", false)
-            .with("NitroEnclavesSupport", "unsupported")
-            .with("NitroTpmSupport", "unsupported")
+    /// Whether Linux needs a paravirtual image on it, which nobody has here.
+    /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ComponentsAMIs.html#virtualization_types>.
+    pub(super) fn is_paravirtual(&self) -> bool {
+        let (family, _) = self.name.split_once('.').unwrap_or_default();
+        matches!(family, "c1" | "m1" | "m2" | "t1")
     }
 }
 
@@ -163,34 +108,34 @@ const FILTERS: &[Definition] = &[
     ("burstable-performance-supported", "BurstablePerformanceSupported"),
     ("current-generation", "CurrentGeneration"),
     ("dedicated-hosts-supported", "DedicatedHostsSupported"),
-    ("ebs-info.attachment-limit-type", ""),
-    ("ebs-info.maximum-ebs-attachments", ""),
-    ("ebs-info.ebs-optimized-info.baseline-bandwidth-in-mbps", ""),
-    ("ebs-info.ebs-optimized-info.baseline-iops", ""),
-    ("ebs-info.ebs-optimized-info.baseline-throughput-in-mbps", ""),
-    ("ebs-info.ebs-optimized-info.maximum-bandwidth-in-mbps", ""),
-    ("ebs-info.ebs-optimized-info.maximum-iops", ""),
-    ("ebs-info.ebs-optimized-info.maximum-throughput-in-mbps", ""),
+    ("ebs-info.attachment-limit-type", "EbsInfo.AttachmentLimitType"),
+    ("ebs-info.maximum-ebs-attachments", "EbsInfo.MaximumEbsAttachments"),
+    ("ebs-info.ebs-optimized-info.baseline-bandwidth-in-mbps", "EbsInfo.EbsOptimizedInfo.BaselineBandwidthInMbps"),
+    ("ebs-info.ebs-optimized-info.baseline-iops", "EbsInfo.EbsOptimizedInfo.BaselineIops"),
+    ("ebs-info.ebs-optimized-info.baseline-throughput-in-mbps", "EbsInfo.EbsOptimizedInfo.BaselineThroughputInMBps"),
+    ("ebs-info.ebs-optimized-info.maximum-bandwidth-in-mbps", "EbsInfo.EbsOptimizedInfo.MaximumBandwidthInMbps"),
+    ("ebs-info.ebs-optimized-info.maximum-iops", "EbsInfo.EbsOptimizedInfo.MaximumIops"),
+    ("ebs-info.ebs-optimized-info.maximum-throughput-in-mbps", "EbsInfo.EbsOptimizedInfo.MaximumThroughputInMBps"),
     ("ebs-info.ebs-optimized-support", "EbsInfo.EbsOptimizedSupport"),
     ("ebs-info.encryption-support", "EbsInfo.EncryptionSupport"),
     ("ebs-info.nvme-support", "EbsInfo.NvmeSupport"),
     ("free-tier-eligible", "FreeTierEligible"),
     ("hibernation-supported", "HibernationSupported"),
     ("hypervisor", "Hypervisor"),
-    ("instance-storage-info.disk.count", ""),
-    ("instance-storage-info.disk.size-in-gb", ""),
-    ("instance-storage-info.disk.type", ""),
-    ("instance-storage-info.encryption-support", ""),
-    ("instance-storage-info.nvme-support", ""),
-    ("instance-storage-info.total-size-in-gb", ""),
+    ("instance-storage-info.disk.count", "InstanceStorageInfo.Disks.Count"),
+    ("instance-storage-info.disk.size-in-gb", "InstanceStorageInfo.Disks.SizeInGB"),
+    ("instance-storage-info.disk.type", "InstanceStorageInfo.Disks.Type"),
+    ("instance-storage-info.encryption-support", "InstanceStorageInfo.EncryptionSupport"),
+    ("instance-storage-info.nvme-support", "InstanceStorageInfo.NvmeSupport"),
+    ("instance-storage-info.total-size-in-gb", "InstanceStorageInfo.TotalSizeInGB"),
     ("instance-storage-supported", "InstanceStorageSupported"),
     ("instance-type", "InstanceType"),
     ("memory-info.size-in-mib", "MemoryInfo.SizeInMiB"),
-    ("network-info.bandwidth-weightings", ""),
-    ("network-info.efa-info.maximum-efa-interfaces", ""),
+    ("network-info.bandwidth-weightings", "NetworkInfo.BandwidthWeightings"),
+    ("network-info.efa-info.maximum-efa-interfaces", "NetworkInfo.EfaInfo.MaximumEfaInterfaces"),
     ("network-info.efa-supported", "NetworkInfo.EfaSupported"),
     ("network-info.ena-support", "NetworkInfo.EnaSupport"),
-    ("network-info.flexible-ena-queues-support", ""),
+    ("network-info.flexible-ena-queues-support", "NetworkInfo.FlexibleEnaQueuesSupport"),
     ("network-info.encryption-in-transit-supported", "NetworkInfo.EncryptionInTransitSupported"),
     ("network-info.ipv4-addresses-per-interface", "NetworkInfo.Ipv4AddressesPerInterface"),
     ("network-info.ipv6-addresses-per-interface", "NetworkInfo.Ipv6AddressesPerInterface"),
@@ -200,11 +145,11 @@ const FILTERS: &[Definition] = &[
     ("network-info.network-performance", "NetworkInfo.NetworkPerformance"),
     ("nitro-enclaves-support", "NitroEnclavesSupport"),
     ("nitro-tpm-support", "NitroTpmSupport"),
-    ("nitro-tpm-info.supported-versions", ""),
+    ("nitro-tpm-info.supported-versions", "NitroTpmInfo.SupportedVersions"),
     ("processor-info.supported-architecture", "ProcessorInfo.SupportedArchitectures"),
-    ("processor-info.sustained-clock-speed-in-ghz", ""),
-    ("processor-info.supported-features", ""),
-    ("reboot-migration-support", ""),
+    ("processor-info.sustained-clock-speed-in-ghz", "ProcessorInfo.SustainedClockSpeedInGhz"),
+    ("processor-info.supported-features", "ProcessorInfo.SupportedFeatures"),
+    ("reboot-migration-support", "RebootMigrationSupport"),
     ("supported-boot-mode", "SupportedBootModes"),
     ("supported-root-device-type", "SupportedRootDeviceTypes"),
     ("supported-usage-class", "SupportedUsageClasses"),
@@ -229,8 +174,8 @@ pub(super) fn describe(_: &mut Context<'_>, input: &Structure) -> Result<Structu
         let message = format!("The following supplied instance types do not exist: [{}]", unknown.join(", "));
         return Err(ApiError::new(Code::InvalidInstanceType, message));
     }
-    let rows = TYPES.iter().filter(|t| wanted.is_empty() || wanted.contains(&t.name)).map(InstanceType::shown);
-    page("DescribeInstanceTypes", "InstanceTypes", input, FILTERS, 5..=100, rows)
+    let rows = TYPES.iter().filter(|t| wanted.is_empty() || wanted.contains(&t.name));
+    page("DescribeInstanceTypes", "InstanceTypes", input, FILTERS, 5..=100, rows, InstanceType::shown)
 }
 
 pub(super) fn describe_offerings(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
@@ -244,32 +189,38 @@ pub(super) fn describe_offerings(context: &mut Context<'_>, input: &Structure) -
         "region" => vec![place.name.to_owned()],
         _ => Vec::new(),
     };
-    let rows = locations.iter().flat_map(|location| {
-        TYPES.iter().map(move |instance_type| {
-            Structure::new()
-                .with("InstanceType", instance_type.name)
-                .with("LocationType", location_type)
-                .with("Location", location.as_str())
-        })
-    });
+    let rows = locations.iter().flat_map(|location| TYPES.iter().map(move |instance_type| (location, instance_type)));
+    let shown = |(location, instance_type): (&String, &InstanceType)| {
+        Structure::new()
+            .with("InstanceType", instance_type.name)
+            .with("LocationType", location_type)
+            .with("Location", location.as_str())
+    };
     let filters = &[("instance-type", "InstanceType"), ("location", "Location")];
-    page("DescribeInstanceTypeOfferings", "InstanceTypeOfferings", input, filters, 5..=1000, rows)
+    page("DescribeInstanceTypeOfferings", "InstanceTypeOfferings", input, filters, 5..=1000, rows, shown)
 }
 
 /// A page of rows that never change.
-fn page(
+fn page<T>(
     action: &str,
     member: &'static str,
     input: &Structure,
     filters: &[Definition],
     sizes: std::ops::RangeInclusive<i64>,
-    rows: impl Iterator<Item = Structure>,
+    rows: impl Iterator<Item = T>,
+    shown: impl Fn(T) -> Structure,
 ) -> Result<Structure, ApiError> {
     let filters = Filters::read(input, filters, false)?;
-    let page = Page::read(input, action, &sizes)?;
-    let mut numbered =
-        (1..).zip(rows).filter(|(number, row)| *number > page.after_number() && filters.pass(row, &Structure::new()));
-    let mut last = page.after_number();
+    // So many are shown where nothing is said, too: <https://github.com/boto/boto3/issues/2888>.
+    let paged = match input.integer("MaxResults") {
+        None => &input.clone().with("MaxResults", *sizes.end()),
+        Some(_) => input,
+    };
+    let page = Page::read(paged, action, &sizes)?;
+    let after = page.after_number();
+    let numbered = (1..).zip(rows).filter(|(number, _)| *number > after).map(|(number, row)| (number, shown(row)));
+    let mut numbered = numbered.filter(|(_, row)| filters.pass(row, &Structure::new()));
+    let mut last = after;
     let shown: Vec<Structure> = numbered
         .by_ref()
         .take(page.size)

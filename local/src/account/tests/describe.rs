@@ -40,8 +40,6 @@ fn a_fresh_account_has_a_default_network_in_each_region() {
     for attribute in ["enableDnsSupport", "enableDnsHostnames"] {
         world.ok("DescribeVpcAttribute", Structure::new().with("VpcId", vpc.as_str()).with("Attribute", attribute));
     }
-    let types = world.ok("DescribeInstanceTypes", Structure::new());
-    assert!(types.list("InstanceTypes").len() > 100);
     let offers = world.ok(
         "DescribeInstanceTypeOfferings",
         Structure::new().with("LocationType", "availability-zone").with("MaxResults", 5_i64),
@@ -52,6 +50,72 @@ fn a_fresh_account_has_a_default_network_in_each_region() {
             .err("DescribeInstanceTypes", Structure::new().with("InstanceTypes", vec!["x.y"]))
             .starts_with("InvalidInstanceType: ")
     );
+}
+
+/// All pages of a listing.
+fn pages(world: &mut World, action: &str, member: &str, input: &Structure) -> Vec<Vec<Structure>> {
+    let (mut pages, mut input) = (Vec::new(), input.clone());
+    loop {
+        let answer = world.ok(action, input.clone());
+        pages.push(answer.structures(member).cloned().collect());
+        let Some(next) = answer.string("NextToken") else { return pages };
+        input.set("NextToken", next);
+    }
+}
+
+#[test]
+fn instance_types_come_in_pages_and_by_any_filter() {
+    let mut world = World::new();
+    let all = pages(&mut world, "DescribeInstanceTypes", "InstanceTypes", &Structure::new());
+    assert_eq!(all[0].len(), 100, "so many come where nothing is said");
+    let names: Vec<&str> = all.iter().flatten().map(|shown| shown.string("InstanceType").unwrap()).collect();
+    assert!(names.len() > 1300 && names.is_sorted_by(|a, b| a < b), "{}", names.len());
+    for family in ["t1", "m4", "c7i-flex", "m8g", "p5", "u7in-32tb", "mac2", "trn1"] {
+        assert!(names.iter().any(|name| name.starts_with(&format!("{family}."))), "{family}");
+    }
+    let mut found = |wanted: &[(&str, &[&str])]| -> Vec<String> {
+        let found = pages(&mut world, "DescribeInstanceTypes", "InstanceTypes", &filters(wanted));
+        found.iter().flatten().map(|shown| shown.string("InstanceType").unwrap().to_owned()).collect()
+    };
+    assert_eq!(
+        found(&[("instance-type", &["t2.*"]), ("vcpu-info.default-vcpus", &["1"])]),
+        ["t2.micro", "t2.nano", "t2.small"]
+    );
+    assert_eq!(found(&[("hypervisor", &["xen"]), ("free-tier-eligible", &["true"])]), [""; 0]);
+    let disk = [("instance-storage-info.disk.size-in-gb", &["7500"][..]), ("bare-metal", &["true"])];
+    assert_eq!(found(&[disk[0], disk[1], ("instance-type", &["i8g*"])]), ["i8ge.metal-24xl", "i8ge.metal-48xl"]);
+    assert_eq!(
+        found(&[("ebs-info.ebs-optimized-info.maximum-iops", &["18750"]), ("instance-type", &["m5d.xl*"])]),
+        ["m5d.xlarge"]
+    );
+    assert_eq!(
+        found(&[("network-info.efa-info.maximum-efa-interfaces", &["32"]), ("instance-type", &["p5.*"])]),
+        ["p5.48xlarge"]
+    );
+    let offered = Structure::new().with("LocationType", "availability-zone");
+    let offered = pages(&mut world, "DescribeInstanceTypeOfferings", "InstanceTypeOfferings", &offered);
+    assert_eq!((offered[0].len(), offered.iter().flatten().count()), (1000, 3 * names.len()));
+}
+
+#[test]
+fn an_instance_has_the_cores_that_its_type_allows() {
+    let mut world = World::new();
+    let mut launch = |instance_type: &str, cores: i64, threads: i64| {
+        let options = Structure::new().with("CoreCount", cores).with("ThreadsPerCore", threads);
+        let launch = world.launch().with("InstanceType", instance_type).with("CpuOptions", options);
+        world.call("RunInstances", launch).map_err(|error| error.code.name())
+    };
+    for (instance_type, cores, threads, allowed) in [
+        ("m5.4xlarge", 4, 1, true),
+        ("m5.4xlarge", 3, 1, false),
+        ("m5.4xlarge", 10, 1, false),
+        ("m5.4xlarge", 8, 3, false),
+        ("t2.micro", 1, 1, true),
+        ("t2.medium", 1, 1, false),
+    ] {
+        let answer = launch(instance_type, cores, threads);
+        assert_eq!(answer.is_ok(), allowed, "{instance_type} {cores} {threads}: {answer:?}");
+    }
 }
 
 #[test]
