@@ -90,7 +90,7 @@ impl Floor {
             ))
             .build();
         let client = Client::from_conf(config);
-        let images = runtime.block_on(client.describe_images().owners("self").send())?;
+        let images = runtime.block_on(client.describe_images().owners("amazon").send())?;
         let host = images.images().iter().find(|image| image.name() == Some("host")).expect("the image `host`");
         let image = host.image_id().expect("its id").to_owned();
         let private = ssh_key::PrivateKey::random(&mut ssh_key::rand_core::OsRng, ssh_key::Algorithm::Ed25519)?;

@@ -14,9 +14,9 @@ fn an_image_of_an_earlier_version_is_to_be_imported_again() {
         place.says(&["image", "list"]).contains("an earlier version has imported it: import it again, with --replace")
     );
     let serving = Serving::start(&place);
-    assert_eq!(serving.images(), ["host", "blank"]);
+    assert_eq!(serving.images(), [""; 0]);
     place.import(&archive, &["--replace"]);
-    assert_eq!(serving.images(), ["host", "blank", "tiny"]);
+    assert_eq!(serving.images(), ["tiny"]);
     serving.end();
 }
 

@@ -49,7 +49,7 @@ impl Serving {
         answer
     }
 
-    /// The names of the account's images.
+    /// The names of the images of the account's own.
     pub fn images(&self) -> Vec<String> {
         let body = self.call("Action=DescribeImages&Owner.1=self").body;
         body.split("<name>").skip(1).map(|rest| rest.split_once("</name>").unwrap().0.to_owned()).collect()

@@ -95,7 +95,7 @@ fn fingerprints_of_imported_rsa_keys_are_those_of_ec2() {
 fn rsa_of(bits: usize) -> String {
     let mut modulus = vec![0xff; bits.div_ceil(8)];
     modulus[0] >>= modulus.len() * 8 - bits;
-    let [exponent, modulus] = [&[1, 0, 1], &*modulus].map(|bytes| Mpint::from_positive_bytes(bytes));
+    let [exponent, modulus] = [&[1, 0, 1], &*modulus].map(Mpint::from_positive_bytes);
     let key = public::KeyData::from(public::RsaPublicKey::new(exponent, modulus).unwrap());
     PublicKey::from(key).to_openssh().unwrap()
 }
