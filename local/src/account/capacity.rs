@@ -16,15 +16,15 @@ use std::{fmt, str::FromStr};
 
 /// A bound on what a zone has room for. As text: `us-east-1a/t3.micro=3`, with `*` for any zone or any type.
 ///
-/// Several bounds hold together. Instances count that are neither stopped nor terminated.
+/// It is made of text alone, so that there is none of a zone or a type that isn't there. Several bounds hold together. Instances count that are neither stopped nor terminated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capacity {
     /// The zone, for example `us-east-1a`; none for each zone on its own.
-    pub zone: Option<String>,
+    zone: Option<String>,
     /// The instance type; none for all types together.
-    pub instance_type: Option<String>,
+    instance_type: Option<String>,
     /// How many instances there is room for.
-    pub instances: u64,
+    instances: u64,
 }
 
 impl FromStr for Capacity {

@@ -157,8 +157,8 @@ impl Account {
     /// With `DryRun` everything is done as it would be, on a copy that is thrown away.
     ///
     /// # Errors
-    /// EC2's own, in the cases in which EC2 answers with them; `UnsupportedOperation`, naming the parameter, for what EC2
-    /// could do and this account can't; `InvalidAction` for an action that it does not serve; on top of these, what the
+    /// EC2's own, in the cases in which EC2 answers with them; `UnsupportedOperation`, naming it, for what EC2
+    /// could do and this account can't, be it an action or a parameter; `InvalidAction` for an action that EC2 hasn't; on top of these, what the
     /// conditions and faults have in store.
     pub fn call(
         &mut self,
