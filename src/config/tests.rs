@@ -39,7 +39,7 @@ fn every_key_can_be_set_by_file_and_by_environment_alike() {
     let environment = from_environment(&[
         ("EC2_HARNESS_TARGET", "aws"),
         ("EC2_HARNESS_ACCOUNT", "123456789012"),
-        ("EC2_HARNESS_SSH_FROM", "203.0.113.0/24, 2001:db8::1"),
+        ("EC2_HARNESS_SSH_FROM", "203.0.113.0/24, 2001:db8::1, 198.51.100.0/24"),
         ("EC2_HARNESS_TAGS", "team=images,cost:center=7"),
         ("EC2_HARNESS_IMAGES", "web=ami-0123456789abcdef0"),
         ("EC2_HARNESS_TIMEOUT", "90s"),
