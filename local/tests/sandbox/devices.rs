@@ -8,11 +8,12 @@ use std::{
 };
 
 /// Watches who opens the devices (inotify(7)); says how many times somebody did until the host had, and then until it did itself.
-/// By a pattern, as [`crate::fixture::JOBS`] has it.
+/// What covers the host's files in `/proc` is watched, too. By a pattern, as [`crate::fixture::JOBS`] has it.
 const WATCH: &str = r#"perl -e '
     $watch = syscall($ARGV[0], 04000);
     open W, q(<&=), $watch or die;
     syscall($ARGV[1], $watch, $_, 0x20) < 0 and die for map { qq(/dev/$_) } qw(full null random tty urandom zero);
+    -e $_ and syscall($ARGV[1], $watch, $_, 0x20) < 0 and die for map { qq(/proc/$_) } qw(cmdline keys locks swaps);
     sub heard { my $all = q(); while (sysread W, my $some, 65536) { $all .= $some } return length($all) / 16 }
     open F, q(>), q(/var/tmp/watching); close F;
     select undef, undef, undef, 0.01 until glob q(/var/tmp/opened*);

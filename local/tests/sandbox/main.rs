@@ -22,6 +22,7 @@ mod ranges;
 mod share;
 mod system;
 mod tables;
+mod tools;
 mod users;
 mod views;
 mod volume;

@@ -31,7 +31,7 @@ const OWN: &str = "devices";
 pub fn make() -> io::Result<OwnedFd> {
     let made = || {
         let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-        for (key, value) in [("mode", "0755"), ("size", "64k"), ("nr_inodes", "16")] {
+        for (key, value) in [("source", "tmpfs"), ("mode", "0755"), ("size", "0"), ("nr_inodes", "16")] {
             fsconfig_set_string(&context, key, value)?;
         }
         fsconfig_create(&context)?;

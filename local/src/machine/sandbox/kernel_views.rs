@@ -21,7 +21,7 @@ use std::{
 
 /// What `/proc` shows of the host rather than of the machine: what container engines hide, names of the host's disks and file
 /// systems, its kernel's command line, descriptions of its users' keys, and locks of theirs by disk and inode.
-const HIDDEN: [&str; 22] = [
+const HIDDEN: [&str; 20] = [
     "acpi",
     "asound",
     "bootconfig",
@@ -37,10 +37,8 @@ const HIDDEN: [&str; 22] = [
     "keys",
     "latency_stats",
     "locks",
-    "mdstat",
     "sched_debug",
     "scsi",
-    "swaps",
     "sysrq-trigger",
     "timer_list",
     "timer_stats",
@@ -67,8 +65,15 @@ const EMPTY: [&str; 10] = [
 ];
 /// An ext4 file system's own directory, and the file system's magic (statfs(2)).
 const TOP: (u64, libc::__fsword_t) = (2, 0xef53);
-/// An empty directory.
-const NOTHING: &str = "nothing";
+/// What the kernel says where it has none: tools expect these lines.
+const NONE_THERE: [(&str, &str); 2] = [
+    ("mdstat", "Personalities : \nunused devices: <none>\n"),
+    ("swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
+];
+/// An empty directory, and an empty file: the host's `/dev/null` would tell a machine whenever anybody opens it.
+const NOTHING: [&str; 2] = ["nothing", "empty-file"];
+/// What a loop device's directory says of the file behind it, which is the host's business.
+const BEHIND: &str = "loop";
 const KERNELS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 
 /// Whether the machine's disk is a file system of its own.
@@ -79,7 +84,10 @@ pub fn has_volume() -> io::Result<bool> {
 
 /// Mounts both below `root`. What can't be had is noted.
 pub fn mount_kernel_views(boot_id: &str, notes: &mut Vec<String>) -> io::Result<()> {
-    fs::create_dir(NOTHING).map_err(told("make", NOTHING))?;
+    let [directory, file] = NOTHING;
+    fs::create_dir(directory).map_err(told("make", directory))?;
+    fs::write(file, "").map_err(told("make", file))?;
+    chmodat(CWD, file, Mode::from_raw_mode(0o444), AtFlags::empty())?;
     // A machine may do without it: container engines hide the host's, and then the kernel refuses a fresh one.
     let disk = mount_sys().unwrap_or_else(|error| {
         notes.push(format!("/sys is empty: failed to {error}"));
@@ -120,6 +128,12 @@ fn mount_proc(boot_id: &str, disk: Option<&BlockDevice>) -> io::Result<()> {
     for name in HIDDEN {
         hide(&Path::new("root/proc").join(name))?;
     }
+    for (name, said) in NONE_THERE {
+        let target = format!("root/proc/{name}");
+        if Path::new(&target).exists() {
+            replace(&target, name, said)?;
+        }
+    }
     let partitions = disk.map_or_else(String::new, BlockDevice::partition);
     replace("root/proc/partitions", "partitions", &format!("major minor  #blocks  name\n\n{partitions}"))?;
     replace("root/proc/sys/kernel/random/boot_id", "boot-id", &format!("{boot_id}\n"))
@@ -133,20 +147,12 @@ fn replace(target: &str, name: &str, content: &str) -> io::Result<()> {
     make_read_only(Path::new(target), KERNELS)
 }
 
-/// Covers a file by nothing, or a directory by an empty one.
+/// Covers a file by an empty one, or a directory by an empty one.
 fn hide(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => {
-            mount_bind(NOTHING, path).map_err(told("hide", path.display()))?;
-            make_read_only(path, KERNELS)
-        }
-        Ok(_) => {
-            mount_bind("/dev/null", path).map_err(told("hide", path.display()))?;
-            // It may belong to the machine's root, and is everybody's.
-            make_read_only(path, MountFlags::empty())
-        }
-        Err(_) => Ok(()),
-    }
+    let Ok(found) = fs::symlink_metadata(path) else { return Ok(()) };
+    let [directory, file] = NOTHING;
+    mount_bind(if found.is_dir() { directory } else { file }, path).map_err(told("hide", path.display()))?;
+    make_read_only(path, KERNELS)
 }
 
 /// Locks what is mounted below a mount to it: takes the copy that a mount namespace of a user namespace below this one has.
@@ -162,7 +168,7 @@ fn mount_sys() -> io::Result<Option<BlockDevice>> {
     let (whole, target) = (Path::new("sys"), Path::new("root/sys"));
     fs::create_dir(whole).map_err(told("make", whole.display()))?;
     mount("sysfs", whole, "sysfs", KERNELS | MountFlags::RDONLY, None).map_err(told("mount", "it"))?;
-    mount("tmpfs", target, "tmpfs", KERNELS, c"mode=0755,size=64k,nr_inodes=128").map_err(told("mount", "it"))?;
+    mount("tmpfs", target, "tmpfs", KERNELS, c"mode=0755,size=0,nr_inodes=128").map_err(told("mount", "it"))?;
     for name in EMPTY {
         fs::create_dir_all(target.join(name)).map_err(told("make", format!("/sys/{name}")))?;
     }
@@ -180,6 +186,7 @@ fn mount_sys() -> io::Result<Option<BlockDevice>> {
     if let Some(disk) = &disk {
         show(&disk.place)?;
         disk.link(target).map_err(told("make", "links to the machine's disk"))?;
+        hide(&target.join(&disk.place).join(BEHIND))?;
     }
     make_read_only(target, KERNELS)?;
     Ok(disk)

@@ -186,7 +186,10 @@ pub fn enter_workshop() -> io::Result<()> {
         .map_err(told("make mounts private below", "/"))?;
     let made = || {
         let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-        fsconfig_set_string(&context, "mode", "0755")?;
+        // What is without a size is no room that `df` would tell of.
+        for (key, value) in [("source", "tmpfs"), ("mode", "0755"), ("size", "0")] {
+            fsconfig_set_string(&context, key, value)?;
+        }
         fsconfig_create(&context)?;
         fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
     };
