@@ -7,6 +7,7 @@
 mod cloud_init;
 mod power;
 mod sudo;
+mod sudoers;
 mod system;
 mod users;
 

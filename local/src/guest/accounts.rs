@@ -198,7 +198,7 @@ pub fn add_member(root: &Root, group: &str, user: &str) -> io::Result<()> {
             _ => changed.push_str(&format!("{line}\n")),
         }
     }
-    root.write("/etc/group", changed, 0o644)
+    root.rewrite("/etc/group", changed, 0o644)
 }
 
 /// Makes a directory, if it is missing, and gives it to a user; the directories above it stay root's.
@@ -271,7 +271,7 @@ fn append(root: &Root, path: &str, line: &str, mode: u32) -> io::Result<()> {
         text.push('\n');
     }
     text.push_str(line);
-    root.write(path, text, mode)
+    root.rewrite(path, text, mode)
 }
 
 /// The names that useradd(8) accepts, and dots.

@@ -13,7 +13,7 @@ use std::{
     io::{self, Read, Write},
     os::{
         fd::{AsFd, OwnedFd},
-        unix::fs::PermissionsExt,
+        unix::fs::{PermissionsExt, fchown},
     },
     path::{Path, PathBuf},
 };
@@ -95,7 +95,22 @@ impl Root {
 
     /// Replaces a file as a whole, so that no reader ever sees half of it; makes the directories above it.
     pub fn write(&self, path: impl AsRef<Path>, content: impl AsRef<[u8]>, mode: u32) -> io::Result<()> {
+        self.put(path.as_ref(), content.as_ref(), mode, None)
+    }
+
+    /// The same, but for owner and mode, which stay those that it has; the mode is for one that is missing.
+    pub fn rewrite(&self, path: impl AsRef<Path>, content: impl AsRef<[u8]>, mode: u32) -> io::Result<()> {
         let path = path.as_ref();
+        let found = self.open(path, OFlags::PATH | OFlags::NOFOLLOW, 0).and_then(|found| Ok(fstat(found)?));
+        match found {
+            Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile => {
+                self.put(path, content.as_ref(), found.st_mode & 0o7777, Some((found.st_uid, found.st_gid)))
+            }
+            _ => self.put(path, content.as_ref(), mode, None),
+        }
+    }
+
+    fn put(&self, path: &Path, content: &[u8], mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
         let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(io::Error::other("a file needs a directory and a name"));
         };
@@ -106,7 +121,11 @@ impl Root {
         let written = (|| {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
             let mut file = File::from(openat(&directory, &temporary, flags, Mode::from_raw_mode(mode))?);
-            file.write_all(content.as_ref())?;
+            file.write_all(content)?;
+            if let Some((user, group)) = owner {
+                // One that isn't among the machine's users can't be given anything.
+                let _ = fchown(&file, Some(user), Some(group));
+            }
             // The mode above is cut by the umask, and writing takes the setuid bit away.
             file.set_permissions(fs::Permissions::from_mode(mode))?;
             Ok(renameat(&directory, &temporary, &directory, name)?)
@@ -167,6 +186,10 @@ mod tests {
         assert_eq!(root.read_or_empty("/made/here").unwrap(), "text");
         root.write("/out/file", "x", 0o600).unwrap_err();
         assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
+        // It is the same file's, as far as one can tell.
+        root.rewrite("/made/here", "more", 0o600).unwrap();
+        assert_eq!(root.read_or_empty("/made/here").unwrap(), "more");
+        assert_eq!(root.path("/made/here").metadata().unwrap().permissions().mode() & 0o7777, 0o640);
 
         let own = Root::default();
         let opened = File::open(outside.path()).unwrap();

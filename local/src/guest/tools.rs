@@ -17,21 +17,46 @@ const NAMES: &[(&str, &str)] = &[
     ("halt", "/usr/sbin"),
     ("shutdown", "/usr/sbin"),
 ];
+/// What speaks to a service manager or its journal, and answers even where there is none: that something is enabled, or that nothing
+/// was logged. Who looks for it shall not find it, and so go another way.
+const ABSENT: &[&str] = &["systemctl", "journalctl"];
+/// What stands in `/etc/sudoers` where the system has a sudo, but none that can run.
+const SUDOERS: &str = "# The local EC2's own sudo heeds rules of all commands without a password, here and in the directory.\n\
+                       root ALL=(ALL:ALL) ALL\n%sudo ALL=(ALL:ALL) NOPASSWD:ALL\n%wheel ALL=(ALL:ALL) NOPASSWD:ALL\n\
+                       @includedir /etc/sudoers.d\n";
 /// Where else the host may have one of that name, which would be found first.
 const ELSEWHERE: &[&str] = &["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
-/// Installs the commands over those of the system, which speak to a service manager that isn't there. A sudo with rules of
-/// its own stays.
+/// Installs the commands over those of the system, which speak to a service manager that isn't there, and takes away those that have
+/// no use without. A sudo with rules of its own stays.
 pub fn install(root: &Root) -> io::Result<()> {
-    if std::fs::read(root.path(HOME)).is_ok_and(|found| found == PROGRAM) {
+    let earlier = std::fs::read(root.path(HOME)).unwrap_or_default();
+    if earlier == PROGRAM {
         return Ok(());
+    }
+    for name in ABSENT {
+        for directory in ELSEWHERE {
+            match std::fs::remove_file(root.path(format!("{directory}/{name}"))) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
     }
     for (name, directory) in NAMES {
         for place in places(root, name, directory) {
             link(root, &place)?;
         }
     }
-    if !has_own_sudo(root) {
+    let systems_sudo = ELSEWHERE.iter().map(|directory| format!("{directory}/sudo")).any(|place| {
+        let is_own = root.read(&place).is_ok_and(|found| found == earlier || found == PROGRAM);
+        root.path(place).exists() && !is_own
+    });
+    // The real one can't do without rules, or users to run it.
+    if !systems_sudo || !root.path("/etc/sudoers").exists() || identity::single_user() {
+        // A package that comes later brings its own rules, and would ask what is to become of these.
+        if systems_sudo && !root.path("/etc/sudoers").exists() {
+            root.write("/etc/sudoers", SUDOERS, 0o440)?;
+        }
         for place in places(root, "sudo", "/usr/bin") {
             // A copy of its own: the bit must not be the other commands'.
             root.write(place, PROGRAM, 0o4755)?;
@@ -39,12 +64,6 @@ pub fn install(root: &Root) -> io::Result<()> {
     }
     // Last, since it is what is looked for above.
     root.write(HOME, PROGRAM, 0o755)
-}
-
-/// Whether the system has a sudo of its own, with its rules, and users to run it: the real one can't do without either.
-fn has_own_sudo(root: &Root) -> bool {
-    let is_there = ELSEWHERE.iter().any(|directory| root.path(format!("{directory}/sudo")).exists());
-    is_there && root.path("/etc/sudoers").exists() && !identity::single_user()
 }
 
 fn places(root: &Root, name: &str, directory: &str) -> Vec<String> {
@@ -80,7 +99,7 @@ mod tests {
     fn take_the_place_of_the_systems_own_but_for_a_sudo_with_rules() {
         let directory = tempfile::tempdir().unwrap();
         let root = Root::new(directory.path());
-        for name in ["usr/bin/sudo", "sbin/reboot"] {
+        for name in ["usr/bin/sudo", "sbin/reboot", "bin/systemctl", "usr/bin/journalctl"] {
             root.write(name, "the system's", 0o755).unwrap();
         }
         let read = |name: &str| fs::read(root.path(name)).unwrap();
@@ -88,6 +107,15 @@ mod tests {
         install(&root).unwrap();
         assert_eq!(read("usr/bin/sudo"), PROGRAM);
         assert_eq!(fs::read_link(root.path("sbin/reboot")).unwrap(), Path::new(HOME));
+        assert!(!root.path("bin/systemctl").exists() && !root.path("usr/bin/journalctl").exists());
+        assert!(root.read_or_empty("etc/sudoers").unwrap().ends_with("\n@includedir /etc/sudoers.d\n"));
+
+        // Another version's own is no system's.
+        for name in [HOME, "usr/bin/sudo"] {
+            root.write(name, "an earlier version's", 0o755).unwrap();
+        }
+        install(&root).unwrap();
+        assert_eq!(read("usr/bin/sudo"), PROGRAM);
 
         fs::remove_file(root.path(HOME)).unwrap();
         root.write("usr/bin/sudo", "the system's", 0o755).unwrap();

@@ -137,6 +137,38 @@ fn is_logged_in_to_and_ended_from_within() {
     disk.remove();
 }
 
+#[test]
+fn has_no_service_managers_commands_and_a_sudo_with_rules() {
+    let disk = Disk::new();
+    let account = Account::new();
+    for boot_id in [FIRST_BOOT, SECOND_BOOT] {
+        let machine = account.start(&disk.path(), boot_id);
+        let session = account.log_in();
+        let look = "for name in systemctl journalctl runlevel telinit; do command -v $name; ls -d /bin/$name /usr/bin/$name
+            done 2>/dev/null; ls -d /run/systemd /dev/.run/systemd 2>/dev/null; command -v reboot cloud-init sudo | wc -l";
+        assert_eq!(exec(&session, look), "3\n");
+        let alone = exec(&session, "awk '{ ids += $3 } END { print ids }' /proc/self/uid_map") == "1\n";
+        if Path::new("/usr/bin/sudo").exists() {
+            assert_eq!(
+                exec(&session, "sudo grep ^@ /etc/sudoers; stat -c %a /etc/sudoers"),
+                "@includedir /etc/sudoers.d\n440\n"
+            );
+        }
+        if !alone {
+            assert_eq!(exec(&session, "sudo su - -c 'id -u; echo $HOME'"), "0\n/root\n");
+            let rules = "sudo useradd -M bo; sudo useradd -M al; printf '# bo\n\nbo ALL=(ALL) NOPASSWD: ALL\n' | sudo tee /etc/sudoers.d/bo >/dev/null
+                sudo -u bo sudo -n id -u; sudo -u al sudo -n id -u; sudo grep -c . /etc/shadow >/dev/null";
+            assert_eq!(
+                exec(&session, &format!("{rules}; sudo userdel bo; sudo userdel al")),
+                "0\nsudo: a password is required\n"
+            );
+        }
+        machine.machine.power_off();
+        machine.end();
+    }
+    disk.remove();
+}
+
 /// Init and agent are the host's executable, which belongs to the machine's root where a user runs it.
 #[test]
 fn changes_no_executable_of_the_host() {

@@ -1,7 +1,8 @@
-//! What other people's tools find in a machine.
+//! What other people's tools find in a machine: those that list its disks, and those that manage its users and packages.
 
 use crate::fixture::{Disk, FIRST_BOOT, Running, specification};
 use ec2_local::machine::Event;
+use std::{fs, path::Path};
 
 /// Says what fails, and what is said on standard error: `quiet` expects nothing there, `works` only that it ends well.
 const TRY: &str = r#"
@@ -10,6 +11,10 @@ quiet() { ! has "$1" || { "$@" >/tmp/out 2>/tmp/err || echo "failed ($?): $*"; s
 works() { ! has "$1" || "$@" >/tmp/out 2>&1 || { echo "failed ($?): $*"; cat /tmp/out; }; }
 says() { expected=$1; shift; ! has "$1" || { "$@" >/tmp/out 2>&1; grep -qe "$expected" /tmp/out || { echo "$* said:"; cat /tmp/out; }; }; }
 "#;
+
+fn is_alone(machine: &Running) -> bool {
+    machine.run("awk '{ ids += $3 } END { print ids }' /proc/self/uid_map") == "1\nexit 0\n"
+}
 
 #[test]
 fn list_the_machines_own_disks_without_complaint() {
@@ -33,6 +38,54 @@ fn list_the_machines_own_disks_without_complaint() {
     let console = machine.console.replace('\r', "");
     let said: Vec<_> = console.lines().filter(|line| !line.starts_with("init: ")).collect();
     assert_eq!(said, ["looked"]);
+    machine.end();
+    disk.remove();
+}
+
+#[test]
+fn manage_users() {
+    let disk = Disk::new();
+    let machine = Running::booted(&disk.path(), FIRST_BOOT);
+    let everywhere = "works useradd -m bo; works passwd -S bo; works passwd -S root; works chage -l bo; works chfn -f Bo bo
+        works usermod -aG adm bo; works chsh -s /bin/sh bo; works usermod -p '*' bo; works groupadd ops; works groupdel ops
+        echo bo:secret | quiet chpasswd; grep -q '^bo:[$]' /etc/shadow || echo no password
+        for file in /etc/default /etc/sudoers.d /etc/init.d /etc/security /var/lib/apt/lists/partial; do
+            test -d $file || echo no $file; done
+        for file in /var/log/wtmp /var/log/lastlog; do test -f $file || echo no $file; done
+        quiet last; quiet lastlog; quiet service --status-all";
+    let among_many = "works runuser -u nobody id; works su - -c true; works su - bo -c id; says ^uid=1 su bo -c id
+        works adduser --disabled-password --gecos '' al; says ^al: getent passwd al; works su - al -c id
+        [ $(stat -c %u /usr/bin/chage) != 0 ] || works su - al -c 'chage -l al'
+        works userdel -r bo; quiet sudo -n true
+        ! getent group shadow >/dev/null || stat -c '%a %G' /etc/shadow /etc/gshadow | grep -v '^640 shadow$'; true";
+    let alone = is_alone(&machine);
+    let script = format!("{TRY}\n{everywhere}\n{}", if alone { "" } else { among_many });
+    assert_eq!(machine.run(&script), "exit 0\n", "{}", machine.console);
+    // What isn't the machine's own stays with the host.
+    if let Ok(host) = fs::read_to_string("/etc/pam.d/common-session")
+        && host.contains("pam_systemd.so")
+    {
+        assert_eq!(machine.run("grep -rh '^[^#]*pam_systemd' /etc/pam.d"), "exit 1\n");
+    }
+    machine.end();
+    disk.remove();
+}
+
+#[test]
+fn manage_packages() {
+    if !Path::new("/usr/bin/apt-get").exists() {
+        return eprintln!("skipped: this host has no apt-get");
+    }
+    let disk = Disk::new();
+    let machine = Running::booted(&disk.path(), FIRST_BOOT);
+    let script = format!(
+        "{TRY}
+        works apt-get --version; works apt-cache policy; works dpkg -l; works dpkg --audit; works apt-mark showhold
+        works apt-get check; says 'Unable to locate package' apt-get install -y no-such-package
+        works apt-config dump; works debconf-show bash; says / update-alternatives --list awk
+        ! /usr/bin/python3 -c 'import apt' 2>/dev/null || works /usr/bin/python3 -c 'import apt; assert len(apt.Cache())'"
+    );
+    assert_eq!(machine.run(&script), "exit 0\n", "{}", machine.console);
     machine.end();
     disk.remove();
 }

@@ -30,6 +30,7 @@ mod kind;
 mod limits;
 mod nameless;
 mod package_sources;
+mod pam;
 mod processes;
 mod protocol;
 mod question;

@@ -140,7 +140,7 @@ fn mount_layers(
         }
         let layer = Layer::of(inside)?;
         if first_boot {
-            shared::make_own(path, source, &layer.upper, shown)?;
+            shared::make_own(path, source, &layer.upper)?;
         }
         let view = view.or_else(|error| {
             let (view, note) = less_of(path, index, unmapped.get_mut(index).and_then(Option::take), source, &error)?;

@@ -190,11 +190,7 @@ fn cover(path: &Path, source: &str, index: usize, covers: &[PathBuf]) -> io::Res
 }
 
 /// Makes a machine's own files in place of some that it may not see, in a layer in which there is nothing yet.
-pub fn make_own(path: &Path, source: &str, upper: &str, shown: &Shown) -> io::Result<()> {
-    match shown {
-        Shown::ToStrangers { unowned } if !unowned.iter().any(|one| one == path) => {}
-        _ => return Ok(()),
-    }
+pub fn make_own(path: &Path, source: &str, upper: &str) -> io::Result<()> {
     for inside in OWN.iter().filter_map(|own| Path::new(own).strip_prefix(path).ok()) {
         let Ok(found) = fs::symlink_metadata(Path::new(source).join(inside)) else { continue };
         if found.mode() & 0o004 != 0 || !(found.is_dir() || found.is_file()) {

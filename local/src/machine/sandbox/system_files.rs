@@ -3,8 +3,8 @@
 //! Generated at the first boot only; from then on they are the machine's to change. What is taken from the host stands in
 //! a list; whatever isn't there, or isn't readable for all, stays outside.
 
-use super::{package_sources, root::told, shared};
-use crate::network::Nic;
+use super::{package_sources, pam, root::told, shared};
+use crate::{guest::accounts::give, network::Nic};
 use std::{
     fmt::Write as _,
     fs, io,
@@ -30,12 +30,18 @@ const NOBODY: u32 = 65534;
 
 /// What programs need of the host's `/etc` to work: nothing that holds a secret, a name or an address.
 const FROM_HOST: &[&str] = &[
+    "adduser.conf",
     "alternatives",
     "bash.bashrc",
     "ca-certificates",
     "ca-certificates.conf",
     "crypto-policies",
+    "debconf.conf",
     "debian_version",
+    "default/locale",
+    "default/nss",
+    "default/useradd",
+    "deluser.conf",
     "dpkg",
     "fedora-release",
     "fonts",
@@ -57,6 +63,7 @@ const FROM_HOST: &[&str] = &[
     "lsb-release",
     "magic",
     "magic.mime",
+    "manpath.config",
     "mime.types",
     "mke2fs.conf",
     "netconfig",
@@ -102,18 +109,22 @@ pub fn generate(root: &Path, settings: &Settings<'_>) -> io::Result<()> {
     }
     accounts(root, settings)?;
     texts(root, settings)?;
-    package_sources(root)
+    pam::generate(root)?;
+    package_manager(root)
 }
 
 fn directories(root: &Path) -> io::Result<()> {
     for (path, mode) in [
         ("boot", 0o755),
         ("etc", 0o755),
+        ("etc/default", 0o755),
+        ("etc/init.d", 0o755),
         ("etc/pki", 0o755),
         ("etc/profile.d", 0o755),
         ("etc/skel", 0o755),
         ("etc/ssh", 0o755),
         ("etc/ssl", 0o755),
+        ("etc/sudoers.d", 0o750),
         ("home", 0o755),
         ("media", 0o755),
         ("mnt", 0o755),
@@ -155,9 +166,22 @@ fn accounts(root: &Path, settings: &Settings<'_>) -> io::Result<()> {
         let _ = writeln!(gshadow, "{}:*::", fields[0]);
     }
     write(root, "etc/passwd", &passwd, 0o644)?;
-    write(root, "etc/shadow", &shadow, 0o600)?;
     write(root, "etc/group", &group, 0o644)?;
-    write(root, "etc/gshadow", &gshadow, 0o600)
+    for (path, text, group_name, mode) in [
+        ("etc/shadow", shadow.as_str(), "shadow", 0o640),
+        ("etc/gshadow", &gshadow, "shadow", 0o640),
+        // Who has logged in, utmp(5): there is nobody yet.
+        ("var/log/wtmp", "", "utmp", 0o664),
+        ("var/log/btmp", "", "utmp", 0o660),
+        ("var/log/lastlog", "", "utmp", 0o664),
+    ] {
+        // Where no such group is, it is root's alone to write to, and to read if others may not.
+        let found = group.lines().find_map(|line| line.strip_prefix(group_name)?.strip_prefix(":x:"));
+        let gid = found.and_then(|rest| rest.trim_end_matches(':').parse().ok());
+        write(root, path, text, if gid.is_some() { mode } else { mode & 0o604 })?;
+        give(&root.join(path), (0, gid.unwrap_or(0))).map_err(told("give", path))?;
+    }
+    Ok(())
 }
 
 /// The host's accounts of services, so that its programs find those they run as; people's stay outside.
@@ -238,6 +262,32 @@ pub fn machine_id() -> io::Result<String> {
     id.map_err(io::Error::other)
 }
 
+/// Where apt keeps what it has fetched; empty, as after its installation.
+const APT: [(&str, u32); 6] = [
+    ("var/cache/apt/archives/partial", 0o700),
+    ("var/cache/debconf", 0o755),
+    ("var/lib/apt/lists/partial", 0o700),
+    ("var/lib/apt/mirrors/partial", 0o755),
+    ("var/lib/apt/periodic", 0o755),
+    ("var/log/apt", 0o755),
+];
+
+fn package_manager(root: &Path) -> io::Result<()> {
+    if root.join("usr/bin/apt-get").exists() {
+        let passwd = fs::read_to_string(root.join("etc/passwd")).unwrap_or_default();
+        let fetcher = passwd.lines().find_map(|line| line.strip_prefix("_apt:x:")?.split(':').next()?.parse().ok());
+        for (path, mode) in APT {
+            let path = root.join(path);
+            fs::create_dir_all(&path).map_err(told("make", path.display()))?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(told("make", path.display()))?;
+            if let (0o700, Some(uid)) = (mode, fetcher) {
+                give(&path, (uid, 0)).map_err(told("give", path.display()))?;
+            }
+        }
+    }
+    package_sources(root)
+}
+
 fn package_sources(root: &Path) -> io::Result<()> {
     // The machine's own, which is the host's; what it links to on the host lies elsewhere by now.
     let read = |path: &str| fs::read_to_string(root.join(path));
@@ -253,7 +303,8 @@ fn package_sources(root: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn write(root: &Path, path: &str, text: &str, mode: u32) -> io::Result<()> {
+/// Writes a file below the root directory of a machine that has never run.
+pub fn write(root: &Path, path: &str, text: &str, mode: u32) -> io::Result<()> {
     let path = root.join(path);
     // A link that the host's files brought must not be written through.
     if path.is_symlink() {
