@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, ffi::OsString, fs, io::Write, process::ExitCode, thread, time::Duration};
 
-/// Lines of `key=value`; the values are as `--long` prints them.
+/// Lines of `key=value`; the values are as they are printed, with `\n` for a line's end and `\\` for a backslash.
 const STATUS: &str = "/run/ec2-local/cloud-init-status";
 /// The name of the cloud.
 const CLOUD_ID: &str = "/run/cloud-init/cloud-id";
@@ -55,6 +55,10 @@ fn status<'a>(words: impl Iterator<Item = &'a str>) -> ExitCode {
     while let Some(word) = words.next() {
         let named = word.strip_prefix("--format=").or_else(|| (word == "--format").then(|| words.next()).flatten());
         match (word, named) {
+            ("--help" | "-h", _) => {
+                println!("usage: cloud-init status [--help] [--format {{tabular,json,yaml}}] [--long] [--wait]");
+                return ExitCode::SUCCESS;
+            }
             ("--wait" | "-w", _) => wait = true,
             ("--long" | "-l", _) => format = Format::Long,
             (_, Some("json")) => format = Format::Json,
@@ -65,7 +69,7 @@ fn status<'a>(words: impl Iterator<Item = &'a str>) -> ExitCode {
     }
     let mut found = read();
     let mut looked = 0u32;
-    while wait && (found.is_empty() || matches!(value(&found, "status"), "running" | "not started")) {
+    while wait && value(&found, "running") != "no" {
         looked += 1;
         if looked.is_multiple_of(50) {
             print!(".");
@@ -83,10 +87,20 @@ fn status<'a>(words: impl Iterator<Item = &'a str>) -> ExitCode {
 
 fn read() -> HashMap<String, String> {
     let text = fs::read_to_string(STATUS).unwrap_or_default();
-    text.lines()
-        .filter_map(|line| line.split_once('='))
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect()
+    text.lines().filter_map(|line| line.split_once('=')).map(|(key, value)| (key.to_owned(), lines_of(value))).collect()
+}
+
+/// What was put on one line.
+fn lines_of(value: &str) -> String {
+    let mut text = String::new();
+    let mut characters = value.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => text.extend(characters.next().map(|next| if next == 'n' { '\n' } else { next })),
+            other => text.push(other),
+        }
+    }
+    text
 }
 
 fn value<'a>(found: &'a HashMap<String, String>, key: &str) -> &'a str {
@@ -101,23 +115,12 @@ fn print(found: &HashMap<String, String>, format: &Format) {
         }
         return;
     }
-    const LONG: [&str; 7] =
-        ["status", "extended_status", "boot_status_code", "last_update", "detail", "errors", "recoverable_errors"];
     match format {
         Format::Short => println!("status: {}", value(found, "status")),
-        Format::Long => LONG.iter().for_each(|key| println!("{key}: {}", value(found, key))),
+        Format::Long => println!("{}", value(found, "long")),
         Format::Json => println!("{}", value(found, "json")),
-        Format::Yaml => {
-            println!("---");
-            for key in LONG {
-                match key {
-                    // Lists and maps are JSON, which is YAML too.
-                    "errors" | "recoverable_errors" => println!("{key}: {}", value(found, key)),
-                    _ => println!("{key}: '{}'", value(found, key).replace('\'', "''")),
-                }
-            }
-            println!("...");
-        }
+        // JSON is YAML, too.
+        Format::Yaml => println!("---\n{}\n...", value(found, "json")),
     }
 }
 

@@ -208,10 +208,14 @@ pub fn make_directory(path: &Path, mode: u32, owner: (u32, u32)) -> io::Result<(
     give(path, owner)
 }
 
-/// Gives a file to a user. Who isn't root owns whatever it makes, and so does a root that is alone.
+/// Whether files can be others'. Who isn't root owns whatever it makes, and so does a root that is alone.
+pub fn are_others() -> bool {
+    rustix::process::geteuid().is_root() && !identity::single_user()
+}
+
+/// Gives a file to a user, where there are others.
 pub fn give(path: &Path, (uid, gid): (u32, u32)) -> io::Result<()> {
-    let others = rustix::process::geteuid().is_root() && !identity::single_user();
-    if others { lchown(path, Some(uid), Some(gid)) } else { Ok(()) }
+    if are_others() { lchown(path, Some(uid), Some(gid)) } else { Ok(()) }
 }
 
 fn make_home(root: &Root, account: &Account) -> io::Result<()> {

@@ -47,10 +47,12 @@ fn cloud_init_tells_its_status() {
     let degraded = within(&machine("#cloud-config\npackages: [x]\n"), "$T/cloud-init status --long");
     assert_eq!(degraded.status.code(), Some(2));
     let text = stdout(&degraded);
-    assert!(
-        text.starts_with("status: done\nextended_status: degraded done\n") && text.contains("`packages`"),
-        "{text}"
-    );
+    let end = "errors: []\nrecoverable_errors:\nWARNING:\n\t- not applied by ec2-local: `packages`\n";
+    assert!(text.starts_with("status: done\nextended_status: degraded done\n") && text.ends_with(end), "{text}");
+    let help = within(&done, "$T/cloud-init status --help");
+    assert!(help.status.success() && stdout(&help).contains("--wait"), "{help:?}");
+    let yaml = stdout(&within(&done, "$T/cloud-init status --format=yaml"));
+    assert!(yaml.starts_with("---\n") && yaml.ends_with("\n...\n") && yaml.contains("\"modules-final\""), "{yaml}");
     let failed = within(&machine("#!/bin/sh\nfalse\n"), "$T/cloud-init status");
     assert_eq!((stdout(&failed).as_str(), failed.status.code()), ("status: error\n", Some(1)));
 }

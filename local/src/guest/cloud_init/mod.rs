@@ -1,7 +1,8 @@
 //! What cloud-init does on AWS, as far as a test needs it: the login user and its key, user data, the host's keys on the
 //! console, and a status that can be waited for.
 //!
-//! What isn't applied here is named on the console and makes the boot *degraded*; what fails makes it an *error*. Files,
+//! What isn't applied here, and what cloud-init only warns of, is named on the console and makes the boot *degraded*; what fails
+//! makes it an *error*. Files,
 //! wording and exit codes are cloud-init's (<https://docs.cloud-init.io>), its name is followed by `(ec2-local)`.
 
 mod files;
@@ -83,6 +84,7 @@ impl Boot {
     fn read(&mut self, instance: &Instance) -> (Settings, Vec<(String, Vec<u8>)>) {
         let parsed = parts::parse(&instance.user_data);
         parsed.errors.into_iter().for_each(|error| self.error(error));
+        parsed.warnings.into_iter().for_each(|warning| self.warn(warning));
         parsed.unapplied.into_iter().for_each(|what| self.unapplied(&what));
         let (mut merged, mut scripts) = (value::Mapping::new(), Vec::new());
         for part in parsed.parts {
@@ -91,7 +93,7 @@ impl Boot {
                 Part::Config(text) => match value::parse(&text) {
                     // Of a key that stands in several parts the last counts, as a whole.
                     Ok(config) => merged.extend(config),
-                    Err(why) => self.error(format!("failed to read a #cloud-config: {why}")),
+                    Err(why) => self.warn(format!("failed to read a #cloud-config: {why}")),
                 },
             }
         }
@@ -102,6 +104,7 @@ impl Boot {
         }
         let settings = Settings::parse(&merged, &self.login_user);
         settings.errors.iter().for_each(|error| self.error(error.clone()));
+        settings.warnings.iter().for_each(|warning| self.warn(warning.clone()));
         settings.unapplied.iter().for_each(|what| self.unapplied(what));
         (settings, scripts)
     }

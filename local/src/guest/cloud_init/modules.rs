@@ -42,6 +42,8 @@ pub struct Settings {
     pub final_message: Option<String>,
     /// What isn't applied.
     pub unapplied: Vec<String>,
+    /// What cloud-init puts up with, and warns of.
+    pub warnings: Vec<String>,
     /// What is wrong with it.
     pub errors: Vec<String>,
 }
@@ -76,8 +78,8 @@ impl Settings {
             "runcmd" => self.runcmd = Some(value::script(content).map_err(|why| format!("runcmd: {why}"))?),
             "write_files" => {
                 for entry in content.as_array().ok_or_else(wrong)? {
-                    match File::parse(entry, &mut self.unapplied) {
-                        Ok(file) => self.files.push(file),
+                    match File::parse(entry, &mut self.unapplied, &mut self.warnings) {
+                        Ok(file) => self.files.extend(file),
                         Err(why) => self.errors.push(why),
                     }
                 }

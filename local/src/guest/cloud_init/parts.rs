@@ -2,6 +2,7 @@
 //!
 //! <https://docs.cloud-init.io/en/latest/explanation/format.html>
 
+use base64::Engine;
 use flate2::read::MultiGzDecoder;
 use mail_parser::{Message, MessageParser, MimeHeaders, PartType};
 use std::io::Read;
@@ -25,6 +26,8 @@ pub struct Parts {
     pub parts: Vec<Part>,
     /// What is not applied here, and why.
     pub unapplied: Vec<String>,
+    /// What cloud-init passes over with a warning.
+    pub warnings: Vec<String>,
     /// What is broken.
     pub errors: Vec<String>,
 }
@@ -32,7 +35,9 @@ pub struct Parts {
 /// Takes user data apart.
 pub fn parse(user_data: &[u8]) -> Parts {
     let mut parts = Parts::default();
-    parts.add(user_data, None, None);
+    // On EC2 cloud-init decodes what is base64 to the letter, since some clients encode it once too often.
+    let decoded = base64::engine::general_purpose::STANDARD.decode(user_data);
+    parts.add(decoded.as_deref().unwrap_or(user_data), None, None);
     parts
 }
 
@@ -41,7 +46,10 @@ impl Parts {
         if content.starts_with(&[0x1f, 0x8b]) {
             match unpack(content) {
                 Ok(unpacked) => self.add(&unpacked, kind.filter(|kind| !is_archive(kind)), name),
-                Err(why) => self.errors.push(format!("failed to unpack gzipped user data: {why}")),
+                Err(why) => {
+                    let problems = if kind.is_some() { &mut self.errors } else { &mut self.warnings };
+                    problems.push(format!("failed to unpack gzipped user data: {why}"));
+                }
             }
             return;
         }
@@ -49,21 +57,27 @@ impl Parts {
             return;
         }
         let head = String::from_utf8_lossy(&content[..content.len().min(4096)]).to_lowercase();
-        if kind.is_none() && (head.contains("mime-version:") || head.starts_with("content-type: multipart")) {
+        if kind.is_none() && head.contains("mime-version:") {
             match MessageParser::new().parse(content) {
                 Some(message) => self.add_message(&message),
                 None => self.errors.push("failed to read the user data as a MIME message".to_owned()),
             }
             return;
         }
-        let kind = kind.filter(|kind| !GENERIC.contains(kind)).unwrap_or_else(|| by_first_line(content));
+        let found = by_first_line(content);
+        let kind = match kind {
+            // Whatever is called a script is looked at.
+            Some(kind @ "text/x-shellscript") => found.unwrap_or(kind),
+            Some(kind) if !GENERIC.contains(&kind) => kind,
+            _ => found.unwrap_or_else(|| unknown(content)),
+        };
         match kind {
             "text/cloud-config" => self.parts.push(Part::Config(String::from_utf8_lossy(content).into_owned())),
             "text/x-shellscript" => {
                 let scripts = self.parts.iter().filter(|part| matches!(part, Part::Script(..))).count();
                 let name = name.map(safe_name).filter(|name| !name.is_empty());
                 let name = name.unwrap_or_else(|| format!("part-{:03}", scripts + 1));
-                self.parts.push(Part::Script(name, content.to_vec()));
+                self.parts.push(Part::Script(name, with_plain_line_ends(content)));
             }
             other => {
                 let name = name.map(|name| format!(" `{name}`")).unwrap_or_default();
@@ -97,7 +111,8 @@ fn is_archive(kind: &str) -> bool {
     ["application/gzip", "application/x-gzip", "application/gzip-compressed", "application/gzipped"].contains(&kind)
 }
 
-fn by_first_line(content: &[u8]) -> &'static str {
+/// What the content's first words say: blanks before them don't count, nor does their case.
+fn by_first_line(content: &[u8]) -> Option<&'static str> {
     // The first that fits counts, so longer ones stand before what they begin with.
     const BEGINNINGS: &[(&str, &str)] = &[
         ("#!", "text/x-shellscript"),
@@ -110,8 +125,30 @@ fn by_first_line(content: &[u8]) -> &'static str {
         ("#include", "text/x-include-url"),
         ("#part-handler", "text/part-handler"),
     ];
-    let found = BEGINNINGS.iter().find(|(beginning, _)| content.starts_with(beginning.as_bytes()));
-    found.map_or("text/x-not-multipart (it begins with none of the words that cloud-init knows)", |(_, kind)| kind)
+    let content = content.trim_ascii_start();
+    let begins = |beginning: &str| {
+        content.get(..beginning.len()).is_some_and(|head| head.eq_ignore_ascii_case(beginning.as_bytes()))
+    };
+    BEGINNINGS.iter().find(|(beginning, _)| begins(beginning)).map(|(_, kind)| *kind)
+}
+
+/// Says what is wrong with content that begins with none of the words.
+fn unknown(content: &[u8]) -> &'static str {
+    match content.strip_prefix("\u{feff}".as_bytes()).and_then(by_first_line) {
+        Some(_) => "text/x-not-multipart (it begins with a byte order mark, which cloud-init doesn't pass over)",
+        None => "text/x-not-multipart (it begins with none of the words that cloud-init knows)",
+    }
+}
+
+/// Without the carriage returns of a script whose first line ends in one: the kernel would take it for a part of the
+/// interpreter's name.
+fn with_plain_line_ends(content: &[u8]) -> Vec<u8> {
+    let first = content.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    if first.len() == content.len() || !first.ends_with(b"\r") {
+        return content.to_vec();
+    }
+    let next = content.iter().skip(1).chain(&[0]);
+    content.iter().zip(next).filter(|(byte, next)| (**byte, **next) != (b'\r', b'\n')).map(|(byte, _)| *byte).collect()
 }
 
 fn safe_name(name: &str) -> String {
@@ -138,6 +175,7 @@ fn unpack(content: &[u8]) -> Result<Vec<u8>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine;
     use proptest::prelude::*;
     use std::io::Write;
 
@@ -162,12 +200,44 @@ mod tests {
     }
 
     #[test]
+    fn blanks_and_case_before_it_dont_matter_and_a_byte_order_mark_does() {
+        for config in ["#Cloud-Config\na: b", "\n \t#cloud-config\na: b", "#CLOUD-CONFIG\r\na: b\r\n"] {
+            assert_eq!(parse(config.as_bytes()).parts, [Part::Config(config.into())]);
+        }
+        let script = |content: &str| vec![Part::Script("part-001".into(), content.into())];
+        assert_eq!(parse(b"\n#!/bin/sh\n").parts, script("\n#!/bin/sh\n"));
+        assert_eq!(parse(b"#!/bin/sh\r\necho a\r\n").parts, script("#!/bin/sh\necho a\n"));
+        // Only where the first line ends so.
+        assert_eq!(parse(b"#!/bin/sh\nprintf 'a\r\n'\n").parts, script("#!/bin/sh\nprintf 'a\r\n'\n"));
+        let marked = parse("\u{feff}#cloud-config\na: b".as_bytes());
+        assert_eq!((marked.parts.len(), marked.unapplied.len()), (0, 1));
+        assert!(marked.unapplied[0].contains("byte order mark"), "{marked:?}");
+    }
+
+    #[test]
+    fn what_is_encoded_once_too_often_is_decoded() {
+        let encoded = |text: &str| base64::engine::general_purpose::STANDARD.encode(text).into_bytes();
+        assert_eq!(parse(&encoded("#cloud-config\na: b")).parts, [Part::Config("#cloud-config\na: b".into())]);
+        // As it is to the letter.
+        let broken = parse(&[&encoded("#cloud-config\na: b")[..], b"\n"].concat());
+        assert_eq!((broken.parts.len(), broken.unapplied.len()), (0, 1));
+    }
+
+    #[test]
+    fn a_script_by_its_type_alone_is_what_its_content_says() {
+        let message = "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=X\n\n--X\nContent-Type: text/x-shellscript\n\n\
+                       #cloud-config\na: b\n--X\nContent-Type: text/x-shellscript\n\necho a\n--X--\n";
+        let parts = parse(message.as_bytes()).parts;
+        assert!(matches!(&parts[..], [Part::Config(_), Part::Script(..)]), "{parts:?}");
+    }
+
+    #[test]
     fn archives_are_unpacked() {
         assert_eq!(parse(&gzip(b"#cloud-config\n")).parts, [Part::Config("#cloud-config\n".into())]);
         assert_eq!(parse(&gzip(&gzip(b"#cloud-config\n"))).parts.len(), 1);
         let broken = &gzip(b"#cloud-config\n")[..12];
-        assert_eq!(parse(broken).errors.len(), 1);
-        assert_eq!(parse(&gzip(&vec![b'#'; 17 << 20])).errors.len(), 1);
+        assert_eq!(parse(broken).warnings.len(), 1);
+        assert_eq!(parse(&gzip(&vec![b'#'; 17 << 20])).warnings.len(), 1);
     }
 
     #[test]

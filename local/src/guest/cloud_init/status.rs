@@ -5,7 +5,7 @@ use crate::guest::root::Root;
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// For the guest's own `cloud-init status`: a line a key, values as it prints them.
+/// For the guest's own `cloud-init status`: a line a key, values as it prints them, with `\n` for a line's end and `\\` for a backslash.
 const OWN: &str = "/run/ec2-local/cloud-init-status";
 
 /// A part of the boot, in order.
@@ -120,8 +120,8 @@ impl Status {
         self.progress.iter().flat_map(|progress| progress.errors.clone()).collect()
     }
 
-    fn warnings(&self) -> Value {
-        recoverable(self.progress.iter().flat_map(|progress| progress.warnings.clone()).collect())
+    fn all_warnings(&self) -> Vec<String> {
+        self.progress.iter().flat_map(|progress| progress.warnings.clone()).collect()
     }
 
     fn write(&self) {
@@ -152,7 +152,9 @@ impl Status {
         let failed = self.progress.iter().any(|progress| !progress.errors.is_empty());
         let degraded = self.progress.iter().any(|progress| !progress.warnings.is_empty());
         match (self.over, failed, degraded) {
-            (false, _, _) => ("running", "running", 0),
+            (false, true, _) => ("error", "error - running", 1),
+            (false, false, true) => ("running", "degraded running", 2),
+            (false, false, false) => ("running", "running", 0),
             (true, true, _) => ("error", "error - done", 1),
             (true, false, true) => ("done", "degraded done", 2),
             (true, false, false) => ("done", "done", 0),
@@ -161,7 +163,6 @@ impl Status {
 
     fn own(&self) -> String {
         let (status, extended, code) = self.summary();
-        let (errors, warnings) = (json!(self.errors()), self.warnings());
         let mut whole = self.stages();
         let updated = super::now();
         for (key, value) in [
@@ -171,15 +172,23 @@ impl Status {
             ("datasource", json!(if self.datasource == "DataSourceNone" { "none" } else { "ec2" })),
             ("detail", json!(self.datasource)),
             ("last_update", json!(updated)),
-            ("errors", errors.clone()),
-            ("recoverable_errors", warnings.clone()),
+            ("errors", json!(self.errors())),
+            ("recoverable_errors", recoverable(self.all_warnings())),
         ] {
             whole[key] = value;
         }
+        let long = format!(
+            "status: {status}\nextended_status: {extended}\nboot_status_code: enabled-by-generator\nlast_update: {updated}\n\
+             detail: {}\nerrors:{}\nrecoverable_errors:{}",
+            self.datasource,
+            listed(&self.errors(), "", " []"),
+            listed(&self.all_warnings(), "\nWARNING:", " {}"),
+        );
+        let running = if self.over { "no" } else { "yes" };
         format!(
-            "status={status}\nextended_status={extended}\ncode={code}\nboot_status_code=enabled-by-generator\n\
-             last_update={updated}\ndetail={}\nerrors={errors}\nrecoverable_errors={warnings}\njson={whole}\n",
-            self.datasource
+            "status={status}\nextended_status={extended}\ncode={code}\nrunning={running}\nlong={}\njson={}\n",
+            on_one_line(&long),
+            on_one_line(&format!("{whole:#}"))
         )
     }
 
@@ -195,6 +204,20 @@ impl Status {
 
 fn recoverable(warnings: Vec<String>) -> Value {
     if warnings.is_empty() { json!({}) } else { json!({ "WARNING": warnings }) }
+}
+
+/// A list as the long form has it.
+fn listed(messages: &[String], head: &str, none: &str) -> String {
+    match messages {
+        [] => none.to_owned(),
+        _ => {
+            messages.iter().fold(head.to_owned(), |list, message| format!("{list}\n\t- {}", message.replace('\n', " ")))
+        }
+    }
+}
+
+fn on_one_line(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('\n', "\\n")
 }
 
 fn epoch() -> f64 {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 /// A mapping.
 pub type Mapping = Map<String, Value>;
 
-/// Parses a `#cloud-config`; an empty one is an empty mapping.
+/// Parses a `#cloud-config`; one without anything in it is none.
 pub fn parse(text: &str) -> Result<Mapping, String> {
     let options = serde_saphyr::options! {
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
@@ -14,7 +14,7 @@ pub fn parse(text: &str) -> Result<Mapping, String> {
     };
     match serde_saphyr::from_str_with_options(text, options) {
         Ok(Value::Object(mapping)) => Ok(mapping),
-        Ok(Value::Null) => Ok(Mapping::new()),
+        Ok(Value::Null) => Err("it is empty".to_owned()),
         Ok(_) => Err("it is not a mapping of keys to values".to_owned()),
         Err(error) => Err(error.to_string().lines().next().unwrap_or_default().to_owned()),
     }
@@ -99,7 +99,9 @@ mod tests {
         assert_eq!(parse("a: 0644").unwrap()["a"], json!("0644"));
         assert_eq!(truth(&found["b"]), Some(true));
         assert_eq!(texts(&found["c"]).unwrap(), ["1", "x"]);
-        assert_eq!(parse("#cloud-config\n").unwrap(), Mapping::new());
+        assert_eq!(parse("#cloud-config\n{}").unwrap(), Mapping::new());
+        assert_eq!(parse("\n#Cloud-Config\r\na: [b,\r\n  c]\r\nd: |\r\n  e\r\n").unwrap()["d"], json!("e\n"));
+        assert!(parse("#cloud-config\n").is_err());
         assert!(parse("#cloud-config\n- a\n").is_err());
         assert!(parse("#cloud-config\na: [b\n").is_err());
         assert!(parse("a: b\n c: d\n").is_err());
