@@ -11,6 +11,7 @@ pub mod cloud_init;
 mod console;
 pub mod identity;
 pub mod init;
+pub mod logins;
 pub mod metadata;
 pub mod root;
 pub mod ssh;

@@ -1,8 +1,8 @@
-//! What other people's tools find in a machine: those that list its disks, and those that manage its users and packages.
+//! What other people's tools find in a machine: those that list its disks, tell its time, and manage its users and packages.
 
-use crate::fixture::{Disk, FIRST_BOOT, Running, specification};
+use crate::fixture::{Disk, FIRST_BOOT, Running, SECOND_BOOT, specification};
 use ec2_local::machine::Event;
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Instant};
 
 /// Says what fails, and what is said on standard error: `quiet` expects nothing there, `works` only that it ends well.
 const TRY: &str = r#"
@@ -39,6 +39,35 @@ fn list_the_machines_own_disks_without_complaint() {
     let said: Vec<_> = console.lines().filter(|line| !line.starts_with("init: ")).collect();
     assert_eq!(said, ["looked"]);
     machine.end();
+    disk.remove();
+}
+
+#[test]
+fn tell_the_time_since_the_machines_own_boot() {
+    if !Path::new("/proc/self/timens_offsets").exists() {
+        return eprintln!("skipped: this host's kernel has no time namespaces");
+    }
+    let disk = Disk::new();
+    for boot_id in [FIRST_BOOT, SECOND_BOOT] {
+        let since = Instant::now();
+        let machine = Running::booted(&disk.path(), boot_id);
+        let script = "cut -d ' ' -f 1 /proc/uptime; perl -MTime::HiRes=clock_gettime,CLOCK_MONOTONIC -e 'print clock_gettime(CLOCK_MONOTONIC)'
+            echo; perl -e 'print time - $1 if `grep btime /proc/stat` =~ / (.*)/'; echo; ps -o etimes= -p 1
+            perl -e 'select undef, undef, undef, 0.01; print qq(slept\\n)'; timeout 0.01 sleep 1000; echo $?
+            who -b | grep -c boot; last | grep -c ^reboot";
+        let answer = machine.run(script);
+        let elapsed = since.elapsed().as_secs_f64();
+        let said: Vec<&str> = answer.lines().map(str::trim).collect();
+        for (what, told) in ["uptime", "monotonic", "btime", "ps"].into_iter().zip(&said) {
+            let told: f64 = told.parse().expect(&answer);
+            // The time of the boot is told in whole seconds.
+            assert!((0.0..elapsed + 1.0).contains(&told), "{what} says {told} after {elapsed}: {answer}");
+        }
+        let boots = if boot_id == FIRST_BOOT { "1" } else { "2" };
+        assert_eq!(said[4..], ["slept", "124", "1", boots, "exit 0"], "{answer}");
+        assert!(!machine.console.contains("the host's: failed"), "{}", machine.console);
+        machine.end();
+    }
     disk.remove();
 }
 

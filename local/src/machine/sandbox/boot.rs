@@ -1,6 +1,7 @@
 //! Init's way up: from a fresh process in fresh namespaces to process 1 of a machine.
 
 use super::{
+    clock::{self, Beginning},
     image_root, interfaces, kernel,
     limits::Limits,
     protocol::{self, Boot, Go, Report},
@@ -11,6 +12,8 @@ use super::{
 use crate::guest::{
     agent,
     init::{self, End, OomScore},
+    logins,
+    root::Root,
 };
 use rustix::{
     process::{Gid, Signal, Uid, set_parent_process_death_signal},
@@ -53,8 +56,9 @@ const DROPPED: [CapabilitySet; 15] = [
 const CAN_BE_LESS: &str = "root inside can take back that the host ends this machine first when it is short of memory: the endpoint \
                            lacks CAP_SYS_RESOURCE";
 
-/// Boots and runs the machine to its end. `keeper` says when the ids are mapped, `endpoint` is told of the start.
-pub fn run(boot: &Boot, limits: Limits, keeper: OwnedFd, endpoint: &OwnedFd) -> io::Result<End> {
+/// Boots and runs the machine to its end. `keeper` says when the ids are mapped, `endpoint` is told of the start; the machine has been
+/// up since `beginning`.
+pub fn run(boot: &Boot, limits: Limits, beginning: Beginning, keeper: OwnedFd, endpoint: &OwnedFd) -> io::Result<End> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     // The keeper may have died before that, and then its end of the connection is closed.
     let Some((go, mut trees)) = protocol::receive::<Go>(&keeper)? else { return Ok(End::PowerOff) };
@@ -79,8 +83,9 @@ pub fn run(boot: &Boot, limits: Limits, keeper: OwnedFd, endpoint: &OwnedFd) -> 
     for tree in layers.iter().map(|(_, tree)| tree).chain(&unmapped) {
         kernel::make_tree_read_only(tree).map_err(told("make read-only", "what is below the machine's files"))?;
     }
-    // Once this process is the machine's, the file is the host's root's.
+    // Once this process is the machine's, these files are the host's root's.
     let oom_score = OomScore::of_this_process();
+    let time = clock::count_from(beginning);
     become_root(go.users)?;
     rustix::system::sethostname(machine.hostname.as_bytes()).map_err(told("set the host name", &machine.hostname))?;
 
@@ -96,7 +101,11 @@ pub fn run(boot: &Boot, limits: Limits, keeper: OwnedFd, endpoint: &OwnedFd) -> 
         boot_id: &machine.boot_id,
         settings,
     };
-    let built = if boot.specification.image.is_some() { image_root::enter(parts)? } else { root::enter(parts)? };
+    let mut built = if boot.specification.image.is_some() { image_root::enter(parts)? } else { root::enter(parts)? };
+    let begun =
+        time.map_err(|error| format!("what is told of the time since the boot is the host's: failed to {error}"));
+    let noted = logins::note_boot(&Root::default()).map_err(|error| format!("failed to note the boot: {error}"));
+    built.notes.extend([begun, noted].into_iter().filter_map(Result::err));
     seccomp::forbid()?;
     drop_capabilities()?;
 

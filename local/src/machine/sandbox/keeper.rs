@@ -7,6 +7,7 @@
 use super::{
     advice, boot,
     cgroup::Cgroup,
+    clock::Beginning,
     devices, errand,
     holdings::{self, Holding},
     identity::{self, FILES, Identity},
@@ -123,12 +124,13 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
         notes.push(format!("root can list the cgroups below its endpoint's: failed to {error}"));
     }
     let (connection, theirs) = protocol::connection()?;
+    let beginning = Beginning::now();
     let init = match fork(&identity, limits).map_err(|error| advice::on_namespaces(&error))? {
         Side::Child => {
             drop(connection);
             cgroup.let_go();
             drop(volume);
-            exit(init_main(boot, limits, theirs, endpoint))
+            exit(init_main(boot, limits, beginning, theirs, endpoint))
         }
         Side::Parent(init) => init,
     };
@@ -231,8 +233,8 @@ fn meaning(status: WaitStatus) -> Report {
     }
 }
 
-fn init_main(boot: &Boot, limits: Limits, keeper: OwnedFd, endpoint: &OwnedFd) -> i32 {
-    match boot::run(boot, limits, keeper, endpoint) {
+fn init_main(boot: &Boot, limits: Limits, beginning: Beginning, keeper: OwnedFd, endpoint: &OwnedFd) -> i32 {
+    match boot::run(boot, limits, beginning, keeper, endpoint) {
         Ok(End::PowerOff) => 0,
         Ok(End::Reboot) => REBOOT,
         Err(error) => {

@@ -14,6 +14,7 @@
 mod advice;
 mod boot;
 mod cgroup;
+mod clock;
 mod devices;
 mod disks;
 mod errand;

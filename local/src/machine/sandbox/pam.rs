@@ -4,8 +4,12 @@
 //! factor, a session manager) isn't in a machine, and would keep everybody out: such a line becomes one without a say.
 
 use super::{root::told, shared, system_files};
-use std::{fs, io, os::unix::fs::PermissionsExt, path::Path};
+use std::{borrow::Cow, fs, io, os::unix::fs::PermissionsExt, path::Path};
 
+/// Where the host has it.
+const SERVICES: &str = "/etc/pam.d";
+/// Where the host has what modules are told.
+const SETTINGS_OF_MODULES: &str = "/etc/security";
 /// The modules that ask nobody but the kernel and files that a machine has, or can do without.
 const LOCAL: &[&str] = &[
     "pam_access",
@@ -46,35 +50,37 @@ const LOCAL: &[&str] = &[
     "pam_wheel",
     "pam_xauth",
 ];
-/// Where they keep what is to be set; some fail where theirs is missing.
-const SETTINGS: [&str; 10] = [
-    "access.conf",
-    "capability.conf",
-    "faillock.conf",
-    "group.conf",
-    "limits.conf",
-    "namespace.conf",
-    "pam_env.conf",
-    "pwquality.conf",
-    "sepermit.conf",
-    "time.conf",
+/// Those that fail, or complain, where the file with their settings is missing.
+const SETTINGS: [(&str, &str); 6] = [
+    ("pam_access", "access.conf"),
+    ("pam_cap", "capability.conf"),
+    ("pam_env", "pam_env.conf"),
+    ("pam_group", "group.conf"),
+    ("pam_limits", "limits.conf"),
+    ("pam_time", "time.conf"),
 ];
 
 /// Generates it below the root directory of a machine that has never run.
 pub fn generate(root: &Path) -> io::Result<()> {
     // A host may do without PAM.
-    let Ok(services) = fs::read_dir("/etc/pam.d") else { return Ok(()) };
-    for directory in ["etc/pam.d", "etc/security", "etc/security/limits.d"] {
+    let Ok(services) = fs::read_dir(SERVICES) else { return Ok(()) };
+    if ![SERVICES, SETTINGS_OF_MODULES].iter().all(|directory| shared::is_passable(&Path::new(directory).join("any"))) {
+        return Ok(());
+    }
+    for directory in ["etc/pam.d", "etc/security"] {
         fs::create_dir_all(root.join(directory)).map_err(told("make", directory))?;
     }
+    let mut all = String::new();
     for service in services {
-        let from = service.map_err(told("list", "/etc/pam.d"))?.path();
+        let from = service.map_err(told("list", SERVICES))?.path();
         if let (Some(name), Some(text)) = (from.file_name().and_then(|name| name.to_str()), public_text(&from)) {
-            system_files::write(root, &format!("etc/pam.d/{name}"), &local(&text), 0o644)?;
+            let text = local(&text);
+            system_files::write(root, &format!("etc/pam.d/{name}"), &text, 0o644)?;
+            all.push_str(&text);
         }
     }
-    for name in SETTINGS {
-        if let Some(text) = public_text(&Path::new("/etc/security").join(name)) {
+    for (_, name) in SETTINGS.iter().filter(|(module, _)| all.contains(module)) {
+        if let Some(text) = public_text(&Path::new(SETTINGS_OF_MODULES).join(name)) {
             system_files::write(root, &format!("etc/security/{name}"), unset(&text), 0o644)?;
         }
     }
@@ -83,10 +89,17 @@ pub fn generate(root: &Path) -> io::Result<()> {
 
 /// What everybody on the host may read; through links, too, such as authselect's.
 fn public_text(path: &Path) -> Option<String> {
-    let path = path.canonicalize().ok()?;
-    let found = path.metadata().ok()?;
-    let is_public = found.is_file() && found.permissions().mode() & 0o004 != 0 && shared::is_passable(&path);
-    is_public.then(|| fs::read_to_string(&path).ok()).flatten()
+    let mut found = path.symlink_metadata().ok()?;
+    let mut path = Cow::Borrowed(path);
+    if found.is_symlink() {
+        path = path.canonicalize().ok()?.into();
+        found = path.metadata().ok()?;
+        if !shared::is_passable(&path) {
+            return None;
+        }
+    }
+    let is_public = found.is_file() && found.permissions().mode() & 0o004 != 0;
+    is_public.then(|| fs::read_to_string(path).ok()).flatten()
 }
 
 /// The file as its package has it, of which all is a comment; nothing of one in which something is set, since that names users and
@@ -102,6 +115,11 @@ fn local(text: &str) -> String {
     let mut result = String::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
+        if line.is_empty() || line.starts_with('#') {
+            result.push_str(line);
+            result.push('\n');
+            continue;
+        }
         let mut whole = line.to_owned();
         while whole.ends_with('\\') {
             whole.push('\n');

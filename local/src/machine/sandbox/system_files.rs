@@ -7,9 +7,10 @@ use super::{package_sources, pam, root::told, shared};
 use crate::{guest::accounts::give, network::Nic};
 use std::{
     fmt::Write as _,
-    fs, io,
+    fs,
+    io::{self, Write as _},
     net::Ipv4Addr,
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -263,14 +264,8 @@ pub fn machine_id() -> io::Result<String> {
 }
 
 /// Where apt keeps what it has fetched; empty, as after its installation.
-const APT: [(&str, u32); 6] = [
-    ("var/cache/apt/archives/partial", 0o700),
-    ("var/cache/debconf", 0o755),
-    ("var/lib/apt/lists/partial", 0o700),
-    ("var/lib/apt/mirrors/partial", 0o755),
-    ("var/lib/apt/periodic", 0o755),
-    ("var/log/apt", 0o755),
-];
+const APT: [(&str, u32); 3] =
+    [("var/cache/apt/archives/partial", 0o700), ("var/lib/apt/lists/partial", 0o700), ("var/log/apt", 0o755)];
 
 fn package_manager(root: &Path) -> io::Result<()> {
     if root.join("usr/bin/apt-get").exists() {
@@ -306,12 +301,27 @@ fn package_sources(root: &Path) -> io::Result<()> {
 /// Writes a file below the root directory of a machine that has never run.
 pub fn write(root: &Path, path: &str, text: &str, mode: u32) -> io::Result<()> {
     let path = root.join(path);
-    // A link that the host's files brought must not be written through.
-    if path.is_symlink() {
-        fs::remove_file(&path).map_err(told("replace", path.display()))?;
-    }
-    fs::write(&path, text).map_err(told("write", path.display()))?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(told("write", path.display()))
+    create(&path, text.as_bytes(), mode).map_err(told("write", path.display()))
+}
+
+/// Makes a file with that mode at once, as a machine waits for some hundred of them. What is there gives way: a link that the host's
+/// files brought must not be written through.
+fn create(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let open = || fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let mut file = match open() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            path.parent().map_or(Ok(()), fs::create_dir_all)?;
+            open()?
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(path)?;
+            open()?
+        }
+        other => other?,
+    };
+    file.write_all(content)?;
+    // The keeper's mask takes away what others may write.
+    if mode & 0o022 == 0 { Ok(()) } else { file.set_permissions(fs::Permissions::from_mode(mode)) }
 }
 
 /// Copies a file, link or directory, as far as it is there and all may read it.
@@ -339,15 +349,9 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
                 copy(&entry, &to.join(name))?;
             }
         }
-    } else if found.is_file() {
-        if let Some(parent) = to.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        fs::write(to, fs::read(from)?)?;
-    } else {
-        return Ok(());
+        return fs::set_permissions(to, fs::Permissions::from_mode(mode & 0o755));
     }
-    fs::set_permissions(to, fs::Permissions::from_mode(mode & 0o755))
+    if found.is_file() { create(to, &fs::read(from)?, mode & 0o755) } else { Ok(()) }
 }
 
 fn link(target: &str, at: &Path) -> io::Result<()> {
