@@ -1,7 +1,10 @@
 //! The records of boots and logins that `who` and `last` read (utmp(5)).
 
-use super::{accounts, root::Root};
-use rustix::fs::OFlags;
+use super::{
+    accounts,
+    root::{Root, is_the_kernels},
+};
+use rustix::fs::{FileType, OFlags, fstat};
 use std::{
     fs::{File, Permissions},
     io::{self, Write},
@@ -26,10 +29,17 @@ pub fn note_boot(root: &Root) -> io::Result<()> {
     } else {
         std::fs::set_permissions(root.path(NOW), Permissions::from_mode(0o644))?;
     }
-    match root.open(EVER, OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK, 0) {
-        Ok(file) => File::from(file).write_all(&record),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
+    let file = match root.open(EVER, OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK, 0) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    // An image may have put anything in its place.
+    let is_file = FileType::from_raw_mode(fstat(&file)?.st_mode) == FileType::RegularFile && !is_the_kernels(&file)?;
+    if is_file {
+        File::from(file).write_all(&record)
+    } else {
+        Err(io::Error::other(format!("{EVER} is no regular file")))
     }
 }
 
@@ -88,5 +98,11 @@ mod tests {
         note_boot(&root).unwrap();
         let length = |path: &str| root.path(path).metadata().unwrap().len();
         assert_eq!(length(EVER), 2 * length(NOW));
+        std::fs::remove_file(root.path(EVER)).unwrap();
+        std::os::unix::fs::symlink("/run/tape", root.path(EVER)).unwrap();
+        let tape = root.path("/run/tape");
+        rustix::fs::mknodat(rustix::fs::CWD, &tape, FileType::Fifo, 0o600.into(), 0).unwrap();
+        let _reader = root.open("/run/tape", OFlags::RDONLY | OFlags::NONBLOCK, 0).unwrap();
+        note_boot(&root).unwrap_err();
     }
 }

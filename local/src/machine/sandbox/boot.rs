@@ -104,10 +104,10 @@ pub fn run(boot: &Boot, limits: Limits, beginning: Beginning, keeper: OwnedFd, e
     let mut built = if boot.specification.image.is_some() { image_root::enter(parts)? } else { root::enter(parts)? };
     let begun =
         time.map_err(|error| format!("what is told of the time since the boot is the host's: failed to {error}"));
-    let noted = logins::note_boot(&Root::default()).map_err(|error| format!("failed to note the boot: {error}"));
-    built.notes.extend([begun, noted].into_iter().filter_map(Result::err));
     seccomp::forbid()?;
     drop_capabilities()?;
+    let noted = logins::note_boot(&Root::default()).map_err(|error| format!("failed to note the boot: {error}"));
+    built.notes.extend([begun, noted].into_iter().filter_map(Result::err));
 
     let (read, console) = built.console;
     // From its start on the machine may be told to end.

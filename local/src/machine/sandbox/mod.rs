@@ -45,6 +45,7 @@ mod shared;
 mod shortage;
 mod sources;
 mod standstill;
+mod system_accounts;
 mod system_files;
 mod tables;
 mod taken;

@@ -3,7 +3,7 @@
 //! Generated at the first boot only; from then on they are the machine's to change. What is taken from the host stands in
 //! a list; whatever isn't there, or isn't readable for all, stays outside.
 
-use super::{package_sources, pam, root::told, shared};
+use super::{package_sources, pam, root::told, shared, system_accounts};
 use crate::{guest::accounts::give, network::Nic};
 use std::{
     fmt::Write as _,
@@ -12,7 +12,6 @@ use std::{
     net::Ipv4Addr,
     os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 /// What the files are made from.
@@ -24,10 +23,6 @@ pub struct Settings<'a> {
     /// The network interfaces.
     pub interfaces: &'a [Nic],
 }
-
-/// The first id of people rather than of services (login.defs(5), `UID_MIN`).
-const PEOPLE: u32 = 1000;
-const NOBODY: u32 = 65534;
 
 /// What programs need of the host's `/etc` to work: nothing that holds a secret, a name or an address.
 const FROM_HOST: &[&str] = &[
@@ -108,7 +103,7 @@ pub fn generate(root: &Path, settings: &Settings<'_>) -> io::Result<()> {
             copy(&from, &root.join("etc").join(name)).map_err(told("copy", from.display()))?;
         }
     }
-    accounts(root, settings)?;
+    system_accounts::generate(root, settings.login_user)?;
     texts(root, settings)?;
     pam::generate(root)?;
     package_manager(root)
@@ -148,61 +143,6 @@ fn directories(root: &Path) -> io::Result<()> {
     link("/run", &root.join("var/run"))?;
     link("/run/lock", &root.join("var/lock"))?;
     link("../proc/self/mounts", &root.join("etc/mtab"))
-}
-
-/// Root and the host's services; the agent adds the user that logs in, as cloud-init would.
-fn accounts(root: &Path, settings: &Settings<'_>) -> io::Result<()> {
-    let shell = if Path::new("/bin/bash").exists() { "/bin/bash" } else { "/bin/sh" };
-    let today = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 86_400);
-    let mut passwd = format!("root:x:0:0:root:/root:{shell}\n");
-    let mut shadow = format!("root:*:{today}:0:99999:7:::\n");
-    for fields in services("/etc/passwd", 7, &["root", settings.login_user]) {
-        let _ = writeln!(passwd, "{}", fields.join(":"));
-        let _ = writeln!(shadow, "{}:*:{today}:0:99999:7:::", fields[0]);
-    }
-    let mut group = String::from("root:x:0:\n");
-    let mut gshadow = String::from("root:*::\n");
-    for fields in services("/etc/group", 4, &["root", settings.login_user]) {
-        let _ = writeln!(group, "{}:x:{}:", fields[0], fields[2]);
-        let _ = writeln!(gshadow, "{}:*::", fields[0]);
-    }
-    write(root, "etc/passwd", &passwd, 0o644)?;
-    write(root, "etc/group", &group, 0o644)?;
-    for (path, text, group_name, mode) in [
-        ("etc/shadow", shadow.as_str(), "shadow", 0o640),
-        ("etc/gshadow", &gshadow, "shadow", 0o640),
-        // Who has logged in, utmp(5): there is nobody yet.
-        ("var/log/wtmp", "", "utmp", 0o664),
-        ("var/log/btmp", "", "utmp", 0o660),
-        ("var/log/lastlog", "", "utmp", 0o664),
-    ] {
-        // Where no such group is, it is root's alone to write to, and to read if others may not.
-        let found = group.lines().find_map(|line| line.strip_prefix(group_name)?.strip_prefix(":x:"));
-        let gid = found.and_then(|rest| rest.trim_end_matches(':').parse().ok());
-        write(root, path, text, if gid.is_some() { mode } else { mode & 0o604 })?;
-        give(&root.join(path), (0, gid.unwrap_or(0))).map_err(told("give", path))?;
-    }
-    Ok(())
-}
-
-/// The host's accounts of services, so that its programs find those they run as; people's stay outside.
-fn services(file: &str, fields: usize, except: &[&str]) -> Vec<Vec<String>> {
-    let text = fs::read_to_string(file).unwrap_or_default();
-    let split = text.lines().map(|line| line.split(':').map(str::to_owned).collect::<Vec<_>>());
-    split
-        .filter(|line| {
-            let id = line.get(2).and_then(|id| id.parse().ok());
-            line.len() == fields
-                && !except.contains(&line[0].as_str())
-                && id.is_some_and(|id: u32| (1..PEOPLE).contains(&id) || id == NOBODY)
-        })
-        .map(|mut line| {
-            if let Some(password) = line.get_mut(1) {
-                "x".clone_into(password);
-            }
-            line
-        })
-        .collect()
 }
 
 fn texts(root: &Path, settings: &Settings<'_>) -> io::Result<()> {
