@@ -14,3 +14,13 @@ mod place;
 mod running;
 mod serving;
 mod take_over;
+
+/// Plays the roles of this executable before the test harness starts: an endpoint that is started on demand, and its client.
+extern "C" fn play_role() {
+    ec2_local::roles::run_named();
+    long_path::play_client();
+}
+
+#[used]
+#[unsafe(link_section = ".init_array")]
+static PLAY_ROLE: extern "C" fn() = play_role;

@@ -15,7 +15,8 @@ use std::{
 
 /// An endpoint in the foreground; it ends with the value.
 pub struct Serving {
-    process: Child,
+    /// None of one that was started on demand.
+    process: Option<Child>,
     address: SocketAddr,
     key: String,
     secret: String,
@@ -32,10 +33,17 @@ impl Serving {
             assert!(output.read_line(&mut opening).unwrap() > 0, "it did not come up: {opening}");
         }
         let address = opening.lines().next().unwrap().strip_prefix("serving EC2 on http://").unwrap().parse().unwrap();
+        let mut serving = Self::known(place, address);
+        (serving.process, serving.opening) = (Some(process), opening);
+        serving
+    }
+
+    /// One that was started on demand, and ends by itself.
+    pub fn known(place: &Place, address: SocketAddr) -> Self {
         let secret: serde_json::Value =
             serde_json::from_slice(&fs::read(place.state().join("secret")).unwrap()).unwrap();
         let text = |key: &str| secret[key].as_str().unwrap().to_owned();
-        Self { process, address, key: text("access_key"), secret: text("secret_key"), opening }
+        Self { process: None, address, key: text("access_key"), secret: text("secret_key"), opening: String::new() }
     }
 
     pub fn call(&self, parameters: &str) -> Answer {
@@ -125,20 +133,24 @@ impl Serving {
 
     /// Kills it, and its machines with it.
     pub fn kill(mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
+        let mut process = self.process.take().unwrap();
+        process.kill().unwrap();
+        process.wait().unwrap();
     }
 
     pub fn end(mut self) {
-        let process = rustix::process::Pid::from_child(&self.process);
-        rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
-        assert!(self.process.wait().unwrap().success());
+        let mut process = self.process.take().unwrap();
+        rustix::process::kill_process(rustix::process::Pid::from_child(&process), rustix::process::Signal::INT)
+            .unwrap();
+        assert!(process.wait().unwrap().success());
     }
 }
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
     }
 }
