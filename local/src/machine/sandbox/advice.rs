@@ -1,10 +1,11 @@
 //! Which setting of the host's to change where it forbids what a machine is made of.
 
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use std::{fs, io};
 
 /// Says what to do where the namespaces themselves can't be made.
 pub fn on_namespaces(error: &io::Error) -> io::Error {
-    let advice = for_namespaces(error.raw_os_error(), setting);
+    let advice = for_namespaces(error.raw_os_error(), setting, is_chrooted);
     io::Error::new(error.kind(), format!("make user, mount and other namespaces: {error}; {advice}"))
 }
 
@@ -47,7 +48,26 @@ fn allow_by_apparmor() -> String {
         .to_owned()
 }
 
-fn for_namespaces(error: Option<i32>, setting: impl Fn(&str) -> Option<String>) -> String {
+const CHROOT: &str = "the kernel makes no user namespaces in a chroot, as builders of packages have (pbuilder, schroot, mock): run it \
+                      outside, or enter the directory by pivot_root(2), as systemd-nspawn and bwrap do";
+
+/// Whether this process's root directory is another than its mount namespace's, or seems to be: where something is mounted at it, the
+/// kernel tells nobody, but then nothing else than a filter is known to refuse user namespaces so.
+fn is_chrooted() -> bool {
+    let root = statx(CWD, "/", AtFlags::empty(), StatxFlags::empty());
+    let is_mounted = root.is_ok_and(|root| {
+        // Kernels before 5.8 don't say.
+        let told = root.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
+        !told || root.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
+    });
+    !is_mounted || !is_filtered()
+}
+
+fn for_namespaces(
+    error: Option<i32>,
+    setting: impl Fn(&str) -> Option<String>,
+    is_chrooted: impl Fn() -> bool,
+) -> String {
     let is = |path: &str, value: &str| setting(path).as_deref() == Some(value);
     if error == Some(libc::EAGAIN) {
         return "raise the number of processes that this user may have (`ulimit -u`)".to_owned();
@@ -61,6 +81,9 @@ fn for_namespaces(error: Option<i32>, setting: impl Fn(&str) -> Option<String>) 
     }
     if is(APPARMOR, "1") {
         return allow_by_apparmor();
+    }
+    if error == Some(libc::EPERM) && is_chrooted() {
+        return CHROOT.to_owned();
     }
     SECCOMP.to_owned()
 }
@@ -76,7 +99,7 @@ mod tests {
     #[test]
     fn names_the_setting() {
         let with = |error, name: &'static str, value: &'static str| {
-            for_namespaces(Some(error), move |path| (path == name).then(|| value.to_owned()))
+            for_namespaces(Some(error), move |path| (path == name).then(|| value.to_owned()), || false)
         };
         for (advice, setting) in [
             (with(libc::ENOSPC, "", ""), "user.max_user_namespaces"),
@@ -89,5 +112,8 @@ mod tests {
         ] {
             assert!(advice.contains(setting), "{advice}");
         }
+        let in_chroot = |error| for_namespaces(Some(error), |_| None, || true);
+        assert!(in_chroot(libc::EPERM).contains("in a chroot"), "{}", in_chroot(libc::EPERM));
+        assert!(in_chroot(libc::EINVAL).contains("seccomp=unconfined"), "{}", in_chroot(libc::EINVAL));
     }
 }
