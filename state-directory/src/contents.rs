@@ -94,12 +94,18 @@ pub(crate) fn open(at: impl AsFd, name: impl rustix::path::Arg) -> Result<OwnedF
 
 /// What the kernel says in a word that few know.
 pub(crate) fn told(error: Errno) -> io::Error {
-    let advice = match error {
+    explained(error.into())
+}
+
+/// The same of an error of the library's.
+pub(crate) fn explained(error: io::Error) -> io::Error {
+    let Some(number) = Errno::from_io_error(&error) else { return error };
+    let advice = match number {
         Errno::XDEV | Errno::BUSY => "a file system is mounted there; unmount it",
         Errno::PERM => "it is immutable, or not the user's; see lsattr(1)",
-        _ => return error.into(),
+        _ => return error,
     };
-    io::Error::new(io::Error::from(error).kind(), advice)
+    io::Error::new(error.kind(), advice)
 }
 
 #[cfg(test)]

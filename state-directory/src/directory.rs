@@ -2,6 +2,7 @@
 
 use crate::{
     Error,
+    contents::explained,
     shown::shown_name,
     trust::{fault_of_link, fault_of_own, fault_of_owner, fault_on_the_way, kind},
 };
@@ -389,5 +390,5 @@ fn parts(path: &Path) -> Vec<OsString> {
 
 pub(crate) fn failed<E: Into<io::Error>>(tried: &'static str, path: &Path) -> impl FnOnce(E) -> Error {
     let path = path.to_owned();
-    move |error| Error::Io { tried, path, source: error.into() }
+    move |error| Error::Io { tried, path, source: explained(error.into()) }
 }

@@ -83,22 +83,20 @@ pub(super) fn remove_others(
     for name in disks.names()? {
         let path = disks.path().join(&name);
         let known = name.to_str().filter(|name| is_name(name));
-        let disk = match disks.open(&name) {
-            Ok(Some(disk)) => disk,
-            Ok(None) => continue,
-            Err(error) => {
-                not_removed(&path, &error);
-                continue;
+        let keep_or_remove = || {
+            let Some(disk) = disks.open(&name)? else { return Ok(()) };
+            if known.is_some_and(&keep) {
+                return DISK.mark.put_on(&disk);
             }
-        };
-        if known.is_some_and(&keep) {
-            DISK.mark.put_on(&disk)?;
-        } else if known.is_some() && is_leftover(&disk, &DISK.mark, true)? {
-            if let Err(error) = remove(disks, &name, &disk, &DISK, &clear_files) {
-                not_removed(&path, &error);
+            if known.is_some() && is_leftover(&disk, &DISK.mark, true)? {
+                return remove(disks, &name, &disk, &DISK, &clear_files);
             }
-        } else {
             stays(&path, "it bears no mark of the local EC2's, or is called as no disk is");
+            Ok(())
+        };
+        // Whatever is wrong with one of them keeps nobody from the others.
+        if let Err(error) = keep_or_remove() {
+            not_removed(&path, &error);
         }
     }
     Ok(())

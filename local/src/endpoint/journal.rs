@@ -35,6 +35,8 @@ const SLACK_FACTOR: u64 = 3;
 /// The file in an endpoint's directory, a new one until it is whole, and one that has never been.
 pub(super) const NAME: &str = "journal";
 const NEW: &str = "journal.new";
+/// The same where one of that name is left that can't be removed.
+const NEWER: &str = "journal.newer";
 const TORN: &str = "journal.torn";
 /// The longest header that is looked for where a journal may be something else.
 const HEADER_MAX: u64 = 1 << 20;
@@ -177,8 +179,9 @@ fn line(entry: &Entry) -> io::Result<Vec<u8>> {
 }
 
 fn write_anew(directory: &Directory, header: &Header, all: &Entry) -> io::Result<(File, u64)> {
+    let new = if directory.remove_file(NEW).is_ok() { NEW } else { NEWER };
     let write = || {
-        let mut file = directory.new_file(NEW).map_err(io::Error::other)?;
+        let mut file = directory.new_file(new).map_err(io::Error::other)?;
         let mut text = serde_json::to_vec(header)?;
         text.push(b'\n');
         text.extend(line(all)?);
@@ -190,11 +193,11 @@ fn write_anew(directory: &Directory, header: &Header, all: &Entry) -> io::Result
         if directory.file(NAME).map_err(io::Error::other)?.is_some() {
             file.sync_data()?;
         }
-        directory.rename(NEW, NAME).map_err(io::Error::other)?;
+        directory.rename(new, NAME).map_err(io::Error::other)?;
         Ok((file, length))
     });
     if written.is_err() {
-        let _ = directory.remove_file(NEW);
+        let _ = directory.remove_file(new);
     }
     written
 }

@@ -30,7 +30,7 @@ pub(super) const TREE: Layout = Layout { mark: Mark::new(MARK, "an image's tree"
 /// A journal isn't among it: whatever lies beside one, it is an account.
 fn part_of_run(name: &str) -> Option<Part> {
     match name {
-        "endpoint" | "journal.new" | "journal.torn" | "way-in" => Some(Part::File),
+        "endpoint" | "journal.new" | "journal.newer" | "journal.torn" | "way-in" => Some(Part::File),
         DISKS => Some(Part::Directory(|name| is_volume(name).then_some(Part::Marked(&DISK)))),
         EARLIER_DISKS => Some(Part::Directory(|name| is_instance(name).then_some(Part::Marked(&DISK)))),
         _ => None,

@@ -66,26 +66,36 @@ impl RunDirectory {
             journal::put_torn_aside(&run)?;
         }
         let mut story = Story::find(&run)?;
-        if story.is_none()
+        while story.is_none()
             && let Some(account) = left.pop()
         {
-            story = Story::find(&account.directory)?;
+            let found = Story::find(&account.directory)?;
             // Only what can be read is moved. What is in our own is of no account.
             let aside = put_aside(&runs, OsStr::new(BUILD), ENDED)?;
             clear_away(&runs, OsStr::new(&aside), &run);
-            runs.rename(&account.name, BUILD)?;
+            if let Err(error) = runs.rename(&account.name, BUILD) {
+                not_removed(account.directory.path(), &error);
+                (run, alive) = make_anew(&runs)?;
+                continue;
+            }
             // What was read proves whose it is, if an earlier version made it.
             RUN.mark.put_on(&account.directory)?;
+            (story, alive) = (found, account.lock);
             run = runs.open(BUILD)?.ok_or_else(|| gone(&runs))?;
-            alive = account.lock;
         }
-        end_machines(&run)?;
         state.check_way_in()?;
-        run.remove_file(WAY_IN)?;
-        let disks = Disks::of(&run)?;
-        if story.is_none() {
-            disks.keep(|_| false)?;
-            earlier_disks::remove_left(&run)?;
+        let has_account = story.is_some();
+        if let Err(error) = clear_left(&run, has_account) {
+            // What others have planted is for somebody to see. What is left there and can't be removed is in nobody's way under another
+            // name.
+            if has_account || !matches!(error, EndpointError::State { .. }) {
+                return Err(error);
+            }
+            stays(run.path(), &format!("failed to {error}; it is tried again later, under another name"));
+            let aside = put_aside(&runs, OsStr::new(BUILD), ENDED)?;
+            clear_away(&runs, OsStr::new(&aside), &run);
+            (run, alive) = make_anew(&runs)?;
+            clear_left(&run, false)?;
         }
         let left = left.into_iter().map(|account| account.directory.path().to_owned()).collect();
         Ok(Some(Self { state, runs, run, alive, story, left }))
@@ -166,6 +176,25 @@ impl Drop for RunDirectory {
     }
 }
 
+/// Clears what an endpoint that was killed has left in the directory: all, if no account is to be taken over there.
+fn clear_left(run: &Directory, has_account: bool) -> Result<(), EndpointError> {
+    end_machines(run)?;
+    run.remove_file(WAY_IN)?;
+    let disks = Disks::of(run)?;
+    if !has_account {
+        disks.keep(|_| false)?;
+        earlier_disks::remove_left(run)?;
+    }
+    Ok(())
+}
+
+/// The directory of this build where there is none any more, with its lock.
+fn make_anew(runs: &Directory) -> Result<(Directory, File), EndpointError> {
+    let run = claim(runs)?;
+    let lock = lock(runs, OsStr::new(BUILD), &run)?.ok_or_else(|| gone(runs))?;
+    Ok((run, lock))
+}
+
 fn gone(runs: &Directory) -> EndpointError {
     failed("find", &runs.path().join(BUILD))(io::ErrorKind::NotFound.into())
 }
@@ -215,7 +244,9 @@ fn is_at(file: &File, path: &Path) -> bool {
 fn lock(runs: &Directory, name: &OsStr, run: &Directory) -> Result<Option<File>, Error> {
     let file = match run.ensure_file(ALIVE) {
         Err(error) if error.is_not_found() => return Ok(None),
-        other => other?,
+        // One that can't be written to, since somebody has made it immutable, can still be locked.
+        Err(error) => run.file(ALIVE)?.ok_or(error)?,
+        Ok(file) => file,
     };
     if file.try_lock().is_err() {
         return Ok(None);
