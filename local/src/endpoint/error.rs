@@ -95,6 +95,11 @@ impl fmt::Display for EndpointError {
 impl EndpointError {
     fn write(&self, f: &mut impl fmt::Write) -> fmt::Result {
         match self {
+            Self::State { tried, path, source } if is_full(source) => write!(
+                f,
+                "{tried} {}: {source}; make room there, or set EC2_LOCAL_STATE_DIR to a directory of your own on a disk that has it",
+                path.display()
+            ),
             Self::State { tried, path, source } => write!(
                 f,
                 "{tried} {}: {source}; set EC2_LOCAL_STATE_DIR to a directory of your own on a local disk",
@@ -140,6 +145,15 @@ impl EndpointError {
             Self::NotRunning => f.write_str("reach the local EC2: none is running; start one with `ec2-local serve`"),
         }
     }
+}
+
+/// Whether there is no room, on the disk or for its user.
+fn is_full(error: &io::Error) -> bool {
+    let kind = match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(ec2_state_directory::Error::Io { source, .. }) => source.kind(),
+        _ => error.kind(),
+    };
+    matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 impl std::error::Error for EndpointError {}

@@ -5,7 +5,9 @@ use super::{
     datacenter::Datacenter,
     handover::Handover,
     idle::{Clients, idle_for},
-    journaling, public_addresses,
+    journaling,
+    log::{begin_log, fault_of_log},
+    public_addresses,
     run_directory::RunDirectory,
     settings_diff::{PACE, SettingsInForce},
     state::{Credentials, StateDirectory, failed},
@@ -242,12 +244,7 @@ pub(crate) fn role_main() -> ! {
     // Ctrl-C at the terminal is for whoever started us.
     let _ = rustix::process::setsid();
     keep_files_private();
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
-        .with_ansi(false)
-        .with_writer(io::stderr)
-        .finish();
-    let _ = tracing::subscriber::set_global_default(subscriber);
+    begin_log("info");
     let settings = std::env::var("EC2_LOCAL_SETTINGS")
         .map_err(|e| e.to_string())
         .and_then(|text| serde_json::from_str(&text).map_err(|e| e.to_string()));
@@ -255,7 +252,8 @@ pub(crate) fn role_main() -> ! {
         settings.and_then(|settings| run(&settings, Stay::WhileNeeded, |_| say("ready")).map_err(|e| e.to_string()));
     if let Err(reason) = &result {
         tracing::error!("failed to {reason}");
-        say(reason);
+        let lost = fault_of_log().map(|error| format!("; nor can that be written to the log: {error}"));
+        say(&format!("{reason}{}", lost.unwrap_or_default()));
     }
     std::process::exit(i32::from(result.is_err()));
 }

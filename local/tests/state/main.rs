@@ -1,6 +1,7 @@
 //! What an endpoint touches in a state directory, and what it never does: as root, and as an ordinary user.
 
 mod checks;
+mod full;
 mod journals;
 mod place;
 mod refused;

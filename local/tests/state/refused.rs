@@ -204,7 +204,7 @@ fn a_log_is_appended_to_where_it_is_or_not_at_all() {
 }
 
 /// Names the state directory to a client of ours.
-const ENSURE: &str = "TEST_ENSURES_ENDPOINT";
+pub const ENSURE: &str = "TEST_ENSURES_ENDPOINT";
 
 extern "C" fn ensure_if_told() {
     ec2_local::roles::run_named();

@@ -138,11 +138,7 @@ fn main() -> ExitCode {
     ec2_local::roles::run_named();
     endpoint::keep_files_private();
     // Whatever the command is: what stays, and why, is for whoever gave it.
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr)
-        .init();
+    endpoint::begin_log("warn");
     // What imports and clears passes files on, and who may have few open is refused that while machines of the user's pass on many.
     let _ = ec2_local::machine::allow_many_descriptors();
     let result = match Arguments::parse().command {
