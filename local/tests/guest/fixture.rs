@@ -44,6 +44,8 @@ impl Machine {
         fs::create_dir_all(path.join("etc/ssh")).unwrap();
         fs::create_dir_all(path.join("etc/skel")).unwrap();
         fs::create_dir_all(path.join("bin")).unwrap();
+        fs::create_dir_all(path.join("tmp")).unwrap();
+        fs::set_permissions(path.join("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
         fs::write(path.join("bin/bash"), "").unwrap();
         fs::write(path.join("etc/skel/.profile"), "").unwrap();
         let me = rustix::process::geteuid();

@@ -155,3 +155,14 @@ fn sftp_has_what_the_protocol_has() {
     sftp.unlink(Path::new("link")).unwrap();
     assert_eq!(sftp.stat(Path::new("link")).unwrap_err().code(), ssh2::ErrorCode::SFTP(2));
 }
+
+#[test]
+fn a_client_may_be_listened_for_at_a_hundred_ports() {
+    let machine = Machine::boot();
+    let session = connect(&machine);
+    let mut listeners: Vec<_> = (0..100).map(|_| session.channel_forward_listen(0, None, None).unwrap().0).collect();
+    assert!(session.channel_forward_listen(0, None, None).is_err());
+    // One that is given up makes room.
+    drop(listeners.pop());
+    session.channel_forward_listen(0, None, None).unwrap();
+}

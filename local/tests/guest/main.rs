@@ -1,6 +1,7 @@
 //! The guest's agent as an ordinary process on loopback ports, used by real clients.
 
 mod fixture;
+mod forwarding;
 mod libssh2;
 mod sftp;
 mod signal;

@@ -11,6 +11,8 @@ pub struct Options {
     pub pty: bool,
     /// Whether connections may be forwarded.
     pub port_forwarding: bool,
+    /// Whether the client's agent may be.
+    pub agent_forwarding: bool,
     /// Added to the environment.
     pub environment: Vec<(String, String)>,
 }
@@ -18,7 +20,7 @@ pub struct Options {
 impl Default for Options {
     /// No restriction.
     fn default() -> Self {
-        Self { command: None, pty: true, port_forwarding: true, environment: Vec::new() }
+        Self { command: None, pty: true, port_forwarding: true, agent_forwarding: true, environment: Vec::new() }
     }
 }
 
@@ -72,13 +74,17 @@ fn parse_options(text: &str) -> Option<Options> {
                 let (name, value) = pair.split_once('=')?;
                 options.environment.push((name.to_owned(), value.to_owned()));
             }
-            ("restrict", None) => (options.pty, options.port_forwarding) = (false, false),
+            ("restrict", None) => {
+                (options.pty, options.port_forwarding, options.agent_forwarding) = (false, false, false);
+            }
             ("pty", None) => options.pty = true,
             ("no-pty", None) => options.pty = false,
             ("port-forwarding", None) => options.port_forwarding = true,
             ("no-port-forwarding", None) => options.port_forwarding = false,
-            // There is neither here, so both are as wished.
-            ("agent-forwarding" | "no-agent-forwarding" | "x11-forwarding" | "no-x11-forwarding", None) => {}
+            ("agent-forwarding", None) => options.agent_forwarding = true,
+            ("no-agent-forwarding", None) => options.agent_forwarding = false,
+            // There is none here, so both are as wished.
+            ("x11-forwarding" | "no-x11-forwarding", None) => {}
             ("user-rc" | "no-user-rc" | "no-touch-required", None) => {}
             _ => return None,
         }
@@ -136,7 +142,7 @@ mod tests {
              rather than the user \\\"root\\\".';echo;sleep 10;exit 142\" {KEY}"
         );
         let found = options(&line).unwrap();
-        assert!(!found.port_forwarding && found.pty);
+        assert!(!found.port_forwarding && !found.agent_forwarding && found.pty);
         assert_eq!(
             found.command.unwrap(),
             "echo 'Please login as the user \"admin\" rather than the user \"root\".';echo;sleep 10;exit 142"
@@ -146,7 +152,8 @@ mod tests {
     #[test]
     fn later_options_lift_a_restriction() {
         let found = options(&format!("restrict,pty,environment=\"A=b=c\" {KEY}")).unwrap();
-        assert!(found.pty && !found.port_forwarding);
+        assert!(found.pty && !found.port_forwarding && !found.agent_forwarding);
+        assert!(options(&format!("restrict,agent-forwarding {KEY}")).unwrap().agent_forwarding);
         assert_eq!(found.environment, [("A".to_owned(), "b=c".to_owned())]);
     }
 

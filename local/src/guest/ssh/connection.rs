@@ -2,13 +2,14 @@
 
 use super::{
     Shared,
+    forwarding::{Forwards, Listener, port_work, socket_work},
     login::Login,
     process::{self, Program},
-    pty, session, spool,
+    pty, session, spool, unix_socket,
 };
 use russh::{
     Channel, ChannelId, ChannelOpenFailure, ChannelWriteHalf, Pty, Sig,
-    server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey},
+    server::{Auth, ChannelOpenHandle, Handle, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey},
 };
 use std::{collections::HashMap, io, net::SocketAddr, os::fd::OwnedFd, sync::Arc};
 use tokio::{
@@ -38,6 +39,7 @@ pub struct Connection {
     startup: Option<Startup>,
     login: Option<Login>,
     channels: HashMap<ChannelId, Open>,
+    forwards: Forwards,
 }
 
 /// A channel that is open.
@@ -67,7 +69,8 @@ struct Running {
 impl Connection {
     /// A client that has just connected.
     pub fn new(shared: Arc<Shared>, peer: SocketAddr, local: SocketAddr, startup: Startup) -> Self {
-        Self { shared, peer, local, startup: Some(startup), login: None, channels: HashMap::new() }
+        let (login, channels, forwards) = (None, HashMap::new(), Forwards::default());
+        Self { shared, peer, local, startup: Some(startup), login, channels, forwards }
     }
 
     /// Looks the key up; what can't be read is a refusal, with its reason in the log.
@@ -133,6 +136,9 @@ impl Connection {
         session: &Session,
     ) -> io::Result<Running> {
         let terminal = waiting.terminal.as_ref().map(|request| pty::open(request, &login.identity)).transpose()?;
+        if let Some(agent) = self.forwards.agent() {
+            environment.push(("SSH_AUTH_SOCK".to_owned(), agent.display().to_string()));
+        }
         environment.extend(waiting.environment);
         if let (Some(terminal), Some(request)) = (&terminal, &waiting.terminal) {
             environment.push(("SSH_TTY".to_owned(), terminal.path.clone()));
@@ -154,7 +160,7 @@ impl Connection {
             }
         };
         let exit = Box::pin(async move { child.wait().await.ok().map(session::Exit::from) });
-        let work = session::Work { input, output, errors, exit };
+        let work = session::Work { input, output, errors, exit: Some(exit) };
         let mut running = run(id, waiting.channel, work, session, true);
         running.leader = leader;
         running.terminal = terminal.map(|terminal| terminal.master);
@@ -182,6 +188,57 @@ impl Connection {
                 session.channel_failure(id)
             }
         }
+    }
+}
+
+impl Connection {
+    /// Who has logged in, if that may have connections forwarded.
+    fn forwarder(&self) -> Option<&Login> {
+        self.login.as_ref().filter(|login| login.options.port_forwarding)
+    }
+
+    /// Connects a channel to what the client has asked for.
+    async fn forward(
+        &mut self,
+        channel: Channel<Msg>,
+        connecting: impl Future<Output = io::Result<session::Work>> + Send + 'static,
+        reply: ChannelOpenHandle,
+        connection: Handle,
+    ) {
+        let Some(place) = self.forwards.place() else {
+            return reply.reject(ChannelOpenFailure::ResourceShortage).await;
+        };
+        self.shared.counters.count(|counts| counts.channels += 1);
+        let (id, (_, channel)) = (channel.id(), channel.split());
+        let (input, received) = spool::spool();
+        let (open, closed) = oneshot::channel();
+        self.channels.insert(id, Open::Running(Running::connection(input, open)));
+        let outlet = session::Outlet { id, channel, connection };
+        // Connecting may take long; the connection's other channels don't wait for it.
+        tokio::spawn(async move {
+            match connecting.await {
+                Ok(work) => {
+                    reply.accept().await;
+                    session::serve(work, received, outlet, closed).await;
+                }
+                Err(error) => {
+                    tracing::debug!("failed to forward a connection: {error}");
+                    reply.reject(ChannelOpenFailure::ConnectFailed).await;
+                }
+            }
+            drop(place);
+        });
+    }
+}
+
+fn not_forwarded(what: &str, error: &io::Error) {
+    tracing::debug!("failed to forward {what}: {error}");
+}
+
+impl Running {
+    /// A connection that is forwarded.
+    fn connection(input: spool::Sender, open: oneshot::Sender<()>) -> Self {
+        Self { session: false, input: Some(input), leader: None, terminal: None, open }
     }
 }
 
@@ -253,37 +310,87 @@ impl Handler for Connection {
         reply: ChannelOpenHandle,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        let allowed = self.login.as_ref().is_some_and(|login| login.options.port_forwarding);
-        let (true, Ok(port)) = (allowed, u16::try_from(port)) else {
+        let (Some(_), Ok(port)) = (self.forwarder(), u16::try_from(port)) else {
             reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
             return Ok(());
         };
-        self.shared.counters.count(|counts| counts.channels += 1);
-        let (id, (_, channel)) = (channel.id(), channel.split());
+        let host = host.to_owned();
+        let connecting = async move { TcpStream::connect((host.as_str(), port)).await.map(port_work) };
+        self.forward(channel, connecting, reply, session.handle()).await;
+        Ok(())
+    }
+
+    async fn channel_open_direct_streamlocal(
+        &mut self,
+        channel: Channel<Msg>,
+        path: &str,
+        reply: ChannelOpenHandle,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let Some(login) = self.forwarder() else {
+            reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
+            return Ok(());
+        };
+        let (identity, path) = (login.identity.clone(), path.into());
+        let connecting = async move { unix_socket::connect(identity, path).await.map(socket_work) };
+        self.forward(channel, connecting, reply, session.handle()).await;
+        Ok(())
+    }
+
+    async fn channel_open_confirmation(
+        &mut self,
+        id: ChannelId,
+        _max_packet_size: u32,
+        _window_size: u32,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
         let (input, received) = spool::spool();
         let (open, closed) = oneshot::channel();
-        let running = Running { session: false, input: Some(input), leader: None, terminal: None, open };
-        self.channels.insert(id, Open::Running(running));
-        let outlet = session::Outlet { id, channel, connection: session.handle() };
-        let host = host.to_owned();
-        // Connecting may take long; the connection's other channels don't wait for it.
-        tokio::spawn(async move {
-            match TcpStream::connect((host.as_str(), port)).await {
-                Ok(stream) => {
-                    reply.accept().await;
-                    let _ = stream.set_nodelay(true);
-                    let (output, input) = stream.into_split();
-                    let exit = Box::pin(async { None });
-                    let work = session::Work { input: Box::new(input), output: Box::new(output), errors: None, exit };
-                    session::serve(work, received, outlet, closed).await;
-                }
-                Err(error) => {
-                    tracing::debug!("failed to forward to {host}:{port}: {error}");
-                    reply.reject(ChannelOpenFailure::ConnectFailed).await;
-                }
-            }
-        });
+        self.channels.insert(id, Open::Running(Running::connection(input, open)));
+        self.forwards.arrivals().put(id, (received, closed));
         Ok(())
+    }
+
+    async fn tcpip_forward(
+        &mut self,
+        address: &str,
+        port: &mut u32,
+        session: &mut Session,
+    ) -> Result<bool, Self::Error> {
+        let Some(login) = self.forwarder() else { return Ok(false) };
+        let identity = login.identity.clone();
+        let listening = self.forwards.listen_at_port(address, *port, &identity, session.handle()).await;
+        Ok(listening
+            .map(|chosen| *port = chosen)
+            .map_err(|error| not_forwarded(&format!("port {port}"), &error))
+            .is_ok())
+    }
+
+    async fn cancel_tcpip_forward(
+        &mut self,
+        address: &str,
+        port: u32,
+        _session: &mut Session,
+    ) -> Result<bool, Self::Error> {
+        Ok(self.forwards.cancel(&Listener::Port(address.to_owned(), port)))
+    }
+
+    async fn streamlocal_forward(&mut self, path: &str, session: &mut Session) -> Result<bool, Self::Error> {
+        let Some(login) = self.forwarder() else { return Ok(false) };
+        let identity = login.identity.clone();
+        let listening = self.forwards.listen_at_socket(path, &identity, session.handle()).await;
+        Ok(listening.map_err(|error| not_forwarded(path, &error)).is_ok())
+    }
+
+    async fn cancel_streamlocal_forward(&mut self, path: &str, _session: &mut Session) -> Result<bool, Self::Error> {
+        Ok(self.forwards.cancel(&Listener::Socket(path.to_owned())))
+    }
+
+    async fn agent_request(&mut self, _id: ChannelId, session: &mut Session) -> Result<bool, Self::Error> {
+        let Some(login) = self.login.as_ref().filter(|login| login.options.agent_forwarding) else { return Ok(false) };
+        let identity = login.identity.clone();
+        let forwarded = self.forwards.forward_agent(&self.shared.root, &identity, session.handle()).await;
+        Ok(forwarded.map_err(|error| not_forwarded("the client's agent", &error)).is_ok())
     }
 
     async fn pty_request(

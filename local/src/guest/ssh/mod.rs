@@ -4,9 +4,12 @@
 //! what a closed connection does to a process (a terminal hangs up; without one its streams close), the order in which an
 //! exit is told. It is not configurable, and reads no `sshd_config`.
 
+mod arrivals;
+mod auth_agent;
 mod authorized_keys;
 mod connection;
 mod counters;
+mod forwarding;
 mod host_key;
 mod login;
 mod process;
@@ -14,6 +17,7 @@ mod pty;
 mod session;
 mod sftp;
 mod spool;
+mod unix_socket;
 
 pub use counters::{Counters, Counts, PATH as COUNTERS_PATH};
 pub use host_key::HostKey;

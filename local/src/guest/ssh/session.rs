@@ -5,11 +5,14 @@ use russh::{
     ChannelId, ChannelWriteHalf, Sig,
     server::{Handle, Msg},
 };
-use std::{future::Future, io, os::unix::process::ExitStatusExt, pin::Pin, process::ExitStatus};
+use std::{future::Future, io, os::unix::process::ExitStatusExt, pin::Pin, process::ExitStatus, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::oneshot,
 };
+
+/// How long after the end of a connection its other side may take to hear what was said before.
+const HEARING: Duration = Duration::from_secs(60);
 
 /// What a channel is connected to.
 pub struct Work {
@@ -19,8 +22,8 @@ pub struct Work {
     pub output: Box<dyn AsyncRead + Send + Unpin>,
     /// Standard error, where it is apart.
     pub errors: Option<Box<dyn AsyncRead + Send + Unpin>>,
-    /// How it ends; none for what has no exit status.
-    pub exit: Pin<Box<dyn Future<Output = Option<Exit>> + Send>>,
+    /// How what runs ends. None for a connection, which is at its end when both sides have no more to say.
+    pub exit: Option<Pin<Box<dyn Future<Output = Option<Exit>> + Send>>>,
 }
 
 /// How a process ended.
@@ -59,7 +62,8 @@ pub struct Outlet {
 /// Moves bytes until what runs has ended and its output is told, or until `closed` is dropped: then its streams are
 /// closed, and it is left alone but waited for.
 pub async fn serve(work: Work, input: spool::Receiver, outlet: Outlet, closed: oneshot::Receiver<()>) {
-    let Work { input: sink, output, errors, mut exit } = work;
+    let Work { input: sink, output, errors, exit } = work;
+    let Some(mut exit) = exit else { return connect(input, sink, output, outlet, closed).await };
     let mut ended = false;
     {
         let feeding = async {
@@ -94,6 +98,38 @@ pub async fn serve(work: Work, input: spool::Receiver, outlet: Outlet, closed: o
     }
     if !ended {
         exit.await;
+    }
+}
+
+/// Moves the bytes of a connection each way until both are at their ends, or `closed` is dropped.
+async fn connect(
+    input: spool::Receiver,
+    sink: Box<dyn AsyncWrite + Send + Unpin>,
+    output: Box<dyn AsyncRead + Send + Unpin>,
+    outlet: Outlet,
+    closed: oneshot::Receiver<()>,
+) {
+    let feeding = feed(input, sink);
+    tokio::pin!(feeding);
+    let mut is_fed = false;
+    {
+        let feeding = async {
+            let _ = feeding.as_mut().await;
+            is_fed = true;
+        };
+        let telling = async {
+            drain(output, outlet.channel.make_writer()).await;
+            let _ = outlet.channel.eof().await;
+        };
+        let connected = async { tokio::join!(feeding, telling) };
+        tokio::select! {
+            _ = connected => drop(outlet.channel.close().await),
+            _ = closed => {}
+        }
+    }
+    if !is_fed {
+        // What the client has said before it closed the channel is still to be heard, by who listens.
+        let _ = tokio::time::timeout(HEARING, feeding).await;
     }
 }
 

@@ -31,7 +31,7 @@ pub fn start(identity: Identity, home: PathBuf) -> io::Result<Work> {
     })?;
     let (output, input) = tokio::net::UnixStream::from_std(ours)?.into_split();
     let exit = Box::pin(async move { end.await.ok() });
-    Ok(Work { input: Box::new(input), output: Box::new(output), errors: None, exit })
+    Ok(Work { input: Box::new(input), output: Box::new(output), errors: None, exit: Some(exit) })
 }
 
 fn serve(identity: &Identity, home: &Directory, stream: UnixStream) -> io::Result<()> {
