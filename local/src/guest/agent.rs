@@ -7,7 +7,7 @@ use super::{
     cloud_init::Boot,
     console::Console,
     root::Root,
-    ssh::{HostKey, Server},
+    ssh::{HostKeys, Server},
     tools,
 };
 use std::{
@@ -71,9 +71,9 @@ pub async fn run_on(config: Config, ssh: TcpListener) -> io::Result<()> {
     if let Err(error) = tools::install(&root) {
         console.log("WARNING", &format!("failed to install the guest's own commands: {error}"));
     }
-    let boot = Boot::begin(root.clone(), hostname.clone(), login_user, console);
-    let key = HostKey::load_or_generate(&root, &hostname, first_boot)?;
-    let serving = tokio::spawn(Server::new(root, &key).serve(ssh));
-    boot.run(metadata, &key, first_boot).await;
+    let boot = Boot::begin(root.clone(), hostname.clone(), login_user, console.clone());
+    let keys = HostKeys::load_or_generate(&root, &hostname, console, first_boot)?;
+    let serving = tokio::spawn(Server::new(root, keys.clone()).serve(ssh));
+    boot.run(metadata, &keys, first_boot).await;
     serving.await.map_err(io::Error::other)?
 }

@@ -136,6 +136,21 @@ impl Root {
         written
     }
 
+    /// Removes a file, if it is there.
+    pub fn remove(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        let path = path.as_ref();
+        let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(io::Error::other("a file needs a directory and a name"));
+        };
+        let removed = self
+            .open(above, OFlags::PATH | OFlags::DIRECTORY, 0)
+            .and_then(|above| Ok(unlinkat(above, name, rustix::fs::AtFlags::empty())?));
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Reads a file of the machine.
     pub fn read(&self, path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
         let path = path.as_ref();

@@ -2,6 +2,7 @@
 
 mod fixture;
 mod forwarding;
+mod host_keys;
 mod libssh2;
 mod sftp;
 mod signal;

@@ -39,8 +39,9 @@ fn without_user_data_there_is_a_user_and_a_status() {
     finished(&machine);
     is(&machine, "done", "done", 0);
     let console = machine.console();
-    let key = machine.read("etc/ssh/ssh_host_ed25519_key.pub");
-    let shown = format!("-----BEGIN SSH HOST KEY KEYS-----\n{key}-----END SSH HOST KEY KEYS-----\n");
+    let key = |kind: &str| machine.read(format!("etc/ssh/ssh_host_{kind}_key.pub"));
+    let keys = key("ecdsa") + &key("ed25519");
+    let shown = format!("-----BEGIN SSH HOST KEY KEYS-----\n{keys}-----END SSH HOST KEY KEYS-----\n");
     assert!(console.contains(&shown), "{console}");
     assert!(console.contains(" (ED25519)\n"), "{console}");
     let last = console.lines().last().unwrap();

@@ -16,7 +16,7 @@ mod status;
 mod users;
 mod value;
 
-use super::{console::Console, root::Root, ssh::HostKey};
+use super::{console::Console, root::Root, ssh::HostKeys};
 use instance::Instance;
 use modules::Settings;
 use parts::Part;
@@ -44,7 +44,7 @@ impl Boot {
     }
 
     /// Configures the machine; what goes wrong is in the status, on the console and in the log.
-    pub async fn run(mut self, metadata: SocketAddr, key: &HostKey, first_boot: bool) {
+    pub async fn run(mut self, metadata: SocketAddr, keys: &HostKeys, first_boot: bool) {
         self.start(Stage::Init);
         let instance = match Instance::fetch(metadata).await {
             Ok(instance) => instance,
@@ -70,7 +70,7 @@ impl Boot {
         self.start(Stage::Final);
         self.run_scripts(&settings, &instance, scripts, first).await;
         if first {
-            self.print_host_key(key);
+            keys.show();
         }
         self.print_final_message(&settings);
         let finished = format!("{:.2} - {} - v. {}\n", self.began.elapsed().as_secs_f64(), now(), version());
@@ -143,25 +143,6 @@ impl Boot {
                 self.error(format!("failed to run the script {directory}/{name}: {why}"));
             }
         }
-    }
-
-    fn print_host_key(&self, key: &HostKey) {
-        const RULE: &str = "#############################################################";
-        let stamp = OffsetDateTime::now_utc()
-            .format(format_description!("[month repr:short] [day padding:space] [hour]:[minute]:[second]"))
-            .unwrap_or_default();
-        for line in [
-            RULE,
-            "-----BEGIN SSH HOST KEY FINGERPRINTS-----",
-            &key.fingerprint_line(),
-            "-----END SSH HOST KEY FINGERPRINTS-----",
-            RULE,
-        ] {
-            self.console.line(&format!("<14>{stamp} ec2: {line}"));
-        }
-        self.console.line("-----BEGIN SSH HOST KEY KEYS-----");
-        self.console.line(&key.public_line());
-        self.console.line("-----END SSH HOST KEY KEYS-----");
     }
 
     fn print_final_message(&self, settings: &Settings) {

@@ -1,53 +1,174 @@
-//! The host's key pair: made at first boot, kept over reboots.
+//! The host's key pairs, as a distribution's sshd has them: made once, kept on the disk, shown on the console.
+//!
+//! Those of Ed25519 and ECDSA are made at first boot. One of RSA takes as long as several boots, and few clients want it; so it is made when
+//! the first one does, see [`greeting`](super::greeting), and then the console shows all of them again.
 
-use crate::guest::root::Root;
+use crate::guest::{console::Console, root::Root};
+use rand::{SeedableRng, rngs::StdRng};
 use russh::keys::{
-    HashAlg, PrivateKey,
-    ssh_key::{
-        LineEnding,
-        private::{Ed25519Keypair, KeypairData},
+    Algorithm, EcdsaCurve, HashAlg, PrivateKey, decode_secret_key,
+    ssh_key::{LineEnding, public::KeyData},
+};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
     },
 };
-use std::io;
+use time::{OffsetDateTime, macros::format_description};
+use tokio::sync::OnceCell;
 
-const PATH: &str = "/etc/ssh/ssh_host_ed25519_key";
+/// As sshd calls the kinds in its files' names.
+const ED25519: &str = "ed25519";
+const ECDSA: &str = "ecdsa";
+const RSA: &str = "rsa";
 
-/// The host's key.
+/// The host's keys; cheap to clone.
 #[derive(Clone)]
-pub struct HostKey(PrivateKey);
+pub struct HostKeys(Arc<Keys>);
 
-impl HostKey {
-    /// Reads the key, or makes one where there is none or, at a first boot, the image brought another machine's.
-    pub fn load_or_generate(root: &Root, hostname: &str, first_boot: bool) -> io::Result<Self> {
-        if !first_boot && root.path(PATH).exists() {
-            let text = std::fs::read_to_string(root.path(PATH))?;
-            return PrivateKey::from_openssh(text).map(Self).map_err(io::Error::other);
+struct Keys {
+    root: Root,
+    comment: String,
+    console: Console,
+    made: [PrivateKey; 2],
+    rsa: OnceCell<PrivateKey>,
+    is_shown: AtomicBool,
+}
+
+impl HostKeys {
+    /// Reads the keys, or makes them where there are none or, at a first boot, the image brought another machine's.
+    pub fn load_or_generate(root: &Root, hostname: &str, console: Console, first_boot: bool) -> io::Result<Self> {
+        if first_boot {
+            for path in [path(RSA), path(RSA) + ".pub"] {
+                root.remove(&path)?;
+            }
         }
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(io::Error::other)?;
-        let pair = KeypairData::from(Ed25519Keypair::from_seed(&seed));
-        let key = PrivateKey::new(pair, format!("root@{hostname}")).map_err(io::Error::other)?;
-        let private = key.to_openssh(LineEnding::LF).map_err(io::Error::other)?;
-        root.write(PATH, private.as_bytes(), 0o600)?;
-        let key = Self(key);
-        root.write(format!("{PATH}.pub"), format!("{}\n", key.public_line()), 0o644)?;
-        Ok(key)
+        let comment = format!("root@{hostname}");
+        let key = |kind: &str| match load(root, kind)?.filter(|_| !first_boot) {
+            Some(key) => Ok(key),
+            None => make(kind, &comment).and_then(|key| keep(root, kind, key)),
+        };
+        let made = [key(ECDSA)?, key(ED25519)?];
+        let (rsa, is_shown) = (OnceCell::new(), AtomicBool::new(!first_boot));
+        Ok(Self(Arc::new(Keys { root: root.clone(), comment, console, made, rsa, is_shown })))
     }
 
-    /// The key itself.
-    pub fn private(&self) -> &PrivateKey {
-        &self.0
+    /// Those that there are.
+    pub fn made(&self) -> Vec<PrivateKey> {
+        self.0.made.iter().chain(self.0.rsa.get()).cloned().collect()
     }
 
-    /// The public key as the file `ssh_host_ed25519_key.pub` holds it.
-    pub fn public_line(&self) -> String {
-        // Writing a key of 32 bytes that was made from its own parts has nothing to fail on.
-        self.0.public_key().to_openssh().unwrap_or_default()
+    /// All of them. Others are served while the last is made.
+    pub async fn all(&self) -> io::Result<Vec<PrivateKey>> {
+        let keys = self.0.clone();
+        let load_or_make = move || -> io::Result<_> {
+            Ok(match load(&keys.root, RSA)? {
+                Some(key) => (key, false),
+                None => (keep(&keys.root, RSA, make(RSA, &keys.comment)?)?, true),
+            })
+        };
+        let mut is_new = false;
+        let made = self.0.rsa.get_or_try_init(|| async {
+            let (key, new) = tokio::task::spawn_blocking(load_or_make).await.map_err(io::Error::other)??;
+            is_new = new;
+            Ok::<_, io::Error>(key)
+        });
+        made.await?;
+        // Before any client sees it.
+        if is_new && self.0.is_shown.load(Ordering::Relaxed) {
+            self.show();
+        }
+        Ok(self.made())
     }
 
-    /// The line that `ssh-keygen -l` prints.
-    pub fn fingerprint_line(&self) -> String {
-        let fingerprint = self.0.public_key().fingerprint(HashAlg::Sha256);
-        format!("256 {fingerprint} {} (ED25519)", self.0.public_key().comment().as_str_lossy())
+    /// Prints the keys and their fingerprints on the console, as cloud-init does.
+    pub fn show(&self) {
+        const RULE: &str = "#############################################################";
+        self.0.is_shown.store(true, Ordering::Relaxed);
+        let stamp = OffsetDateTime::now_utc()
+            .format(format_description!("[month repr:short] [day padding:space] [hour]:[minute]:[second]"))
+            .unwrap_or_default();
+        let keys = self.made();
+        let mut text = String::new();
+        let mut line = |line: &str| text.extend([line, "\n"]);
+        let mut stamped = |what: &str| line(&format!("<14>{stamp} ec2: {what}"));
+        stamped(RULE);
+        stamped("-----BEGIN SSH HOST KEY FINGERPRINTS-----");
+        keys.iter().for_each(|key| stamped(&fingerprint_line(key)));
+        stamped("-----END SSH HOST KEY FINGERPRINTS-----");
+        stamped(RULE);
+        line("-----BEGIN SSH HOST KEY KEYS-----");
+        keys.iter().for_each(|key| line(&public_line(key)));
+        line("-----END SSH HOST KEY KEYS-----");
+        // At once: nothing else stands between.
+        self.0.console.output(text.as_bytes());
     }
+}
+
+fn path(kind: &str) -> String {
+    format!("/etc/ssh/ssh_host_{kind}_key")
+}
+
+fn load(root: &Root, kind: &str) -> io::Result<Option<PrivateKey>> {
+    match root.read(path(kind)) {
+        Ok(text) => PrivateKey::from_openssh(text).map(Some).map_err(io::Error::other),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn make(kind: &str, comment: &str) -> io::Result<PrivateKey> {
+    let mut key = match kind {
+        RSA => make_rsa()?,
+        _ => {
+            let curve = EcdsaCurve::NistP256;
+            let algorithm = if kind == ECDSA { Algorithm::Ecdsa { curve } } else { Algorithm::Ed25519 };
+            let mut seed = [0; 32];
+            getrandom::fill(&mut seed).map_err(io::Error::other)?;
+            PrivateKey::random(&mut StdRng::from_seed(seed), algorithm).map_err(io::Error::other)?
+        }
+    };
+    key.set_comment(comment);
+    Ok(key)
+}
+
+/// Of 3072 bits, as ssh-keygen's. The library for RSA takes minutes where it isn't optimized; this one is, always.
+fn make_rsa() -> io::Result<PrivateKey> {
+    use aws_lc_rs::{
+        encoding::{AsDer, Pkcs8V1Der},
+        rsa::{KeyPair, KeySize},
+    };
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let unmade = |_| io::Error::other("make an RSA key: there is no randomness, or no memory");
+    let der: Pkcs8V1Der = KeyPair::generate(KeySize::Rsa3072).map_err(unmade)?.as_der().map_err(unmade)?;
+    let text = STANDARD.encode(der.as_ref());
+    let lines: String = text.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line) + "\n").collect();
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{lines}-----END PRIVATE KEY-----\n");
+    decode_secret_key(&pem, None).map_err(io::Error::other)
+}
+
+fn keep(root: &Root, kind: &str, key: PrivateKey) -> io::Result<PrivateKey> {
+    let private = key.to_openssh(LineEnding::LF).map_err(io::Error::other)?;
+    root.write(path(kind), private.as_bytes(), 0o600)?;
+    root.write(path(kind) + ".pub", format!("{}\n", public_line(&key)), 0o644)?;
+    Ok(key)
+}
+
+/// The public key as its file holds it.
+fn public_line(key: &PrivateKey) -> String {
+    // Writing a key that was made from its own parts has nothing to fail on.
+    key.public_key().to_openssh().unwrap_or_default()
+}
+
+/// The line that `ssh-keygen -l` prints.
+fn fingerprint_line(key: &PrivateKey) -> String {
+    let public = key.public_key();
+    let (bits, kind) = match public.key_data() {
+        KeyData::Rsa(_) => (3072, "RSA"),
+        KeyData::Ecdsa(_) => (256, "ECDSA"),
+        _ => (256, "ED25519"),
+    };
+    format!("{bits} {} {} ({kind})", public.fingerprint(HashAlg::Sha256), public.comment().as_str_lossy())
 }
