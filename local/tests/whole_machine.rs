@@ -134,12 +134,16 @@ impl Whole {
     }
 
     fn ssh(&self, line: &str) -> Output {
+        self.ssh_with(&[], line).env_remove("SSH_AUTH_SOCK").output().unwrap()
+    }
+
+    fn ssh_with(&self, options: &[&str], line: &str) -> Command {
         let mut command = Command::new("ssh");
         command.args(["-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]);
         command.args(["-o", "LogLevel=ERROR", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-i"]);
         command.arg(self.directory.path().join("key")).arg("-p").arg(self.address.port().to_string());
-        command.args(["admin@127.0.0.1", line]).env_remove("SSH_AUTH_SOCK").stdin(Stdio::null());
-        command.output().unwrap()
+        command.args(options).args(["admin@127.0.0.1", line]).stdin(Stdio::null());
+        command
     }
 
     fn stdout(&self, line: &str) -> String {
@@ -220,4 +224,40 @@ fn a_terminal_can_be_had() {
     let whole = Whole::boot("");
     whole.until("end of the boot", |console, _| console.contains(" finished at "));
     assert!(whole.stdout("script -qec 'tty; sudo -n tty' /dev/null").starts_with("/dev/pts/"));
+}
+
+#[test]
+fn the_clients_ports_sockets_and_agent_are_forwarded() {
+    let whole = Whole::boot("");
+    whole.until("end of the boot", |console, _| console.contains(" finished at "));
+    let agent = whole.directory.path().join("agent");
+    let mut agents = Command::new("ssh-agent").arg("-D").arg("-a").arg(&agent).stdout(Stdio::null()).spawn().unwrap();
+    let add = || {
+        let mut add = Command::new("ssh-add");
+        add.arg("-q").arg(whole.directory.path().join("key")).env("SSH_AUTH_SOCK", &agent);
+        add.stderr(Stdio::null()).status().unwrap().success()
+    };
+    while !add() {
+        thread::sleep(Duration::from_millis(5));
+    }
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let target = listener.local_addr().unwrap();
+    let serving = thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        io::copy(&mut stream.try_clone().unwrap(), &mut &stream).unwrap();
+    });
+    let (port, socket) = (format!("8080:{target}"), format!("/tmp/socket:{target}"));
+    let line = "exec 3<>/dev/tcp/127.0.0.1/8080; echo through >&3; read -r answer <&3; echo $answer
+        stat -c '%a %u' /tmp/socket $SSH_AUTH_SOCK; id -u; ssh-add -l | grep -c ED25519; dirname $SSH_AUTH_SOCK";
+    let output =
+        whole.ssh_with(&["-A", "-R", &port, "-R", &socket], line).env("SSH_AUTH_SOCK", &agent).output().unwrap();
+    let _ = agents.kill();
+    agents.wait().unwrap();
+    serving.join().unwrap();
+    let said = String::from_utf8(output.stdout.clone()).unwrap();
+    let said: Vec<_> = said.lines().collect();
+    assert_eq!(said.len(), 6, "{output:?}");
+    let user = format!("600 {}", said[3]);
+    assert_eq!((said[0], said[1], said[2], said[4]), ("through", &*user, &*user, "1"), "{output:?}");
+    whole.stdout(&format!("while test -e {}; do sleep 0.01; done", said[5]));
 }
