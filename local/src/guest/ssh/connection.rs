@@ -372,7 +372,7 @@ impl Handler for Connection {
         port: u32,
         _session: &mut Session,
     ) -> Result<bool, Self::Error> {
-        Ok(self.forwards.cancel(&Listener::Port(address.to_owned(), port)))
+        Ok(self.forwards.cancel(&Listener::Port(address.to_owned(), port)).await)
     }
 
     async fn streamlocal_forward(&mut self, path: &str, session: &mut Session) -> Result<bool, Self::Error> {
@@ -383,7 +383,7 @@ impl Handler for Connection {
     }
 
     async fn cancel_streamlocal_forward(&mut self, path: &str, _session: &mut Session) -> Result<bool, Self::Error> {
-        Ok(self.forwards.cancel(&Listener::Socket(path.to_owned())))
+        Ok(self.forwards.cancel(&Listener::Socket(path.to_owned())).await)
     }
 
     async fn agent_request(&mut self, _id: ChannelId, session: &mut Session) -> Result<bool, Self::Error> {

@@ -121,9 +121,14 @@ impl Forwards {
         Ok(())
     }
 
-    /// Ends it; whether there was any.
-    pub fn cancel(&mut self, listener: &Listener) -> bool {
-        self.listeners.remove(listener).is_some()
+    /// Ends it; whether there was any. What follows finds the place free.
+    pub async fn cancel(&mut self, listener: &Listener) -> bool {
+        let Some(listening) = self.listeners.remove(listener) else { return false };
+        for mut one in listening {
+            one.0.abort();
+            let _ = (&mut one.0).await;
+        }
+        true
     }
 
     /// Gives the client's agent a socket in the machine. As with sshd, there is one for all sessions of a connection.
