@@ -121,7 +121,8 @@ impl Journal {
                 // Half a line must not stand before the next one; that it does is found out by its checksum.
                 let _ = self.file.set_len(self.length);
                 let _ = self.file.seek(SeekFrom::Start(self.length));
-                Err(error)
+                let path = self.directory.path().join(NAME);
+                Err(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
             }
         }
     }

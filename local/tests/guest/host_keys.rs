@@ -61,6 +61,25 @@ fn they_are_kept_over_a_reboot_only() {
 }
 
 #[test]
+fn one_that_cannot_be_kept_keeps_nobody_out() {
+    let mut machine = Machine::boot();
+    // Of an earlier version, which had but one.
+    let ecdsa = machine.path("etc/ssh/ssh_host_ecdsa_key");
+    fs::remove_file(&ecdsa).unwrap();
+    for kind in ["ecdsa", "rsa"] {
+        // Nothing takes the place of a directory with something in it.
+        fs::create_dir_all(machine.path(format!("etc/ssh/ssh_host_{kind}_key/x"))).unwrap();
+    }
+    machine.reboot();
+    assert_eq!(scan(&machine, "ed25519,ecdsa,rsa").into_keys().collect::<Vec<_>>(), ["ssh-ed25519"]);
+    let console = machine.console();
+    for kind in ["ecdsa", "rsa"] {
+        let warning = format!("failed to have the host key /etc/ssh/ssh_host_{kind}_key: ");
+        assert!(console.contains(&warning), "{console}");
+    }
+}
+
+#[test]
 fn a_client_that_keeps_to_fips_connects() {
     let machine = Machine::boot();
     for (exchange, key, cipher) in [

@@ -32,7 +32,7 @@ struct Keys {
     root: Root,
     comment: String,
     console: Console,
-    made: [PrivateKey; 2],
+    made: Vec<PrivateKey>,
     rsa: OnceCell<PrivateKey>,
     is_shown: AtomicBool,
 }
@@ -50,7 +50,9 @@ impl HostKeys {
             Some(key) => Ok(key),
             None => make(kind, &comment).and_then(|key| keep(root, kind, key)),
         };
-        let made = [key(ECDSA)?, key(ED25519)?];
+        // One that can't be kept, since the disk is full, is no reason to keep everybody out.
+        let ecdsa = key(ECDSA).map_err(|error| unmade(&console, ECDSA, &error)).ok();
+        let made = ecdsa.into_iter().chain([key(ED25519)?]).collect();
         let (rsa, is_shown) = (OnceCell::new(), AtomicBool::new(!first_boot));
         Ok(Self(Arc::new(Keys { root: root.clone(), comment, console, made, rsa, is_shown })))
     }
@@ -60,8 +62,15 @@ impl HostKeys {
         self.0.made.iter().chain(self.0.rsa.get()).cloned().collect()
     }
 
-    /// All of them. Others are served while the last is made.
-    pub async fn all(&self) -> io::Result<Vec<PrivateKey>> {
+    /// All of them, as far as they can be had. Others are served while the last is made.
+    pub async fn all(&self) -> Vec<PrivateKey> {
+        if let Err(error) = self.make_last().await {
+            unmade(&self.0.console, RSA, &error);
+        }
+        self.made()
+    }
+
+    async fn make_last(&self) -> io::Result<()> {
         let keys = self.0.clone();
         let load_or_make = move || -> io::Result<_> {
             Ok(match load(&keys.root, RSA)? {
@@ -80,7 +89,7 @@ impl HostKeys {
         if is_new && self.0.is_shown.load(Ordering::Relaxed) {
             self.show();
         }
-        Ok(self.made())
+        Ok(())
     }
 
     /// Prints the keys and their fingerprints on the console, as cloud-init does.
@@ -105,6 +114,10 @@ impl HostKeys {
         // At once: nothing else stands between.
         self.0.console.output(text.as_bytes());
     }
+}
+
+fn unmade(console: &Console, kind: &str, error: &io::Error) {
+    console.log("WARNING", &format!("failed to have the host key {}: {error}; clients do without", path(kind)));
 }
 
 fn path(kind: &str) -> String {
@@ -141,8 +154,8 @@ fn make_rsa() -> io::Result<PrivateKey> {
         rsa::{KeyPair, KeySize},
     };
     use base64::{Engine, engine::general_purpose::STANDARD};
-    let unmade = |_| io::Error::other("make an RSA key: there is no randomness, or no memory");
-    let der: Pkcs8V1Der = KeyPair::generate(KeySize::Rsa3072).map_err(unmade)?.as_der().map_err(unmade)?;
+    let failed = |_| io::Error::other("make an RSA key: there is no randomness, or no memory");
+    let der: Pkcs8V1Der = KeyPair::generate(KeySize::Rsa3072).map_err(failed)?.as_der().map_err(failed)?;
     let text = STANDARD.encode(der.as_ref());
     let lines: String = text.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line) + "\n").collect();
     let pem = format!("-----BEGIN PRIVATE KEY-----\n{lines}-----END PRIVATE KEY-----\n");

@@ -137,7 +137,7 @@ async fn connect(
     let connection = Connection::new(shared, peer, local, Startup { permit, logged_in });
     let connecting = async {
         let (stream, prefers_rsa) = greeting::greet(stream, VERSION).await?;
-        let keys = if prefers_rsa { keys.all().await? } else { keys.made() };
+        let keys = if prefers_rsa { keys.all().await } else { keys.made() };
         russh::server::run_stream(Arc::new(config(keys)), stream, connection).await?.await
     };
     tokio::pin!(connecting);
