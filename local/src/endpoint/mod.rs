@@ -5,6 +5,7 @@
 //!
 //! What this room isn't: a place for EC2's rules or for a machine's insides. It only carries messages between them.
 
+mod abandoned;
 mod client;
 mod clock;
 mod control;
@@ -32,6 +33,7 @@ mod state;
 mod streams;
 mod way_in;
 
+pub use abandoned::abandoned_accounts;
 pub use client::{Client, Presence, connect, ensure, look};
 pub use control::Status;
 pub use error::EndpointError;
@@ -41,7 +43,6 @@ pub use log::begin_log;
 pub(crate) use process::role_main;
 pub use process::{LOGIN_USER, Stay, keep_files_private, run};
 pub use public_addresses::describe_ssh;
-pub use run_directory::abandoned_accounts;
 pub use spare_disk::SpareDisk;
 pub use ssh_config::ssh_config;
 pub use state::{Credentials, StateDirectory};

@@ -6,6 +6,7 @@
 
 use super::{
     BUILD, EndpointError,
+    abandoned::abandoned,
     client::greet,
     disks::{Disks, end_machines},
     earlier_disks,
@@ -15,7 +16,7 @@ use super::{
     state::{StateDirectory, failed},
 };
 use crate::{account::RootVolume, machine::clear_files};
-use ec2_state_directory::{Directory, Error, is_leftover, put_aside, remove};
+use ec2_state_directory::{Directory, Error, put_aside, remove};
 use rustix::fs::{AtFlags, Stat, fstat, unlinkat};
 use std::{
     ffi::{OsStr, OsString},
@@ -24,7 +25,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 /// How long an endpoint that is ending may take to be gone: its machines have 5 s, and what it is doing has 2 s more.
@@ -32,10 +33,10 @@ const ENDING_PATIENCE: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(5);
 
 /// The file in an endpoint's directory that it has locked as long as it lives.
-const ALIVE: &str = "endpoint";
+pub(super) const ALIVE: &str = "endpoint";
 const WAY_IN: &str = "way-in";
 /// What the name of an endpoint's directory begins with that is being removed.
-const ENDED: &str = ".ended-";
+pub(super) const ENDED: &str = ".ended-";
 
 /// An endpoint's own lock and files; gone when this is dropped.
 pub(super) struct RunDirectory {
@@ -241,7 +242,7 @@ fn is_at(file: &File, path: &Path) -> bool {
 }
 
 /// The lock of an endpoint's directory; none if somebody holds it, or the directory is just being removed.
-fn lock(runs: &Directory, name: &OsStr, run: &Directory) -> Result<Option<File>, Error> {
+pub(super) fn lock(runs: &Directory, name: &OsStr, run: &Directory) -> Result<Option<File>, Error> {
     let file = match run.ensure_file(ALIVE) {
         Err(error) if error.is_not_found() => return Ok(None),
         // One that can't be written to, since somebody has made it immutable, can still be locked.
@@ -259,63 +260,6 @@ fn lock(runs: &Directory, name: &OsStr, run: &Directory) -> Result<Option<File>,
     Ok(is_there.then_some(file))
 }
 
-/// An account whose endpoint was killed.
-struct Abandoned {
-    name: OsString,
-    directory: Directory,
-    lock: File,
-    used: SystemTime,
-}
-
-/// The directories of other builds whose endpoints were killed and have left an account, the one that was used last at the end.
-/// Those of ours without an account are removed: their endpoints were just ending, or kept none.
-fn abandoned(runs: &Directory) -> Result<Vec<Abandoned>, EndpointError> {
-    let mut found = Vec::new();
-    for name in runs.names()?.into_iter().filter(|name| name != BUILD) {
-        match look_after(runs, &name) {
-            Ok(account) => found.extend(account),
-            Err(error) => not_removed(&runs.path().join(&name), &error),
-        }
-    }
-    found.sort_by_key(|account: &Abandoned| account.used);
-    Ok(found)
-}
-
-/// The account in a directory, if it is one of ours and nobody holds it; removes it if there is none in it.
-fn look_after(runs: &Directory, name: &OsStr) -> Result<Option<Abandoned>, Error> {
-    let path = runs.path().join(name);
-    let Some(directory) = runs.open(name)? else { return Ok(None) };
-    let is_aside = name.to_str().is_some_and(|name| name.starts_with(ENDED));
-    let has_account = |directory: &Directory| !is_aside && Story::is_in(directory);
-    if !is_leftover(&directory, &RUN.mark, is_aside)? && !has_account(&directory) {
-        stays(&path, "it bears no mark of the local EC2's, and no account is in it");
-        return Ok(None);
-    }
-    if is_aside && directory.names()?.is_empty() {
-        // It was killed between its last two steps; a lock shall not make it somebody else's.
-        RUN.mark.put_on(&directory)?;
-    }
-    let Some(lock) = lock(runs, name, &directory)? else { return Ok(None) };
-    let is_torn = !is_aside && journal::is_torn_in(&directory);
-    if is_torn && !RUN.mark.is_on(&directory)? {
-        stays(&path, "it bears no mark of the local EC2's, and its journal ends before its first record");
-        return Ok(None);
-    }
-    if is_torn {
-        journal::put_torn_aside(&directory)?;
-    }
-    // Whatever else an account's journal has become, it is for somebody to see.
-    if !is_aside && let Some(journal) = directory.file(journal::NAME)? {
-        let used = journal.metadata().and_then(|journal| journal.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-        return Ok(Some(Abandoned { name: name.to_owned(), directory, lock, used }));
-    }
-    if !is_aside {
-        tracing::warn!("removing {}: an endpoint that kept no account has left it", path.display());
-    }
-    clear_away(runs, name, &directory);
-    Ok(None)
-}
-
 /// Whether an endpoint of this build has its directory: it runs, begins, or is just ending.
 pub(super) fn is_held(state: &StateDirectory) -> Result<bool, EndpointError> {
     if !state.run().exists() {
@@ -327,22 +271,8 @@ pub(super) fn is_held(state: &StateDirectory) -> Result<bool, EndpointError> {
     Ok(run.file(ALIVE)?.is_some_and(|lock| lock.try_lock_shared().is_err()))
 }
 
-/// The directories of accounts whose endpoints were killed. The next starts take them over, one at a time.
-pub fn abandoned_accounts(state: &StateDirectory) -> Vec<PathBuf> {
-    let look = || -> Result<Vec<PathBuf>, EndpointError> {
-        let Some(runs) = state.open()?.open("run")? else { return Ok(Vec::new()) };
-        let is_abandoned = |run: &Directory| {
-            let lock = run.file(ALIVE).ok().flatten();
-            Story::is_in(run) && lock.is_some_and(|lock| lock.try_lock_shared().is_ok())
-        };
-        let directories = runs.names()?.into_iter().filter_map(|name| runs.open(name).ok().flatten());
-        Ok(directories.filter(is_abandoned).map(|run| run.path().to_owned()).collect())
-    };
-    look().unwrap_or_default()
-}
-
 /// Removes an endpoint's directory, whose lock is held, once nothing runs there any more. What can't be removed is named.
-fn clear_away(runs: &Directory, name: &OsStr, run: &Directory) {
+pub(super) fn clear_away(runs: &Directory, name: &OsStr, run: &Directory) {
     let path = runs.path().join(name);
     // It may have got that name only now.
     let ended = run.renamed(runs, name).map_err(EndpointError::from).and_then(|run| end_machines(&run));

@@ -2,6 +2,7 @@
 
 mod checks;
 mod full;
+mod immutable;
 mod journals;
 mod place;
 mod refused;

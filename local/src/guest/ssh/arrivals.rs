@@ -43,12 +43,8 @@ impl Arrivals {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            match &mut *self.waiting() {
-                None => return None,
-                Some(waiting) => match waiting.remove(&id) {
-                    Some(arrival) => return Some(arrival),
-                    None => {}
-                },
+            if let Some(arrival) = self.waiting().as_mut()?.remove(&id) {
+                return Some(arrival);
             }
             changed.await;
         }
