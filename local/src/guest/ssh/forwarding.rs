@@ -238,3 +238,17 @@ pub fn socket_work(stream: UnixStream) -> Work {
 fn work(output: impl AsyncRead + Send + Unpin + 'static, input: impl AsyncWrite + Send + Unpin + 'static) -> Work {
     Work { input: Box::new(input), output: Box::new(output), errors: None, exit: None }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_has_so_many_connections_at_a_time() {
+        let forwards = Forwards::default();
+        let mut places: Vec<_> = (0..CONNECTIONS_MAX).map(|_| forwards.place().unwrap()).collect();
+        assert!(forwards.place().is_none());
+        places.pop();
+        assert!(forwards.place().is_some());
+    }
+}

@@ -121,6 +121,20 @@ impl AsyncWrite for Greeted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic(mut said: Vec<u8>, place: prop::sample::Index, length: u32) {
+            let _ = key_kinds(&said);
+            let mut whole = super::tests::said("ssh-ed25519");
+            let place = place.index(whole.len());
+            whole.splice(place..whole.len().min(place + 4), length.to_be_bytes());
+            let _ = key_kinds(&whole);
+            said.splice(..0, *b"SSH-2.0-x\r\n\0\0\0\x20\x04\x14");
+            let _ = key_kinds(&said);
+        }
+    }
 
     fn said(kinds: &str) -> Vec<u8> {
         let list = |names: &str| [&(names.len() as u32).to_be_bytes(), names.as_bytes()].concat();
