@@ -14,7 +14,7 @@ use ec2_local::{
     network::PrivateNetwork,
 };
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     process::ExitCode,
     time::Duration,
 };
