@@ -177,7 +177,7 @@ fn with_ledger<T>(change: impl FnOnce(&mut Vec<Entry>) -> T) -> Result<T, Error>
         text.push_str(&serde_json::to_string(entry).map_err(|e| failed(io::Error::other(e)))?);
         text.push('\n');
     }
-    // Whole, or not at all. Whoever waits for the lock of the file that was there finds that it is another now.
+    // Whole, or not at all. Anyone who waits for the lock of the file that was there finds that it is another now.
     let new = state.join(format!("{LEDGER}.new"));
     let written = lock_file::anew(&new).and_then(|mut file| file.write_all(text.as_bytes()));
     written.and_then(|()| fs::rename(new, &path)).map_err(failed)?;

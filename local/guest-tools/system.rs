@@ -80,7 +80,7 @@ pub fn into_background() -> io::Result<bool> {
     Ok(pid == 0)
 }
 
-/// Closes the three standard streams, so that whoever started this doesn't wait for them.
+/// Closes the three standard streams, so that the process that started this doesn't wait for them.
 pub fn close_streams() {
     for stream in 0..3 {
         // SAFETY: nothing is written or read any more.

@@ -323,7 +323,7 @@ processes() { # name…
 
 # --- commands ---
 
-# Keeps the start of a stream and reads on, so that whoever writes is not stopped. `cat` writes at once, so that nothing
+# Keeps the start of a stream and reads on, so that the writer is not stopped. `cat` writes at once, so that nothing
 # is lost if it is ended, and the system bounds what it may write; a block is 512 bytes, or 1,024 in bash.
 keep_start() {
 	exec 3<&0

@@ -73,7 +73,7 @@ impl Journal {
                 .caused_by(e)
                 .advise("nothing was made; see that the state directory can be written, or set EC2_HARNESS_STATE_DIR")
         })?;
-        // Whoever looks just now has it for a moment; the next look is as good.
+        // Anyone who looks just now has it for a moment; the next look is as good.
         entry.held = (kind.life == Life::Test && file.lock_shared().is_ok()).then(|| Arc::new(file));
         Ok(entry)
     }

@@ -22,7 +22,7 @@ fn a_test_that_passes_without_its_endpoint_has_left_nothing() {
     let mut run = world.start("ends_without_its_endpoint");
     let instance = run.value("id");
     assert!(run.end().success());
-    // It was ended by the test, and not by whoever came later.
+    // It was ended by the test, and not by anyone who came later.
     assert!(!world.sweep().contains(&instance));
     world.assert_is_empty();
 }

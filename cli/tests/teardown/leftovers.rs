@@ -28,7 +28,7 @@ fn two_runs_share_one_endpoint_and_leave_nothing() {
     for run in [one, other] {
         assert_eq!(run.end().signal(), Some(Signal::INT.as_raw()));
     }
-    // Whoever comes within the endpoint's time finds it again.
+    // Anyone who comes within the endpoint's time finds it again.
     let mut third = world.start("passes");
     assert_eq!(third.value("endpoint"), endpoint);
     assert!(third.end().success());

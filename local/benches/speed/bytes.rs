@@ -1,4 +1,4 @@
-//! Many bytes over one connection: whoever serves them runs in a process of its own, on the host or in a machine.
+//! Many bytes over one connection: the one that serves them runs in a process of its own, on the host or in a machine.
 
 use crate::Result;
 use std::{

@@ -1,7 +1,7 @@
 //! The account: everything that EC2 would know, and its rules. Pure: no I/O, no clock of its own, no threads.
 //!
 //! An [`Account`] is told what time it is, what was asked and what happened to its machines; it answers as EC2 would, and
-//! says by [`Effect`]s what must happen to the machines. Whoever owns it carries the effects out, in order, and tells the
+//! says by [`Effect`]s what must happen to the machines. Its owner carries the effects out, in order, and tells the
 //! machines' events back; that, and calling [`Account::advance`] when [`Account::next_due`] has come, is all it needs.
 //!
 //! One file for each of EC2's resources, one table from action to function; what holds for all of them stands in

@@ -1,7 +1,7 @@
 //! Records: what must be written down so that the account can be had again. They are of rows, not of calls: to read them
 //! takes no rule of EC2's, and a version with other rules reads what an older one has written.
 //!
-//! Whoever owns the account takes [`Account::unstored`] after everything that may have changed it, writes it down, and says so
+//! The owner of the account takes [`Account::unstored`] after everything that may have changed it, writes it down, and says so
 //! by [`Account::set_stored`]. [`Account::restored`] makes of all that was written, in order, the account as it was.
 
 use super::{Account, Settings, ids, image, place, region::Region, stored::Rows};

@@ -52,7 +52,7 @@ impl Account {
         }
     }
 
-    /// Takes over an account whose machines are gone, all of them, with whoever ran them. Returns how many instances boot again.
+    /// Takes over an account whose machines are gone, all of them, together with the process that ran them. Returns how many instances boot again.
     pub fn take_over(&mut self, now: OffsetDateTime) -> usize {
         self.tell_all();
         let Self { settings, shared, regions, .. } = self;

@@ -54,7 +54,7 @@ pub struct ImageSettings {
     pub tags: Vec<(String, String)>,
     /// The smallest root volume in GiB; default 8.
     pub root_gib: i64,
-    /// The root directory of its machines, by the word of whoever keeps it; `None` for the host's own programs. An image with
+    /// The root directory of its machines, by the word of the room that keeps it; `None` for the host's own programs. An image with
     /// one is the account's own, the others are public. Default: none.
     pub root: Option<String>,
     /// `CreationDate`; default the Unix epoch, so that an image made later is always newer.

@@ -1,6 +1,6 @@
 //! What the switch must know of the account: the rules of security groups, and what interfaces may do.
 //!
-//! Whoever changes a group or an interface takes note of it; what it has become is told when it is asked for, so that
+//! The code that changes a group or an interface takes note of it; what it has become is told when it is asked for, so that
 //! many changes in one call are one.
 
 use super::{

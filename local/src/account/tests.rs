@@ -1,6 +1,6 @@
 //! Through the front door: everything by [`Account::call`], with a clock that is moved by hand.
 //!
-//! It is an ordinary day, and whoever asks is patient: between two requests goes by what it takes until everybody knows of
+//! It is an ordinary day, and its clients are patient: between two requests goes by what it takes until everybody knows of
 //! the first. What comes of impatience is for `conditions`.
 
 mod conditions;

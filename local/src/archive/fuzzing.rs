@@ -41,7 +41,7 @@ impl Drop for Around {
     }
 }
 
-/// Lets whoever isn't root remove what is in directories that the archive has closed.
+/// Lets a user who isn't root remove what is in directories that the archive has closed.
 fn open_up(directory: &Path) {
     use std::os::unix::fs::PermissionsExt;
 

@@ -5,7 +5,7 @@
 //! comes out of the decompressor, and what headers take, is bounded while it is read (`source`), and a sparse file's holes are
 //! made, not read (`reader`). The first entry that breaks a rule ends it all, and is named.
 //!
-//! What this room isn't: a place where images are kept, or a machine. It is told a directory, and fills it; whoever
+//! What this room isn't: a place where images are kept, or a machine. It is told a directory, and fills it; the one who
 //! called removes what is in it when it fails.
 
 mod error;
@@ -63,7 +63,7 @@ pub enum Owners {
     /// Whom the archive names, by number; nobody (65534) where that is no id of a machine's. It takes the privileges of root,
     /// at least in a user namespace.
     Named,
-    /// Whoever calls.
+    /// The caller.
     Caller,
 }
 

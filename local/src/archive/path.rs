@@ -10,7 +10,7 @@ pub const LONGEST_NAME: usize = 255;
 /// Each directory on the way down is held open.
 pub const DEEPEST: usize = 128;
 
-/// The devices that every system has, and every machine has of its own: these are left out. Whoever packs others has more in
+/// The devices that every system has, and every machine has of its own: these are left out. An archive with others has more in
 /// mind than a system's files.
 pub const DEVICES: [&str; 8] = ["console", "full", "null", "ptmx", "random", "tty", "urandom", "zero"];
 

@@ -28,7 +28,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest answer that is read.
 const ANSWER_MAX: u64 = 1024 * 1024;
 
-/// How long an endpoint that is otherwise than asked for may be in use before that is told.
+/// How long an endpoint with other settings than those asked for may be in use before that is told.
 const MAKING_WAY_PATIENCE: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -163,10 +163,10 @@ pub fn connect() -> Result<Client, EndpointError> {
 /// Finds the running endpoint of this user and build, or starts it from the running executable, which must have called
 /// [`roles::run_named`](crate::roles::run_named) before anything else.
 ///
-/// What the settings name must be so. A running endpoint that is otherwise makes way for a new one where it was started on demand
+/// What the settings name must be so. A running endpoint with others is replaced by a new one where it was started on demand
 /// and has no other client, no instance and no open connection. What isn't named is as it is where it is served for everybody, and
 /// the default where another client has named it for an endpoint that was started on demand. How long it stays is up to
-/// whoever has started it.
+/// the client that has started it.
 ///
 /// # Errors
 ///
@@ -178,7 +178,7 @@ pub fn ensure(settings: &Settings) -> Result<Client, EndpointError> {
         let found = match greet(&state)? {
             Some(client) => client,
             None => {
-                // Whoever comes second finds what the first has started.
+                // The client that comes second finds what the first has started.
                 let _lock = state.lock()?;
                 match greet(&state)? {
                     Some(client) => client,

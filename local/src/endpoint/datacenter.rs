@@ -277,7 +277,7 @@ impl Datacenter {
         }
     }
 
-    /// Tells the switch, the machines and whoever keeps the time what has changed and what is to be done, while nobody can
+    /// Tells the switch, the machines and the task that keeps the time what has changed and what is to be done, while nobody can
     /// change it again.
     fn follow(&self, account: &mut Account) {
         let due = account.next_due();

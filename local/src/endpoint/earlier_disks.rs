@@ -1,4 +1,4 @@
-//! Disks as earlier versions have kept them: by their instances, in `machines`. Whoever takes such an account over gives each the name
+//! Disks as earlier versions have kept them: by their instances, in `machines`. The version that takes such an account over gives each the name
 //! of its volume; what is of no instance is a leftover.
 
 use super::{

@@ -47,7 +47,7 @@ pub enum EndpointError {
         /// Where it writes its log.
         log: PathBuf,
     },
-    /// The endpoint that runs is otherwise than it was asked to be, and can't be replaced by another.
+    /// The endpoint that runs has other settings than those asked for, and can't be replaced by another.
     OtherSettings {
         /// Its process id.
         pid: u32,

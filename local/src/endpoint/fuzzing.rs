@@ -161,7 +161,7 @@ impl World {
             13 => mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).map_err(Into::into),
             14 => linkat(CWD, self.outside().join("file"), CWD, path, AtFlags::empty()).map_err(Into::into),
             _ => {
-                // Whoever holds this one's own lock, or that of the images, is waited for; under another name, too.
+                // Anyone who holds this one's own lock, or that of the images, is waited for; under another name, too.
                 let is_own = path.starts_with(self.state().join("run").join(BUILD)) && path.ends_with("endpoint");
                 let is_waited_for = is_own || path == self.state().join("images");
                 let can_be =

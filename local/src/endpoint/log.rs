@@ -1,7 +1,7 @@
 //! What a process says meanwhile, on its standard error: the log, where it was started on demand.
 //!
 //! A log that can't be written, its disk being full, ends nobody. What is lost is counted, and told where the log can be written
-//! again, and by whoever has another way to say it.
+//! again, and by anyone who has another way to say it.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -16,7 +16,7 @@ pub fn begin_log(level: &str) {
         .with_ansi(io::stderr().is_terminal())
         .with_writer(|| Log(io::stderr()))
         .finish();
-    // Whoever has set up another one before wants that.
+    // A program that has set up another one before wants that.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
 

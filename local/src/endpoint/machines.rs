@@ -1,7 +1,7 @@
 //! The machines: what the account wants done to them is done here, one thing after another, in the account's order.
 //!
 //! What was decided first is carried out first, however many requests are served at once: a kill that overtook its start would
-//! find no machine, and the machine would run on. So whoever holds the account enqueues what it decided before letting go of it,
+//! find no machine, and the machine would run on. So the holder of the account enqueues what it decided before letting go of it,
 //! and one thread carries it out. That a machine is off comes by the same way, since its start may not be through yet.
 
 use super::{disks::Disks, images::Images};
@@ -75,7 +75,7 @@ impl Machines {
         Ok(Self { orders, powered })
     }
 
-    /// Enqueues what the account wants done; to be called by whoever holds the account.
+    /// Enqueues what the account wants done; to be called by the holder of the account.
     pub(super) fn carry_out(&self, effects: Vec<Effect>) {
         effects.into_iter().for_each(|effect| self.order(Order::CarryOut(effect)));
     }

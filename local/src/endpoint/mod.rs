@@ -63,7 +63,7 @@ pub(crate) const ROLE: &str = "endpoint";
 /// Which build of this crate a process runs: a client only uses an endpoint of its own build.
 pub const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), "-", env!("EC2_LOCAL_BUILD"));
 
-/// How an endpoint behaves; told by whoever starts it.
+/// How an endpoint behaves; told by the client that starts it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]

@@ -68,7 +68,7 @@ pub fn run(settings: &Settings, stay: Stay, ready: impl FnOnce(&Opening)) -> Res
         .enable_all()
         .build()
         .map_err(|e| start_error(format!("no runtime: {e}")))?;
-    // Whoever has started us on demand holds the lock for us until we say that we are ready.
+    // The client that started us on demand holds the lock for us until we say that we are ready.
     let lock = match stay {
         Stay::WhileNeeded => None,
         Stay::UntilTold => Some(state.lock()?),
@@ -203,7 +203,7 @@ async fn unneeded(
 ) -> Option<File> {
     loop {
         idle_for(settings.linger, &busy, &idle).await;
-        // Whoever is just starting one has the lock, and will find this one; without the lock nobody can.
+        // A client that is just starting one has the lock, and will find this one; without the lock nobody can.
         if let Some(lock) = state.try_lock()
             && !busy()
             && clients.close()
@@ -241,7 +241,7 @@ pub fn keep_files_private() {
 
 /// The role of a process that was started on demand: settings come by the environment, `ready` or a reason goes to stdout.
 pub(crate) fn role_main() -> ! {
-    // Ctrl-C at the terminal is for whoever started us.
+    // Ctrl-C at the terminal is for the process that started us.
     let _ = rustix::process::setsid();
     keep_files_private();
     begin_log("info");
@@ -258,7 +258,7 @@ pub(crate) fn role_main() -> ! {
     std::process::exit(i32::from(result.is_err()));
 }
 
-/// Tells whoever started us, and closes the pipe: its end is what is waited for.
+/// Tells the process that started us, and closes the pipe: its end is what is waited for.
 fn say(text: &str) {
     let mut stdout = io::stdout();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());

@@ -1,7 +1,7 @@
 //! Port 22 of the machines' public addresses, on the host: as on EC2, `ssh` needs nothing but the address.
 //!
 //! The addresses are of 127.0.0.0/8, which need no set-up; but only root may bind such a port. Where that is refused
-//! nobody listens, and `ec2-local ssh-config` says how to get there all the same. Whoever listens at port 22 of all addresses
+//! nobody listens, and `ec2-local ssh-config` says how to get there all the same. A server that listens at port 22 of all addresses
 //! of the host, as its own SSH server does, has that of the machines', too: the kernel lets nobody else have it, unless both
 //! want it so (ip(7), socket(7)). As an answer there that isn't the machine's misleads, it is said wherever one would look.
 //!

@@ -1,8 +1,8 @@
 //! What a client asks for, beside what the endpoint that runs already is like.
 //!
-//! What a client names must be so, whoever has made it so. What it doesn't name is as it is where somebody serves the endpoint
+//! What a client names must be so, no matter who has made it so. What it doesn't name is as it is where somebody serves the endpoint
 //! for everybody, where an account that was taken over had it, or where it was changed since. But what another client has named
-//! when it started an endpoint on demand was named for that client: whoever names nothing then asks for the default.
+//! when it started an endpoint on demand was named for that client: a client that names nothing then asks for the default.
 
 use super::{Settings, Stay};
 use crate::conditions::Conditions;
@@ -17,7 +17,7 @@ pub(super) const PACE: f64 = 0.01;
 pub(super) struct SettingsInForce {
     /// Until when it stays.
     pub(super) stay: Stay,
-    /// What whoever has started it has named.
+    /// What the client that started it has named.
     pub(super) named: Settings,
     /// What holds now; nothing is left open.
     pub(super) now: Settings,

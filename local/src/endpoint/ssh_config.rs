@@ -1,4 +1,4 @@
-//! What OpenSSH must be told to reach machines by their names, whoever runs the endpoint.
+//! What OpenSSH must be told to reach machines by their names, no matter who runs the endpoint.
 
 use std::{io, path::Path};
 

@@ -170,7 +170,7 @@ impl StateDirectory {
         }
     }
 
-    /// Two processes may make one at the same time: whoever has the new one locked makes it, and the other reads that.
+    /// Two processes may make one at the same time: the one that has the new one locked makes it, and the other reads that.
     fn make_credentials(&self, directory: &Directory) -> Result<Credentials, EndpointError> {
         let path = self.0.join(NEW_SECRET);
         let _lock = loop {

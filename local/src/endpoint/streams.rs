@@ -22,7 +22,7 @@ pub fn connect_standard_streams(machine: &str, port: u16) -> Result<(), Endpoint
         let _ = copy(&mut io::stdin().lock(), &mut up);
         let _ = up.shutdown(Shutdown::Write);
     });
-    // Its end is the end of it all; whoever closes their side first may find the other gone.
+    // Its end is the end of it all; the one that closes its side first may find the other gone.
     let _ = copy(&mut stream, &mut io::stdout().lock());
     Ok(())
 }

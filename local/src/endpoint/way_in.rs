@@ -34,7 +34,7 @@ pub(super) async fn serve(listener: UnixListener, way: Arc<Handover>, greeting: 
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                // Whoever comes too late must not be greeted by an endpoint that is ending: it looks for the next.
+                // A client that comes too late must not be greeted by an endpoint that is ending: it looks for the next.
                 let Some(client) = way.clients.enter() else { continue };
                 let (way, greeting) = (way.clone(), greeting.clone());
                 tokio::spawn(async move {

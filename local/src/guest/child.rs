@@ -1,4 +1,4 @@
-//! What a process of the machine must not inherit from whoever started the agent.
+//! What a process of the machine must not inherit from the process that started the agent.
 
 /// A usual system's soft limits: 1024 open files, no core dumps. Safe to call between fork and exec.
 pub fn default_limits() {

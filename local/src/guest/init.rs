@@ -55,7 +55,7 @@ impl OomScore {
         Self(File::options().write(true).open("/proc/self/oom_score_adj").ok())
     }
 
-    /// Whether this process can be less willing than [`Self::INIT`], which it is: then so can whoever is root beside it.
+    /// Whether this process can be less willing than [`Self::INIT`], which it is: then so can anyone who is root beside it.
     pub fn can_be_less(&self) -> bool {
         let written = |points: &str| self.0.as_ref().is_some_and(|mut file| file.write_all(points.as_bytes()).is_ok());
         written(Self::LESS) && written(Self::INIT)

@@ -1,6 +1,6 @@
 //! Where the machine's file system lies.
 //!
-//! Whoever made the image, or is root in the machine, may have put links anywhere. So none leads out of the root directory, nor to what a
+//! The maker of the image, or root in the machine, may have put links anywhere. So none leads out of the root directory, nor to what a
 //! process has open, as those of `/proc/self/fd` do: this process may have the host's. And what is read is a file, and not the kernel's
 //! own: in `/proc` there is what this process is, which is the host's executable.
 

@@ -1,4 +1,4 @@
-//! What a machine is: told once, by whoever wants it, and passed on as it is to all who have a part in making it.
+//! What a machine is: told once, by the one who wants it, and passed on as it is to all who have a part in making it.
 
 use crate::network::Nic;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! How many files a process may have open: whoever runs machines needs some for each, and programs within machines may rely
+//! How many files a process may have open: a process that runs machines needs some for each, and programs within machines may rely
 //! on the usual number.
 //!
 //! It bounds more than that: who sends a descriptor through a socket is refused when more of the same user's, of whatever process,

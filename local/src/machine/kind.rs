@@ -1,6 +1,6 @@
 //! The kinds of machines there are: a file each, and a line each in the table here. Which one runs an instance follows from its image.
 //!
-//! Disks and what else machines leave are for all kinds to judge together: whoever finds them doesn't know whose they are.
+//! Disks and what else machines leave are for all kinds to judge together: the one that finds them doesn't know whose they are.
 
 use super::{Event, Hypervisor, Machine, Specification, blank::BlankKind, sandbox::SandboxKind};
 use crate::{

@@ -3,7 +3,7 @@
 //! <https://docs.aws.amazon.com/vpc/latest/userguide/DHCPOptionSetConcepts.html>
 //!
 //! Nothing is given away, so nothing is stored: a lease is a repetition. A machine that asks for another address than its
-//! NIC's is told that it can't have it. Whoever else answers in DHCP's name is not heard: see `router`.
+//! NIC's is told that it can't have it. Nobody else who answers in DHCP's name is heard: see `router`.
 
 use super::{Nic, frame, port::MTU, router};
 use std::net::Ipv4Addr;
@@ -12,7 +12,7 @@ use std::net::Ipv4Addr;
 pub(super) const SERVER: u16 = 67;
 pub(super) const CLIENT: u16 = 68;
 
-/// How long a lease lasts, and after how long it is renewed, and renewed at whoever answers, in seconds. EC2's last as long.
+/// How long a lease lasts, and after how long it is renewed, and renewed at any server that answers, in seconds. EC2's last as long.
 const LEASE: u32 = 3600;
 const RENEWAL: u32 = LEASE / 2;
 const REBINDING: u32 = LEASE / 8 * 7;

@@ -70,7 +70,7 @@ pub(super) trait Zone {
     /// The domain of the machines' private names.
     fn domain(&self) -> String;
 
-    /// The address that the public name of a machine means to whoever asks, as AWS has it: within the machine's VPC the
+    /// The address that the public name of a machine means to the one who asks, as AWS has it: within the machine's VPC the
     /// private one. `None` if no machine has it.
     fn public(&self, address: Ipv4Addr) -> Option<Ipv4Addr>;
 }
@@ -184,7 +184,7 @@ impl Question {
 
     /// Whether the host's resolvers may be asked.
     fn is_of_the_world(&self) -> bool {
-        // A name of one label is completed by whoever is near; what the world knows of those is who keeps them.
+        // A name of one label is completed by resolvers nearby; the world only knows who keeps such names.
         let is_whole = self.name.contains('.') || [NS, SOA, DS, DNSKEY].contains(&self.kind);
         is_whole && public_address_of(&self.name).is_none() && !near::is_near(&self.name)
     }

@@ -127,7 +127,7 @@ pub trait MetadataSource: Send + Sync + 'static {
     fn metadata(&self, nic: &str) -> Option<Metadata>;
 
     /// The domain of the private name of the instance that holds the NIC. Default: the metadata's; it is asked for often, so
-    /// whoever knows it by less says so.
+    /// anyone who knows it by less says so.
     fn domain(&self, nic: &str) -> Option<String> {
         self.metadata(nic)?.domain()
     }
@@ -205,7 +205,7 @@ impl Switch {
     }
 
     /// Connects to a TCP port of a machine, from outside, as far as that the machine has accepted. Nothing is read or
-    /// written until the connection is joined to a stream, so whoever has to say "ok" first can do so in between.
+    /// written until the connection is joined to a stream, so a caller that has to say "ok" first can do so in between.
     ///
     /// Dropping the future gives the attempt up.
     ///
@@ -303,7 +303,7 @@ impl Shared {
         self.ids.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Hands a command to the engine. If that has ended there is nothing left to command, and whoever waits for an
+    /// Hands a command to the engine. If that has ended there is nothing left to command, and anyone who waits for an
     /// answer learns it from the dropped channel.
     fn send(&self, command: Command) {
         if self.commands.send(command).is_ok() {

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 pub(super) struct Outcome(pub(super) oneshot::Sender<Result<(), io::ErrorKind>>);
 
 impl Outcome {
-    /// Tells it. Whoever asked may have gone; that was told by another way.
+    /// Tells it. The one who asked may have gone; that was told by another way.
     pub(super) fn tell(self, result: Result<(), io::ErrorKind>) {
         let _ = self.0.send(result);
     }

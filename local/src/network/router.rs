@@ -237,7 +237,7 @@ fn ipv4<'a>(frame: &'a mut [u8], nic: &Nic, check: bool, neighbours: &Neighbours
                 question: datagram.payload(),
             })
         }
-        // Whoever has a lease renews it at its server alone.
+        // A machine that has a lease renews it at its server alone.
         IpNumber::UDP if destination == router(nic) && lease(payload).is_some() => lease(payload),
         // Programs hear of this one at once; most of them are deaf to "network unreachable".
         IpNumber::UDP => unreachable(DestUnreachableHeader::Port),

@@ -32,7 +32,7 @@ pub(crate) fn listen(address: impl Into<SocketAddr>) -> io::Result<TcpListener> 
 }
 
 /// The same where somebody listens at all addresses of the host. The kernel allows it where they have allowed it, and have the
-/// same user (socket(7), `SO_REUSEPORT`); then whoever listens at the one address has its connections.
+/// same user (socket(7), `SO_REUSEPORT`); then the one that listens at the one address has its connections.
 pub(crate) fn listen_beside(address: SocketAddrV4) -> io::Result<TcpListener> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let listener = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;

@@ -116,7 +116,7 @@ pub async fn serve(
     Ok(())
 }
 
-/// A listener at which nobody can connect any more once this is dropped; and whoever waits there to accept somebody is told.
+/// A listener at which nobody can connect any more once this is dropped; and anyone who waits there to accept somebody is told.
 struct Listening(Arc<TcpListener>);
 
 impl Drop for Listening {

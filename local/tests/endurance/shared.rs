@@ -133,7 +133,7 @@ fn an_endpoint_that_nobody_uses_makes_way() {
     paced.pace = Some(0.5);
     for (settings, conditions) in [
         (asking(Some(Hostile)), "Hostile"),
-        // Whoever names nothing isn't given what somebody else has named.
+        // Anyone who names nothing isn't given what somebody else has named.
         (asking(None), "Typical"),
         (asking(Some(Calm)), "Calm"),
         (asking(Some(Typical)), "Typical"),

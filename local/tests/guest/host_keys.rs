@@ -9,7 +9,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// The machine's keys by kind, as they are to whoever asks for one.
+/// The machine's keys by kind, as they are to a client that asks for one.
 fn scan(machine: &Machine, kinds: &str) -> BTreeMap<String, String> {
     let port = machine.address.port().to_string();
     let output = Command::new("ssh-keyscan").args(["-t", kinds, "-p", &port, "127.0.0.1"]).output().unwrap();

@@ -106,7 +106,7 @@ fn a_stalled_channel_stalls_no_other() {
     let mut other = session.channel_session().unwrap();
     other.exec("echo heard").unwrap();
     assert_eq!(finish(&mut other), "heard\n");
-    // Whoever has no terminal isn't told that nobody listens any more.
+    // Anyone who has no terminal isn't told that nobody listens any more.
     let mut end = session.channel_session().unwrap();
     end.exec(&format!("kill {}", process.trim_end())).unwrap();
     finish(&mut end);

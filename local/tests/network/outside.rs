@@ -35,7 +35,7 @@ fn greeting(machine: &Machine, to: Ipv4Addr, port: u16) -> Result<String, ErrorK
     Ok(said)
 }
 
-/// Says a word to whoever comes.
+/// Says a word to anyone who comes.
 fn greet(listener: TcpListener, word: &'static str) {
     thread::spawn(move || {
         for stream in listener.incoming() {

@@ -102,7 +102,7 @@ fn attempts() -> Vec<String> {
         "nsenter -t 1 -U true",
         "unshare -Urm sh -c 'mount -t tmpfs none /mnt && cd /mnt && mkdir old && pivot_root . old && test -e old/proc/sysrq-trigger'",
         "for process in /proc/[0-9]*; do ls $process/root/; done | grep -x lost+found",
-        // The terminal of whoever started the endpoint.
+        // The terminal of the user who started the endpoint.
         "perl -e 'open T, q(+<), q(/dev/tty) or exit 1; $x = qq(x); ioctl T, 0x5412, $x or exit 1'",
         "perl -e 'open T, q(+<), q(/dev/console) or exit 1; $x = qq(x); ioctl T, 0x5412, $x or exit 1'",
         // This executable, which is the host's, in its process 1.
@@ -195,7 +195,7 @@ fn its_root_is_root_and_nobody_elses() {
         let answer = machine.run(&format!(
             "cp /usr/bin/id {place}/whoami; chmod 4755 {place}/whoami; setpriv --reuid 1000 --clear-groups {place}/whoami -u"
         ));
-        // A program that is set-uid root is, whoever starts it; without other users there is nobody to start it.
+        // A program that is set-uid root is, no matter who starts it; without other users there is nobody to start it.
         assert_eq!(answer == "0\nexit 0\n", !alone, "{answer}");
     }
     let owner = machine.run("stat -c %U /usr/bin/env /etc/passwd");

@@ -15,7 +15,7 @@ use std::{
 };
 use tokio::sync::mpsc::unbounded_channel;
 
-const SECRET: &str = "the secret of whoever started the endpoint";
+const SECRET: &str = "the secret of the user who started the endpoint";
 
 /// An endpoint of its own, with one machine.
 struct Endpoint {
@@ -25,7 +25,7 @@ struct Endpoint {
 
 impl Endpoint {
     fn start(disk: &Disk) -> Self {
-        // Whoever starts an endpoint has secrets, and things open that a child inherits.
+        // Anyone who starts an endpoint has secrets, and things open that a child inherits.
         let open = fs::File::open("/etc/passwd").unwrap();
         rustix::io::fcntl_setfd(&open, rustix::io::FdFlags::empty()).unwrap();
         let mut process = Command::new("/proc/self/exe")

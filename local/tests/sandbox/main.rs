@@ -1,4 +1,4 @@
-//! Machines of namespaces, booted for real, as whoever runs the tests; as root also as ordinary users of several kinds.
+//! Machines of namespaces, booted for real, as the user who runs the tests; as root also as ordinary users of several kinds.
 
 mod bounds;
 mod calls;

@@ -37,7 +37,7 @@ fn plant(machine: &Running, places: &[&str], target: &Path) {
 #[test]
 fn links_on_a_disk_lead_nowhere_outside() {
     let outside = tempfile::tempdir().unwrap();
-    // Where whoever the machine's root is outside could write.
+    // Where the user that the machine's root is outside could write.
     fs::set_permissions(outside.path(), fs::Permissions::from_mode(0o1777)).unwrap();
     let as_it_is = || {
         let found = fs::metadata(outside.path()).unwrap();

@@ -76,7 +76,7 @@ fn plant_below(top: &Path, owner: u32) -> io::Result<()> {
     file("0600", owner, 0o600, SECRET)?;
     file("0640", ADM, 0o640, SECRET)?;
     file("4711", owner, 0o4711, SECRET)?;
-    // Whoever is named may read it, and nobody else: the mode's bits for the group are the list's mask (acl(5)).
+    // Anyone who is named may read it, and nobody else: the mode's bits for the group are the list's mask (acl(5)).
     let listed = file("listed", owner, 0o640, SECRET)?;
     let entries = [(1u16, 6u16, u32::MAX), (2, 4, 1), (4, 0, u32::MAX), (16, 4, u32::MAX), (32, 0, u32::MAX)];
     let list: Vec<u8> = 2u32

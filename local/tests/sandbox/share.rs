@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Starts processes until no more can be had, says how many there are, ends them, and waits until they have gone, so that whoever
+/// Starts processes until no more can be had, says how many there are, ends them, and waits until they have gone, so that anyone who
 /// has it run can start some again; the shell's own words start none.
 const FORK_BOMB: &str = "(while :; do sleep 1000 & done) 2>/dev/null
     for user in 1000 1001 1002; do
@@ -40,7 +40,7 @@ pub fn a_fork_bomb_is_its_own_affair() {
     let users = "users=$(awk '{ all += $3 } END { print all }' /proc/self/uid_map)";
     let bomb = format!("{users}\n{FORK_BOMB}");
     if root && is_bounded(&mut machine, "memory") {
-        // Its memory is used up before it has so many, and whoever shall count is ended as likely as any other.
+        // Its memory is used up before it has so many, and the process that shall count is ended as likely as any other.
         let before = time_to_answer(&neighbour);
         machine.send_job(&bomb);
         let owner = fs::metadata(machine.file("etc/passwd")).unwrap().uid();

@@ -145,7 +145,7 @@ pub fn leaves_open_files_to_the_host_and_to_others() {
 
 #[test]
 pub fn finds_who_passes_terminals_on() {
-    // Whoever has some of them ends all the time, after a child has them, too.
+    // The process that has some of them ends all the time, after a child has them, too.
     let take = "mkdir -p /mnt/pts; mount -t devpts -o newinstance,ptmxmode=0666 none /mnt/pts
         for process in 1 2 3 4; do
             perl -e 'my @all; while (open my $one, \"+<\", \"/mnt/pts/ptmx\") { push @all, $one } while (1) { fork and exit }' &

@@ -1,6 +1,6 @@
 //! The account itself behind the door. Its machines do at once what they are told.
 //!
-//! It is an ordinary day, but its clock is the tests' own, and whoever asks is patient: before each request goes by what
+//! It is an ordinary day, but its clock is the tests' own, and its clients are patient: before each request goes by what
 //! it takes until everybody knows of those before, and until no instance is on its way any more.
 
 use crate::fixture::{ACCOUNT, Answer, Endpoint};

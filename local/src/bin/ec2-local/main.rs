@@ -137,7 +137,7 @@ impl Serve {
 fn main() -> ExitCode {
     ec2_local::roles::run_named();
     endpoint::keep_files_private();
-    // Whatever the command is: what stays, and why, is for whoever gave it.
+    // Whatever the command is: what stays, and why, is for the person who gave it.
     endpoint::begin_log("warn");
     // What imports and clears passes files on, and who may have few open is refused that while machines of the user's pass on many.
     let _ = ec2_local::machine::allow_many_descriptors();
@@ -172,7 +172,7 @@ fn serve(asked: Serve) -> Result<(), String> {
         return Err(format!("serve: the pace {pace} is no number from 0 upwards"));
     }
     endpoint::run(&settings, Stay::UntilTold, |opening| {
-        // Whoever read the first line may have gone; that ends nothing.
+        // The reader of the first line may have gone; that ends nothing.
         let _ = writeln!(io::stdout(), "{opening}in another shell:  eval \"$(ec2-local env)\"");
     })
     .map_err(|e| e.to_string())

@@ -1,14 +1,14 @@
 //! Imported images: root directories of other systems, which all endpoints of a state directory offer.
 //!
 //! ```text
-//! images/               locked by whoever changes something here, for a moment
+//! images/               locked by anyone who changes something here, for a moment
 //!   NAME.json           an image: put in place last, as a whole, and taken away first
 //!   trees/ID/           0700, marked; locked by the import that fills it, as long as that runs
 //!     root/             a root directory; its files belong to the users of machines
 //!     users/vol-…       names the instance that has it, by the root volume; as long as the volume's disk is there, so is this
 //! ```
 //!
-//! A tree of ours that no image names and no disk needs is removed by whoever comes by next: another import, a removal, an
+//! A tree of ours that no image names and no disk needs is removed by the next one that comes by: another import, a removal, an
 //! endpoint that starts or ends, or the end of the last volume. So a removed image's instances go on, as on EC2, and an
 //! import that was killed leaves nothing for long.
 

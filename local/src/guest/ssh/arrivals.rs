@@ -1,5 +1,5 @@
 //! Channels that this side has opened, and the client has confirmed: what it sends on them comes to the connection, by their
-//! numbers, and goes on to whoever has opened them.
+//! numbers, and goes on to the one that has opened them.
 
 use super::spool;
 use russh::ChannelId;

@@ -1,4 +1,4 @@
-//! How often the SSH server was used, for whoever must show that something cost one round trip.
+//! How often the SSH server was used, for tests that must show that something cost one round trip.
 
 use crate::guest::root::Root;
 use serde::Serialize;

@@ -183,7 +183,7 @@ struct Way {
 }
 
 async fn accept(source: Source, places: Arc<Semaphore>, way: Way) {
-    // Whoever is one too many waits, as in any server's line.
+    // A connection that is one too many waits, as in any server's line.
     while let Ok(place) = places.clone().acquire_owned().await {
         let accepted = match &source {
             Source::Port(listener) => listener.accept().await.map(|(stream, peer)| (port_work(stream), Some(peer))),

@@ -42,7 +42,7 @@ use tokio::{
 const VERSION: &str = concat!("SSH-2.0-OpenSSH_9.2 ec2-local-", env!("CARGO_PKG_VERSION"));
 /// sshd's LoginGraceTime: who hasn't logged in by then is cut off.
 const LOGIN_GRACE: Duration = Duration::from_secs(120);
-/// sshd's MaxStartups: how many may be logging in at a time; whoever comes on top is turned away.
+/// sshd's MaxStartups: how many may be logging in at a time; anyone who comes on top is turned away.
 const MAX_STARTUPS: usize = 100;
 /// A client that is gone without a word is noticed after ten of these.
 const KEEPALIVE: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! Unix sockets that are made and connected to as the user: what the user may not reach stays out of reach, and whoever asks the kernel
+//! Unix sockets that are made and connected to as the user: what the user may not reach stays out of reach, and anyone who asks the kernel
 //! who is at the other end (`SO_PEERCRED`) is told the user, not root.
 //!
 //! The kernel takes down who calls listen(2) or connect(2). So a process that is the user for good does it, on a socket that it

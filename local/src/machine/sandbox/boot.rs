@@ -52,7 +52,7 @@ const DROPPED: [CapabilitySet; 15] = [
     CapabilitySet::WAKE_ALARM,
 ];
 
-/// Where whoever runs the endpoint may not set the least that a process may set for itself.
+/// Where the user who runs the endpoint may not set the least that a process may set for itself.
 const CAN_BE_LESS: &str = "root inside can take back that the host ends this machine first when it is short of memory: the endpoint \
                            lacks CAP_SYS_RESOURCE";
 
@@ -122,7 +122,7 @@ pub fn run(boot: &Boot, limits: Limits, beginning: Beginning, keeper: OwnedFd, e
         init::say(&console, &format!("init: {CAN_BE_LESS}"));
     }
     init::run(&console, &oom_score, built.first_boot, |first_boot| {
-        // Whoever called this says on the console why it failed.
+        // The caller says on the console why it failed.
         kernel::close_all_from(3, console.as_fd())?;
         match &boot.program {
             Some(program) => Err(run_program(program)),

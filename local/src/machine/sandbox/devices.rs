@@ -1,6 +1,6 @@
 //! The harmless devices that every system has in `/dev`.
 //!
-//! As root a machine has nodes of its own: whoever may read a file hears when anybody opens it (inotify(7)), and of the host's
+//! As root a machine has nodes of its own: anyone who may read a file hears when anybody opens it (inotify(7)), and of the host's
 //! nodes that would be the whole host. A node can't be made in a user namespace, so an ordinary user's machines have the host's.
 
 use super::{

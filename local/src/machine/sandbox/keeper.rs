@@ -57,13 +57,13 @@ fn run() -> io::Result<()> {
     rustix::process::umask(Mode::from_raw_mode(0o022));
     rustix::process::chdir("/")?;
     let endpoint = take_stdin()?;
-    // Whoever has started the endpoint may have had anything open, and may wait for its end.
+    // The process that started the endpoint may have had anything open, and may wait for its end.
     // And this process has descriptors to send, however many the machines of its user have on their way.
     let alone = allow_many().and_then(|()| {
         kernel::close_all_from(3, endpoint.as_fd()).map_err(told("close", "what was open before (close_range(2))"))
     });
     if let Err(error) = alone.and_then(|()| seclusion::enter(&endpoint)) {
-        // Whoever leaves what was said unread cuts off what they say themselves.
+        // Anyone who leaves what was said unread cuts off what they say themselves.
         protocol::receive::<Request>(&endpoint)?;
         return report(Err(error), &endpoint);
     }
@@ -196,7 +196,7 @@ fn answer(command: Command, init: Pid, boot: &Boot, cgroup: &Cgroup) -> Option<R
 /// Forks into the machine's namespaces, held to its limits.
 ///
 /// The kernel counts the processes of a user namespace as those of its maker, too, and holds them to the maker's limit as
-/// it was then; root has none. So for root the machine's own first user is its maker. Whoever isn't root has the keeper's
+/// it was then; root has none. So for root the machine's own first user is its maker. Anyone who isn't root has the keeper's
 /// namespace in between, in which nobody else counts.
 fn fork(identity: &Identity, limits: Limits) -> io::Result<Side> {
     limits.hold()?;

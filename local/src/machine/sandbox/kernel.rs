@@ -84,7 +84,7 @@ const WAS_ENDED: i32 = 255;
 /// The child's part, in which nothing allocates: 0, an error's number, or [`WAS_ENDED`].
 fn signal_all_by_child(pid_namespace: i32, signal: i32) -> i32 {
     let error = || io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
-    // SAFETY: plain system calls; the status that is written to lives through them, and whoever is waited for, or ended, is this
+    // SAFETY: plain system calls; the status that is written to lives through them, and the process that is waited for, or ended, is this
     // process's child, which nobody else waits for.
     unsafe {
         if libc::setns(pid_namespace, libc::CLONE_NEWPID) == -1 {
@@ -246,7 +246,7 @@ impl LoopConfig {
     };
 }
 
-/// Reaches files as this user from now on, whoever the process is otherwise; it must be one of its three.
+/// Reaches files as this user from now on, no matter whose the process is otherwise; it must be one of its three.
 pub fn reach_files_as(user: Uid) {
     // SAFETY: a plain system call; it tells the user that was, and can't fail for one of the process's own.
     unsafe { libc::setfsuid(user.as_raw()) };

@@ -68,7 +68,7 @@ impl Limits {
             (Resource::Data, self.data()),
             (Resource::Nproc, self.threads),
             (Resource::Core, NO_CORE),
-            // Whoever started the endpoint may have been allowed more than others.
+            // The user who started the endpoint may have been allowed more than others.
             (Resource::Nice, 0),
             (Resource::Rtprio, 0),
         ];
@@ -80,7 +80,7 @@ impl Limits {
     }
 
     /// Holds this process and its descendants to so many open files. Programs rely on the usual number, and may ask for more.
-    /// Whoever has descriptors to send does that before.
+    /// A caller with descriptors to send does that before.
     pub fn hold_files(self) -> io::Result<()> {
         allow_usual(self.files)
     }

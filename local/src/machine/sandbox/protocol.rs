@@ -32,7 +32,7 @@ use std::{
 pub enum Request {
     /// Boot a machine and stay with it to its end.
     Boot(Box<Boot>),
-    /// Remove all that is in a directory, as whoever could have written to it. Beside it: the directory.
+    /// Remove all that is in a directory, as a user who could have written to it. Beside it: the directory.
     Clear,
     /// Unpack an archive into an empty directory, for machines of this user's. Beside it: the archive.
     Unpack { into: PathBuf, limits: Limits },

@@ -60,7 +60,7 @@ impl Ranges {
         let mut hasher = DefaultHasher::new();
         specification.machine.instance.hash(&mut hasher);
         let start = u32::try_from(hasher.finish() % u64::from(RANGES)).unwrap_or(0);
-        // Whoever has no ranges names one all the same, which nothing comes of.
+        // Anyone who has no ranges names one all the same, which nothing comes of.
         let has_ranges = geteuid().is_root() && matches!(Identity::choose(None, FIRST), Identity::Range(_));
         let locks = if has_ranges { Some(Locks::open()) } else { None };
         let note = locks.as_ref().and_then(|locks| Some(locks.as_ref().err()?.to_string()));
@@ -125,7 +125,7 @@ impl Locks {
         let mut tries = 0;
         loop {
             match Self::try_open() {
-                // Whoever let go of the last range has removed a directory just now.
+                // The one that let go of the last range has removed a directory just now.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && tries < TRIES => tries += 1,
                 opened => return opened,
             }

@@ -1,4 +1,4 @@
-//! Room on the host's disk, which machines share with the host: before there is none left, whoever takes it loses its power.
+//! Room on the host's disk, which machines share with the host: before there is none left, the machine that takes it loses its power.
 //!
 //! A root volume bounds its machine, but all volumes together may be larger than the host's disk, and who isn't root has
 //! none. So this holds for everybody; for bytes, and for inodes where the file system has only so many.
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_took_most_goes_unless_it_is_next_to_nothing() {
+    fn the_one_that_took_most_goes_unless_it_is_next_to_nothing() {
         let at_fault = |grown: &[Growth]| at_fault(grown, 1000, 60, |_| false);
         assert_eq!(at_fault(&[grown(100), grown(500), grown(61)]), Some(1));
         assert_eq!(at_fault(&[grown(60), grown(0)]), None);

@@ -318,7 +318,7 @@ impl Layer {
         let Err(error) = mount("overlay", &target, "overlay", MountFlags::empty(), options.as_c_str()) else {
             return Ok(None);
         };
-        // One without an upper layer can't be made writable, whoever mounts it again; a plain mount could be, by the machine's root.
+        // One without an upper layer can't be made writable, no matter who mounts it again; a plain mount could be, by the machine's root.
         let options = CString::new(format!("lowerdir={view}:empty,userxattr"))?;
         if let Err(error) = mount("overlay", &target, "overlay", MountFlags::RDONLY, options.as_c_str()) {
             // The view may be of layers itself, and nothing less than that may be shown.

@@ -1,4 +1,4 @@
-//! How a keeper runs; that of whoever is not the host's root, in user and mount namespaces of its own, one above the machine's.
+//! How a keeper runs; that of a user who is not the host's root, in user and mount namespaces of its own, one above the machine's.
 //!
 //! There the machine's root may be the very user to whom this executable belongs, and init and agent run it: through
 //! `/proc/self/exe` the user's file could be reached and its mode changed, and on kernels that let running programs be

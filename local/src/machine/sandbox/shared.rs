@@ -108,7 +108,7 @@ fn look_below(directory: &Path, found: &mut Vec<PathBuf>) -> bool {
     let before = found.len();
     for entry in entries.filter_map(Result::ok) {
         let Ok(kind) = entry.file_type() else { continue };
-        // Whoever may read a directory may read the links in it.
+        // Anyone who may read a directory may read the links in it.
         if kind.is_symlink() {
             continue;
         }

@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_holds_most_goes_unless_it_is_next_to_nothing() {
+    fn the_one_that_holds_most_goes_unless_it_is_next_to_nothing() {
         let table =
             |used| Table { entry: Entry::Terminal, setting: "kernel.pty.max".to_owned(), most: 3072, used, each: 1 };
         let held = |counts: &[u64]| counts.iter().map(|count| Holding { count: *count, ..NOTHING }).collect::<Vec<_>>();

@@ -62,7 +62,7 @@ pub(super) async fn ask(resolvers: &Resolvers, message: &[u8], transport: Transp
 }
 
 async fn ask_one(server: SocketAddr, message: &[u8], transport: Transport) -> io::Result<Vec<u8>> {
-    // A number of our own: whoever guesses the machine's must not be able to answer in the resolver's place.
+    // A number of our own: anyone who guesses the machine's must not be able to answer in the resolver's place.
     let id = (getrandom::u32().map_err(io::Error::other)? as u16).to_be_bytes();
     let question = [&id, message.get(2..).unwrap_or_default()].concat();
     let mut answer = match transport {

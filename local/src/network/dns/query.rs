@@ -31,7 +31,7 @@ pub(super) struct Query<'a> {
     pub(super) question: Question,
     /// The question's bytes.
     pub(super) raw: &'a [u8],
-    /// Whoever is asked shall ask others.
+    /// The server that is asked shall ask others.
     pub(super) is_recursive: bool,
     id: [u8; 2],
     flags: u16,

@@ -286,7 +286,7 @@ fn a_machine_that_is_gone_is_forgotten() {
     assert!(!filter.leaves(&answer(behind)), "one that it spoke as");
     assert!(filter.leaves(&answer(stranger)));
     assert!(!filter.admits(Direction::Ingress, &fragment(1, (1, false), &[0; 8]), far, START));
-    // Whoever it is that has an address which is no machine's of the VPC.
+    // Anyone who has an address that is no machine's of the VPC.
     filter.forget(None, &[stranger]);
     assert!(!filter.leaves(&answer(stranger)));
 }

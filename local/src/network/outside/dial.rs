@@ -86,7 +86,7 @@ impl Dials {
         let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
         // The machine's kernel has waited for more to send already, if it wanted to.
         sockopt::set_tcp_nodelay(&socket, true)?;
-        // Whoever is gone without a word is noticed in the end.
+        // A peer that is gone without a word is noticed in the end.
         sockopt::set_socket_keepalive(&socket, true)?;
         bound_unsent(&socket)?;
         match connect(&socket, &ends.1) {

@@ -88,7 +88,7 @@ impl Gateway {
     }
 
     /// Whether machines have as many flows as may be: half of the files that this process may have open. The others are for
-    /// whoever comes in, and for machines to be started.
+    /// anyone who comes in, and for machines to be started.
     fn is_full(&self) -> bool {
         self.has_quarters(2)
     }
