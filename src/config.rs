@@ -303,11 +303,17 @@ fn invalid(tried: String, reason: String) -> Error {
 }
 
 fn unknown(key: &str) -> String {
-    let nearest = KEYS.iter().map(|known| (strsim::jaro_winkler(key, known), known)).max_by(|a, b| a.0.total_cmp(&b.0));
-    match nearest {
-        Some((similarity, known)) if similarity > 0.75 => format!("there is no key `{key}`; did you mean `{known}`?"),
-        _ => format!("there is no key `{key}`; the keys are {}", KEYS.join(", ")),
+    match nearest(key, KEYS) {
+        Some(known) => format!("there is no key `{key}`; did you mean `{known}`?"),
+        None => format!("there is no key `{key}`; the keys are {}", KEYS.join(", ")),
     }
+}
+
+/// The one of some words that a misspelt one may have meant.
+pub(crate) fn nearest<'a>(misspelt: &str, known: &[&'a str]) -> Option<&'a str> {
+    let similarity = |word: &&str| strsim::jaro_winkler(&misspelt.to_lowercase(), &word.to_lowercase());
+    let nearest = known.iter().map(|word| (similarity(word), *word)).max_by(|a, b| a.0.total_cmp(&b.0));
+    nearest.filter(|(similarity, _)| *similarity > 0.75).map(|(_, word)| word)
 }
 
 #[cfg(test)]

@@ -119,6 +119,13 @@ impl Error {
         self
     }
 
+    /// Says something else that helps, behind what is said already.
+    #[must_use]
+    pub(crate) fn advise_also(mut self, more: &str) -> Self {
+        self.0.advice = Some(self.0.advice.map_or_else(|| more.to_owned(), |advice| format!("{advice}; {more}")));
+        self
+    }
+
     /// Says what to do next, unless that was said.
     #[must_use]
     pub(crate) fn or_advise(mut self, advice: &str) -> Self {

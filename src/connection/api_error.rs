@@ -87,15 +87,7 @@ where
     E: std::error::Error + Send + Sync + 'static,
     R: std::fmt::Debug + Send + Sync + 'static,
 {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
+    let text = causes(&error);
     let lower = text.to_lowercase();
     if lower.contains("credential") {
         return Error::new(ErrorKind::Credentials, tried)
@@ -106,9 +98,63 @@ where
     Error::new(kind, tried).because(format!("no answer from EC2: {text} ({action})"))
 }
 
+/// What a chain of causes says, without the words by which the SDK and its HTTP client only pass it on.
+fn causes(error: &dyn std::error::Error) -> String {
+    const NO_REASONS: [&str; 12] = [
+        "client error (Connect)",
+        "client error (SendRequest)",
+        "dispatch failure",
+        "error trying to connect",
+        "failed to construct request",
+        "io error",
+        "other",
+        "request has timed out",
+        "response error",
+        "service error",
+        "timeout",
+        "user error",
+    ];
+    let mut said: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if !NO_REASONS.contains(&&*text) && !said.iter().any(|before| before.contains(&text)) {
+            said.push(text);
+        }
+        next = cause.source();
+    }
+    if said.is_empty() { "no reason is known".to_owned() } else { said.join(": ") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_chain_of_causes_says_what_happened_and_not_who_passed_it_on() {
+        #[derive(Debug)]
+        struct Link(&'static str, Option<Box<Link>>);
+        impl std::fmt::Display for Link {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.0)
+            }
+        }
+        impl std::error::Error for Link {
+            fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+                self.1.as_deref().map(|link| link as _)
+            }
+        }
+        let chain = |texts: &[&'static str]| {
+            let mut links = texts.iter().rev();
+            let last = Link(links.next().unwrap(), None);
+            links.fold(last, |inner, text| Link(text, Some(Box::new(inner))))
+        };
+        let refused =
+            ["dispatch failure", "io error", "client error (Connect)", "tcp connect error", "Connection refused"];
+        assert_eq!(causes(&chain(&refused)), "tcp connect error: Connection refused");
+        assert_eq!(causes(&chain(&["dispatch failure", "other", "an error: deep", "deep"])), "an error: deep");
+        assert_eq!(causes(&chain(&["dispatch failure", "other"])), "no reason is known");
+    }
 
     #[test]
     fn the_action_that_is_missing_is_named() {

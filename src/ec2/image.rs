@@ -1,7 +1,7 @@
 //! Images: from what a test says (`ami-…`, an alias, `resolve:ssm:/…`) to what RunInstances needs.
 
 use crate::{
-    config::{Config, ImageAlias},
+    config::{Config, ImageAlias, nearest},
     connection::{Connection, api_error, tags},
     error::{Error, ErrorKind},
     target::Target,
@@ -112,18 +112,18 @@ async fn resolve(connection: &Connection, config: &Config, wanted: &str, arm: bo
             ImageAlias { owner: Some(owner), name: Some(name), architecture, user, .. } => {
                 newest(connection, &[owner.as_str()], name, architecture.as_deref(), user.clone(), &tried).await
             }
-            _ => Err(not_found(connection, config, tried)),
+            _ => Err(not_found(connection, config, wanted, tried)),
         };
     }
     let built_in = BUILT_IN.iter().find(|built_in| built_in.alias == wanted);
     let known = match (&connection.target, built_in) {
         (Target::Aws | Target::Endpoint(_), Some(known)) => known,
-        (Target::Aws, None) => return Err(not_found(connection, config, tried)),
+        (Target::Aws, None) => return Err(not_found(connection, config, wanted, tried)),
         // The local EC2's images bear plain names, Amazon's as those that were imported; an alias of another system is never quietly
         // something else.
         (Target::Local | Target::Endpoint(_), _) => {
             return match newest(connection, &["self", "amazon"], wanted, None, None, &tried).await {
-                Err(error) if error.kind() == ErrorKind::NotFound => Err(not_found(connection, config, tried)),
+                Err(error) if error.kind() == ErrorKind::NotFound => Err(not_found(connection, config, wanted, tried)),
                 other => other,
             };
         }
@@ -206,7 +206,7 @@ fn found(image: types::Image, user: Option<String>) -> Image {
     }
 }
 
-fn not_found(connection: &Connection, config: &Config, tried: String) -> Error {
+fn not_found(connection: &Connection, config: &Config, wanted: &str, tried: String) -> Error {
     let mut known: Vec<&str> = config.images.keys().map(String::as_str).collect();
     let advice = if connection.target == Target::Local {
         known.extend(["host", "blank"]);
@@ -216,8 +216,9 @@ fn not_found(connection: &Connection, config: &Config, tried: String) -> Error {
         known.extend(BUILT_IN.iter().map(|built_in| built_in.alias));
         "use one of them, an AMI id or `resolve:ssm:/…`, or add it under `images` in ec2-harness.toml"
     };
+    let meant = nearest(wanted, &known).map(|known| format!(" (did you mean `{known}`?)")).unwrap_or_default();
     Error::new(ErrorKind::NotFound, tried)
-        .because(format!("there is no image of that name here; there are {}", known.join(", ")))
+        .because(format!("there is no image of that name here{meant}; there are {}", known.join(", ")))
         .advise(advice)
 }
 

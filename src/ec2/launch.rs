@@ -148,8 +148,9 @@ impl Launch {
         self
     }
 
-    /// Changes the SDK's own request, for all that isn't named here. What teardown needs (tags, client token, count,
-    /// volume mappings that end with the machine) is applied after it.
+    /// Changes the SDK's own request, for all that isn't named here. What teardown needs (client token, count, volume mappings that
+    /// end with the machine, and tags beside those of each of the request's tag specifications) is applied after it, and network
+    /// interfaces are in the launch's subnet and groups unless they say otherwise.
     pub fn run_instances(
         mut self,
         customize: impl Fn(RunInstancesFluentBuilder) -> RunInstancesFluentBuilder + Send + Sync + 'static,

@@ -23,7 +23,8 @@ use aws_sdk_ec2::{
     operation::run_instances::builders::RunInstancesFluentBuilder,
     types::{
         BlockDeviceMapping, EbsBlockDevice, Filter, HttpTokensState, InstanceAutoRecoveryState,
-        InstanceMaintenanceOptionsRequest, InstanceMetadataOptionsRequest, ResourceType, Subnet, Tag,
+        InstanceMaintenanceOptionsRequest, InstanceMetadataOptionsRequest, InstanceNetworkInterfaceSpecification,
+        ResourceType, Subnet, TagSpecification,
     },
 };
 use base64::Engine as _;
@@ -160,52 +161,75 @@ impl Request<'_> {
         for customize in self.customize {
             builder = customize(builder);
         }
-        let tags = self.tags(&builder);
+        let tags = self.tags(builder.get_tag_specifications().as_deref().unwrap_or_default());
         let mappings = self.mappings(builder.get_block_device_mappings().clone().unwrap_or_default());
-        let types = [ResourceType::Instance, ResourceType::Volume, ResourceType::NetworkInterface];
-        // Anyone who hands in network interfaces says subnet and groups there; EC2 refuses both together.
-        if builder.get_network_interfaces().as_ref().is_some_and(|interfaces| !interfaces.is_empty()) {
+        // EC2 refuses subnet and groups beside interfaces: there they are said of each.
+        if let Some(interfaces) = builder.get_network_interfaces().clone().filter(|given| !given.is_empty()) {
+            let interfaces = interfaces.into_iter().map(|interface| self.interface(interface, subnet)).collect();
             builder = builder.set_security_group_ids(None).set_subnet_id(None);
+            builder = builder.set_network_interfaces(Some(interfaces));
         }
         builder
             .client_token(token)
             .min_count(1)
             .max_count(1)
-            .set_tag_specifications(Some(tags::specifications(&types, &tags)))
+            .set_tag_specifications(Some(tags))
             .set_block_device_mappings((!mappings.is_empty()).then_some(mappings))
     }
 
-    /// What the user's own request says, then the launch, then what teardown needs.
-    fn tags(&self, builder: &RunInstancesFluentBuilder) -> Vec<Tag> {
-        let own: Vec<(String, String)> = builder
-            .get_tag_specifications()
-            .iter()
-            .flatten()
-            .filter(|specification| specification.resource_type() == Some(&ResourceType::Instance))
-            .flat_map(|specification| specification.tags())
-            .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())))
-            .chain([("Name".to_owned(), self.wanted.name.clone())])
-            .chain(self.wanted.tags.iter().cloned())
-            .collect();
-        tags::tags(&self.ec2.config, self.connection().run, &own, self.ec2.scope.test_name(), self.ec2.config.lease)
-    }
-
-    /// The image's own mappings, and those of the request, such that every volume ends with the machine.
-    fn mappings(&self, requested: Vec<BlockDeviceMapping>) -> Vec<BlockDeviceMapping> {
-        let mut mappings = requested;
-        if let Some(image) = &self.image.described {
-            for mapping in image.block_device_mappings() {
-                let known = mappings.iter().any(|other| other.device_name() == mapping.device_name());
-                if !known && mapping.ebs().is_some() {
-                    // Only what must change of the image's own mapping: EC2 knows the rest, and refuses parts of it.
-                    let ebs = EbsBlockDevice::builder().build();
-                    mappings.push(
-                        BlockDeviceMapping::builder().set_device_name(mapping.device_name.clone()).ebs(ebs).build(),
-                    );
-                }
+    /// For each type of what is made: what the user's own request says of it, then the launch, then what teardown needs.
+    fn tags(&self, requested: &[TagSpecification]) -> Vec<TagSpecification> {
+        let mut types = vec![ResourceType::Instance, ResourceType::Volume, ResourceType::NetworkInterface];
+        for kind in requested.iter().filter_map(TagSpecification::resource_type) {
+            if !types.contains(kind) {
+                types.push(kind.clone());
             }
         }
-        let root = self.image.described.as_ref().and_then(|image| image.root_device_name());
+        let tags_of = |kind: &ResourceType| {
+            let of_kind = requested.iter().filter(|specification| specification.resource_type() == Some(kind));
+            let own: Vec<(String, String)> = of_kind
+                .flat_map(TagSpecification::tags)
+                .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())))
+                .chain([("Name".to_owned(), self.wanted.name.clone())])
+                .chain(self.wanted.tags.iter().cloned())
+                .collect();
+            let (ec2, test) = (self.ec2, self.ec2.scope.test_name());
+            let tags = tags::tags(&ec2.config, self.connection().run, &own, test, ec2.config.lease);
+            TagSpecification::builder().resource_type(kind.clone()).set_tags(Some(tags)).build()
+        };
+        types.iter().map(tags_of).collect()
+    }
+
+    /// A network interface of the request, in the launch's subnet and groups unless it says otherwise; one that exists has its own.
+    fn interface(
+        &self,
+        mut interface: InstanceNetworkInterfaceSpecification,
+        subnet: Option<&str>,
+    ) -> InstanceNetworkInterfaceSpecification {
+        if interface.network_interface_id.is_none() {
+            interface.groups.get_or_insert_with(|| self.groups.clone());
+            interface.subnet_id = interface.subnet_id.or_else(|| subnet.map(str::to_owned));
+        }
+        interface
+    }
+
+    /// The mappings of the request, and those of the image's that must change: such that every volume ends with the machine, and the
+    /// root has its size.
+    fn mappings(&self, mut mappings: Vec<BlockDeviceMapping>) -> Vec<BlockDeviceMapping> {
+        let image = self.image.described.as_ref();
+        let root = image.and_then(|image| image.root_device_name());
+        for mapping in image.into_iter().flat_map(|image| image.block_device_mappings()) {
+            let Some(ebs) = mapping.ebs() else { continue };
+            let is_known = mappings.iter().any(|other| other.device_name() == mapping.device_name());
+            let is_as_wanted = ebs.delete_on_termination() == Some(true)
+                && !(self.wanted.root_gib.is_some() && mapping.device_name() == root);
+            if !is_known && !is_as_wanted {
+                // Only what must change of it: EC2 knows the rest, and refuses parts of it.
+                let ebs = EbsBlockDevice::builder().build();
+                mappings
+                    .push(BlockDeviceMapping::builder().set_device_name(mapping.device_name.clone()).ebs(ebs).build());
+            }
+        }
         for mapping in &mut mappings {
             if let Some(ebs) = &mut mapping.ebs {
                 ebs.delete_on_termination = Some(true);

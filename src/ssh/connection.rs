@@ -4,7 +4,7 @@ use super::{
     algorithms,
     exec::{self, Job},
     host_key::HostKey,
-    link::Link,
+    link::{Link, reason},
     login::Target,
 };
 use crate::error::{Error, ErrorKind};
@@ -116,7 +116,7 @@ async fn log_in(link: &Link, target: &Target) -> Result<(), Error> {
     let connection = |error: ssh2::Error| {
         target
             .failed(ErrorKind::Connection)
-            .because(error.message())
+            .because(reason(&error))
             .with_evidence("stderr of the command", link.complaints())
     };
     link.session().method_pref(MethodType::HostKey, &host_key_types(preferred)).map_err(connection)?;
@@ -194,7 +194,7 @@ async fn refused(link: &Link, target: &Target, error: &ssh2::Error) -> Error {
             .advise("check its format and its passphrase");
     }
     if !REFUSED.contains(&code) {
-        return target.failed(ErrorKind::Connection).because(error.message());
+        return target.failed(ErrorKind::Connection).because(reason(error));
     }
     let methods = link.call(|session| session.auth_methods(&login.user).map(str::to_owned)).await;
     let methods = match methods {

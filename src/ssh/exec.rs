@@ -118,7 +118,7 @@ pub(super) async fn run(shared: Rc<Shared>, job: Job) {
     let channel = match execution.within_deadline(open).await {
         Ok(channel) => channel,
         Err(error) => {
-            let reason = link.broken().unwrap_or_else(|| error.message().to_owned());
+            let reason = link.broken().unwrap_or_else(|| super::link::reason(&error));
             let refusal = if error.code() == NO_CHANNEL { Refusal::NoChannel(reason) } else { Refusal::Broken(reason) };
             // The place is given back only after the pool knows, so that it doesn't come here again.
             let _ = refuse.send((execution, refusal));
@@ -160,7 +160,7 @@ pub(super) async fn run(shared: Rc<Shared>, job: Job) {
             return running.drain().await;
         }
         End::Failed(error) => {
-            let reason = link.broken().unwrap_or_else(|| error.message().to_owned());
+            let reason = link.broken().unwrap_or_else(|| super::link::reason(&error));
             let error = failed(ErrorKind::Connection, format!("the connection was lost before its end: {reason}"));
             execution.answer(Err(error.advise("whether it ran to its end is unknown")));
             return running.close().await;

@@ -28,6 +28,20 @@ mod code {
     pub(super) const FATAL: [i32; 12] = [-1, -4, -7, -9, -12, -13, -14, -30, -41, -43, -44, -45];
 }
 
+/// Why a connection is over, in words of ours: libssh2's are those of its own functions.
+pub(super) fn reason(error: &ssh2::Error) -> String {
+    let text = match error.code() {
+        // SOCKET_SEND, SOCKET_DISCONNECT, SOCKET_RECV.
+        ErrorCode::Session(-7 | -13 | -43) => "the other side has closed the connection",
+        // TIMEOUT, SOCKET_TIMEOUT.
+        ErrorCode::Session(-9 | -30) => "the other side didn't answer in time",
+        // INVALID_MAC, DECRYPT.
+        ErrorCode::Session(-4 | -12) => "what came was damaged on its way",
+        _ => error.message(),
+    };
+    text.to_owned()
+}
+
 /// Names one operation among those that share a link.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Turn(u64);
@@ -107,7 +121,7 @@ impl Link {
         if self.unsent.get().is_none()
             && let Err(error) = self.session.keepalive_send()
         {
-            self.fail(error.message());
+            self.fail(reason(&error));
         }
     }
 
@@ -147,7 +161,7 @@ impl Link {
                     }
                     return Poll::Pending;
                 }
-                ErrorCode::Session(number) if code::FATAL.contains(&number) => self.fail(error.message()),
+                ErrorCode::Session(number) if code::FATAL.contains(&number) => self.fail(reason(error)),
                 _ => {}
             }
         }

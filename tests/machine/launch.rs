@@ -6,7 +6,7 @@ use super::support::{
 use aws_sdk_ec2::{
     error::ProvideErrorMetadata,
     primitives::Blob,
-    types::{ResourceType, Tag, TagSpecification},
+    types::{InstanceNetworkInterfaceSpecification, ResourceType, Tag, TagSpecification},
 };
 use ec2_harness::{prelude::*, ssh::PrivateKey};
 use std::time::Duration;
@@ -18,6 +18,10 @@ async fn all_that_can_be_said(ec2: Ec2) -> Result {
         .tags(Tag::builder().key("from").value("the SDK").build())
         .tags(Tag::builder().key("ec2-harness:run").value("stolen").build())
         .build();
+    let of_volumes = Tag::builder().key("backup").value("never").build();
+    let of_volumes = TagSpecification::builder().resource_type(ResourceType::Volume).tags(of_volumes).build();
+    let interface = InstanceNetworkInterfaceSpecification::builder().device_index(0).associate_public_ip_address(true);
+    let interface = interface.build();
     let vm = ec2
         .launch("host")
         .name("web")
@@ -25,6 +29,8 @@ async fn all_that_can_be_said(ec2: Ec2) -> Result {
         .tag("team", "ours")
         .root_size(gib(20))
         .run_instances(move |request| request.tag_specifications(tags.clone()).min_count(3).max_count(3))
+        .run_instances(move |request| request.tag_specifications(of_volumes.clone()))
+        .run_instances(move |request| request.network_interfaces(interface.clone()))
         .run_instances(|request| request.client_token("not-ours"))
         .await?;
     assert_eq!((vm.name(), vm.instance_type().as_deref()), ("web", Some("t3.small")));
@@ -32,6 +38,7 @@ async fn all_that_can_be_said(ec2: Ec2) -> Result {
     let tag = |key: &str| tags.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str());
     assert_eq!((tag("Name"), tag("team"), tag("from")), (Some("web"), Some("ours"), Some("the SDK")));
     assert_ne!(tag("ec2-harness:run"), Some("stolen"));
+    assert_eq!(tag("backup"), None);
     let described = vm.describe().await?;
     assert_ne!(described.client_token(), Some("not-ours"));
     let options = described.metadata_options().unwrap();
@@ -43,7 +50,9 @@ async fn all_that_can_be_said(ec2: Ec2) -> Result {
     let size = tokio::task::spawn_blocking(move || {
         let call = sdk(&volumes).describe_volumes().volume_ids(id);
         let found = insist(|| block_on(call.clone().send()).map_err(Box::new));
-        (found.volumes()[0].size(), found.volumes()[0].tags().iter().any(|tag| tag.key() == Some("ec2-harness:run")))
+        let volume = &found.volumes()[0];
+        let has = |key: &str| volume.tags().iter().any(|tag| tag.key() == Some(key));
+        (volume.size(), has("ec2-harness:run") && has("backup") && !has("from"))
     });
     assert_eq!(size.await?, (Some(20), true));
     Ok(())
@@ -56,6 +65,7 @@ async fn unknown_images_name_those_that_are_there(ec2: Ec2) -> Result {
         let text = error.to_string();
         assert_eq!(error.kind(), ErrorKind::NotFound, "{text}");
         assert!([image, "host", "blank", "ec2-harness.toml"].iter().all(|word| text.contains(word)), "{text}");
+        assert_eq!(text.contains("did you mean `host`?"), image == "Host", "{text}");
     }
     for (id, code) in [("ami-0123456789abcdef0", "InvalidAMIID.NotFound"), ("ami-nonsense", "InvalidAMIID.Malformed")] {
         let error = ec2.launch(id).await.unwrap_err();

@@ -78,7 +78,7 @@ pub(crate) async fn with_state(machine: &Machine, error: Error) -> Error {
             if has_ended(&state(&described))
                 || matches!(state(&described), InstanceStateName::Stopping | InstanceStateName::Stopped) =>
         {
-            error.advise(state_and_reason(&described))
+            error.advise_also(&state_and_reason(&described))
         }
         _ => error,
     }
