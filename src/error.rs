@@ -2,6 +2,9 @@
 //!
 //! What this room isn't: a place where errors are decided. Each room makes its own, with what it knows.
 
+mod shown;
+
+pub(crate) use shown::shown;
 use std::{fmt, ops::Deref, panic::Location};
 
 /// What went wrong, as far as a program may want to know.
@@ -133,10 +136,11 @@ impl Error {
         self
     }
 
-    /// Adds evidence of several lines below a title, for example `stderr`; nothing if the text is empty.
+    /// Adds evidence of several lines below a title, for example `stderr`; nothing if the text is empty. Of a long text the end is
+    /// kept, and nothing that steers a terminal.
     #[must_use]
     pub fn with_evidence(mut self, title: impl Into<String>, text: impl Into<String>) -> Self {
-        let text = text.into();
+        let text = shown(&text.into());
         if !text.trim().is_empty() {
             self.0.evidence.push(Evidence { title: title.into(), text });
         }

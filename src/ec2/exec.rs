@@ -120,14 +120,31 @@ impl Exec {
         if self.unchecked || output.status.is_success() {
             return Ok(output);
         }
-        Err(Error::new(ErrorKind::Command, format!("run {} on {}", summary(&self.line), self.machine))
-            .because(output.status.to_string())
-            .with_evidence("stdout", output.stdout)
-            .with_evidence("stderr", output.stderr))
+        let mut error = Error::new(ErrorKind::Command, format!("run {} on {}", summary(&self.line), self.machine))
+            .because(output.status.to_string());
+        if self.sudo
+            && let Some(refused) = refused_by_sudo(&output.stderr)
+        {
+            error = error.advise(refused);
+        }
+        Err(error.with_evidence("stdout", output.stdout).with_evidence("stderr", output.stderr))
     }
 }
 
 operation!(Exec -> Output, "run a command", Cancel);
+
+/// What to do where sudo itself has refused, which says so in its own name (sudo(8), sudoers(5)).
+fn refused_by_sudo(stderr: &str) -> Option<&'static str> {
+    let said = stderr.lines().find(|line| line.starts_with("sudo:") || line.contains("sudo: not found"))?;
+    [
+        ("password", "let the login user use sudo without a password (NOPASSWD in sudoers), or log in as root"),
+        ("tty", "have sudo ask for no terminal (`Defaults !requiretty` in sudoers), or run it with `.pty()`"),
+        ("terminal", "let the login user use sudo without a password (NOPASSWD in sudoers), or log in as root"),
+        ("not found", "install sudo in the image, or log in as root"),
+    ]
+    .into_iter()
+    .find_map(|(word, advice)| said.contains(word).then_some(advice))
+}
 
 /// What an error calls a line: its beginning.
 fn summary(line: &str) -> String {
@@ -136,4 +153,24 @@ fn summary(line: &str) -> String {
     let cut: String = first.chars().take(LONGEST).collect();
     let dots = if cut.len() < line.trim().len() { "…" } else { "" };
     format!("`{cut}{dots}`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_sudo_says_is_told_from_what_its_command_says() {
+        for (said, word) in [
+            ("sudo: a password is required\n", "NOPASSWD"),
+            ("sudo: a terminal is required to read the password; either use the -S option\n", "NOPASSWD"),
+            ("sudo: sorry, you must have a tty to run sudo\n", "requiretty"),
+            ("sh: 1: sudo: not found\n", "install sudo"),
+        ] {
+            assert!(refused_by_sudo(said).is_some_and(|advice| advice.contains(word)), "{said}");
+        }
+        for other in ["", "cat: /x: No such file\n", "wrong password\n", "sudo: unable to resolve host x\n"] {
+            assert_eq!(refused_by_sudo(other), None, "{other}");
+        }
+    }
 }

@@ -41,8 +41,13 @@ impl Owned for Machine {
 
     fn evidence(&self) -> BoxFuture<'_, Vec<(&'static str, String)>> {
         Box::pin(async {
-            let console =
-                async { ready::console(self).await.map(|text| ready::tail(&text, CONSOLE_LINES)).unwrap_or_default() };
+            let console = async {
+                match ready::console(self).await {
+                    Ok(text) if text.trim().is_empty() => "(EC2 shows nothing yet)".to_owned(),
+                    Ok(text) => ready::tail(&text, CONSOLE_LINES),
+                    Err(error) => format!("failed to {error}"),
+                }
+            };
             let units = async {
                 // Only where SSH has answered before: a machine that is down would cost the whole limit.
                 let session = self.0.session.lock().await.clone()?;
@@ -56,7 +61,7 @@ impl Owned for Machine {
             );
             vec![
                 ("failed units", units.ok().flatten().unwrap_or_default()),
-                ("the console's last lines", console.unwrap_or_default()),
+                ("the console's last lines", console.unwrap_or_else(|_| "(EC2 didn't answer in time)".to_owned())),
             ]
         })
     }

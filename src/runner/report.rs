@@ -1,6 +1,7 @@
 //! A record as libtest shows it: the text of a failed test.
 
 use super::record::Record;
+use crate::error::shown;
 use std::fmt::Write;
 
 /// Why a test failed, with its evidence. The first word is the one by which nextest finds the cause.
@@ -25,8 +26,10 @@ pub(super) fn text(record: &Record) -> String {
     }
     for machine in &record.machines {
         for (title, section) in &machine.evidence {
-            let section = section.trim_end();
-            if !section.is_empty() {
+            let section = shown(section.trim_end());
+            // A failed launch has shown its console already, among its causes.
+            let is_known = section.lines().all(|line| report.lines().any(|before| before == line));
+            if !is_known {
                 let _ = writeln!(report, "--- {} ({}): {title} ---\n{section}", machine.name, machine.id);
             }
         }
