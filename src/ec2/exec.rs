@@ -3,7 +3,7 @@
 use super::{Machine, unrun::Unrun};
 use crate::{
     error::{Error, ErrorKind},
-    ssh::{Command, Output, Pty},
+    ssh::{Command, Output, Pty, summary},
     task::operation,
 };
 use std::time::Duration;
@@ -16,6 +16,7 @@ impl Machine {
         Exec {
             machine: self.clone(),
             line: line.into(),
+            script: false,
             sudo: false,
             stdin: Vec::new(),
             environment: Vec::new(),
@@ -30,11 +31,18 @@ impl Machine {
     /// Otherwise like [`exec`](Self::exec).
     #[track_caller]
     pub fn run_script(&self, script: impl Into<Vec<u8>>) -> Exec {
-        // The script comes on stdin, so the line that runs it stays short whatever its size.
-        const RUN: &str = "f=$(mktemp) && trap 'rm -f \"$f\"' EXIT && cat >\"$f\" && chmod 700 \"$f\" && \
-                           case $(head -c 2 \"$f\") in '#!') \"$f\" </dev/null ;; *) sh \"$f\" </dev/null ;; esac";
+        // The script comes on stdin, so the line that runs it stays short whatever its size. Its interpreter is started as the kernel
+        // would (execve(2)), but not by it: where files end up may be mounted such that none is executed.
+        const RUN: &str = "f=$(mktemp) && trap 'rm -f \"$f\"' EXIT && cat >\"$f\" && chmod 700 \"$f\" && {
+            IFS= read -r l <\"$f\" || :
+            case $l in '#!'*) l=${l#??} ;; *) l=sh ;; esac
+            l=${l#\"${l%%[! \t]*}\"} i=${l%%[ \t]*}
+            a=${l#\"$i\"} a=${a#\"${a%%[! \t]*}\"} a=${a%\"${a##*[! \t]}\"}
+            \"$i\" ${a:+\"$a\"} \"$f\" </dev/null
+        }";
         let mut exec = self.exec(RUN);
         exec.stdin = script.into();
+        exec.script = true;
         exec
     }
 }
@@ -47,6 +55,8 @@ impl Machine {
 pub struct Exec {
     machine: Machine,
     line: String,
+    /// Whether what runs is a script on stdin, and the line only what runs it.
+    script: bool,
     sudo: bool,
     stdin: Vec<u8>,
     environment: Vec<(String, String)>,
@@ -97,12 +107,18 @@ impl Exec {
     fn run(self) -> impl Future<Output = Result<Output, Error>> + Send + 'static {
         self.unrun.runs();
         let machine = self.machine.clone();
-        async move { machine.within_scope(&format!("run {}", summary(&self.line)), self.execute()).await }
+        async move { machine.within_scope(&format!("run {}", self.called()), self.execute()).await }
+    }
+
+    /// What errors call it.
+    fn called(&self) -> String {
+        if self.script { script_summary(&self.stdin) } else { summary(&self.line) }
     }
 
     #[tracing::instrument(name = "exec", skip_all, fields(machine = %self.machine))]
     async fn execute(self) -> Result<Output, Error> {
-        let mut command = Command::new(&*self.line).stdin(self.stdin);
+        let called = self.called();
+        let mut command = Command::new(&*self.line).called(&called).stdin(self.stdin);
         if self.sudo {
             command = command.prefix(["sudo", "-n", "--"]);
         }
@@ -120,7 +136,7 @@ impl Exec {
         if self.unchecked || output.status.is_success() {
             return Ok(output);
         }
-        let mut error = Error::new(ErrorKind::Command, format!("run {} on {}", summary(&self.line), self.machine))
+        let mut error = Error::new(ErrorKind::Command, format!("run {called} on {}", self.machine))
             .because(output.status.to_string());
         if self.sudo
             && let Some(refused) = refused_by_sudo(&output.stderr)
@@ -146,18 +162,23 @@ fn refused_by_sudo(stderr: &str) -> Option<&'static str> {
     .find_map(|(word, advice)| said.contains(word).then_some(advice))
 }
 
-/// What an error calls a line: its beginning.
-fn summary(line: &str) -> String {
-    const LONGEST: usize = 120;
-    let first = line.trim().lines().next().unwrap_or_default();
-    let cut: String = first.chars().take(LONGEST).collect();
-    let dots = if cut.len() < line.trim().len() { "…" } else { "" };
-    format!("`{cut}{dots}`")
+/// What an error calls a script: its first line that says something.
+fn script_summary(script: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&script[..script.len().min(4096)]);
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+    first.map_or_else(|| "a script".to_owned(), |line| format!("the script {}", summary(&format!("{line}\n…"))))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_script_is_called_by_what_it_does() {
+        assert_eq!(script_summary(b"#!/bin/sh\n# comment\n\nset -eu\nmake\n"), "the script `set -eu…`");
+        assert_eq!(script_summary(b"#!/bin/true\n"), "a script");
+        assert_eq!(script_summary(&[0xff; 10]).chars().next(), Some('t'));
+    }
 
     #[test]
     fn what_sudo_says_is_told_from_what_its_command_says() {

@@ -42,6 +42,8 @@ impl Default for Pty {
 #[must_use = "a command does nothing until a session runs it"]
 pub struct Command {
     pub(super) line: String,
+    /// What errors call it; its line if it is empty.
+    pub(super) called: String,
     pub(super) stdin: Stdin,
     pub(super) environment: Vec<(String, String)>,
     pub(super) prefix: Vec<String>,
@@ -56,6 +58,7 @@ impl Command {
     pub fn new(line: impl Into<String>) -> Self {
         Self {
             line: line.into(),
+            called: String::new(),
             stdin: Stdin::Empty,
             environment: Vec::new(),
             prefix: Vec::new(),
@@ -64,6 +67,12 @@ impl Command {
             limit: OutputLimit::default(),
             stdout: None,
         }
+    }
+
+    /// What errors call it; by default its line.
+    pub fn called(mut self, name: impl Into<String>) -> Self {
+        self.called = name.into();
+        self
     }
 
     /// What it reads; nothing by default.
@@ -114,13 +123,9 @@ impl Command {
         self
     }
 
-    /// What an error calls it: its first line, of bounded length.
+    /// What an error calls it.
     pub(super) fn summary(&self) -> String {
-        const LONGEST: usize = 120;
-        let first = self.line.trim().lines().next().unwrap_or_default();
-        let cut: String = first.chars().take(LONGEST).collect();
-        let dots = if cut.len() < self.line.trim().len() { "…" } else { "" };
-        format!("`{cut}{dots}`")
+        if self.called.is_empty() { summary(&self.line) } else { self.called.clone() }
     }
 
     /// Whether it can be run at all.
@@ -207,6 +212,15 @@ impl Command {
         let exports: String = (0..variables).map(|number| format!("export \"${{{}}}\";", number + 2)).collect();
         format!("trap 'test $? = 0&&echo {marker} 0 >&2' EXIT;{exports}eval \"shift {};$1\"", variables + 1)
     }
+}
+
+/// What an error calls a line: its beginning.
+pub(crate) fn summary(line: &str) -> String {
+    const LONGEST: usize = 120;
+    let first = line.trim().lines().next().unwrap_or_default();
+    let cut: String = first.chars().take(LONGEST).collect();
+    let dots = if cut.len() < line.trim().len() { "…" } else { "" };
+    format!("`{cut}{dots}`")
 }
 
 /// Tells where the command begins.

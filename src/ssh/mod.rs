@@ -31,5 +31,6 @@ pub use output::{ExitStatus, Output};
 pub use route::Route;
 pub use session::Session;
 
+pub(crate) use command::summary;
 #[allow(unused_imports)]
 pub(crate) use quote::{quote, quote_all};

@@ -111,8 +111,16 @@ async fn scripts(vm: Instance) -> Result {
     let error = vm.run_script("echo began\nfalse\nexit 9").await.unwrap_err();
     let text = error.to_string();
     assert!(error.kind() == ErrorKind::Command && text.contains("exit status 9") && text.contains("began"), "{text}");
+    assert!(text.contains("run the script `echo began…` on") && !text.contains("mktemp"), "{text}");
+    // One argument, as the kernel has it, and blanks around.
+    assert_eq!(vm.run_script("#! /bin/sh -e \nfalse; echo on").unchecked().await?.status.code(), Some(1));
     let long = format!("# {}\necho long\n", "x".repeat(300_000));
     assert_eq!(vm.run_script(long).await?.stdout, "long\n");
     assert_eq!(vm.exec("ls /tmp | grep -c '^tmp\\.' || true").await?.stdout, "0\n", "a script was left");
+    vm.exec("mkdir /var/tmp/noexec && mount -t tmpfs -o noexec,mode=1777 none /var/tmp/noexec").sudo().await?;
+    let perl = vm.run_script("#!/usr/bin/perl\nprint \"perl $<\\n\";").env("TMPDIR", "/var/tmp/noexec");
+    assert_eq!(perl.clone().sudo().await?.stdout, "perl 0\n");
+    assert!(perl.await?.stdout.starts_with("perl "));
+    assert_eq!(vm.run_script("echo sh").env("TMPDIR", "/var/tmp/noexec").await?.stdout, "sh\n");
     Ok(())
 }
