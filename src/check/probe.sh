@@ -450,7 +450,8 @@ reach() { # seconds, host, port
 	elif has perl; then
 		tool=perl
 		limited "$2" perl -MIO::Socket::IP -e 'IO::Socket::IP->new(PeerHost => $ARGV[0], PeerPort => $ARGV[1]) or die "$@\n"' "$3" "$4"
-	elif has nc; then
+	# Not every nc can look without talking: its usage text tells.
+	elif has nc && nc -h </dev/null 2>&1 | grep -Eq -e '(^|[^A-Za-z])-z' -e '\[-[A-Za-z0-9]*z'; then
 		tool=nc
 		limited "$2" nc -v -z "$3" "$4"
 	elif has curl; then

@@ -99,8 +99,16 @@ impl Connection {
         if answer.says("late", "yes") {
             return Ok(Self::Closed("no answer in time".to_owned()));
         }
-        let last = stderr.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("the connection failed").trim();
+        const USAGE: [&str; 4] = ["usage:", "invalid option", "unrecognized option", "illegal option"];
         let lower = stderr.to_lowercase();
+        if USAGE.iter().any(|word| lower.contains(word)) {
+            let tool = answer.text("tool").unwrap_or_default();
+            return Err(format!(
+                "this machine's {tool} can't be asked so: {}",
+                stderr.lines().next().unwrap_or_default()
+            ));
+        }
+        let last = stderr.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("the connection failed").trim();
         const CLOSED: [&str; 6] =
             ["refused", "timed out", "timeout", "no route to host", "unreachable", "reset by peer"];
         Ok(match CLOSED.iter().find(|word| lower.contains(**word)) {

@@ -42,6 +42,17 @@ fn services() {
 }
 
 #[test]
+fn a_tool_that_shows_how_to_call_it_has_answered_nothing() {
+    let said =
+        "nc: invalid option -- 'z'\nBusyBox v1.36.1 multi-call binary.\n\nUsage: nc [-iN] [-wN] [-l] [-p PORT]\n";
+    for expected in [reach("db", 5432).is_open(), reach("db", 5432).is_unreachable()] {
+        let error = given(&[("tool", "nc"), ("code", "1"), ("stdout", ""), ("stderr", said)], expected).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unanswerable, "{error}");
+        assert!(error.to_string().contains("this machine's nc can't be asked so: nc: invalid option"), "{error}");
+    }
+}
+
+#[test]
 fn one_call_for_all_services() {
     let checks = Checks::from((service("a").is_running(), service("b.timer"), service("a").is_enabled()));
     assert_eq!(checks.script().matches("units 0 '\\''a.service'\\'' '\\''b.timer'\\''").count(), 1);
