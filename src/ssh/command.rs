@@ -153,7 +153,7 @@ impl Command {
 
     /// What to ask of the machine.
     ///
-    /// Before the line it writes `marker pid login-shell` to stderr: the process that we end, with what descends from
+    /// Before the line it writes `marker` to stdout, and `marker pid login-shell` to stderr: the process that we end, with what descends from
     /// it, when the command is dropped. At its end with status 0 it writes `marker 0`, because libssh2 can't tell that
     /// status from none at all while a background process keeps the streams open.
     pub(super) fn wrap(&self, marker: &str, login_shell: LoginShell) -> Wrapped {
@@ -223,9 +223,9 @@ pub(crate) fn summary(line: &str) -> String {
     format!("`{cut}{dots}`")
 }
 
-/// Tells where the command begins.
+/// Tells where the command begins, on either stream: the login shell's start files may have printed something before.
 fn start(marker: &str) -> String {
-    format!("echo {marker} $$ \"$SHELL\" >&2;")
+    format!("echo {marker};echo {marker} $$ \"$SHELL\" >&2;")
 }
 
 /// A shell that tells where the command begins, and becomes another program.
@@ -305,7 +305,9 @@ mod tests {
         drop(stdin);
         let output = child.wait_with_output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        (text(output.stdout), text(output.stderr), output.status.code().unwrap())
+        let stdout = text(output.stdout);
+        let stdout = stdout.strip_prefix("MARK\n").expect("stdout begins without our line");
+        (stdout.to_owned(), text(output.stderr), output.status.code().unwrap())
     }
 
     #[test]

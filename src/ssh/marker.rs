@@ -52,6 +52,15 @@ impl Marker {
         self.searched = at;
     }
 
+    /// Takes off what comes before the command's own output, with our line; `false` as long as that isn't all there. Call it with all
+    /// that came so far, until then.
+    pub(super) fn cut_prelude(&self, stream: &mut Vec<u8>) -> bool {
+        let line = [self.text.as_bytes(), b"\n"].concat();
+        let Some(at) = stream.windows(line.len()).position(|bytes| bytes == line) else { return false };
+        stream.drain(..at + line.len());
+        true
+    }
+
     fn note(&mut self, line: &str) {
         let (number, shell) = line.split_once(' ').unwrap_or((line, ""));
         match number.parse() {
@@ -77,6 +86,20 @@ mod tests {
 
     fn marker() -> Marker {
         Marker { text: "@mark".into(), searched: 0, started: None, is_ending: false }
+    }
+
+    #[test]
+    fn what_comes_before_the_command_is_no_output_of_its() {
+        for (before, after) in [("", ""), ("hello\n", "out"), ("no newline ", "\n"), ("@mar@", "@mark\n")] {
+            let whole = [before, "@mark\n", after].concat();
+            for end in 0..before.len() + "@mark\n".len() {
+                let mut part = whole.as_bytes()[..end].to_vec();
+                assert!(!marker().cut_prelude(&mut part) && part.len() == end);
+            }
+            let mut all = whole.into_bytes();
+            assert!(marker().cut_prelude(&mut all));
+            assert_eq!(all, after.as_bytes());
+        }
     }
 
     proptest! {

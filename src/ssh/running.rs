@@ -62,6 +62,8 @@ pub(super) struct Running {
     waiting: Turn,
     closing: Turn,
     is_terminal: bool,
+    /// What came on stdout before the command began: what its login shell's start files print; `None` since it began.
+    prelude: Option<Vec<u8>>,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
     /// What is left to write of the current chunk, and where the next ones come from.
@@ -97,6 +99,8 @@ impl Running {
             waiting: turn(),
             closing: turn(),
             is_terminal: command.pty.is_some(),
+            // In a terminal both streams are one, which is searched for our lines as a whole.
+            prelude: command.pty.is_none().then(Vec::new),
             stdout: Vec::new(),
             stderr: Vec::new(),
             input: Vec::new(),
@@ -210,7 +214,21 @@ impl Running {
             Poll::Ready(Err(error)) => return Poll::Ready(Err(End::Failed(error))),
             Poll::Pending => return Poll::Pending,
         };
-        let bytes = &self.chunk[..length];
+        let begun;
+        let bytes = match (&mut self.prelude, number) {
+            (Some(prelude), 0) => {
+                prelude.extend_from_slice(&self.chunk[..length]);
+                if prelude.len() > taker.limit {
+                    return Poll::Ready(Err(End::TooMuch));
+                }
+                if !self.marker.cut_prelude(prelude) {
+                    return Poll::Ready(Ok(length));
+                }
+                begun = self.prelude.take().unwrap_or_default();
+                &begun[..]
+            }
+            _ => &self.chunk[..length],
+        };
         if let Some(sink) = sink {
             sink.send(bytes);
             return Poll::Ready(Ok(length));
@@ -282,13 +300,15 @@ impl Running {
             Some(name) => ExitStatus::Signaled(name.trim_start_matches("SIG").to_owned()),
             None => ExitStatus::Exited(self.channel.exit_status().unwrap_or(-1)),
         };
-        let (stdout, stderr) = (std::mem::take(&mut self.stdout), std::mem::take(&mut self.stderr));
+        // Where the login shell never came to the command, what it said is all that there is.
+        let stdout = self.prelude.take().unwrap_or_else(|| std::mem::take(&mut self.stdout));
+        let stderr = std::mem::take(&mut self.stderr);
         Output::new(stdout, stderr, status, started.elapsed(), left_open)
     }
 
     /// The ends of what it wrote so far to stdout and stderr.
     pub(super) fn tails(&self) -> (String, String) {
-        (tail(&self.stdout), tail(&self.stderr))
+        (tail(self.prelude.as_ref().unwrap_or(&self.stdout)), tail(&self.stderr))
     }
 
     /// Ends the command's processes; says what came of that.

@@ -3,7 +3,7 @@
 use super::sshd::{Sshd, count_processes, until};
 use crate::{
     ErrorKind,
-    ssh::{Command, ExitStatus, Pty},
+    ssh::{Command, ExitStatus, Pty, Transfer},
 };
 use futures_util::future::join_all;
 use std::time::Duration;
@@ -19,6 +19,29 @@ async fn a_command_tells_its_streams_and_status() {
     let output = session.exec("uname -s && cd / && pwd").await.unwrap();
     assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("Linux\n/\n", ""));
     assert!(output.status.is_success());
+}
+
+/// As those of many users do.
+#[tokio::test]
+async fn start_files_that_print_are_no_part_of_the_output() {
+    let Some(sshd) = Sshd::start() else { return };
+    let (keys, here, there) = ("authorized_keys", "here", "there");
+    let path = |name: &str| sshd.directory.path().join(name);
+    let key = std::fs::read_to_string(path(keys)).unwrap();
+    let noisy = r#"command="printf 'welcome\n\nno end of line'; exec sh -c \"$SSH_ORIGINAL_COMMAND\"" "#;
+    std::fs::write(path(keys), format!("{noisy}{key}")).unwrap();
+    let session = sshd.session().await;
+    let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    let output = session.exec(Command::new("cat").stdin(bytes.clone())).await.unwrap();
+    assert!(output.stdout_bytes() == bytes && output.stderr.is_empty());
+    std::fs::write(path(here), &bytes).unwrap();
+    session.push(path(here), path(there).to_str().unwrap(), Transfer::new()).await.unwrap();
+    session.pull(path(there).to_str().unwrap(), path("back"), Transfer::new()).await.unwrap();
+    assert!(std::fs::read(path("back")).unwrap() == bytes);
+    // One that never comes to the command has said why.
+    std::fs::write(path(keys), format!("command=\"echo no shell for you; exit 1\" {key}")).unwrap();
+    let output = sshd.session().await.exec("true").await.unwrap();
+    assert_eq!((output.stdout.as_str(), output.status), ("no shell for you\n", ExitStatus::Exited(1)));
 }
 
 #[tokio::test]
