@@ -58,7 +58,8 @@
 //!
 //! - of a test's parameters, or launched by its [`Ec2`](ec2::Ec2), it is parked when it is dropped: first the test's outcome
 //!   and the evidence are taken (console, failed units), then it ends, together with the others;
-//! - elsewhere, for example in a `main`, the drop ends it, and waits until EC2 has accepted that.
+//! - elsewhere, for example in a `main`, the drop ends it, and waits until EC2 has accepted that; in a Tokio runtime it holds
+//!   up no other task, and the process waits for it at its end.
 //!
 //! ```no_run
 //! # use ec2_harness::prelude::*;

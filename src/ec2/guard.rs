@@ -1,19 +1,18 @@
-//! What every guard does, whatever it guards: within a test it leaves it to the test's end, elsewhere it ends it when it is dropped.
+//! What every guard does, whatever it guards: within a test it leaves it to the test's end, elsewhere it ends it when it is dropped, and
+//! waits for that where it holds up nobody.
 
 use crate::{
     engine,
-    error::{Error, ErrorKind},
     scope::Scope,
     task::{OnDrop, Task},
     teardown::{
-        owned::{Owned, end_all},
+        detached::{self, Detached},
+        owned::Owned,
         signals,
     },
 };
-use std::{sync::Arc, time::Duration};
-
-/// How long a drop waits until EC2 has accepted the end.
-const DROP_PATIENCE: Duration = Duration::from_secs(30);
+use std::sync::Arc;
+use tokio::runtime::Handle;
 
 /// Guards something that we have made.
 #[derive(Debug)]
@@ -50,16 +49,19 @@ impl<T: Owned + Clone + 'static> Drop for Guard<T> {
         }
         let Some(owned) = self.scope.park(Arc::new(self.owned.clone())) else { return };
         owned.identity().mark_ended("when its guard was dropped");
+        // On the engine itself waiting would be a deadlock, and in a runtime's task it would hold up the others of its thread.
+        let is_detached = engine::is_current_thread() || Handle::try_current().is_ok();
+        let detached = is_detached.then(Detached::new);
         let ending = Task::start("end what was guarded", OnDrop::Finish, async move {
-            match tokio::time::timeout(DROP_PATIENCE, end_all(vec![owned.clone()])).await {
-                Ok(result) => result,
-                Err(_) => Err(Error::new(ErrorKind::TimedOut, format!("end {owned}"))
-                    .because(format!("EC2 didn't accept it within {} s", DROP_PATIENCE.as_secs()))
-                    .advise("run `ec2-harness sweep`")),
+            let ended = detached::end(owned).await;
+            if detached.is_some()
+                && let Err(error) = &ended
+            {
+                eprintln!("ec2-harness: failed to {error}");
             }
+            ended
         });
-        // On the engine itself, waiting would be a deadlock: there it goes on by itself.
-        if engine::is_current_thread() {
+        if is_detached {
             return;
         }
         if let Err(error) = ending.wait() {

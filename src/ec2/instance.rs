@@ -8,7 +8,8 @@ use crate::{
 use std::ops::Deref;
 
 /// A machine that we launched, and that ends with this value: at once outside of a test, after the test's outcome is
-/// known within one. A drop waits, for 30 s at most, until EC2 has accepted the end.
+/// known within one. A drop waits, for 30 s at most, until EC2 has accepted the end; in a Tokio runtime, whose other tasks that would
+/// hold up, the end of the process waits for it instead.
 ///
 /// It derefs to [`Machine`], which has all operations; [`machine`](Self::machine) is a handle to pass on.
 #[derive(Debug)]

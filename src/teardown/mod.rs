@@ -3,6 +3,7 @@
 //!
 //! What this room isn't: the guards themselves; they stand where the resources are.
 
+pub(crate) mod detached;
 pub(crate) mod journal;
 pub(crate) mod live;
 pub(crate) mod owned;

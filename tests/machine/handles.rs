@@ -78,7 +78,8 @@ async fn on_a_runtime_of_one_thread() {
     vm.assert(command("pgrep -f 'sleep 543[2]'").fails()).within(60.secs()).await.unwrap();
     let (ec2, id) = (vm.ec2().clone(), vm.id().to_owned());
     drop(vm);
-    tokio::task::spawn_blocking(move || assert!(has_ended(&ec2, &id))).await.unwrap();
+    // Without holding up the thread that all tasks share.
+    tokio::task::spawn_blocking(move || eventually("it has ended", || has_ended(&ec2, &id))).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -74,6 +74,24 @@ fn exits() {
     std::process::exit(7);
 }
 
+/// Its machine is dropped by a task, whose thread another task shares; then the process ends at once.
+#[test]
+#[ignore = "run by another"]
+fn drops_in_a_runtime() {
+    const LATE: std::time::Duration = std::time::Duration::from_secs(2);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let vm = Ec2::connect().await.unwrap().launch("host").await.unwrap();
+        announce(&vm);
+        let late = format!("TerminateInstances late={} next 1", LATE.as_secs()).parse().unwrap();
+        ec2_local::endpoint::connect().unwrap().add_fault(late).unwrap();
+        let since = std::time::Instant::now();
+        drop(vm);
+        tokio::task::yield_now().await;
+        assert!(since.elapsed() < LATE, "the drop has waited");
+    });
+}
+
 #[ec2_test]
 #[ignore = "run by another"]
 async fn keeps(vm: Instance) -> Result {

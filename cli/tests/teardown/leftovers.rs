@@ -15,6 +15,18 @@ use std::{
 };
 
 #[test]
+fn what_is_dropped_in_a_runtime_holds_nobody_up_and_ends_with_its_process() {
+    let world = World::new();
+    let mut run = world.start("drops_in_a_runtime");
+    let instance = run.value("id");
+    assert!(run.end().success());
+    // Not half a minute later, by the watchdog.
+    let left = world.sweep_with(&["--dry-run"]);
+    assert!(!left.contains(&instance), "{left}");
+    world.assert_is_empty();
+}
+
+#[test]
 fn two_runs_share_one_endpoint_and_leave_nothing() {
     let world = World::new();
     let (mut one, mut other) = (world.start("waits"), world.start("waits"));
