@@ -11,7 +11,7 @@ use std::{fmt, ops::Deref, panic::Location};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The configuration, an argument or a combination of them can't be used; nothing was sent.
+    /// The configuration, an argument or a combination of them can't be used; what was made for it is ended.
     Configuration,
     /// No credentials, or credentials that are not accepted.
     Credentials,

@@ -85,8 +85,8 @@ impl Connection {
     }
 }
 
-/// Overrides for calls that must not be repeated: those that create, and have no client token. A lost answer would make
-/// two of them.
+/// Overrides for calls that the SDK must not repeat: those that create and have no client token, of which a lost answer would make
+/// two; and those whose errors we know better what to do about.
 pub(crate) fn once() -> aws_sdk_ec2::config::Builder {
     aws_sdk_ec2::Config::builder().retry_config(RetryConfig::disabled())
 }

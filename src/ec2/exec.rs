@@ -33,13 +33,16 @@ impl Machine {
     pub fn run_script(&self, script: impl Into<Vec<u8>>) -> Exec {
         // The script comes on stdin, so the line that runs it stays short whatever its size. Its interpreter is started as the kernel
         // would (execve(2)), but not by it: where files end up may be mounted such that none is executed.
-        const RUN: &str = "f=$(mktemp) && trap 'rm -f \"$f\"' EXIT && cat >\"$f\" && chmod 700 \"$f\" && {
-            IFS= read -r l <\"$f\" || :
-            case $l in '#!'*) l=${l#??} ;; *) l=sh ;; esac
-            l=${l#\"${l%%[! \t]*}\"} i=${l%%[ \t]*}
-            a=${l#\"$i\"} a=${a#\"${a%%[! \t]*}\"} a=${a%\"${a##*[! \t]}\"}
-            \"$i\" ${a:+\"$a\"} \"$f\" </dev/null
-        }";
+        // In a shell of its own, whose end removes the file, and by names that nobody exports.
+        const RUN: &str =
+            "(_ec2h_f=$(mktemp) && trap 'rm -f \"$_ec2h_f\"' EXIT && cat >\"$_ec2h_f\" && chmod 700 \"$_ec2h_f\" && {
+            IFS= read -r _ec2h_l <\"$_ec2h_f\" || :
+            case $_ec2h_l in '#!'*) _ec2h_l=${_ec2h_l#??} ;; *) _ec2h_l=sh ;; esac
+            _ec2h_l=${_ec2h_l#\"${_ec2h_l%%[! \t]*}\"} _ec2h_i=${_ec2h_l%%[ \t]*}
+            _ec2h_a=${_ec2h_l#\"$_ec2h_i\"} _ec2h_a=${_ec2h_a#\"${_ec2h_a%%[! \t]*}\"}
+            _ec2h_a=${_ec2h_a%\"${_ec2h_a##*[! \t]}\"}
+            \"$_ec2h_i\" ${_ec2h_a:+\"$_ec2h_a\"} \"$_ec2h_f\" </dev/null
+        })";
         let mut exec = self.exec(RUN);
         exec.stdin = script.into();
         exec.script = true;
@@ -151,22 +154,22 @@ operation!(Exec -> Output, "run a command", Cancel);
 
 /// What to do where sudo itself has refused, which says so in its own name (sudo(8), sudoers(5)).
 fn refused_by_sudo(stderr: &str) -> Option<&'static str> {
-    let said = stderr.lines().find(|line| line.starts_with("sudo:") || line.contains("sudo: not found"))?;
-    [
+    const ADVICE: [(&str, &str); 4] = [
         ("password", "let the login user use sudo without a password (NOPASSWD in sudoers), or log in as root"),
         ("tty", "have sudo ask for no terminal (`Defaults !requiretty` in sudoers), or run it with `.pty()`"),
         ("terminal", "let the login user use sudo without a password (NOPASSWD in sudoers), or log in as root"),
         ("not found", "install sudo in the image, or log in as root"),
-    ]
-    .into_iter()
-    .find_map(|(word, advice)| said.contains(word).then_some(advice))
+    ];
+    let said = stderr.lines().filter(|line| line.starts_with("sudo:") || line.contains("sudo: not found"));
+    said.flat_map(|line| ADVICE.iter().filter(move |(word, _)| line.contains(word))).map(|(_, advice)| *advice).next()
 }
 
 /// What an error calls a script: its first line that says something.
 fn script_summary(script: &[u8]) -> String {
     let text = String::from_utf8_lossy(&script[..script.len().min(4096)]);
     let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
-    first.map_or_else(|| "a script".to_owned(), |line| format!("the script {}", summary(&format!("{line}\n…"))))
+    let rest = if text.trim_end().lines().count() > 1 { "\n…" } else { "" };
+    first.map_or_else(|| "a script".to_owned(), |line| format!("the script {}", summary(&format!("{line}{rest}"))))
 }
 
 #[cfg(test)]
@@ -176,6 +179,7 @@ mod tests {
     #[test]
     fn a_script_is_called_by_what_it_does() {
         assert_eq!(script_summary(b"#!/bin/sh\n# comment\n\nset -eu\nmake\n"), "the script `set -eu…`");
+        assert_eq!(script_summary(b"make\n"), "the script `make`");
         assert_eq!(script_summary(b"#!/bin/true\n"), "a script");
         assert_eq!(script_summary(&[0xff; 10]).chars().next(), Some('t'));
     }
@@ -183,7 +187,7 @@ mod tests {
     #[test]
     fn what_sudo_says_is_told_from_what_its_command_says() {
         for (said, word) in [
-            ("sudo: a password is required\n", "NOPASSWD"),
+            ("sudo: unable to resolve host ip-10-0-0-1\nsudo: a password is required\n", "NOPASSWD"),
             ("sudo: a terminal is required to read the password; either use the -S option\n", "NOPASSWD"),
             ("sudo: sorry, you must have a tty to run sudo\n", "requiretty"),
             ("sh: 1: sudo: not found\n", "install sudo"),

@@ -5,7 +5,7 @@ use crate::{
     task::{OnDrop, Operation},
     teardown::owned::Owned,
 };
-use std::ops::Deref;
+use std::{io::Write, ops::Deref};
 
 /// A machine that we launched, and that ends with this value: at once outside of a test, after the test's outcome is
 /// known within one. A drop waits, for 30 s at most, until EC2 has accepted the end; in a Tokio runtime, whose other tasks that would
@@ -32,11 +32,17 @@ impl Instance {
     ///
     /// # Errors
     ///
-    /// EC2 refuses to renew the lease; the machine runs on nevertheless.
+    /// EC2 refuses to renew the lease: the machine runs on nevertheless. Or it can't be noted here that it is kept: then it ends.
     pub fn keep(self) -> Operation<Machine> {
         Operation::new("keep an instance", OnDrop::Finish, async move {
-            let machine = self.0.disarm();
-            eprintln!("ec2-harness: {}", Owned::keep(&machine).await?);
+            let machine = self.machine();
+            let kept = Owned::keep(&machine).await;
+            // Where it could not even be noted, the machine ends as ever.
+            if kept.is_ok() || machine.0.identity.is_forgotten() {
+                self.0.disarm();
+            }
+            // Nobody may read it any more.
+            let _ = writeln!(std::io::stderr(), "ec2-harness: {}", kept?);
             Ok(machine)
         })
     }

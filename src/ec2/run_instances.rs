@@ -60,7 +60,7 @@ impl Request<'_> {
     pub(super) async fn send(&self, deadline: Instant) -> Result<Launched, Error> {
         let (mut untried, mut tried): (Option<Vec<Place>>, Vec<String>) = (None, Vec::new());
         let mut subnet = self.wanted.network.subnet.clone();
-        let chosen = subnet.is_some();
+        let chosen = subnet.is_some() || self.says_where();
         let quota_pause = quota_pause(self.connection());
         loop {
             let error = match self.send_to(subnet.as_deref()).await {
@@ -71,9 +71,13 @@ impl Request<'_> {
                 ErrorKind::Capacity if !chosen => {
                     let untried = match &mut untried {
                         Some(untried) => untried,
-                        none => none.insert(self.places().await?),
+                        // What may not be looked at leaves the lack of capacity the reason.
+                        none => none.insert(self.places().await.unwrap_or_default()),
                     };
                     let Some(next) = untried.pop() else {
+                        if tried.is_empty() {
+                            return Err(error);
+                        }
                         let (kind, zones) = (&self.wanted.instance_type, tried.join(", "));
                         return Err(error.advise(format!(
                             "EC2 chose a zone itself first, and then {kind} was tried in {zones}; try another instance type, or another region"
@@ -104,9 +108,13 @@ impl Request<'_> {
         signals::check(&tried).inspect_err(|_| launching.journaled().settle())?;
         let since = Instant::now();
         let mut pauses = pauses(LOOK_PAUSE, LOOK_PAUSE_MAX);
+        // Once: to EC2 another request with the same token is a mistake, and our tags tell the time.
+        let request = self.builder(subnet, &token);
+        // Whether an earlier try may have made something that EC2 hasn't told of.
+        let mut is_unknown = false;
         loop {
             launching.journaled().sent();
-            match sent(connection, &tried, self.builder(subnet, &token), launching.clone()).await {
+            match sent(connection, &tried, request.clone(), launching.clone()).await {
                 Ok(instance) => return Ok(Launched { instance, launching }),
                 Err(error) => {
                     let ours = match error.code() {
@@ -129,12 +137,12 @@ impl Request<'_> {
                         if ours {
                             per_run::forget(connection).await;
                         }
-                        // Had an earlier try made something, EC2 would have answered with that: the token is the same.
-                        if error.code().is_some() && !error.is_transient() {
+                        if !is_unknown && error.code().is_some() && !error.is_transient() {
                             launching.journaled().settle();
                         }
                         return Err(error);
                     }
+                    is_unknown |= error.is_transient() && error.kind() != ErrorKind::Throttled;
                     pauses.next().await;
                 }
             }
@@ -175,6 +183,16 @@ impl Request<'_> {
             .max_count(1)
             .set_tag_specifications(Some(tags))
             .set_block_device_mappings((!mappings.is_empty()).then_some(mappings))
+    }
+
+    /// Whether the user's own request says where the machine is to stand.
+    fn says_where(&self) -> bool {
+        let empty = self.connection().client.run_instances();
+        let request = self.customize.iter().fold(empty, |request, customize| customize(request));
+        let interfaces = request.get_network_interfaces().as_deref().unwrap_or_default();
+        request.get_subnet_id().is_some()
+            || request.get_placement().as_ref().is_some_and(|placement| placement.availability_zone().is_some())
+            || interfaces.iter().any(|interface| interface.subnet_id().or(interface.network_interface_id()).is_some())
     }
 
     /// For each type of what is made: what the user's own request says of it, then the launch, then what teardown needs.

@@ -19,6 +19,7 @@ pub(crate) fn shown(text: &str) -> String {
     match plain[..start].matches('\n').count() {
         _ if start == 0 => plain,
         0 => format!("[…]{}", &plain[start..]),
+        1 => format!("[… 1 line before this]\n{}", &plain[start..]),
         lines => format!("[… {lines} lines before this]\n{}", &plain[start..]),
     }
 }
@@ -38,7 +39,7 @@ fn plain(text: &str) -> String {
                 is_returned = false;
             }
             '\r' => is_returned = true,
-            '\u{1b}' => skip_sequence(&mut rest),
+            '\u{1b}' => rest = behind_sequence(rest),
             '\t' => plain.push('\t'),
             _ if char.is_control() || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') => {}
             _ => {
@@ -52,21 +53,23 @@ fn plain(text: &str) -> String {
     plain
 }
 
-/// What follows an ESC: a control sequence up to its final character, a string up to its terminator, or one character.
-fn skip_sequence(rest: &mut std::str::Chars<'_>) {
-    match rest.next() {
-        Some('[') => while rest.next().is_some_and(|char| !('@'..='~').contains(&char)) {},
+/// What comes after a sequence that an ESC has begun: a control sequence up to its final character, a string up to its terminator, or
+/// one character. One that doesn't end on its line is none.
+fn behind_sequence(rest: std::str::Chars<'_>) -> std::str::Chars<'_> {
+    let mut behind = rest.clone();
+    let has_ended = match behind.next() {
+        Some('[') => behind.by_ref().take_while(|char| *char != '\n').any(|char| ('@'..='~').contains(&char)),
         Some(']' | 'P' | 'X' | '^' | '_') => {
             let mut before = ' ';
-            for char in rest.by_ref() {
-                if char == '\u{7}' || (before == '\u{1b}' && char == '\\') {
-                    break;
-                }
+            behind.by_ref().take_while(|char| *char != '\n').any(|char| {
+                let is_last = char == '\u{7}' || (before == '\u{1b}' && char == '\\');
                 before = char;
-            }
+                is_last
+            })
         }
-        _ => {}
-    }
+        other => other.is_some_and(|char| char != '\n'),
+    };
+    if has_ended { behind } else { rest }
 }
 
 #[cfg(test)]
@@ -83,7 +86,9 @@ mod tests {
             ("\u{1b}c\u{1b}(Bx\u{8}y\u{9b}z", "Bxyz"),
             ("10%\r50%\r100%\ndone\r\n", "100%\ndone\n"),
             ("safe\u{202e}evil", "safeevil"),
-            ("open \u{1b}[", "open "),
+            ("open \u{1b}[1;\nnext\n", "open [1;\nnext\n"),
+            ("cut \u{1b}]0;title\nthe error\n", "cut ]0;title\nthe error\n"),
+            ("\u{1b}\nend", "\nend"),
         ] {
             assert_eq!(shown(text), expected, "{text:?}");
         }

@@ -17,6 +17,7 @@ pub(super) fn text(record: &Record) -> String {
             _ => writeln!(report, "also: {}", cause.trim_end()),
         };
     }
+    let causes = report.clone();
     if let Some(seed) = record.local_seed {
         let _ =
             writeln!(report, "  at the local EC2 of seed {seed}; EC2_HARNESS_LOCAL_SEED={seed} draws the same again");
@@ -28,8 +29,8 @@ pub(super) fn text(record: &Record) -> String {
         for (title, section) in &machine.evidence {
             let section = shown(section.trim_end());
             // A failed launch has shown its console already, among its causes.
-            let is_known = section.lines().all(|line| report.lines().any(|before| before == line));
-            if !is_known {
+            let is_known = causes.contains(&machine.id) && causes.contains(&section);
+            if !section.is_empty() && !is_known {
                 let _ = writeln!(report, "--- {} ({}): {title} ---\n{section}", machine.name, machine.id);
             }
         }

@@ -23,6 +23,8 @@ use std::{
 };
 use tokio::time::{Sleep, sleep, sleep_until};
 
+/// How much a login shell's start files may print.
+const PRELUDE_MAX: usize = 1 << 20;
 /// How much is read at once; libssh2 puts several packets together.
 const CHUNK: usize = 64 << 10;
 /// After a command's end, how long its streams may be silent before we no longer wait for their end: a background
@@ -218,7 +220,7 @@ impl Running {
         let bytes = match (&mut self.prelude, number) {
             (Some(prelude), 0) => {
                 prelude.extend_from_slice(&self.chunk[..length]);
-                if prelude.len() > taker.limit {
+                if prelude.len() > PRELUDE_MAX {
                     return Poll::Ready(Err(End::TooMuch));
                 }
                 if !self.marker.cut_prelude(prelude) {

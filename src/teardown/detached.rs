@@ -2,7 +2,10 @@
 //! themselves, and are waited for when the process ends.
 
 use super::owned::{Owned, end_all};
-use crate::error::{Error, ErrorKind};
+use crate::{
+    engine,
+    error::{Error, ErrorKind},
+};
 use once_cell::sync::OnceCell;
 use std::{
     sync::{Arc, Condvar, Mutex, PoisonError},
@@ -45,6 +48,10 @@ unsafe extern "C" {
 
 /// Called when the process exits, by `main`'s return or by `exit`; the engine's thread is there still.
 extern "C" fn wait_for_all() {
+    if engine::is_current_thread() {
+        // They would never end while it waits.
+        return;
+    }
     let under_way = UNDER_WAY.0.lock().unwrap_or_else(PoisonError::into_inner);
     let waited = UNDER_WAY.1.wait_timeout_while(under_way, PATIENCE, |under_way| *under_way > 0);
     drop(waited.unwrap_or_else(PoisonError::into_inner));

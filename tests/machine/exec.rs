@@ -112,6 +112,9 @@ async fn scripts(vm: Instance) -> Result {
     let text = error.to_string();
     assert!(error.kind() == ErrorKind::Command && text.contains("exit status 9") && text.contains("began"), "{text}");
     assert!(text.contains("run the script `echo began…` on") && !text.contains("mktemp"), "{text}");
+    // What it leaves running holds up nobody.
+    assert_eq!(vm.run_script("sleep 600 &\necho on").await?.stdout, "on\n");
+    assert_eq!(vm.run_script("echo $a$f$i").env("a", "1").env("f", "2").env("i", "3").await?.stdout, "123\n");
     // One argument, as the kernel has it, and blanks around.
     assert_eq!(vm.run_script("#! /bin/sh -e \nfalse; echo on").unchecked().await?.status.code(), Some(1));
     let long = format!("# {}\necho long\n", "x".repeat(300_000));

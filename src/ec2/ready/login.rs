@@ -35,6 +35,7 @@ pub(super) async fn connect(
             if let Some(line) = line {
                 line.phase("waiting for SSH");
             }
+            last.connecting();
             let limit = since.elapsed().div_f32(2.0).clamp(ATTEMPT_MIN, ATTEMPT_MAX);
             let user = candidates.current().to_owned();
             let login = Login::new(&user, key.clone(), host_keys(machine).await?).machine(machine.to_string());

@@ -126,7 +126,10 @@ const LOOK_AFTER: Duration = Duration::from_secs(2);
 async fn timed_out(machine: &Machine, last: &LastCause) -> Error {
     let state = machine.last_described().map_or("never visible".to_owned(), |described| state(&described).to_string());
     let (what, hint) = match (&*state, last.get()) {
-        ("running", Some(cause)) => (format!("it is running, and {cause}"), ingress::closed(machine).await),
+        ("running", Some(cause)) => {
+            let hint = if last.is_of_connecting() { ingress::closed(machine).await } else { None };
+            (format!("it is running, and {cause}"), hint)
+        }
         ("running", None) => ("it is running, but has no address yet".to_owned(), None),
         _ => (format!("its state is {state}"), None),
     };
