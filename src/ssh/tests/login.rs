@@ -29,7 +29,9 @@ async fn a_wrong_key_is_named() {
 
 #[tokio::test]
 async fn a_server_that_takes_none_of_our_algorithms_is_told_from_one_that_is_away() {
-    let unknown = "mlkem768x25519-sha256,sntrup761x25519-sha512,sntrup761x25519-sha512@openssh.com";
+    // Only where there is OpenSSH at all.
+    let Some(_) = Sshd::start() else { return };
+    let unknown = "sntrup761x25519-sha512,sntrup761x25519-sha512@openssh.com";
     let supported = std::process::Command::new("ssh").args(["-Q", "kex"]).output().unwrap().stdout;
     let supported = String::from_utf8(supported).unwrap();
     let known: Vec<_> = unknown.split(',').filter(|name| supported.lines().any(|line| line == *name)).collect();
