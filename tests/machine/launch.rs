@@ -135,7 +135,7 @@ fn a_group_that_lets_nobody_in_is_the_reason_of_a_wait_that_times_out() {
     let error = launch.wait().unwrap_err();
     let text = error.to_string();
     assert!(text.contains("it is running, and the last try failed to connect to"), "{text}");
-    assert!(text.contains("let TCP port 22 in") && text.contains(&group), "{text}");
+    assert!(text.contains("allows TCP port 22 from any source") && text.contains(&group), "{text}");
     delete_group(&ec2, &group);
 }
 
