@@ -44,6 +44,19 @@ impl Identity {
         }
     }
 
+    /// Makes system calls as that user from now on; called between fork and exec, of a process that never comes to run a program.
+    ///
+    /// Whose process it is doesn't change: that user can't stop it, nor look into it.
+    pub fn assume_for_calls(&self) -> io::Result<()> {
+        let unchanged = libc::uid_t::MAX;
+        // SAFETY: plain system calls on memory that outlives them; all are safe to call between fork and exec.
+        unsafe {
+            check(libc::setgroups(self.groups.len(), self.groups.as_ptr()))?;
+            check(libc::setresgid(self.gid, self.gid, self.gid))?;
+            check(libc::setresuid(unchanged, self.uid, unchanged))
+        }
+    }
+
     /// Lets the calling thread, and it alone, reach files as that user and no other; for good.
     ///
     /// The ids for files are what a file server changes (setfsuid(2)): the kernel drops the capabilities that override

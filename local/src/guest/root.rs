@@ -153,8 +153,14 @@ impl Root {
 
     /// Reads a file of the machine.
     pub fn read(&self, path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+        self.read_at_most(path, u64::MAX)
+    }
+
+    /// The same of a file whose owner may have made it as large as they like.
+    pub fn read_at_most(&self, path: impl AsRef<Path>, most: u64) -> io::Result<Vec<u8>> {
         let path = path.as_ref();
-        let refused = |why| Err(io::Error::new(io::ErrorKind::InvalidData, format!("read {}: {why}", path.display())));
+        let refused =
+            |why: &str| Err(io::Error::new(io::ErrorKind::InvalidData, format!("read {}: {why}", path.display())));
         // What is no file might never be opened.
         let file = self.open(path, OFlags::RDONLY | OFlags::NONBLOCK, 0)?;
         if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
@@ -164,7 +170,10 @@ impl Root {
             return refused("it leads into /proc, and is no file of the machine's");
         }
         let mut content = Vec::new();
-        File::from(file).read_to_end(&mut content)?;
+        File::from(file).take(most.saturating_add(1)).read_to_end(&mut content)?;
+        if content.len() as u64 > most {
+            return refused(&format!("it has more than {most} bytes"));
+        }
         Ok(content)
     }
 

@@ -114,6 +114,24 @@ fn the_environment_is_the_clients_and_the_machines() {
 }
 
 #[test]
+fn a_forced_command_is_not_the_clients_to_change() {
+    let machine = Machine::boot();
+    let keys = machine.path(format!("home/{USER}/.ssh/authorized_keys"));
+    let listed = fs::read_to_string(&keys).unwrap();
+    let line = r#"environment="OWN=key",command="echo $LANG $LC_X $NO_COLOR $OWN; echo $SSH_ORIGINAL_COMMAND; id -u""#;
+    fs::write(&keys, format!("{line} {listed}")).unwrap();
+    let planted = machine.path("planted");
+    fs::write(&planted, "echo planted; exit\n").unwrap();
+    let set = format!(
+        "SetEnv=LANG=C LC_X=1 NO_COLOR=2 OWN=client SSH_ORIGINAL_COMMAND=lie BASH_ENV={0} ENV={0} LD_PRELOAD={0} PATH=/none",
+        planted.display()
+    );
+    let output = machine.ssh(&["-o", &set]).arg("the truth").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.starts_with("C 1 2 key\nthe truth\n"), "{output:?}");
+}
+
+#[test]
 fn a_shell_is_a_login_shell() {
     let machine = Machine::boot();
     fs::write(machine.path(format!("home/{USER}/.bash_profile")), "echo profile\n").unwrap();
@@ -174,6 +192,24 @@ fn only_listed_keys_log_in() {
     let home = machine.path(format!("home/{USER}"));
     fs::set_permissions(&home, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
     assert_eq!(machine.exec("true").status.code(), Some(255));
+}
+
+#[test]
+fn a_list_of_keys_that_never_ends_is_in_nobodys_way() {
+    let machine = Machine::boot();
+    let keys = machine.path(format!("home/{USER}/.ssh/authorized_keys"));
+    let aside = keys.with_extension("aside");
+    fs::rename(&keys, &aside).unwrap();
+    let is_refused = || !machine.exec("true").status.success();
+    let fifo = Command::new("mkfifo").args(["-m", "600"]).arg(&keys).status().unwrap();
+    assert!(fifo.success() && is_refused());
+    fs::remove_file(&keys).unwrap();
+    // Nothing but holes, and then some.
+    fs::copy(&aside, &keys).unwrap();
+    fs::OpenOptions::new().write(true).open(&keys).unwrap().set_len(2 << 20).unwrap();
+    assert!(is_refused());
+    fs::rename(&aside, &keys).unwrap();
+    assert_eq!(machine.stdout("echo in"), "in\n");
 }
 
 #[test]

@@ -128,6 +128,9 @@ fn is_logged_in_to_and_ended_from_within() {
         // Alone, root goes by the first name of that number.
         let name = if alone { "root" } else { "admin" };
         assert_eq!(answer, format!("{name}\n0\nip-172-31-0-5.ec2.internal\n{boot_id}\n"));
+        // The agent may have many files open, for all its clients; what it runs may have the usual number.
+        let limits = exec(&session, "awk '/Max open files/ { print $4 == $5 }' /proc/$PPID/limits; ulimit -Sn");
+        assert_eq!(limits, "1\n1024\n");
         // The answer may or may not arrive before the connection is gone.
         let _ = session.channel_session().unwrap().exec(way);
         let (console, end) = machine.end();

@@ -1,7 +1,7 @@
 //! The socket by which programs of the machine reach the client's own agent, in a directory of its own, as sshd has it
 //! (`/tmp/ssh-XXXXXXXXXX/agent.PID`).
 
-use super::unix_socket;
+use super::unix_socket::{self, Processes};
 use crate::guest::{identity::Identity, root::Root};
 use rustix::fs::{AtFlags, OFlags, unlinkat};
 use std::{
@@ -23,7 +23,7 @@ pub struct AuthAgent {
 
 impl AuthAgent {
     /// Makes one as the user.
-    pub async fn make(root: &Root, identity: &Identity) -> io::Result<(Self, UnixListener)> {
+    pub async fn make(processes: &Processes, root: &Root, identity: &Identity) -> io::Result<(Self, UnixListener)> {
         const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
         let mut random = [0; 10];
         getrandom::fill(&mut random).map_err(io::Error::other)?;
@@ -33,7 +33,7 @@ impl AuthAgent {
         let within = Path::new("/tmp");
         let above = root.open(within, flags, 0)?;
         let directory = root.path(within).join(&names[0]);
-        let listener = unix_socket::listen_in_new_directory(identity.clone(), &directory, &names[1]).await?;
+        let listener = unix_socket::listen_in_new_directory(processes, identity.clone(), &directory, &names[1]).await?;
         let path = directory.join(&names[1]);
         let directory = root.open(within.join(&names[0]), flags, 0)?;
         Ok((Self { path, directory, above, names }, listener))

@@ -68,7 +68,8 @@ struct Running {
 impl Connection {
     /// A client that has just connected.
     pub fn new(shared: Arc<Shared>, peer: SocketAddr, local: SocketAddr, startup: Startup) -> Self {
-        let (login, channels, forwards) = (None, HashMap::new(), Forwards::default());
+        let (login, channels) = (None, HashMap::new());
+        let forwards = Forwards::new(shared.descriptors.clone());
         Self { shared, peer, local, startup: Some(startup), login, channels, forwards }
     }
 
@@ -78,6 +79,11 @@ impl Connection {
             tracing::warn!("failed to look up the keys of {user}: {error}");
             None
         })
+    }
+
+    /// Takes out the channels that have ended. The library doesn't tell of an end that began at this side.
+    fn forget_ended(&mut self) {
+        self.channels.retain(|_, open| !matches!(open, Open::Running(running) if running.open.is_closed()));
     }
 
     /// Takes the channel out if it is a session that waits.
@@ -104,11 +110,8 @@ impl Connection {
             Program::Shell => counts.shells += 1,
             Program::Command(_) => counts.execs += 1,
         });
-        let mut environment = login.environment(&self.shared.root, self.peer, self.local);
-        if let Some(line) = original {
-            environment.push(("SSH_ORIGINAL_COMMAND".to_owned(), String::from_utf8_lossy(&line).into_owned()));
-        }
-        match self.spawn(id, &login, &program, environment, waiting, session) {
+        let original = original.map(|line| String::from_utf8_lossy(&line).into_owned());
+        match self.spawn(id, &login, &program, original, waiting, session) {
             Ok(running) => {
                 self.channels.insert(id, Open::Running(running));
                 session.channel_success(id)
@@ -130,15 +133,18 @@ impl Connection {
         id: ChannelId,
         login: &Login,
         program: &Program,
-        mut environment: Vec<(String, String)>,
+        original: Option<String>,
         waiting: Waiting,
         session: &Session,
     ) -> io::Result<Running> {
         let terminal = waiting.terminal.as_ref().map(|request| pty::open(request, &login.identity)).transpose()?;
+        let mut environment = login.environment(&self.shared.root);
+        environment.extend(waiting.environment);
+        environment.extend(login.own_environment(self.peer, self.local));
+        environment.extend(original.map(|line| ("SSH_ORIGINAL_COMMAND".to_owned(), line)));
         if let Some(agent) = self.forwards.agent() {
             environment.push(("SSH_AUTH_SOCK".to_owned(), agent.display().to_string()));
         }
-        environment.extend(waiting.environment);
         if let (Some(terminal), Some(request)) = (&terminal, &waiting.terminal) {
             environment.push(("SSH_TTY".to_owned(), terminal.path.clone()));
             environment.push(("TERM".to_owned(), request.term.clone()));
@@ -204,12 +210,13 @@ impl Connection {
         reply: ChannelOpenHandle,
         connection: Handle,
     ) {
+        self.forget_ended();
         let Some(place) = self.forwards.place() else {
             return reply.reject(ChannelOpenFailure::ResourceShortage).await;
         };
         self.shared.counters.count(|counts| counts.channels += 1);
         let (id, (_, channel)) = (channel.id(), channel.split());
-        let (input, received) = spool::spool();
+        let (input, received) = self.forwards.spool();
         let (open, closed) = oneshot::channel();
         self.channels.insert(id, Open::Running(Running::connection(input, open)));
         let outlet = session::Outlet { id, channel, connection };
@@ -254,4 +261,39 @@ fn run(
     let outlet = session::Outlet { id, channel, connection: session.handle() };
     tokio::spawn(session::serve(work, received, outlet, closed));
     Running { session: is_session, input: Some(input), leader: None, terminal: None, open }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guest::{
+        root::Root,
+        ssh::{counters::Counters, descriptors::Descriptors},
+    };
+    use russh::keys::ssh_encoding::Decode;
+    use tokio::sync::Semaphore;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn channels_that_have_ended_are_forgotten() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::new(directory.path());
+        let descriptors = Descriptors::half_of(8);
+        let shared = Arc::new(Shared { counters: Counters::new(root.clone()), root, descriptors });
+        let address = SocketAddr::from(([127, 0, 0, 1], 22));
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let startup = Startup { permit, logged_in: oneshot::channel().0 };
+        let mut connection = Connection::new(shared, address, address, startup);
+        let mut closed = Vec::new();
+        for number in 0..3u32 {
+            let id = ChannelId::decode(&mut &number.to_be_bytes()[..]).unwrap();
+            let (open, end) = oneshot::channel();
+            connection.channels.insert(id, Open::Running(Running::connection(spool::spool().0, open)));
+            closed.push(end);
+        }
+        connection.forget_ended();
+        assert_eq!(connection.channels.len(), 3);
+        closed.truncate(1);
+        connection.forget_ended();
+        assert_eq!(connection.channels.len(), 1);
+    }
 }

@@ -6,8 +6,10 @@
 use super::{
     arrivals::Arrivals,
     auth_agent::AuthAgent,
+    descriptors::Descriptors,
     session::{self, Outlet, Work},
-    unix_socket,
+    spool,
+    unix_socket::{self, Processes},
 };
 use crate::guest::{identity::Identity, root::Root};
 use russh::{
@@ -35,10 +37,19 @@ const CONNECTIONS_MAX: usize = 1000;
 const LISTENERS_MAX: usize = 100;
 /// Ports below are root's (IPPORT_RESERVED).
 const RESERVED_PORTS: u16 = 1024;
+/// What the socket of a client's agent takes: itself, its directory and the one above.
+const AGENT_DESCRIPTORS: u32 = 3;
+
+/// Held while a connection is forwarded: one of its client's places, and its descriptors.
+pub type Place = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 /// What is forwarded for one client; it ends with the value, but for connections that are open.
 pub struct Forwards {
     places: Arc<Semaphore>,
+    descriptors: Descriptors,
+    processes: Processes,
+    /// What its connections hold of what nobody reads.
+    budget: Arc<spool::Budget>,
     arrivals: Arc<Arrivals>,
     listeners: HashMap<Listener, Vec<Listening>>,
     agent: Option<(AuthAgent, Listening)>,
@@ -62,13 +73,6 @@ impl Drop for Listening {
     }
 }
 
-impl Default for Forwards {
-    fn default() -> Self {
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        Self { places, arrivals: Arc::default(), listeners: HashMap::new(), agent: None }
-    }
-}
-
 impl Drop for Forwards {
     fn drop(&mut self) {
         self.arrivals.end();
@@ -76,9 +80,27 @@ impl Drop for Forwards {
 }
 
 impl Forwards {
+    /// Nothing yet; its descriptors are to be taken of these.
+    pub fn new(descriptors: Descriptors) -> Self {
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let budget = Arc::new(spool::Budget::of_forwards());
+        let (processes, arrivals) = (Processes::default(), Arc::default());
+        Self { places, descriptors, processes, budget, arrivals, listeners: HashMap::new(), agent: None }
+    }
+
+    /// The client's places for processes that use sockets as the user.
+    pub fn processes(&self) -> Processes {
+        self.processes.clone()
+    }
+
+    /// A spool for what the client sends on a connection.
+    pub fn spool(&self) -> (spool::Sender, spool::Receiver) {
+        spool::spool_of(self.budget.clone())
+    }
+
     /// A place for a connection that the client asks for, if there is one.
-    pub fn place(&self) -> Option<OwnedSemaphorePermit> {
-        self.places.clone().try_acquire_owned().ok()
+    pub fn place(&self) -> Option<Place> {
+        Some((self.places.clone().try_acquire_owned().ok()?, self.descriptors.for_connection()?))
     }
 
     /// Where the channels come up that the client has confirmed.
@@ -99,14 +121,18 @@ impl Forwards {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, "ports below 1024 are root's"));
         }
         self.check_number()?;
+        let descriptor = self.descriptors.for_listeners(1)?;
         let first = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let port = first.local_addr()?.port();
         // Where there is no IPv6, or another has the port there, one will do, as for sshd.
         let second = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await.ok();
+        let second = second.zip(self.descriptors.for_listeners(1).ok());
         let opening = Opening::Port(address.to_owned(), port.into());
-        let listening = std::iter::once(first)
+        let listening = std::iter::once((first, descriptor))
             .chain(second)
-            .map(|listener| self.listen(Source::Port(listener), opening.clone(), connection.clone()))
+            .map(|(listener, descriptor)| {
+                self.listen(Source::Port(listener), opening.clone(), connection.clone(), descriptor)
+            })
             .collect();
         self.listeners.insert(Listener::Port(address.to_owned(), port.into()), listening);
         Ok(port.into())
@@ -115,8 +141,9 @@ impl Forwards {
     /// Listens at a Unix socket, which is made as the user.
     pub async fn listen_at_socket(&mut self, path: &str, identity: &Identity, connection: Handle) -> io::Result<()> {
         self.check_number()?;
-        let listener = unix_socket::listen(identity.clone(), Path::new(path).to_owned()).await?;
-        let listening = self.listen(Source::Socket(listener), Opening::Socket(path.to_owned()), connection);
+        let descriptor = self.descriptors.for_listeners(1)?;
+        let listener = unix_socket::listen(&self.processes, identity.clone(), Path::new(path).to_owned()).await?;
+        let listening = self.listen(Source::Socket(listener), Opening::Socket(path.to_owned()), connection, descriptor);
         self.listeners.insert(Listener::Socket(path.to_owned()), vec![listening]);
         Ok(())
     }
@@ -136,8 +163,9 @@ impl Forwards {
         if self.agent.is_some() {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it has one"));
         }
-        let (agent, listener) = AuthAgent::make(root, identity).await?;
-        let listening = self.listen(Source::Socket(listener), Opening::Agent, connection);
+        let descriptors = self.descriptors.for_listeners(AGENT_DESCRIPTORS)?;
+        let (agent, listener) = AuthAgent::make(&self.processes, root, identity).await?;
+        let listening = self.listen(Source::Socket(listener), Opening::Agent, connection, descriptors);
         self.agent = Some((agent, listening));
         Ok(())
     }
@@ -154,10 +182,19 @@ impl Forwards {
         }
     }
 
-    fn listen(&self, source: Source, opening: Opening, connection: Handle) -> Listening {
-        let places = self.places.clone();
+    fn listen(
+        &self,
+        source: Source,
+        opening: Opening,
+        connection: Handle,
+        descriptors: OwnedSemaphorePermit,
+    ) -> Listening {
+        let (places, shared) = (self.places.clone(), self.descriptors.clone());
         let way = Way { opening, connection, arrivals: self.arrivals.clone() };
-        Listening(tokio::spawn(accept(source, places, way)))
+        Listening(tokio::spawn(async move {
+            accept(source, places, shared, way).await;
+            drop(descriptors);
+        }))
     }
 }
 
@@ -182,16 +219,17 @@ struct Way {
     arrivals: Arc<Arrivals>,
 }
 
-async fn accept(source: Source, places: Arc<Semaphore>, way: Way) {
+async fn accept(source: Source, places: Arc<Semaphore>, descriptors: Descriptors, way: Way) {
     // A connection that is one too many waits, as in any server's line.
     while let Ok(place) = places.clone().acquire_owned().await {
+        let Some(taken) = descriptors.wait_for_connection().await else { return };
         let accepted = match &source {
             Source::Port(listener) => listener.accept().await.map(|(stream, peer)| (port_work(stream), Some(peer))),
             Source::Socket(listener) => listener.accept().await.map(|(stream, _)| (socket_work(stream), None)),
         };
         match accepted {
             // It isn't ended with the listener: a client that has been asked for a channel expects to be heard.
-            Ok((work, peer)) => drop(tokio::spawn(forward(work, peer, way.clone(), place))),
+            Ok((work, peer)) => drop(tokio::spawn(forward(work, peer, way.clone(), (place, taken)))),
             Err(error) => {
                 tracing::warn!("failed to accept a connection to be forwarded: {error}");
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -200,7 +238,8 @@ async fn accept(source: Source, places: Arc<Semaphore>, way: Way) {
     }
 }
 
-async fn forward(work: Work, peer: Option<SocketAddr>, way: Way, _place: OwnedSemaphorePermit) {
+async fn forward(work: Work, peer: Option<SocketAddr>, way: Way, _place: Place) {
+    let _expected = way.arrivals.expect();
     let channel = match open(&way, peer).await {
         Ok(channel) => channel,
         Err(error) => return tracing::debug!("the client takes no connection: {error}"),
@@ -244,8 +283,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_all_clients_may_have_is_shared() {
+        let descriptors = Descriptors::half_of(8);
+        let (first, second) = (Forwards::new(descriptors.clone()), Forwards::new(descriptors));
+        let place = first.place().unwrap();
+        let _other = second.place().unwrap();
+        assert!(first.place().is_none() && second.place().is_none());
+        drop(place);
+        assert!(second.place().is_some());
+    }
+
+    #[test]
     fn a_client_has_so_many_connections_at_a_time() {
-        let forwards = Forwards::default();
+        let forwards = Forwards::new(Descriptors::half_of(1 << 20));
         let mut places: Vec<_> = (0..CONNECTIONS_MAX).map(|_| forwards.place().unwrap()).collect();
         assert!(forwards.place().is_none());
         places.pop();

@@ -35,6 +35,8 @@ struct Keys {
     made: Vec<PrivateKey>,
     rsa: OnceCell<PrivateKey>,
     is_shown: AtomicBool,
+    /// Whether the console tells already that the last key can't be had.
+    is_missed: AtomicBool,
 }
 
 impl HostKeys {
@@ -48,13 +50,13 @@ impl HostKeys {
         let comment = format!("root@{hostname}");
         let key = |kind: &str| match load(root, kind)?.filter(|_| !first_boot) {
             Some(key) => Ok(key),
-            None => make(kind, &comment).and_then(|key| keep(root, kind, key)),
+            None => make(kind, &comment).and_then(|key| keep(root, kind, &key).map(|()| key)),
         };
         // One that can't be kept, since the disk is full, is no reason to keep everybody out.
         let ecdsa = key(ECDSA).map_err(|error| unmade(&console, ECDSA, &error)).ok();
         let made = ecdsa.into_iter().chain([key(ED25519)?]).collect();
-        let (rsa, is_shown) = (OnceCell::new(), AtomicBool::new(!first_boot));
-        Ok(Self(Arc::new(Keys { root: root.clone(), comment, console, made, rsa, is_shown })))
+        let (rsa, is_shown, is_missed) = (OnceCell::new(), AtomicBool::new(!first_boot), AtomicBool::new(false));
+        Ok(Self(Arc::new(Keys { root: root.clone(), comment, console, made, rsa, is_shown, is_missed })))
     }
 
     /// Those that there are.
@@ -64,7 +66,9 @@ impl HostKeys {
 
     /// All of them, as far as they can be had. Others are served while the last is made.
     pub async fn all(&self) -> Vec<PrivateKey> {
-        if let Err(error) = self.make_last().await {
+        if let Err(error) = self.make_last().await
+            && !self.0.is_missed.swap(true, Ordering::Relaxed)
+        {
             unmade(&self.0.console, RSA, &error);
         }
         self.made()
@@ -75,7 +79,12 @@ impl HostKeys {
         let load_or_make = move || -> io::Result<_> {
             Ok(match load(&keys.root, RSA)? {
                 Some(key) => (key, false),
-                None => (keep(&keys.root, RSA, make(RSA, &keys.comment)?)?, true),
+                None => {
+                    let key = make(RSA, &keys.comment)?;
+                    // Making one for each client would take all the machine's time.
+                    keep(&keys.root, RSA, &key).unwrap_or_else(|error| unkept(&keys.console, RSA, &error));
+                    (key, true)
+                }
             })
         };
         let mut is_new = false;
@@ -120,6 +129,11 @@ fn unmade(console: &Console, kind: &str, error: &io::Error) {
     console.log("WARNING", &format!("failed to have the host key {}: {error}; clients do without", path(kind)));
 }
 
+fn unkept(console: &Console, kind: &str, error: &io::Error) {
+    console
+        .log("WARNING", &format!("failed to keep the host key {}: {error}; the next boot makes another", path(kind)));
+}
+
 fn path(kind: &str) -> String {
     format!("/etc/ssh/ssh_host_{kind}_key")
 }
@@ -162,11 +176,10 @@ fn make_rsa() -> io::Result<PrivateKey> {
     decode_secret_key(&pem, None).map_err(io::Error::other)
 }
 
-fn keep(root: &Root, kind: &str, key: PrivateKey) -> io::Result<PrivateKey> {
+fn keep(root: &Root, kind: &str, key: &PrivateKey) -> io::Result<()> {
     let private = key.to_openssh(LineEnding::LF).map_err(io::Error::other)?;
     root.write(path(kind), private.as_bytes(), 0o600)?;
-    root.write(path(kind) + ".pub", format!("{}\n", public_line(&key)), 0o644)?;
-    Ok(key)
+    root.write(path(kind) + ".pub", format!("{}\n", public_line(key)), 0o644)
 }
 
 /// The public key as its file holds it.
@@ -179,9 +192,29 @@ fn public_line(key: &PrivateKey) -> String {
 fn fingerprint_line(key: &PrivateKey) -> String {
     let public = key.public_key();
     let (bits, kind) = match public.key_data() {
-        KeyData::Rsa(_) => (3072, "RSA"),
-        KeyData::Ecdsa(_) => (256, "ECDSA"),
+        KeyData::Rsa(key) => (key.key_size(), "RSA"),
+        KeyData::Ecdsa(key) => match key.curve() {
+            EcdsaCurve::NistP256 => (256, "ECDSA"),
+            EcdsaCurve::NistP384 => (384, "ECDSA"),
+            EcdsaCurve::NistP521 => (521, "ECDSA"),
+        },
         _ => (256, "ED25519"),
     };
     format!("{bits} {} {} ({kind})", public.fingerprint(HashAlg::Sha256), public.comment().as_str_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprints_tell_the_size_of_the_key() {
+        for (curve, bits) in
+            [(EcdsaCurve::NistP256, "256 "), (EcdsaCurve::NistP384, "384 "), (EcdsaCurve::NistP521, "521 ")]
+        {
+            let key = PrivateKey::random(&mut StdRng::from_seed([7; 32]), Algorithm::Ecdsa { curve }).unwrap();
+            assert!(fingerprint_line(&key).starts_with(bits));
+        }
+        assert!(fingerprint_line(&make(RSA, "").unwrap()).starts_with("3072 "));
+    }
 }

@@ -17,6 +17,9 @@ use std::{
 /// Where programs are looked for, those of the administrator too.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// More bytes than any list of keys has: all clients wait while it is read.
+const AUTHORIZED_KEYS_MAX: u64 = 1 << 20;
+
 /// A user that has logged in.
 #[derive(Debug, Clone)]
 pub struct Login {
@@ -35,12 +38,13 @@ impl Login {
     pub fn with_key(root: &Root, user: &str, key: &PublicKey) -> io::Result<Option<Self>> {
         let Some(account) = accounts::account(root, user)? else { return Ok(None) };
         let home = root.path(&account.home);
-        let path = home.join(".ssh/authorized_keys");
+        let listed = account.home.join(".ssh/authorized_keys");
+        let path = root.path(&listed);
         if let Some(weak) = others_may_write(&path, &home, account.uid) {
             tracing::warn!("{user} can't log in: others may write to {}", weak.display());
             return Ok(None);
         }
-        let file = match std::fs::read(&path) {
+        let file = match root.read_at_most(&listed, AUTHORIZED_KEYS_MAX) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -50,8 +54,15 @@ impl Login {
         Ok(Some(Self { account, identity, options, home }))
     }
 
-    /// The environment that sshd gives to a session, before what the client adds.
-    pub fn environment(&self, root: &Root, peer: SocketAddr, local: SocketAddr) -> Vec<(String, String)> {
+    /// Whether the client may set a variable. Where a command is forced, none may change what that does, as by `LD_PRELOAD`, `BASH_ENV`
+    /// or `PATH`.
+    pub fn may_set(&self, variable: &str) -> bool {
+        let harmless = ["LANG", "TERM", "COLORTERM", "NO_COLOR"];
+        self.options.command.is_none() || harmless.contains(&variable) || variable.starts_with("LC_")
+    }
+
+    /// The environment that a session has before what the client adds.
+    pub fn environment(&self, root: &Root) -> Vec<(String, String)> {
         let name = &self.account.name;
         let mut environment = vec![
             ("USER".to_owned(), name.clone()),
@@ -60,16 +71,21 @@ impl Login {
             ("PATH".to_owned(), PATH.to_owned()),
             ("MAIL".to_owned(), format!("/var/mail/{name}")),
             ("SHELL".to_owned(), self.account.shell.display().to_string()),
-            ("SSH_CLIENT".to_owned(), format!("{} {} {}", peer.ip().to_canonical(), peer.port(), local.port())),
-            (
-                "SSH_CONNECTION".to_owned(),
-                format!("{} {} {} {}", peer.ip().to_canonical(), peer.port(), local.ip().to_canonical(), local.port()),
-            ),
         ];
         for file in ["/etc/environment", "/etc/default/locale"] {
             environment.extend(assignments(&root.read_or_empty(file).unwrap_or_default()));
         }
-        environment.extend(self.options.environment.iter().cloned());
+        environment
+    }
+
+    /// What it has after that, since it isn't the client's to say: what the key's line sets, and who is connected.
+    pub fn own_environment(&self, peer: SocketAddr, local: SocketAddr) -> Vec<(String, String)> {
+        let mut environment = self.options.environment.clone();
+        let (from, to) = (peer.ip().to_canonical(), local.ip().to_canonical());
+        environment.extend([
+            ("SSH_CLIENT".to_owned(), format!("{from} {} {}", peer.port(), local.port())),
+            ("SSH_CONNECTION".to_owned(), format!("{from} {} {to} {}", peer.port(), local.port())),
+        ]);
         environment
     }
 }

@@ -9,6 +9,7 @@ mod auth_agent;
 mod authorized_keys;
 mod connection;
 mod counters;
+mod descriptors;
 mod forwarding;
 mod greeting;
 mod host_key;
@@ -26,6 +27,7 @@ pub use login::PATH as SEARCH_PATH;
 
 use super::root::Root;
 use connection::{Connection, Startup};
+use descriptors::Descriptors;
 use russh::{
     MethodKind, MethodSet, Preferred, SshId, cipher, kex,
     keys::{Algorithm, PrivateKey},
@@ -51,6 +53,7 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 struct Shared {
     root: Root,
     counters: Counters,
+    descriptors: Descriptors,
 }
 
 /// The server, ready to serve.
@@ -63,7 +66,8 @@ pub struct Server {
 impl Server {
     /// A server for the accounts of the machine.
     pub fn new(root: Root, keys: HostKeys) -> Self {
-        let shared = Arc::new(Shared { root: root.clone(), counters: Counters::new(root) });
+        let (counters, descriptors) = (Counters::new(root.clone()), Descriptors::of_this_process());
+        let shared = Arc::new(Shared { root, counters, descriptors });
         Self { shared, keys, startups: Arc::new(Semaphore::new(MAX_STARTUPS)) }
     }
 

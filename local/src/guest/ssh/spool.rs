@@ -3,8 +3,15 @@
 //! The SSH library opens a channel's window again as soon as data has arrived, whether or not anybody has taken it. Waiting
 //! there would block every channel of the connection, and a process that wants its output taken before it reads on
 //! would wait for ever. So what doesn't fit a small queue in memory goes to a file that has no name.
+//!
+//! A client may have many connections forwarded: what these hold together is bounded, see [`Budget`].
+
+mod budget;
+
+pub use budget::Budget;
 
 use bytes::Bytes;
+use rustix::fs::{FallocateFlags, fallocate};
 use std::{
     collections::VecDeque,
     fs::File,
@@ -18,6 +25,10 @@ use tokio::sync::Notify;
 
 /// How much is held in memory.
 const MEMORY: usize = 1 << 20;
+/// What a piece takes in memory beside its bytes: clients may send a byte at a time.
+const PER_PIECE: usize = 64;
+/// How much of a file has been read before its space is given back.
+const GIVE_BACK: u64 = 1 << 20;
 /// How much is read from the file at once.
 const CHUNK: u64 = 64 << 10;
 /// How long a sender is held up for the reader's sake: enough to let a busy reader keep pace, too little to notice
@@ -30,9 +41,15 @@ pub struct Sender(Arc<Shared>);
 /// The reader's end.
 pub struct Receiver(Arc<Shared>);
 
-/// Makes a spool.
+/// Makes a spool that has no more than itself to heed.
 pub fn spool() -> (Sender, Receiver) {
-    let shared = Arc::new(Shared::default());
+    spool_of(Arc::default())
+}
+
+/// Makes a spool that shares a budget with others.
+pub fn spool_of(budget: Arc<Budget>) -> (Sender, Receiver) {
+    let queue = Mutex::new(Queue { budget, ..Queue::default() });
+    let shared = Arc::new(Shared { queue, ..Shared::default() });
     (Sender(shared.clone()), Receiver(shared))
 }
 
@@ -45,11 +62,14 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
+    budget: Arc<Budget>,
     memory: VecDeque<Bytes>,
     held: usize,
     file: Option<File>,
     read: u64,
     written: u64,
+    /// Up to where the file's space has been given back.
+    given_back: u64,
     finished: bool,
     abandoned: bool,
 }
@@ -62,13 +82,21 @@ impl Shared {
 
 impl Sender {
     /// Hands over data. Without a reader it is dropped, as a pipe's would be.
+    ///
+    /// # Errors
+    ///
+    /// The data can't be held; then what was held before is dropped, too, and the reader is told so.
     pub async fn send(&self, data: Bytes) -> io::Result<()> {
-        if self.0.lock().held >= MEMORY {
+        if self.0.lock().is_full() {
             let _ = tokio::time::timeout(PATIENCE, self.0.drained.notified()).await;
         }
-        self.0.lock().push(data)?;
+        let mut queue = self.0.lock();
+        let pushed = queue.push(data);
+        if pushed.is_err() {
+            queue.abandon();
+        }
         self.0.filled.notify_one();
-        Ok(())
+        pushed
     }
 }
 
@@ -101,8 +129,7 @@ impl Receiver {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        let mut queue = self.0.lock();
-        *queue = Queue { abandoned: true, ..Queue::default() };
+        self.0.lock().abandon();
         self.0.drained.notify_one();
     }
 }
@@ -112,8 +139,8 @@ impl Queue {
         if self.abandoned || data.is_empty() {
             return Ok(());
         }
-        if self.written == self.read && self.held < MEMORY {
-            self.held += data.len();
+        if self.written == self.read && self.held < MEMORY && self.budget.memory.take(cost(&data)) {
+            self.held += cost(&data);
             self.memory.push_back(data);
             return Ok(());
         }
@@ -121,26 +148,61 @@ impl Queue {
             Some(file) => file,
             none => none.insert(nameless_file()?),
         };
-        file.write_all_at(&data, self.written)?;
-        self.written += data.len() as u64;
-        Ok(())
+        if !self.budget.files.take(data.len()) {
+            let why = "hold what nobody reads: the client's forwards hold as much in files as they may";
+            return Err(io::Error::other(why));
+        }
+        let written = file.write_all_at(&data, self.written);
+        match written {
+            Ok(()) => self.written += data.len() as u64,
+            Err(_) => self.budget.files.give_back(data.len()),
+        }
+        written
+    }
+
+    /// Whether the reader is so far behind that waiting for it is worth while.
+    fn is_full(&self) -> bool {
+        let holds_any = self.held > 0 || self.read < self.written;
+        self.held >= MEMORY || holds_any && !self.budget.memory.has(CHUNK as usize)
+    }
+
+    /// Drops what it holds, and takes no more.
+    fn abandon(&mut self) {
+        self.budget.memory.give_back(self.held);
+        self.budget.files.give_back((self.written - self.read) as usize);
+        let budget = self.budget.clone();
+        *self = Self { budget, abandoned: true, ..Self::default() };
     }
 
     fn pop(&mut self) -> io::Result<Option<Bytes>> {
+        if self.abandoned {
+            return Err(io::Error::other("hear the client out: what it has sent is lost"));
+        }
         if let Some(data) = self.memory.pop_front() {
-            self.held -= data.len();
+            self.held -= cost(&data);
+            self.budget.memory.give_back(cost(&data));
             return Ok(Some(data));
         }
         let (Some(file), true) = (&self.file, self.read < self.written) else { return Ok(None) };
         let mut data = vec![0; CHUNK.min(self.written - self.read) as usize];
         file.read_exact_at(&mut data, self.read)?;
         self.read += data.len() as u64;
+        self.budget.files.give_back(data.len());
         if self.read == self.written {
-            (self.read, self.written) = (0, 0);
+            (self.read, self.written, self.given_back) = (0, 0, 0);
             file.set_len(0)?;
+        } else if self.read - self.given_back >= GIVE_BACK {
+            // A reader that is always a little behind would have the file grow for ever. Where there are no holes it does.
+            let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            let _ = fallocate(file, hole, self.given_back, self.read - self.given_back);
+            self.given_back = self.read;
         }
         Ok(Some(data.into()))
     }
+}
+
+fn cost(data: &Bytes) -> usize {
+    data.len() + PER_PIECE
 }
 
 fn nameless_file() -> io::Result<File> {
@@ -197,5 +259,48 @@ mod tests {
         drop(receiver);
         sender.send(Bytes::from_static(b"two")).await.unwrap();
         assert_eq!(sender.0.lock().held, 0);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn spools_of_a_budget_hold_no_more_than_it_together() {
+        let piece = Bytes::from_static(&[7; 1000]);
+        let memory = 2 * cost(&piece);
+        let budget = Arc::new(Budget::new(memory, 3000));
+        let (first, mut one) = spool_of(budget.clone());
+        let (second, two) = spool_of(budget.clone());
+        for sender in [&first, &second, &first, &second] {
+            sender.send(piece.clone()).await.unwrap();
+        }
+        assert_eq!((first.0.lock().held, second.0.lock().held), (cost(&piece), cost(&piece)));
+        first.send(piece.clone()).await.unwrap();
+        // One that can't hold any more is at its end; the others aren't.
+        second.send(piece.clone()).await.unwrap_err();
+        let mut two = two;
+        two.receive().await.unwrap_err();
+        first.send(piece.clone()).await.unwrap();
+        drop(first);
+        let mut arrived = 0;
+        while let Some(data) = one.receive().await.unwrap() {
+            arrived += data.len();
+        }
+        assert_eq!(arrived, 4000);
+        drop((one, two));
+        assert!(budget.memory.has(memory) && budget.files.has(3000));
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_reader_that_is_behind_has_what_it_has_read_taken_off_the_disk() {
+        use std::os::unix::fs::MetadataExt;
+        let (sender, mut receiver) = spool();
+        let piece = Bytes::from(vec![7; 1 << 20]);
+        for _ in 0..9 {
+            sender.send(piece.clone()).await.unwrap();
+        }
+        let mut arrived = 0;
+        while arrived < 8 << 20 {
+            arrived += receiver.receive().await.unwrap().unwrap().len();
+        }
+        let taken = sender.0.lock().file.as_ref().unwrap().metadata().unwrap().blocks() * 512;
+        assert!(taken < 4 << 20, "{taken}");
     }
 }

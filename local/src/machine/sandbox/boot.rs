@@ -9,11 +9,14 @@ use super::{
     seccomp,
     system_files::Settings,
 };
-use crate::guest::{
-    agent,
-    init::{self, End, OomScore},
-    logins,
-    root::Root,
+use crate::{
+    guest::{
+        agent,
+        init::{self, End, OomScore},
+        logins,
+        root::Root,
+    },
+    machine::descriptors::allow_many,
 };
 use rustix::{
     process::{Gid, Signal, Uid, set_parent_process_death_signal},
@@ -133,6 +136,8 @@ pub fn run(boot: &Boot, limits: Limits, beginning: Beginning, keeper: OwnedFd, e
 
 /// Runs the agent on a runtime of its own: one thread, since a machine shall cost little.
 fn run_agent(boot: &Boot, console: OwnedFd, first_boot: bool) -> io::Result<()> {
+    // All clients share them; what the agent runs has the usual number again.
+    allow_many()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let machine = &boot.specification.machine;
     let mut config = agent::Config::new(&machine.hostname, &machine.login_user, console);

@@ -4,7 +4,7 @@ use super::{Connection, MAX_SESSIONS, MAX_VARIABLES, Open, Running, Startup, Wai
 use crate::guest::ssh::{
     forwarding::{Listener, port_work, socket_work},
     process::{self, Program},
-    pty, session, spool, unix_socket,
+    pty, session, unix_socket,
 };
 use russh::{
     Channel, ChannelId, ChannelOpenFailure, Pty, Sig,
@@ -39,8 +39,7 @@ impl Handler for Connection {
         reply: ChannelOpenHandle,
         _session: &mut Session,
     ) -> Result<(), Self::Error> {
-        // The library doesn't tell of a channel's end that began at this side.
-        self.channels.retain(|_, open| !matches!(open, Open::Running(running) if running.open.is_closed()));
+        self.forget_ended();
         let is_session = |open: &&Open| !matches!(open, Open::Running(Running { session: false, .. }));
         if self.channels.values().filter(is_session).count() >= MAX_SESSIONS {
             reply.reject(ChannelOpenFailure::ConnectFailed).await;
@@ -86,8 +85,8 @@ impl Handler for Connection {
             reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
             return Ok(());
         };
-        let (identity, path) = (login.identity.clone(), path.into());
-        let connecting = async move { unix_socket::connect(identity, path).await.map(socket_work) };
+        let (processes, identity, path) = (self.forwards.processes(), login.identity.clone(), path.into());
+        let connecting = async move { unix_socket::connect(processes, identity, path).await.map(socket_work) };
         self.forward(channel, connecting, reply, session.handle()).await;
         Ok(())
     }
@@ -99,10 +98,15 @@ impl Handler for Connection {
         _window_size: u32,
         _session: &mut Session,
     ) -> Result<(), Self::Error> {
-        let (input, received) = spool::spool();
+        let (input, received) = self.forwards.spool();
         let (open, closed) = oneshot::channel();
+        // The library takes a confirmation of any channel, also of one that the client has opened itself.
+        if self.channels.contains_key(&id) || !self.forwards.arrivals().put(id, (received, closed)) {
+            tracing::warn!("ended the connection of {}: it confirms a channel that nobody here has opened", self.peer);
+            return Err(russh::Error::Inconsistent);
+        }
+        self.forget_ended();
         self.channels.insert(id, Open::Running(Running::connection(input, open)));
-        self.forwards.arrivals().put(id, (received, closed));
         Ok(())
     }
 
@@ -199,6 +203,7 @@ impl Handler for Connection {
         session: &mut Session,
     ) -> Result<(), Self::Error> {
         let usable = !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0');
+        let usable = usable && self.login.as_ref().is_some_and(|login| login.may_set(name));
         match self.channels.get_mut(&id) {
             Some(Open::Waiting(waiting)) if usable && waiting.environment.len() < MAX_VARIABLES => {
                 waiting.environment.push((name.to_owned(), value.to_owned()));
@@ -247,11 +252,17 @@ impl Handler for Connection {
         }
     }
 
-    async fn data(&mut self, id: ChannelId, data: &[u8], _session: &mut Session) -> Result<(), Self::Error> {
-        if let Some(Open::Running(Running { input: Some(input), .. })) = self.channels.get(&id) {
-            input.send(bytes::Bytes::copy_from_slice(data)).await?;
+    async fn data(&mut self, id: ChannelId, data: &[u8], session: &mut Session) -> Result<(), Self::Error> {
+        let Some(Open::Running(Running { input: Some(input), .. })) = self.channels.get(&id) else { return Ok(()) };
+        match input.send(bytes::Bytes::copy_from_slice(data)).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                // It is that channel's affair alone.
+                tracing::warn!("closed a channel of {}: failed to {error}", self.peer);
+                self.channels.remove(&id);
+                session.close(id)
+            }
         }
-        Ok(())
     }
 
     async fn channel_eof(&mut self, id: ChannelId, _session: &mut Session) -> Result<(), Self::Error> {
