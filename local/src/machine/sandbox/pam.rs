@@ -1,55 +1,26 @@
 //! PAM's configuration of a machine: the host's, as far as it is about the machine's own files.
 //!
 //! Without one `su`, `chpasswd` and their like do nothing at all. What the host has beside that (a directory service, a second
-//! factor, a session manager) isn't in a machine, and would keep everybody out: such a line becomes one without a say.
+//! factor, a session manager) isn't in a machine, and would keep everybody out: such a line becomes one without a say. So do those
+//! that name users, groups or addresses of the host's. Where nothing would ask for a password then, `pam_unix` does instead.
+
+mod line;
+mod local;
+mod stack;
 
 use super::{root::told, shared, system_files};
-use std::{borrow::Cow, fs, io, os::unix::fs::PermissionsExt, path::Path};
+use line::{Entry, INCLUDE, kind_of_broken, lines};
+use stack::ways;
+use std::{borrow::Cow, collections::BTreeMap, fs, io, os::unix::fs::PermissionsExt, path::Path};
 
 /// Where the host has it.
 const SERVICES: &str = "/etc/pam.d";
 /// Where the host has what modules are told.
 const SETTINGS_OF_MODULES: &str = "/etc/security";
-/// The modules that ask nobody but the kernel and files that a machine has, or can do without.
-const LOCAL: &[&str] = &[
-    "pam_access",
-    "pam_cap",
-    "pam_debug",
-    "pam_deny",
-    "pam_echo",
-    "pam_env",
-    "pam_faildelay",
-    "pam_faillock",
-    "pam_filter",
-    "pam_group",
-    "pam_issue",
-    "pam_keyinit",
-    "pam_lastlog",
-    "pam_limits",
-    "pam_listfile",
-    "pam_localuser",
-    "pam_loginuid",
-    "pam_mail",
-    "pam_mkhomedir",
-    "pam_motd",
-    "pam_nologin",
-    "pam_permit",
-    "pam_pwhistory",
-    "pam_pwquality",
-    "pam_rootok",
-    "pam_securetty",
-    "pam_selinux",
-    "pam_shells",
-    "pam_succeed_if",
-    "pam_time",
-    "pam_timestamp",
-    "pam_umask",
-    "pam_unix",
-    "pam_usertype",
-    "pam_warn",
-    "pam_wheel",
-    "pam_xauth",
-];
+/// Where a system's packages have services that `/etc` has none of.
+const SERVICES_OF_PACKAGES: &str = "/usr/lib/pam.d";
+/// Where libraries lie, beside or below which modules do.
+const LIBRARIES: &[&str] = &["/usr/lib64", "/usr/lib", "/lib64", "/lib"];
 /// Those that fail, or complain, where the file with their settings is missing.
 const SETTINGS: [(&str, &str); 6] = [
     ("pam_access", "access.conf"),
@@ -70,18 +41,22 @@ pub fn generate(root: &Path) -> io::Result<()> {
     for directory in ["etc/pam.d", "etc/security"] {
         fs::create_dir_all(root.join(directory)).map_err(told("make", directory))?;
     }
-    let mut all = String::new();
+    let mut texts = BTreeMap::new();
     for service in services {
         let from = service.map_err(told("list", SERVICES))?.path();
         if let (Some(name), Some(text)) = (from.file_name().and_then(|name| name.to_str()), public_text(&from)) {
-            let text = local(&text);
-            system_files::write(root, &format!("etc/pam.d/{name}"), &text, 0o644)?;
-            all.push_str(&text);
+            texts.insert(name.to_owned(), text);
         }
     }
-    for (_, name) in SETTINGS.iter().filter(|(module, _)| all.contains(module)) {
-        if let Some(text) = public_text(&Path::new(SETTINGS_OF_MODULES).join(name)) {
-            system_files::write(root, &format!("etc/security/{name}"), unset(&text), 0o644)?;
+    let of_packages = |name: &str| public_text(&Path::new(SERVICES_OF_PACKAGES).join(name));
+    let services = local_services(&texts, &of_packages, has_module("pam_unix"));
+    for (name, text) in &services {
+        system_files::write(root, &format!("etc/pam.d/{name}"), text, 0o644)?;
+    }
+    for (_, name) in SETTINGS.iter().filter(|(module, _)| services.values().any(|text| text.contains(module))) {
+        // What is set there names users and addresses of the host's, and so may what is said about it.
+        if public_text(&Path::new(SETTINGS_OF_MODULES).join(name)).is_some() {
+            system_files::write(root, &format!("etc/security/{name}"), "", 0o644)?;
         }
     }
     Ok(())
@@ -102,86 +77,91 @@ fn public_text(path: &Path) -> Option<String> {
     is_public.then(|| fs::read_to_string(path).ok()).flatten()
 }
 
-/// The file as its package has it, of which all is a comment; nothing of one in which something is set, since that names users and
-/// addresses of the host's.
-fn unset(text: &str) -> &str {
-    let is_comment = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
-    if text.lines().all(is_comment) { text } else { "" }
+/// Whether a module is installed, wherever the distribution has them.
+fn has_module(name: &str) -> bool {
+    let is_in = |directory: &Path| directory.join("security").join(format!("{name}.so")).exists();
+    let below = |directory: &Path| {
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).any(|path| is_in(&path))
+    };
+    LIBRARIES.iter().map(Path::new).any(|directory| is_in(directory) || below(directory))
 }
 
-/// A service's file (pam.d(5)) with lines of other modules than local ones without a say. They stay lines, since others may pass
-/// over a number of them.
-fn local(text: &str) -> String {
-    let mut result = String::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        if line.is_empty() || line.starts_with('#') {
-            result.push_str(line);
-            result.push('\n');
+/// A service's file as a machine has it.
+#[derive(Debug, Default)]
+struct Service {
+    lines: Vec<String>,
+    /// Which of them have lost a say in who somebody is, and the control that they had.
+    silenced: Vec<(usize, String)>,
+}
+
+/// The files of all services, with lines of the host's alone without a say, and none that lets anybody in for that.
+fn local_services(
+    texts: &BTreeMap<String, String>,
+    of_packages: &dyn Fn(&str) -> Option<String>,
+    has_unix: bool,
+) -> BTreeMap<String, String> {
+    let is_there = |name: &str| texts.contains_key(name) || of_packages(name).is_some();
+    let local = texts.iter().map(|(name, text)| (name.clone(), local(text, &is_there)));
+    let mut services: BTreeMap<String, Service> = local.collect();
+    for name in texts.keys() {
+        let Some(mut service) = services.remove(name) else { continue };
+        let included = |wanted: &str| match services.get(wanted) {
+            Some(other) => Some(other.lines.clone()),
+            None => of_packages(wanted).map(|text| lines(&text)),
+        };
+        close(&mut service, &included, has_unix);
+        services.insert(name.clone(), service);
+    }
+    let text = |service: &Service| service.lines.iter().map(|line| format!("{line}\n")).collect();
+    services.iter().map(|(name, service)| (name.clone(), text(service))).collect()
+}
+
+/// A service's file (pam.d(5)) with lines of the host's alone without a say. They stay lines, since others may pass over a number of
+/// them. Comments stay with the host: names, addresses and secrets stand there, too.
+fn local(text: &str, is_there: &dyn Fn(&str) -> bool) -> Service {
+    let mut service = Service::default();
+    for line in lines(text) {
+        let Some(entry) = Entry::of(&line) else {
+            service.lines.push(format!("{} required pam_deny.so", kind_of_broken(&line)));
+            continue;
+        };
+        if local::is_local(&entry, is_there) {
+            service.lines.push(line);
             continue;
         }
-        let mut whole = line.to_owned();
-        while whole.ends_with('\\') {
-            whole.push('\n');
-            whole.push_str(lines.next().unwrap_or_default());
+        if entry.is_of_auth() && entry.control != "optional" {
+            let control = if entry.is_include() { "required" } else { &entry.control };
+            service.silenced.push((service.lines.len(), control.to_owned()));
         }
-        match foreign(&whole) {
-            Some((kind, module)) => {
-                result.push_str(&format!("# {module} is the host's alone.\n{kind} [default=ignore] pam_permit.so\n"));
-            }
-            None => {
-                result.push_str(&whole);
-                result.push('\n');
-            }
-        }
+        let kind = if entry.kind == INCLUDE { "auth" } else { &entry.kind };
+        service.lines.push(format!("{kind} [default=ignore] pam_permit.so"));
     }
-    result
+    service
 }
 
-/// A line's type and module, where that isn't a local one.
-fn foreign(line: &str) -> Option<(String, String)> {
-    let line = line.replace("\\\n", " ");
-    let line = line.split('#').next().unwrap_or_default().trim();
-    let (kind, rest) = line.split_once(char::is_whitespace)?;
-    let kind = kind.trim_start_matches('-');
-    if kind.starts_with('@') {
-        return None;
-    }
-    let rest = rest.trim_start();
-    let (control, rest) = match rest.starts_with('[') {
-        true => rest.split_once(']')?,
-        false => rest.split_once(char::is_whitespace)?,
+/// Has the machine's own passwords asked for where a line that had a say has none any more, and nothing else asks, or somebody may be
+/// let in unasked.
+fn close(service: &mut Service, included: &dyn Fn(&str) -> Option<Vec<String>>, has_unix: bool) {
+    let is_closed = |lines: &[String]| {
+        let ways = ways(lines, included);
+        !ways.is_open && (ways.asks || !has_unix)
     };
-    let module = rest.split_whitespace().next()?;
-    let module = module.rsplit('/').next().unwrap_or(module);
-    let names_a_file = ["include", "substack"].contains(&control);
-    let is_local = LOCAL.contains(&module.trim_end_matches(".so"));
-    (!names_a_file && !is_local).then(|| (kind.to_owned(), module.to_owned()))
+    let Some((at, control)) = service.silenced.first() else { return };
+    let ways = ways(&service.lines, included);
+    if ways.asks && !ways.is_open {
+        return;
+    }
+    // What the line was to do suits the lines around it best.
+    let module = if has_unix { "pam_unix.so" } else { "pam_deny.so" };
+    for control in [control, "required"] {
+        service.lines[*at] = format!("auth {control} {module}");
+        if is_closed(&service.lines) {
+            return;
+        }
+    }
+    service.lines.insert(0, format!("auth required {module}"));
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn modules_of_the_hosts_have_no_say_and_keep_their_place() {
-        let text = "# mine\n@include common-auth\nauth [success=2 default=ignore]\tpam_unix.so nullok # local\n\
-                    auth [success=1 default=ignore] \\\n  pam_sss.so use_first_pass\nauth requisite pam_deny.so\n\
-                    -session optional /usr/lib/security/pam_systemd.so\nauth substack system-auth\n\
-                    account include password-auth\n\nauth required pam_google_authenticator.so\n";
-        let expected = "# mine\n@include common-auth\nauth [success=2 default=ignore]\tpam_unix.so nullok # local\n\
-                        # pam_sss.so is the host's alone.\nauth [default=ignore] pam_permit.so\n\
-                        auth requisite pam_deny.so\n\
-                        # pam_systemd.so is the host's alone.\nsession [default=ignore] pam_permit.so\n\
-                        auth substack system-auth\naccount include password-auth\n\n\
-                        # pam_google_authenticator.so is the host's alone.\nauth [default=ignore] pam_permit.so\n";
-        assert_eq!(local(text), expected);
-        assert_eq!(local("auth\nauth required\n\\"), "auth\nauth required\n\\\n\n");
-    }
-
-    #[test]
-    fn settings_stay_with_the_host() {
-        assert_eq!(unset("# one\n\n  # two\n"), "# one\n\n  # two\n");
-        assert_eq!(unset("# one\nmia hard nproc 5\n"), "");
-    }
-}
+mod tests;

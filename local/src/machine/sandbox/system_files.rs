@@ -25,7 +25,7 @@ pub struct Settings<'a> {
 }
 
 /// What programs need of the host's `/etc` to work: nothing that holds a secret, a name or an address.
-const FROM_HOST: &[&str] = &[
+pub(super) const FROM_HOST: &[&str] = &[
     "adduser.conf",
     "alternatives",
     "bash.bashrc",
