@@ -68,7 +68,7 @@ pub async fn run(config: Config) -> io::Result<()> {
 pub async fn run_on(config: Config, ssh: TcpListener) -> io::Result<()> {
     let Config { root, hostname, login_user, console, first_boot, metadata } = config;
     let console = Console::new(&root, console)?;
-    if let Err(error) = tools::install(&root) {
+    if let Err(error) = tools::install(&root, first_boot) {
         console.log("WARNING", &format!("failed to install the guest's own commands: {error}"));
     }
     let boot = Boot::begin(root.clone(), hostname.clone(), login_user, console.clone());

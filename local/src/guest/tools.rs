@@ -28,20 +28,17 @@ const SUDOERS: &str = "# The local EC2's own sudo heeds rules of all commands wi
 const ELSEWHERE: &[&str] = &["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// Installs the commands over those of the system, which speak to a service manager that isn't there, and takes away those that have
-/// no use without. A sudo with rules of its own stays.
-pub fn install(root: &Root) -> io::Result<()> {
+/// no use without, at the first boot: what comes later is the user's. A sudo with rules of its own stays.
+///
+/// # Errors
+///
+/// A file can't be written or removed. One that can't be removed keeps none from being installed.
+pub fn install(root: &Root, first_boot: bool) -> io::Result<()> {
     let earlier = std::fs::read(root.path(HOME)).unwrap_or_default();
     if earlier == PROGRAM {
         return Ok(());
     }
-    for name in ABSENT {
-        for directory in ELSEWHERE {
-            match std::fs::remove_file(root.path(format!("{directory}/{name}"))) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-    }
+    let removed = if first_boot { remove_absent(root) } else { Ok(()) };
     for (name, directory) in NAMES {
         for place in places(root, name, directory) {
             link(root, &place)?;
@@ -63,7 +60,23 @@ pub fn install(root: &Root) -> io::Result<()> {
         }
     }
     // Last, since it is what is looked for above.
-    root.write(HOME, PROGRAM, 0o755)
+    root.write(HOME, PROGRAM, 0o755)?;
+    removed
+}
+
+/// Takes away what the system has of no use. What lies in `/usr/local` is somebody's own. Says which one couldn't be removed.
+fn remove_absent(root: &Root) -> io::Result<()> {
+    let mut result = Ok(());
+    for name in ABSENT {
+        for directory in ELSEWHERE.iter().filter(|directory| !directory.starts_with("/usr/local/")) {
+            let path = root.path(format!("{directory}/{name}"));
+            let is_program = path.symlink_metadata().is_ok_and(|found| found.is_file() || found.is_symlink());
+            if is_program && let Err(error) = std::fs::remove_file(&path) {
+                result = Err(io::Error::new(error.kind(), format!("remove {}: {error}", path.display())));
+            }
+        }
+    }
+    result
 }
 
 fn places(root: &Root, name: &str, directory: &str) -> Vec<String> {
@@ -104,7 +117,7 @@ mod tests {
         }
         let read = |name: &str| fs::read(root.path(name)).unwrap();
         // Without rules it is of no use.
-        install(&root).unwrap();
+        install(&root, true).unwrap();
         assert_eq!(read("usr/bin/sudo"), PROGRAM);
         assert_eq!(fs::read_link(root.path("sbin/reboot")).unwrap(), Path::new(HOME));
         assert!(!root.path("bin/systemctl").exists() && !root.path("usr/bin/journalctl").exists());
@@ -114,14 +127,36 @@ mod tests {
         for name in [HOME, "usr/bin/sudo"] {
             root.write(name, "an earlier version's", 0o755).unwrap();
         }
-        install(&root).unwrap();
+        install(&root, false).unwrap();
         assert_eq!(read("usr/bin/sudo"), PROGRAM);
 
         fs::remove_file(root.path(HOME)).unwrap();
         root.write("usr/bin/sudo", "the system's", 0o755).unwrap();
         root.write("etc/sudoers", "@includedir /etc/sudoers.d", 0o440).unwrap();
-        install(&root).unwrap();
+        install(&root, false).unwrap();
         assert_eq!(read("usr/bin/sudo"), b"the system's");
         assert_eq!(fs::read_link(root.path("usr/bin/cloud-init")).unwrap(), Path::new(HOME));
+    }
+
+    #[test]
+    fn what_speaks_to_a_service_manager_goes_once_and_never_with_what_is_somebodys_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::new(directory.path());
+        for name in ["usr/local/bin/systemctl", "usr/bin/systemctl", "usr/sbin/journalctl/is a directory"] {
+            root.write(name, "the system's", 0o755).unwrap();
+        }
+        symlink("nowhere", root.path("usr/bin/journalctl")).unwrap();
+        let has = |name: &str| root.path(name).symlink_metadata().is_ok();
+        install(&root, true).unwrap();
+        assert!(has("usr/local/bin/systemctl") && has("usr/sbin/journalctl/is a directory"));
+        assert!(!has("usr/bin/systemctl") && !has("usr/bin/journalctl"));
+
+        // Another version's guest leaves alone what has come since.
+        for name in [HOME, "usr/bin/systemctl"] {
+            root.write(name, "a later one", 0o755).unwrap();
+        }
+        install(&root, false).unwrap();
+        assert!(has("usr/bin/systemctl"));
+        assert_eq!(fs::read(root.path(HOME)).unwrap(), PROGRAM);
     }
 }
