@@ -67,6 +67,7 @@ impl RunDirectory {
             journal::put_torn_aside(&run)?;
         }
         let mut story = Story::find(&run)?;
+        let mut not_moved = Vec::new();
         while story.is_none()
             && let Some(account) = left.pop()
         {
@@ -76,6 +77,7 @@ impl RunDirectory {
             clear_away(&runs, OsStr::new(&aside), &run);
             if let Err(error) = runs.rename(&account.name, BUILD) {
                 not_removed(account.directory.path(), &error);
+                not_moved.push(account);
                 (run, alive) = make_anew(&runs)?;
                 continue;
             }
@@ -86,6 +88,7 @@ impl RunDirectory {
         }
         state.check_way_in()?;
         let has_account = story.is_some();
+        end_machines(&run)?;
         if let Err(error) = clear_left(&run, has_account) {
             // What others have planted is for somebody to see. What is left there and can't be removed is in nobody's way under another
             // name.
@@ -98,7 +101,7 @@ impl RunDirectory {
             (run, alive) = make_anew(&runs)?;
             clear_left(&run, false)?;
         }
-        let left = left.into_iter().map(|account| account.directory.path().to_owned()).collect();
+        let left = left.into_iter().chain(not_moved).map(|account| account.directory.path().to_owned()).collect();
         Ok(Some(Self { state, runs, run, alive, story, left }))
     }
 
@@ -177,9 +180,9 @@ impl Drop for RunDirectory {
     }
 }
 
-/// Clears what an endpoint that was killed has left in the directory: all, if no account is to be taken over there.
+/// Clears what an endpoint that was killed has left in the directory, where no machine of it runs any more: all, if no account
+/// is to be taken over there.
 fn clear_left(run: &Directory, has_account: bool) -> Result<(), EndpointError> {
-    end_machines(run)?;
     run.remove_file(WAY_IN)?;
     let disks = Disks::of(run)?;
     if !has_account {
