@@ -13,11 +13,14 @@ use hmac::{Hmac, KeyInit, Mac};
 use hyper::http::request::Parts;
 use sha1::Sha1;
 use sha2::Sha256;
-use time::{OffsetDateTime, format_description::well_known::Iso8601};
+use time::{Duration, OffsetDateTime, format_description::well_known::Iso8601};
 
 /// The parameters that are about the signature; the last of them where the credentials are temporary.
 const PARAMETERS: [&str; 7] =
     ["AWSAccessKeyId", "Signature", "SignatureMethod", "SignatureVersion", "Timestamp", "Expires", "SecurityToken"];
+
+/// How far ahead the end may be: as far as that of a presigned URL of version 4.
+const LONGEST: Duration = Duration::WEEK;
 
 /// It names no region: that is the one of the host, `ec2.amazonaws.com`.
 /// Source: <https://docs.aws.amazon.com/general/latest/gr/ec2-service.html>.
@@ -123,6 +126,9 @@ impl SignedParameters {
             Validity::Since(signed_at) if signed_at < now - SKEW => return Err(expired()),
             Validity::Since(signed_at) if signed_at > now + SKEW => return Err(not_yet()),
             Validity::Until(end) if end < now => return Err(expired()),
+            Validity::Until(end) if end > now + LONGEST => {
+                return Err(failure("The parameter Expires must be less than a week (7 days) ahead".to_owned()));
+            }
             _ => {}
         }
         let host = canonical_value(&request.headers, "host")?.to_ascii_lowercase();

@@ -72,10 +72,12 @@ fn what_was_signed_ends() {
         let expected = expected.then_some(Code::RequestExpired);
         assert_eq!(code(method, host, since, NOW + Duration::minutes(offset)), expected, "{offset}");
     }
-    for (offset, expected) in [(-60 * 24, false), (9, false), (11, true)] {
+    for (offset, expected) in [(-60 * 24 * 7 + 11, false), (9, false), (11, true)] {
         let expected = expected.then_some(Code::RequestExpired);
         assert_eq!(code(get, by, until, NOW + Duration::minutes(offset)), expected, "{offset}");
     }
+    // No longer than a presigned URL of version 4.
+    assert_eq!(code(get, by, until, NOW - Duration::minutes(60 * 24 * 7 - 9)), Some(Code::AuthFailure));
 }
 
 #[test]
