@@ -48,6 +48,10 @@ impl<W: Write> Write for Log<W> {
             format!("\n{lines} lines of this log could not be written: {error}\n")
         });
         let written = before.map_or(Ok(()), |before| self.0.write_all(before.as_bytes()));
+        if written.is_ok() {
+            // Those are told; what is lost from here on is counted anew.
+            *lost = None;
+        }
         *lost = match written.and_then(|()| self.0.write_all(line)) {
             Ok(()) => None,
             Err(error) => {
@@ -91,10 +95,15 @@ mod tests {
             Log(Full(&mut written, 6)).write_all(line.as_bytes()).unwrap();
         }
         assert!(fault_of_log().is_some());
+        // There is room for what is said of them, but not for the line after it.
+        let room =
+            written.len() + format!("\n2 lines of this log could not be written: {}\n", fault_of_log().unwrap()).len();
+        Log(Full(&mut written, room)).write_all(b"lost\n").unwrap();
         Log(Full(&mut written, 1000)).write_all(b"four\n").unwrap();
         let text = String::from_utf8(written).unwrap();
         let (before, after) = text.split_once("\n2 lines of this log could not be written: ").unwrap();
         assert!(before == "one\ntw" && after.ends_with("\nfour\n"), "{text}");
+        assert!(after.contains("\n1 lines of this log could not be written: "), "{text}");
         assert_eq!(fault_of_log(), None);
     }
 }
