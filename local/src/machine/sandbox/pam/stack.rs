@@ -1,10 +1,10 @@
 //! Whom a stack of `auth` lines lets in: whether it asks for a password, and whether there is a way past all that know somebody.
 
-use super::line::{Entry, INCLUDE};
+use super::line::Entry;
 use std::collections::BTreeSet;
 
 /// How many files may include each other, as with libpam.
-const MAX_DEPTH: usize = 16;
+const MAX_DEPTH: usize = 8;
 
 /// What is known of a stack.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(super) struct Ways {
 /// Goes all ways through the lines of a file, and of those that it includes.
 pub(super) fn ways(lines: &[String], file: &dyn Fn(&str) -> Option<Vec<String>>) -> Ways {
     let mut ways = Ways::default();
-    let ends = go(&steps(lines, file, INCLUDE, 0), (Verdict::None, false), &mut ways.asks);
+    let ends = go(&steps(lines, file, 0), (Verdict::None, false), &mut ways.asks);
     ways.is_open = ends.contains(&(Verdict::Good, false));
     ways
 }
@@ -49,7 +49,7 @@ enum Verdict {
 /// The verdict so far, and whether somebody has been known.
 type State = (Verdict, bool);
 
-fn steps(lines: &[String], file: &dyn Fn(&str) -> Option<Vec<String>>, kind: &str, depth: usize) -> Vec<Step> {
+fn steps(lines: &[String], file: &dyn Fn(&str) -> Option<Vec<String>>, depth: usize) -> Vec<Step> {
     let mut steps = Vec::new();
     for entry in lines.iter().filter_map(|line| Entry::of(line)).filter(Entry::is_of_auth) {
         if !entry.is_include() {
@@ -57,7 +57,7 @@ fn steps(lines: &[String], file: &dyn Fn(&str) -> Option<Vec<String>>, kind: &st
             continue;
         }
         let included = file(&entry.target).filter(|_| depth < MAX_DEPTH);
-        let included = included.map_or_else(Vec::new, |lines| self::steps(&lines, file, kind, depth + 1));
+        let included = included.map_or_else(Vec::new, |lines| self::steps(&lines, file, depth + 1));
         match entry.control.as_str() {
             "substack" => steps.push(Step::Stack(included)),
             _ => steps.extend(included),
