@@ -17,10 +17,13 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// The longest pause between two looks, which grows with the age of the youngest wait.
 const PAUSE_MAX: Duration = Duration::from_secs(3);
+
+/// The shortest one where nobody waits for anything that is about to come: each look costs what a machine that boots here needs.
+const PATIENT_PAUSE: Duration = Duration::from_secs(1);
 
 /// `DescribeInstances` allows 200 values a filter.
 const IDS_PER_CALL: usize = 200;
@@ -40,9 +43,16 @@ pub(crate) struct Watch {
     seen: watch::Receiver<Option<(u64, Seen)>>,
     /// The first look that counts.
     from: u64,
+    /// Held by those for whom looks come soon.
+    eager: Option<Arc<()>>,
 }
 
 impl Watch {
+    /// From now on only what nobody expects is of interest: looks may come late.
+    pub(crate) fn be_patient(&mut self) {
+        self.eager = None;
+    }
+
     /// What the next look shows of the instance, if anything; none once there is no poller any more.
     pub(crate) async fn next(&mut self) -> Option<Seen> {
         loop {
@@ -66,6 +76,10 @@ struct Inner {
     run: String,
     state: Mutex<State>,
     describes: AtomicU64,
+    /// Each eager watch holds it, too.
+    eager: Arc<()>,
+    /// Told of each watch that begins.
+    begun: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -86,7 +100,14 @@ struct Watched {
 
 impl Poller {
     pub(crate) fn new(client: aws_sdk_ec2::Client, run: String) -> Self {
-        Self(Arc::new(Inner { client, run, state: Mutex::default(), describes: AtomicU64::new(0) }))
+        Self(Arc::new(Inner {
+            client,
+            run,
+            state: Mutex::default(),
+            describes: AtomicU64::new(0),
+            eager: Arc::new(()),
+            begun: Notify::new(),
+        }))
     }
 
     /// How many describes were sent.
@@ -104,7 +125,8 @@ impl Poller {
             .entry(instance.to_owned())
             .or_insert_with(|| Watched { seen: watch::Sender::new(None), ours });
         let seen = watched.seen.subscribe();
-        let watch = Watch { seen, from: state.looks + 1 };
+        let watch = Watch { seen, from: state.looks + 1, eager: Some(self.0.eager.clone()) };
+        self.0.begun.notify_waiters();
         if !state.running {
             state.running = true;
             drop(state);
@@ -142,8 +164,17 @@ impl Inner {
             for filter in filters {
                 self.look(filter).await;
             }
+            let begun = self.begun.notified();
+            tokio::pin!(begun);
+            // Heard from here on.
+            begun.as_mut().enable();
             let age = self.lock().youngest.map(|since| since.elapsed()).unwrap_or_default();
-            tokio::time::sleep(pause_at(age, PAUSE_MAX)).await;
+            let pause = pause_at(age, PAUSE_MAX);
+            if Arc::strong_count(&self.eager) > 1 {
+                tokio::time::sleep(pause).await;
+            } else {
+                let _ = tokio::time::timeout(pause.max(PATIENT_PAUSE), begun).await;
+            }
         }
     }
 

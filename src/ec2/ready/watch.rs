@@ -42,7 +42,10 @@ impl<'a> Watch<'a> {
                 Some(Seen::Instance(described)) => {
                     machine.set_described(described.clone());
                     match state(&described) {
-                        InstanceStateName::Running => drop(self.is_running.send_replace(true)),
+                        InstanceStateName::Running => {
+                            self.is_running.send_replace(true);
+                            seen.be_patient();
+                        }
                         InstanceStateName::Pending => {}
                         // A machine that is being started may still be shown as it was before.
                         InstanceStateName::Stopping | InstanceStateName::Stopped
