@@ -132,22 +132,27 @@ const CHANGES_WITHIN: Duration = Duration::from_secs(10);
 /// The state directory can't be used.
 pub fn look() -> Result<Presence, EndpointError> {
     let state = StateDirectory::of_user()?;
+    let identity = |directory: &PathBuf| Some(Story::find(&Directory::find(directory).ok()?).ok()??.header.account);
     let since = Instant::now();
     loop {
         if let Some(client) = greet(&state)? {
             return Ok(Presence::Running(Box::new(client)));
         }
         if !is_held(&state)? {
-            break;
+            let killed: Vec<_> = abandoned_accounts(&state).iter().filter_map(identity).collect();
+            if !killed.is_empty() {
+                return Ok(Presence::Killed(killed));
+            }
+            // Meanwhile the next one may have begun to take over what we would have found.
+            if !is_held(&state)? {
+                return Ok(Presence::Absent);
+            }
         }
         if since.elapsed() > CHANGES_WITHIN {
             return Ok(Presence::Silent);
         }
         thread::sleep(LOOK);
     }
-    let identity = |directory: &PathBuf| Some(Story::find(&Directory::find(directory).ok()?).ok()??.header.account);
-    let killed: Vec<_> = abandoned_accounts(&state).iter().filter_map(identity).collect();
-    Ok(if killed.is_empty() { Presence::Absent } else { Presence::Killed(killed) })
 }
 
 /// Finds the running endpoint of this user and build.

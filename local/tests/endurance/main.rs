@@ -14,6 +14,7 @@ mod wire;
 extern "C" fn play_role() {
     ec2_local::roles::run_named();
     shared::play_client();
+    shared::play_onlooker();
 }
 
 #[used]

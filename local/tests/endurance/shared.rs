@@ -6,7 +6,7 @@ use crate::{
 };
 use ec2_local::{
     conditions::Conditions::{self, Calm, Hostile, Typical},
-    endpoint::{Settings, ensure},
+    endpoint::{Presence, Settings, ensure, look},
 };
 use std::{
     fs,
@@ -34,6 +34,49 @@ pub fn play_client() {
     let _ = io::stdin().read_to_end(&mut Vec::new());
     drop(got);
     std::process::exit(0);
+}
+
+/// Names the role of one who only looks.
+const LOOKS: &str = "EC2_LOCAL_TEST_LOOKS";
+
+/// The role: looks again and again until it is told to go, and tells how often there was nothing.
+pub fn play_onlooker() {
+    if std::env::var_os(LOOKS).is_none() {
+        return;
+    }
+    let told = thread::spawn(|| io::stdin().read_to_end(&mut Vec::new()));
+    let mut absent = 0;
+    while !told.is_finished() {
+        absent += usize::from(matches!(look().unwrap(), Presence::Absent));
+    }
+    println!("{absent}");
+    std::process::exit(0);
+}
+
+/// Anyone who looks while one endpoint takes over what another had must not think that all is gone.
+#[test]
+fn what_is_just_being_taken_over_is_there() {
+    let state = State::new();
+    let mut server = Server::start(&state);
+    server.launch("blank", 1, "");
+    let onlookers: Vec<_> = (0..4)
+        .map(|_| {
+            let mut command = Command::new("/proc/self/exe");
+            command.env("EC2_LOCAL_STATE_DIR", state.path()).env(LOOKS, "yes");
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    for _ in 0..30 {
+        server.kill_at_once();
+        server = Server::start(&state);
+    }
+    for onlooker in onlookers {
+        // Its standard input is closed by that.
+        let output = onlooker.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "0\n");
+    }
+    server.end();
+    state.assert_clean();
 }
 
 /// A client in a process of its own, as tests are.
