@@ -25,24 +25,50 @@ OPERATIONS = """
     ModifyInstanceMetadataOptions MonitorInstances UnmonitorInstances GetConsoleOutput
     DescribeInstanceTypes DescribeInstanceTypeOfferings DescribeInstanceCreditSpecifications
     CreateReplaceRootVolumeTask DescribeReplaceRootVolumeTasks
+    ModifyInstancePlacement ModifyInstanceCpuOptions ModifyInstanceCreditSpecification
+    ModifyInstanceMaintenanceOptions ModifyPrivateDnsNameOptions
+    GetInstanceMetadataDefaults ModifyInstanceMetadataDefaults GetPasswordData
+    GetSerialConsoleAccessStatus EnableSerialConsoleAccess DisableSerialConsoleAccess
+    AssociateIamInstanceProfile DisassociateIamInstanceProfile ReplaceIamInstanceProfileAssociation
+    DescribeIamInstanceProfileAssociations
+    RequestSpotInstances CancelSpotInstanceRequests DescribeSpotInstanceRequests DescribeSpotPriceHistory
+    DescribeReservedInstances DescribeCapacityReservations DescribeHosts
+
+    CreateLaunchTemplate CreateLaunchTemplateVersion DescribeLaunchTemplates DescribeLaunchTemplateVersions
+    ModifyLaunchTemplate DeleteLaunchTemplate DeleteLaunchTemplateVersions GetLaunchTemplateData
 
     DescribeImages CreateImage RegisterImage DeregisterImage CopyImage
     DescribeImageAttribute ModifyImageAttribute ResetImageAttribute
+    EnableImage DisableImage EnableImageDeprecation DisableImageDeprecation
+    EnableImageDeregistrationProtection DisableImageDeregistrationProtection
 
     CreateSnapshot CreateSnapshots DescribeSnapshots DeleteSnapshot CopySnapshot
-    DescribeSnapshotAttribute ModifySnapshotAttribute
+    DescribeSnapshotAttribute ModifySnapshotAttribute ResetSnapshotAttribute
+    DescribeSnapshotTierStatus DescribeFastSnapshotRestores
 
     CreateVolume DescribeVolumes DeleteVolume AttachVolume DetachVolume ModifyVolume
-    DescribeVolumesModifications DescribeVolumeStatus DescribeVolumeAttribute ModifyVolumeAttribute
+    DescribeVolumesModifications DescribeVolumeStatus DescribeVolumeAttribute ModifyVolumeAttribute EnableVolumeIO
+    GetEbsEncryptionByDefault EnableEbsEncryptionByDefault DisableEbsEncryptionByDefault
+    GetEbsDefaultKmsKeyId ModifyEbsDefaultKmsKeyId ResetEbsDefaultKmsKeyId
 
     CreateNetworkInterface DescribeNetworkInterfaces DeleteNetworkInterface AttachNetworkInterface
     DetachNetworkInterface DescribeNetworkInterfaceAttribute ModifyNetworkInterfaceAttribute
+    ResetNetworkInterfaceAttribute
     AssignPrivateIpAddresses UnassignPrivateIpAddresses AssignIpv6Addresses UnassignIpv6Addresses
+    CreateNetworkInterfacePermission DescribeNetworkInterfacePermissions DeleteNetworkInterfacePermission
 
     AllocateAddress AssociateAddress DisassociateAddress ReleaseAddress DescribeAddresses
+    DescribeAddressesAttribute ModifyAddressAttribute ResetAddressAttribute
 
     CreateVpc CreateDefaultVpc DescribeVpcs DeleteVpc DescribeVpcAttribute ModifyVpcAttribute
-    AssociateVpcCidrBlock DisassociateVpcCidrBlock DescribeDhcpOptions DescribeNetworkAcls
+    AssociateVpcCidrBlock DisassociateVpcCidrBlock ModifyVpcTenancy
+    CreateDhcpOptions DescribeDhcpOptions DeleteDhcpOptions AssociateDhcpOptions
+    CreateNetworkAcl DescribeNetworkAcls DeleteNetworkAcl ReplaceNetworkAclAssociation
+    CreateNetworkAclEntry ReplaceNetworkAclEntry DeleteNetworkAclEntry
+    CreateVpcPeeringConnection AcceptVpcPeeringConnection RejectVpcPeeringConnection
+    DescribeVpcPeeringConnections DeleteVpcPeeringConnection ModifyVpcPeeringConnectionOptions
+    DescribeVpcEndpoints DescribeVpcEndpointServices DescribeVpcClassicLink DescribeVpcClassicLinkDnsSupport
+    DescribePrefixLists DescribeManagedPrefixLists GetManagedPrefixListEntries
     CreateSubnet CreateDefaultSubnet DescribeSubnets DeleteSubnet ModifySubnetAttribute
     AssociateSubnetCidrBlock DisassociateSubnetCidrBlock
 
@@ -51,6 +77,9 @@ OPERATIONS = """
 
     CreateInternetGateway DescribeInternetGateways DeleteInternetGateway AttachInternetGateway
     DetachInternetGateway
+    CreateNatGateway DescribeNatGateways DeleteNatGateway
+    CreateEgressOnlyInternetGateway DescribeEgressOnlyInternetGateways DeleteEgressOnlyInternetGateway
+    DescribeVpnGateways DescribeVpnConnections DescribeCustomerGateways DescribeTransitGateways
 
     CreateSecurityGroup DescribeSecurityGroups DeleteSecurityGroup DescribeSecurityGroupRules
     ModifySecurityGroupRules AuthorizeSecurityGroupIngress AuthorizeSecurityGroupEgress
