@@ -187,8 +187,7 @@ impl Request<'_> {
 
     /// Whether the user's own request says where the machine is to stand.
     fn says_where(&self) -> bool {
-        let empty = self.connection().client.run_instances();
-        let request = self.customize.iter().fold(empty, |request, customize| customize(request));
+        let request = self.builder(None, "");
         let interfaces = request.get_network_interfaces().as_deref().unwrap_or_default();
         request.get_subnet_id().is_some()
             || request.get_placement().as_ref().is_some_and(|placement| placement.availability_zone().is_some())

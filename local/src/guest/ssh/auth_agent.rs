@@ -1,5 +1,5 @@
 //! The socket by which programs of the machine reach the client's own agent, in a directory of its own, as sshd has it
-//! (`/tmp/ssh-XXXXXXXXXX/agent.PID`).
+//! (`/tmp/ssh-…/agent.PID`).
 
 use super::unix_socket::{self, Processes};
 use crate::guest::{identity::Identity, root::Root};
