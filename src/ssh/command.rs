@@ -156,24 +156,33 @@ impl Command {
     /// Before the line it writes `marker` to stdout, and `marker pid login-shell` to stderr: the process that we end, with what descends from
     /// it, when the command is dropped. At its end with status 0 it writes `marker 0`, because libssh2 can't tell that
     /// status from none at all while a background process keeps the streams open.
+    ///
+    /// Where it reads anything, it first reads up to a line of `marker` alone, which is sent once it has told that it began: what
+    /// was sent before is for its login shell's start files. Without that line it says `marker starved`, and ends.
     pub(super) fn wrap(&self, marker: &str, login_shell: LoginShell) -> Wrapped {
         let request = self.request(marker);
         let is_safe = login_shell == LoginShell::Posix || !needs_posix_shell(&request);
         if self.pty.is_some() || (is_safe && request.len() <= LONGEST_REQUEST) {
-            return Wrapped { request, preamble: Vec::new() };
+            let preamble = if self.is_fed() { format!("{marker}\n").into_bytes() } else { Vec::new() };
+            return Wrapped { request, preamble };
         }
         self.bootstrap(marker)
+    }
+
+    /// Whether it reads what we send, and finds where that begins. In a terminal everything would come back as an echo.
+    fn is_fed(&self) -> bool {
+        self.pty.is_none() && !matches!(self.stdin, Stdin::Empty)
     }
 
     /// The request that runs the line in `sh`.
     fn request(&self, marker: &str) -> String {
         let arguments = self.arguments();
         let arguments = arguments.iter().map(String::as_str);
-        let (start, body) = (start(marker), self.body(marker));
+        let (start, body) = (start(marker, self.is_fed()), self.body(marker));
         if self.prefix.is_empty() {
             exec(["sh", "-c", &(start + &body), "sh"].into_iter().chain(arguments))
         } else {
-            let outer = ["sh", "-c", &start_and_become(marker), "sh"];
+            let outer = ["sh", "-c", &become_another(start), "sh"];
             let prefix = self.prefix.iter().map(String::as_str);
             exec(outer.into_iter().chain(prefix).chain(["sh", "-c", &body, "sh"]).chain(arguments))
         }
@@ -184,20 +193,21 @@ impl Command {
     /// than its line, so that the rest of stdin is the command's.
     fn bootstrap(&self, marker: &str) -> Wrapped {
         const READ: &str = r#"IFS= read -r c;eval "$c""#;
-        let (start, body) = (start(marker), self.body(marker));
+        let (start, body) = (start(marker, true), self.body(marker));
         let arguments = self.arguments();
         let arguments = quote_all(arguments.iter().map(String::as_str));
-        let (request, script) = if self.prefix.is_empty() {
-            (exec(["sh", "-c", READ]), format!("set -- {arguments};{start}{body}"))
+        let request = if self.prefix.is_empty() {
+            exec(["sh", "-c", &(start + READ)])
         } else {
-            let outer = ["sh", "-c", &start_and_become(marker), "sh"];
+            let outer = ["sh", "-c", &become_another(start), "sh"];
             let prefix = self.prefix.iter().map(String::as_str);
-            (exec(outer.into_iter().chain(prefix).chain(["sh", "-c", READ])), format!("set -- {arguments};{body}"))
+            exec(outer.into_iter().chain(prefix).chain(["sh", "-c", READ]))
         };
+        let script = format!("set -- {arguments};{body}");
         let gather = format!(
             "s=;e=$(echo;echo x);e=${{e%x}};while IFS= read -r c&&[ \"$c\" != {marker} ];do s=$s$c$e;done;eval \"$s\""
         );
-        Wrapped { request, preamble: format!("{gather}\n{script}\n{marker}\n").into_bytes() }
+        Wrapped { request, preamble: format!("{marker}\n{gather}\n{script}\n{marker}\n").into_bytes() }
     }
 
     /// What the body is given as `$1`, the line, and `$2…`, the variables.
@@ -223,14 +233,19 @@ pub(crate) fn summary(line: &str) -> String {
     format!("`{cut}{dots}`")
 }
 
-/// Tells where the command begins, on either stream: the login shell's start files may have printed something before.
-fn start(marker: &str) -> String {
-    format!("echo {marker};echo {marker} $$ \"$SHELL\" >&2;")
+/// Tells where the command begins, on either stream, since the login shell's start files may have printed something before; and finds where
+/// in what is sent it begins, since they may have left something of that. `read` takes no byte more than its line.
+fn start(marker: &str, is_fed: bool) -> String {
+    let begin = format!("echo {marker};echo {marker} $$ \"$SHELL\" >&2;");
+    if !is_fed {
+        return begin;
+    }
+    begin + &format!("until IFS= read -r c||{{ echo {marker} starved >&2;exit 1;}};test \"$c\" = {marker};do :;done;")
 }
 
-/// A shell that tells where the command begins, and becomes another program.
-fn start_and_become(marker: &str) -> String {
-    start(marker) + "exec \"$@\""
+/// A shell that starts so, and becomes another program.
+fn become_another(start: String) -> String {
+    start + "exec \"$@\""
 }
 
 fn exec<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
@@ -274,7 +289,7 @@ impl LoginShell {
     }
 }
 
-/// A request, and what goes before the command's own stdin.
+/// A request, and what goes before the command's own stdin: nothing where it is to have none.
 pub(super) struct Wrapped {
     pub(super) request: String,
     pub(super) preamble: Vec<u8>,

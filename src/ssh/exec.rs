@@ -132,12 +132,10 @@ pub(super) async fn run(shared: Rc<Shared>, job: Job) {
         Ok(marker) => marker,
         Err(error) => return execution.answer(Err(error)),
     };
+    let (wrapped, pty) = (execution.command.wrap(marker.text(), execution.pool.login_shell()), execution.command.pty);
     let mut running = Running::new(Rc::clone(&shared), channel, marker, &mut execution.command);
     let started = Instant::now();
-    let begun = {
-        let (wrapped, pty) = running.wrap(&execution);
-        execution.within_deadline(running.start(wrapped, pty)).await
-    };
+    let begun = execution.within_deadline(running.start(wrapped, pty)).await;
     let end = match begun {
         Ok(()) => running.until_end(&mut execution).await,
         Err(end) => end,
@@ -169,9 +167,16 @@ pub(super) async fn run(shared: Rc<Shared>, job: Job) {
             execution.answer(Err(failed(ErrorKind::Connection, format!("the server refuses {what}"))));
             return running.close().await;
         }
+        End::Starved => {
+            let reason = "the start files of its login shell took what it was to read: they read all of it, or went on for half a minute";
+            let error = failed(ErrorKind::Command, reason.to_owned());
+            execution.answer(Err(error.advise("let them read in interactive shells only")));
+            return running.close().await;
+        }
         End::TimedOut => {
             let limit = execution.command.timeout.unwrap_or_default();
-            (ErrorKind::TimedOut, format!("it took longer than {limit:?}"))
+            let so_far = if running.has_begun() { "" } else { " until its login shell's start files were through" };
+            (ErrorKind::TimedOut, format!("it took longer than {limit:?}{so_far}"))
         }
         End::TooMuch => {
             let limit = execution.command.limit.0;

@@ -12,12 +12,20 @@ pub(super) struct Marker {
     pub(super) started: Option<(u32, String)>,
     /// The command's shell is about to exit with status 0.
     pub(super) is_ending: bool,
+    /// The command began when there was nothing left for it to read.
+    pub(super) is_starved: bool,
 }
 
 impl Marker {
     /// A marker of 128 random bits.
     pub(super) fn new() -> Result<Self, Error> {
-        Ok(Self { text: format!("@ec2-harness:{}", nonce()?), searched: 0, started: None, is_ending: false })
+        Ok(Self {
+            text: format!("@ec2-harness:{}", nonce()?),
+            searched: 0,
+            started: None,
+            is_ending: false,
+            is_starved: false,
+        })
     }
 
     pub(super) fn text(&self) -> &str {
@@ -65,6 +73,7 @@ impl Marker {
         let (number, shell) = line.split_once(' ').unwrap_or((line, ""));
         match number.parse() {
             Ok(0) => self.is_ending = true,
+            Err(_) if line == "starved" => self.is_starved = true,
             Ok(process) => self.started = Some((process, shell.to_owned())),
             Err(_) => {}
         }
@@ -85,7 +94,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn marker() -> Marker {
-        Marker { text: "@mark".into(), searched: 0, started: None, is_ending: false }
+        Marker { text: "@mark".into(), searched: 0, started: None, is_ending: false, is_starved: false }
     }
 
     #[test]

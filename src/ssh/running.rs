@@ -27,6 +27,10 @@ use tokio::time::{Sleep, sleep, sleep_until};
 const PRELUDE_MAX: usize = 1 << 20;
 /// How much is read at once; libssh2 puts several packets together.
 const CHUNK: usize = 64 << 10;
+/// How often a login shell whose start files may wait for a line gets an empty one, until the command has begun.
+const NUDGE: Duration = Duration::from_secs(1);
+/// After how many of them its input ends, since they may wait for that.
+const NUDGES: u32 = 30;
 /// After a command's end, how long its streams may be silent before we no longer wait for their end: a background
 /// process holds them.
 const QUIET: Duration = Duration::from_millis(500);
@@ -51,6 +55,8 @@ pub(super) enum End {
     Denied(&'static str),
     TimedOut,
     TooMuch,
+    /// Its login shell's start files had what it was to read.
+    Starved,
     /// Nobody waits for it any more.
     Abandoned,
 }
@@ -68,6 +74,11 @@ pub(super) struct Running {
     prelude: Option<Vec<u8>>,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
+    /// What goes before its input, once it has begun; `None` since then, or where it has no input.
+    held: Option<Vec<u8>>,
+    /// When the next empty line is sent to its login shell's start files, and how many were.
+    nudge: Instant,
+    nudges: u32,
     /// What is left to write of the current chunk, and where the next ones come from.
     input: Vec<u8>,
     written: usize,
@@ -105,6 +116,9 @@ impl Running {
             prelude: command.pty.is_none().then(Vec::new),
             stdout: Vec::new(),
             stderr: Vec::new(),
+            held: None,
+            nudge: Instant::now() + NUDGE,
+            nudges: 0,
             input: Vec::new(),
             written: 0,
             stdin: std::mem::take(&mut command.stdin),
@@ -117,12 +131,6 @@ impl Running {
         }
     }
 
-    /// The request to send for a command.
-    pub(super) fn wrap(&self, execution: &Execution) -> (Wrapped, Option<Pty>) {
-        let command = &execution.command;
-        (command.wrap(self.marker.text(), execution.pool.login_shell()), command.pty)
-    }
-
     /// Sends the requests that start the command.
     pub(super) async fn start(&mut self, wrapped: Wrapped, pty: Option<Pty>) -> Result<(), End> {
         let (link, channel) = (&self.shared.link, &mut self.channel);
@@ -132,7 +140,8 @@ impl Running {
             let size = Some((size.columns, size.rows, 0, 0));
             link.call(|_| channel.request_pty("xterm", None, size)).await.map_err(|error| told(error, "a terminal"))?;
         }
-        self.input = wrapped.preamble;
+        let has_input = !wrapped.preamble.is_empty() || !matches!(self.stdin, Stdin::Empty);
+        self.held = has_input.then_some(wrapped.preamble);
         link.call(|_| channel.exec(&wrapped.request)).await.map_err(|error| told(error, "to run commands"))
     }
 
@@ -170,6 +179,9 @@ impl Running {
                 Poll::Ready(Ok(_)) => was_heard = true,
                 Poll::Ready(Err(end)) => return Poll::Ready(end),
             }
+        }
+        if self.marker.is_starved {
+            return Poll::Ready(End::Starved);
         }
         if self.channel.eof() {
             let channel = &mut self.channel;
@@ -253,13 +265,9 @@ impl Running {
                 // What is written is gone at once: the next chunk may be a while in coming.
                 self.input.clear();
                 self.written = 0;
-                self.input = match &mut self.stdin {
-                    Stdin::Empty => Vec::new(),
-                    Stdin::Bytes(bytes) => std::mem::take(bytes),
-                    Stdin::Chunks(chunks) => match chunks.poll_recv(context) {
-                        Poll::Ready(chunk) => chunk.unwrap_or_default(),
-                        Poll::Pending => return Poll::Pending,
-                    },
+                self.input = match self.next_input(context) {
+                    Poll::Ready(chunk) => chunk,
+                    Poll::Pending => return Poll::Pending,
                 };
             }
             let (link, channel) = (&self.shared.link, &mut self.channel);
@@ -278,6 +286,39 @@ impl Running {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// What is to be written next; nothing at its end.
+    ///
+    /// A login shell's start files have the same input as the command, and may read it. So they get nothing of it: now and then an
+    /// empty line, for which one may wait, and in the end its end.
+    fn next_input(&mut self, context: &mut Context<'_>) -> Poll<Vec<u8>> {
+        if self.has_begun() {
+            if let Some(preamble) = self.held.take().filter(|preamble| !preamble.is_empty()) {
+                return Poll::Ready(preamble);
+            }
+        } else if self.held.is_some() {
+            if self.is_terminal || !self.rings(context, self.nudge) {
+                return Poll::Pending;
+            }
+            self.nudge += NUDGE;
+            self.nudges += 1;
+            if self.nudges <= NUDGES {
+                return Poll::Ready(b"\n".to_vec());
+            }
+            self.held = None;
+            self.stdin = Stdin::Empty;
+        }
+        match &mut self.stdin {
+            Stdin::Empty => Poll::Ready(Vec::new()),
+            Stdin::Bytes(bytes) => Poll::Ready(std::mem::take(bytes)),
+            Stdin::Chunks(chunks) => chunks.poll_recv(context).map(Option::unwrap_or_default),
+        }
+    }
+
+    /// Whether the login shell has come to the command.
+    pub(super) fn has_begun(&self) -> bool {
+        self.marker.started.is_some() || (self.prelude.is_none() && !self.is_terminal)
     }
 
     /// Whether the command has ended, as far as can be known while its streams are open.

@@ -44,6 +44,65 @@ async fn start_files_that_print_are_no_part_of_the_output() {
     assert_eq!((output.stdout.as_str(), output.status), ("no shell for you\n", ExitStatus::Exited(1)));
 }
 
+/// They get nothing of what is the command's, whether they look for a line, or for what is there.
+#[tokio::test]
+async fn start_files_that_read_get_nothing_of_the_input() {
+    let Some(sshd) = Sshd::start() else { return };
+    let path = |name: &str| sshd.directory.path().join(name);
+    let key = std::fs::read_to_string(path("authorized_keys")).unwrap();
+    let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    std::fs::write(path("here"), &bytes).unwrap();
+    for (shell, start) in [
+        ("sh", "read -r answer; echo $answer"),
+        ("sh", "head -c 1"),
+        ("sh", "timeout 0.2 cat"),
+        ("sh", "sleep 1.5"),
+        ("bash", "read -r -p continue? -n 1 answer"),
+        ("busybox sh", "read -r answer"),
+        ("fish", "read -r answer"),
+        ("tcsh", "read -r answer"),
+        ("zsh", "read -r answer"),
+    ] {
+        let program = shell.split(' ').next().unwrap_or(shell);
+        if !std::env::split_paths(&std::env::var_os("PATH").unwrap()).any(|path| path.join(program).exists()) {
+            assert!(std::env::var_os("EC2_HARNESS_NO_SKIP").is_none(), "{program} is not installed");
+            eprintln!("skipped: {program} is not installed");
+            continue;
+        }
+        let start =
+            format!("command=\"export SHELL=/bin/{program}; {start}; exec {shell} -c \\\"$SSH_ORIGINAL_COMMAND\\\"\" ");
+        std::fs::write(path("authorized_keys"), format!("{start}{key}")).unwrap();
+        let session = sshd.session().await;
+        let output = session.exec(Command::new("cat; echo \"it's\" over >&2").stdin(bytes.clone())).await.unwrap();
+        assert!(output.stdout_bytes() == bytes, "{start}: {} bytes", output.stdout.len());
+        assert!(output.stderr.ends_with("it's over\n"), "{start}: {}", output.stderr);
+        let output = session.exec("read -r line || echo nothing").await.unwrap();
+        assert_eq!(output.stdout, "nothing\n", "{start}");
+        session.push(path("here"), path("there").to_str().unwrap(), Transfer::new()).await.unwrap();
+        assert!(std::fs::read(path("there")).unwrap() == bytes, "{start}");
+    }
+}
+
+/// They leave the command nothing, which it must not take for its input.
+#[tokio::test]
+async fn start_files_that_read_all_are_named() {
+    let Some(sshd) = Sshd::start() else { return };
+    let keys = sshd.directory.path().join("authorized_keys");
+    let key = std::fs::read_to_string(&keys).unwrap();
+    let greedy = "command=\"cat; exec sh -c \\\"$SSH_ORIGINAL_COMMAND\\\"\" ";
+    std::fs::write(&keys, format!("{greedy}{key}")).unwrap();
+    let session = sshd.session().await;
+    let (all, soon) = tokio::join!(
+        session.exec(Command::new("cat").stdin("mine")),
+        session.exec(Command::new("cat").stdin("mine").timeout(Duration::from_secs(2))),
+    );
+    let (all, soon) = (all.unwrap_err(), soon.unwrap_err());
+    assert_eq!((all.kind(), soon.kind()), (ErrorKind::Command, ErrorKind::TimedOut));
+    assert!(all.to_string().contains("the start files of its login shell took what it was to read"), "{all}");
+    assert!(soon.to_string().contains("2s until its login shell's start files were through"), "{soon}");
+    assert_eq!(session.exec("echo \"it's me\"").await.unwrap().stdout, "it's me\n");
+}
+
 #[tokio::test]
 async fn a_signal_is_no_success() {
     let Some(sshd) = Sshd::start() else { return };
