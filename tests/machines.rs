@@ -129,6 +129,13 @@ mod red {
         let _vm = ec2.launch("no-such-image").wait().unwrap();
     }
 
+    #[ec2_test(user_data = "#cloud-config\nntp:\n  enabled: true\n")]
+    #[ignore = "fails on purpose"]
+    async fn degraded(vm: Instance) {
+        println!("id={}", vm.id());
+        panic!("the body's own words");
+    }
+
     #[ec2_test(requires = [systemd])]
     #[ignore = "is skipped"]
     fn needs_systemd(vm: Instance) {
@@ -180,6 +187,14 @@ fn an_error_is_reported_with_its_evidence() {
     ] {
         assert!(text.contains(expected), "{expected} is missing: {text}");
     }
+    assert_ended(&text);
+}
+
+#[test]
+fn a_degraded_boot_is_told() {
+    let (passed, text) = run("degraded", &[]);
+    assert!(!passed && text.contains("booted, but cloud-init is degraded"), "{text}");
+    assert!(text.contains("): its boot is degraded ---\n") && text.contains("status: done"), "{text}");
     assert_ended(&text);
 }
 

@@ -47,6 +47,8 @@ pub(crate) struct Inner {
     described: Mutex<Option<Arc<Description>>>,
     /// When a description that shows it stopped begins to count.
     stopped_counts_from: Mutex<Instant>,
+    /// What cloud-init said of its last boot, where that has ended with recoverable errors.
+    pub(super) degraded: Mutex<Option<String>>,
     pub(super) reservation: Mutex<Option<Reservation>>,
 }
 
@@ -84,7 +86,7 @@ impl fmt::Display for Machine {
     }
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(in crate::ec2) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -103,6 +105,7 @@ impl Machine {
             takeovers: AtomicUsize::new(0),
             described: Mutex::default(),
             stopped_counts_from: Mutex::new(Instant::now()),
+            degraded: Mutex::default(),
             reservation: Mutex::new(begin.reservation),
         }))
     }

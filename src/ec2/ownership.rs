@@ -66,6 +66,10 @@ impl Owned for Machine {
         })
     }
 
+    fn remark(&self) -> Option<(&'static str, String)> {
+        lock(&self.0.degraded).clone().map(|said| ("its boot is degraded", said))
+    }
+
     fn keep(&self) -> BoxFuture<'_, Result<String, Error>> {
         Box::pin(self.keep_running())
     }

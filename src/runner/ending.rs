@@ -34,6 +34,7 @@ pub(crate) fn end(machines: Vec<Arc<dyn Owned>>, failed: bool, keep: Keep) -> En
         let ended = |machine: &Arc<dyn Owned>| Ended {
             name: machine.name().to_owned(),
             id: machine.identity().id.clone(),
+            remark: machine.remark(),
             evidence: Vec::new(),
             kept: None,
         };

@@ -55,6 +55,8 @@ pub(crate) struct Ended {
     pub(crate) name: String,
     /// `i-…`.
     pub(crate) id: String,
+    /// What a person should know of it however the test ended, with its title.
+    pub(crate) remark: Option<(&'static str, String)>,
     /// What it showed, each with its title; of a failed test only.
     pub(crate) evidence: Vec<(&'static str, String)>,
     /// How it is reached, if it was kept; or why it couldn't be.
@@ -151,9 +153,12 @@ impl fmt::Display for Cause {
 impl Record {
     /// Tells anyone who listens; `text` is what libtest's reader sees.
     pub(crate) fn emit(&self, text: &str) {
-        let Self { test, at, began, outcome, phases, .. } = self;
+        let Self { test, at, began, outcome, phases, machines, .. } = self;
         let began = humantime::format_rfc3339_millis(*began);
         let duration: Duration = phases.iter().map(|(_, time)| *time).sum();
-        tracing::info!(target: "ec2_harness::test", test, %at, %began, ?outcome, ?duration, ?phases, text);
+        let remark =
+            |machine: &Ended| Some(format!("{} ({}): {}", machine.name, machine.id, machine.remark.as_ref()?.0));
+        let remarks: Vec<String> = machines.iter().filter_map(remark).collect();
+        tracing::info!(target: "ec2_harness::test", test, %at, %began, ?outcome, ?duration, ?phases, ?remarks, text);
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn text(record: &Record) -> String {
         let _ = writeln!(report, "no evidence: {reason}");
     }
     for machine in &record.machines {
-        for (title, section) in &machine.evidence {
+        for (title, section) in machine.remark.iter().chain(&machine.evidence) {
             let section = shown(section.trim_end());
             // A failed launch has shown its console already, among its causes.
             let is_known = causes.contains(&machine.id) && causes.contains(&section);

@@ -53,6 +53,11 @@ pub(crate) trait Owned: fmt::Display + Send + Sync {
         Box::pin(ready(Vec::new()))
     }
 
+    /// What a person should know of it however its test ended, with its title.
+    fn remark(&self) -> Option<(&'static str, String)> {
+        None
+    }
+
     /// Leaves it beyond its test: it is forgotten here, and its lease begins anew. Says how to reach it, and how to end it.
     fn keep(&self) -> BoxFuture<'_, Result<String, Error>> {
         let tried = format!("keep {self}");

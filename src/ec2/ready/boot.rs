@@ -2,7 +2,10 @@
 
 use super::{ATTEMPT_MAX, ATTEMPT_MIN, LastCause, console::attached, login, pause, wait};
 use crate::{
-    ec2::{Machine, machine::Reached},
+    ec2::{
+        Machine,
+        machine::{Reached, lock},
+    },
     error::{Error, ErrorKind, shown},
     progress::Line,
     ssh::{Command, Output, Session},
@@ -74,12 +77,16 @@ exit $code";
 fn judge(machine: &Machine, output: &Output, line: Option<&Line>) -> Result<(), Error> {
     let said = output.stdout.split_once('\n').map_or("", |(_, said)| said);
     match output.status.code() {
-        Some(0) => Ok(()),
+        Some(0) => {
+            *lock(&machine.0.degraded) = None;
+            Ok(())
+        }
         Some(2) => {
             if let Some(line) = line {
                 line.note("booted, but cloud-init is degraded: run `cloud-init status --long` on it");
             }
             tracing::warn!(machine = %machine, "cloud-init ended with recoverable errors:\n{}", shown(said));
+            *lock(&machine.0.degraded) = Some(said.to_owned());
             Ok(())
         }
         _ => Err(Error::new(ErrorKind::Provisioning, format!("set up {machine}"))

@@ -110,6 +110,7 @@ fn the_first_cause_comes_first() {
     let machine = record::Ended {
         name: "vm".into(),
         id: "i-1".into(),
+        remark: Some(("its boot is degraded", "status: degraded done\n".into())),
         evidence: vec![("failed units", "ssh.service\n".into()), ("the console's last lines", "\n".into())],
         kept: None,
     };
@@ -131,7 +132,13 @@ fn the_first_cause_comes_first() {
     assert!(lines[3].contains("EC2_HARNESS_LOCAL_SEED=42"), "{report}");
     assert_eq!(
         lines[4..],
-        ["no evidence: the machines didn't answer within 15 s", "--- vm (i-1): failed units ---", "ssh.service"]
+        [
+            "no evidence: the machines didn't answer within 15 s",
+            "--- vm (i-1): its boot is degraded ---",
+            "status: degraded done",
+            "--- vm (i-1): failed units ---",
+            "ssh.service"
+        ]
     );
 }
 
