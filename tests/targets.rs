@@ -109,6 +109,17 @@ fn what_cannot_be_used_is_said() {
 }
 
 #[test]
+fn an_endpoint_at_which_nothing_answers_is_named_at_once() {
+    let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{nowhere}");
+    let (passed, text) = run(
+        "launches",
+        &[("EC2_HARNESS_TARGET", &url), ("AWS_ACCESS_KEY_ID", "AKIDNOBODY"), ("AWS_SECRET_ACCESS_KEY", "none")],
+    );
+    assert!(!passed && text.contains(&format!("connect to {url}")) && text.contains("refused"), "{text}");
+}
+
+#[test]
 fn the_local_ec2_has_no_regard_to_aws() {
     let nowhere = "http://127.0.0.1:9";
     let (passed, text) = run(

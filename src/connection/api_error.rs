@@ -95,7 +95,8 @@ where
             .advise("log in, or set AWS_PROFILE or `profile` in ec2-harness.toml");
     }
     let kind = if matches!(error, SdkError::TimeoutError(_)) { ErrorKind::TimedOut } else { ErrorKind::Connection };
-    Error::new(kind, tried).because(format!("no answer from EC2: {text} ({action})"))
+    let destination = super::destination::of(&error).map(|at| format!(" at {at}")).unwrap_or_default();
+    Error::new(kind, tried).because(format!("no answer from EC2{destination}: {text} ({action})"))
 }
 
 /// What a chain of causes says, without the words by which the SDK and its HTTP client only pass it on.

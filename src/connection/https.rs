@@ -10,9 +10,25 @@ use aws_smithy_http_client::{
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use std::{env, fs, path::PathBuf};
 
-/// A client that trusts the bundle beside the system's own authorities; `None` where no bundle is named, and the SDK's own
-/// client will do. Proxies come from the environment in either case.
-pub(crate) fn client() -> Result<Option<SharedHttpClient>, Error> {
+/// A client that trusts the bundle, if one is named, beside the system's own authorities. Proxies come from the environment.
+pub(crate) fn client() -> Result<SharedHttpClient, Error> {
+    let context = bundle()?;
+    Ok(Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut connector = Connector::builder().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
+        if let Some(context) = &context {
+            connector = connector.tls_context(context.clone());
+        }
+        connector.set_connector_settings(settings.cloned());
+        if let Some(components) = components {
+            connector.set_sleep_impl(components.sleep_impl());
+        }
+        connector.set_proxy_config(Some(ProxyConfig::from_env()));
+        connector.build()
+    }))
+}
+
+/// The bundle, if one is named.
+fn bundle() -> Result<Option<TlsContext>, Error> {
     let Some(path) = env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from) else {
         return Ok(None);
     };
@@ -26,15 +42,5 @@ pub(crate) fn client() -> Result<Option<SharedHttpClient>, Error> {
         return Err(failed().because("there is no PEM certificate in it"));
     }
     let trusted = TrustStore::default().with_native_roots(true).with_pem_certificate(bundle);
-    let context = TlsContext::builder().with_trust_store(trusted).build().map_err(|e| failed().caused_by(e))?;
-    Ok(Some(Builder::new().build_with_connector_fn(move |settings, components| {
-        let mut connector =
-            Connector::builder().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(context.clone());
-        connector.set_connector_settings(settings.cloned());
-        if let Some(components) = components {
-            connector.set_sleep_impl(components.sleep_impl());
-        }
-        connector.set_proxy_config(Some(ProxyConfig::from_env()));
-        connector.build()
-    })))
+    TlsContext::builder().with_trust_store(trusted).build().map(Some).map_err(|e| failed().caused_by(e))
 }

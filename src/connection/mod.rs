@@ -4,6 +4,7 @@
 //! What this room isn't: it makes nothing in EC2, and ends nothing.
 
 pub(crate) mod api_error;
+mod destination;
 mod https;
 mod memo;
 mod open;

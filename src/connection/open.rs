@@ -1,6 +1,6 @@
 //! Opening a connection: the local EC2's without any credential chain, others by the SDK's.
 
-use super::{Connection, https};
+use super::{Connection, api_error, destination, https};
 use crate::{
     config::Config,
     engine,
@@ -41,7 +41,7 @@ async fn open_local(config: &Config, running: bool) -> Result<Connection, Error>
     // load either.
     let sdk = aws_sdk_ec2::Config::builder()
         .behavior_version(BehaviorVersion::latest())
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .http_client(destination::named(aws_smithy_http_client::Builder::new().build_http()))
         .region(Region::new(region.clone()))
         .endpoint_resolver(Following(local.clone()))
         .credentials_provider(Credentials::new(access_key, secret_key, None, None, "ec2-local"))
@@ -66,10 +66,8 @@ impl ResolveEndpoint for Following {
 async fn open_aws(config: &Config, url: Option<&String>) -> Result<Connection, Error> {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-        .timeout_config(timeouts());
-    if let Some(client) = https::client()? {
-        loader = loader.http_client(client);
-    }
+        .timeout_config(timeouts())
+        .http_client(destination::named(https::client()?));
     if let Some(profile) = &config.profile {
         loader = loader.profile_name(profile);
     }
@@ -94,7 +92,27 @@ async fn open_aws(config: &Config, url: Option<&String>) -> Result<Connection, E
         None => None,
     };
     let ec2 = aws_sdk_ec2::config::Builder::from(&sdk).region(Region::new(region.clone())).build();
-    Connection::new(aws_sdk_ec2::Client::from_conf(ec2), region, config.target.clone(), account, None)
+    let client = aws_sdk_ec2::Client::from_conf(ec2);
+    if let Some(url) = url {
+        knock(&client, url).await?;
+    }
+    Connection::new(client, region, config.target.clone(), account, None)
+}
+
+/// Makes sure that anything answers at an endpoint of somebody's, be it a refusal: a mistyped URL, or an emulator that wasn't started, is to be
+/// told at once, not after all the tries that a call is given where something has answered before.
+async fn knock(client: &aws_sdk_ec2::Client, url: &str) -> Result<(), Error> {
+    let once = aws_sdk_ec2::Config::builder().retry_config(RetryConfig::disabled());
+    let tried = format!("connect to {url}");
+    match client.describe_regions().customize().config_override(once).send().await {
+        Err(error) => match api_error::failed("DescribeRegions", tried, error) {
+            error if error.kind() == ErrorKind::Connection => {
+                Err(error.advise("start what is to answer there, or correct `target`"))
+            }
+            _ => Ok(()),
+        },
+        Ok(_) => Ok(()),
+    }
 }
 
 /// Asks STS whose credentials these are: nothing is created in an account that wasn't named.
@@ -105,7 +123,7 @@ async fn check_account(sdk: &aws_config::SdkConfig, region: &str, expected: &str
         .get_caller_identity()
         .send()
         .await
-        .map_err(|e| super::api_error::failed("sts:GetCallerIdentity", tried, e))?;
+        .map_err(|e| api_error::failed("sts:GetCallerIdentity", tried, e))?;
     match identity.account() {
         Some(account) if account == expected => Ok(account.to_owned()),
         found => Err(Error::new(ErrorKind::Refused, tried)
