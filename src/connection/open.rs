@@ -93,17 +93,17 @@ async fn open_aws(config: &Config, url: Option<&String>) -> Result<Connection, E
     };
     let ec2 = aws_sdk_ec2::config::Builder::from(&sdk).region(Region::new(region.clone())).build();
     let client = aws_sdk_ec2::Client::from_conf(ec2);
-    if let Some(url) = url {
-        knock(&client, url).await?;
+    if url.is_some() {
+        knock(&client).await?;
     }
     Connection::new(client, region, config.target.clone(), account, None)
 }
 
 /// Makes sure that anything answers at an endpoint of somebody's, be it a refusal: a mistyped URL, or an emulator that wasn't started, is to be
 /// told at once, not after all the tries that a call is given where something has answered before.
-async fn knock(client: &aws_sdk_ec2::Client, url: &str) -> Result<(), Error> {
+async fn knock(client: &aws_sdk_ec2::Client) -> Result<(), Error> {
     let once = aws_sdk_ec2::Config::builder().retry_config(RetryConfig::disabled());
-    let tried = format!("connect to {url}");
+    let tried = "connect to the endpoint that `target` names";
     match client.describe_regions().customize().config_override(once).send().await {
         Err(error) => match api_error::failed("DescribeRegions", tried, error) {
             error if error.kind() == ErrorKind::Connection => {

@@ -1,10 +1,7 @@
 //! What EC2 shows of something, whatever its kind.
 
 use super::{Kind, Token};
-use crate::{
-    connection::tags,
-    error::{Error, ErrorKind},
-};
+use crate::connection::tags;
 use aws_sdk_ec2::types::Tag;
 
 /// Something that EC2 shows.
@@ -43,30 +40,4 @@ pub(crate) struct Ending {
     pub(crate) id: String,
     /// Whether EC2 has ever shown it: if so, not to be found is to be gone.
     pub(crate) seen: bool,
-}
-
-/// What may still be there, and the first of the reasons.
-#[derive(Debug)]
-pub(crate) struct Left {
-    pub(crate) ids: Vec<String>,
-    pub(crate) error: Error,
-}
-
-/// Ends some one by one, as kinds do whose calls take one each. One that was seen and isn't found any more is gone.
-pub(super) async fn end_each<F>(endings: Vec<Ending>, end: impl Fn(String) -> F) -> Result<(), Left>
-where
-    F: Future<Output = Result<(), Error>>,
-{
-    let (mut ids, mut first) = (Vec::new(), None);
-    for Ending { id, seen } in endings {
-        match end(id.clone()).await {
-            Ok(()) => {}
-            Err(error) if seen && error.kind() == ErrorKind::NotFound => {}
-            Err(error) => {
-                ids.push(id);
-                first.get_or_insert(error);
-            }
-        }
-    }
-    first.map_or(Ok(()), |error| Err(Left { ids, error }))
 }

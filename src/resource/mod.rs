@@ -7,14 +7,16 @@ mod found;
 mod instance;
 mod key_pair;
 mod kind;
+mod left;
 mod security_group;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use found::{Ending, Found, Left};
+pub(crate) use found::{Ending, Found};
 pub(crate) use instance::KIND as INSTANCE;
 pub(crate) use key_pair::KIND as KEY_PAIR;
 pub(crate) use kind::{Kind, Life, Token};
+pub(crate) use left::{Left, result_of};
 pub(crate) use security_group::KIND as SECURITY_GROUP;
 
 /// All kinds.

@@ -1,6 +1,6 @@
 //! A kind that only tests have: whatever goes by the table ends it, and nothing knows of it.
 
-use super::{Found, Kind, Life, Token, found::end_each};
+use super::{Found, Kind, Life, Token, left::end_each};
 use crate::{
     connection::{Connection, api_error, patience::until_answered, tags},
     ec2::{Ec2, Guard},

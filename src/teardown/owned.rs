@@ -7,7 +7,7 @@ use crate::{
         patience::{LOOK_PAUSE, LOOK_PAUSE_MAX, pauses},
     },
     error::{Error, ErrorKind},
-    resource::{Ending, KINDS, Kind},
+    resource::{Ending, KINDS, Kind, Left, result_of},
 };
 use futures_util::future::{BoxFuture, join_all, ready};
 use std::{
@@ -126,15 +126,15 @@ pub(crate) async fn end_all(owned: Vec<Arc<dyn Owned>>) -> Result<(), Error> {
         let Identity { kind, connection, .. } = it.identity();
         groups.entry((kind.rank, kind.word, Arc::as_ptr(connection) as usize)).or_default().push(it);
     }
-    let mut first = Ok(());
+    let mut left = Vec::new();
     for owned in groups.into_values() {
-        first = first.and(end_alike(owned).await);
+        left.extend(end_alike(owned).await);
     }
-    first
+    result_of(left)
 }
 
-/// The same, for some of one kind and one connection.
-async fn end_alike(mut owned: Vec<&Arc<dyn Owned>>) -> Result<(), Error> {
+/// The same, for some of one kind and one connection; says what is left.
+async fn end_alike(mut owned: Vec<&Arc<dyn Owned>>) -> Option<(&'static Kind, Left)> {
     let (since, mut pauses) = (Instant::now(), pauses(LOOK_PAUSE, LOOK_PAUSE_MAX));
     while let Some(Identity { kind, connection, .. }) = owned.first().map(|it| it.identity()) {
         let ending = |it: &&Arc<dyn Owned>| Ending { id: it.identity().id.clone(), seen: it.was_seen() };
@@ -146,13 +146,13 @@ async fn end_alike(mut owned: Vec<&Arc<dyn Owned>>) -> Result<(), Error> {
             it.release();
         }
         match left {
-            None => return Ok(()),
+            None => return None,
             Some(left) if is_in_use(&left.error) && since.elapsed() < free_within(connection) => pauses.next().await,
-            Some(left) => return Err(left.error),
+            Some(left) => return Some((kind, left)),
         }
         owned = still;
     }
-    Ok(())
+    None
 }
 
 /// Whether an error says that something is in use, which passes once its users have ended.

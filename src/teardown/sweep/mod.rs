@@ -14,7 +14,7 @@ use crate::{
     caps,
     connection::{Connection, patience::until_answered, tags},
     error::{Error, ErrorKind},
-    resource::{Ending, Found, KINDS, Life, in_order},
+    resource::{Ending, Found, KINDS, Life, in_order, result_of},
     run,
     target::Target,
     task::{OnDrop, Operation, operation},
@@ -279,9 +279,9 @@ impl Sweep {
         Ok(())
     }
 
-    /// Ends what can be ended now, in the order of the table; the error is the first of what can't.
+    /// Ends what can be ended now, in the order of the table; the error names what can't, and first what never will.
     async fn end(&self, look: &Look) -> Result<(), Error> {
-        let mut result = Ok(());
+        let mut all_left = Vec::new();
         for kind in in_order() {
             let of_kind: Vec<_> = look.found.iter().filter(|found| found.kind == kind).collect();
             if of_kind.is_empty() {
@@ -291,9 +291,10 @@ impl Sweep {
             let left = (kind.end)(&self.connection, endings).await.err();
             let is_left = |found: &Found| left.as_ref().is_some_and(|left| left.ids.contains(&found.id));
             of_kind.iter().filter(|found| !is_left(found)).for_each(|found| look.settle(found));
-            result = result.and(left.map_or(Ok(()), |left| Err(left.error)));
+            all_left.extend(left.map(|left| (kind, left)));
         }
-        result
+        all_left.sort_by_key(|(_, left)| may_pass(&left.error));
+        result_of(all_left)
     }
 }
 

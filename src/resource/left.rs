@@ -1,0 +1,65 @@
+//! What could not be ended, and the one error that says so.
+
+use super::{Ending, Kind};
+use crate::error::{Error, ErrorKind};
+
+/// What may still be there of one kind, and the first of the reasons.
+#[derive(Debug)]
+pub(crate) struct Left {
+    pub(crate) ids: Vec<String>,
+    pub(crate) error: Error,
+}
+
+/// Ends some one by one, as kinds do whose calls take one each. One that was seen and isn't found any more is gone.
+pub(super) async fn end_each<F>(endings: Vec<Ending>, end: impl Fn(String) -> F) -> Result<(), Left>
+where
+    F: Future<Output = Result<(), Error>>,
+{
+    let (mut ids, mut first) = (Vec::new(), None);
+    for Ending { id, seen } in endings {
+        match end(id.clone()).await {
+            Ok(()) => {}
+            Err(error) if seen && error.kind() == ErrorKind::NotFound => {}
+            Err(error) => {
+                ids.push(id);
+                first.get_or_insert(error);
+            }
+        }
+    }
+    first.map_or(Ok(()), |error| Err(Left { ids, error }))
+}
+
+/// The first error, which also names all that is left, if it doesn't do so by itself.
+pub(crate) fn result_of(left: Vec<(&Kind, Left)>) -> Result<(), Error> {
+    let Some(said) = left.first().map(|(_, first)| first.error.to_string()) else { return Ok(()) };
+    let is_said = left.iter().flat_map(|(_, left)| &left.ids).all(|id| said.contains(id));
+    let line = |(kind, left): &(&Kind, Left)| {
+        let reason = if left.error.to_string() == said { String::new() } else { format!(": failed to {}", left.error) };
+        format!("{} {}{reason}\n", kind.word, left.ids.join(", "))
+    };
+    let all: String = if is_said { String::new() } else { left.iter().map(line).collect() };
+    left.into_iter().next().map_or(Ok(()), |(_, first)| Err(first.error.with_evidence("what may be left", all)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::{INSTANCE, KEY_PAIR};
+
+    fn left(ids: &[&str], tried: &str) -> Left {
+        let error = Error::new(ErrorKind::Unavailable, tried).because("EC2 is down");
+        Left { ids: ids.iter().map(|id| (*id).to_owned()).collect(), error }
+    }
+
+    #[test]
+    fn all_that_is_left_is_named_once() {
+        assert!(result_of(Vec::new()).is_ok());
+        let one = result_of(vec![(&INSTANCE, left(&["i-1", "i-2"], "terminate i-1, i-2"))]).unwrap_err();
+        assert_eq!(one.to_string(), "terminate i-1, i-2: EC2 is down");
+        let several = vec![(&INSTANCE, left(&["i-1", "i-2"], "terminate i-1")), (&KEY_PAIR, left(&["k"], "delete k"))];
+        assert_eq!(
+            result_of(several).unwrap_err().to_string(),
+            "terminate i-1: EC2 is down\n--- what may be left ---\ninstance i-1, i-2\nkey-pair k: failed to delete k: EC2 is down"
+        );
+    }
+}
