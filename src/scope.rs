@@ -16,6 +16,9 @@ use std::{
 };
 use tokio::sync::watch;
 
+/// What helps against a test's timeout.
+pub(crate) const MORE_TIME: &str = "raise it with #[ec2_test(timeout = \"…\")] or EC2_HARNESS_TIMEOUT";
+
 /// A handle on a scope; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Scope(Arc<Inner>);
@@ -167,7 +170,7 @@ impl Scope {
             reason = ended.wait_for(Option::is_some) => Err(match reason.ok().and_then(|reason| reason.clone()) {
                 Some(Ended::Expired(limit)) => Error::new(ErrorKind::TimedOut, tried())
                     .because(format!("timed out: the test's {} have passed", humantime::format_duration(limit)))
-                    .advise("raise it with #[ec2_test(timeout = \"…\")] or EC2_HARNESS_TIMEOUT"),
+                    .advise(MORE_TIME),
                 Some(Ended::Cancelled(reason)) => Error::new(ErrorKind::Cancelled, tried()).because(reason),
                 None => Error::new(ErrorKind::Cancelled, tried()).because("the test is over"),
             }),

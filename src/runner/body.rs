@@ -35,7 +35,8 @@ impl Clock {
             let _ = sender.send(());
             sleep(GRACE).await;
             notice(&format!(
-                "test `{}` hangs: its {} have passed, and a body that blocks its thread can't be stopped from outside",
+                "test `{}` hangs: its {} have passed, and a body that blocks its thread can't be stopped by its \
+                 own process: wait by operations, which end in time, or let nextest's `slow-timeout` end it",
                 scope.test_name().unwrap_or_default(),
                 humantime::format_duration(limit)
             ));

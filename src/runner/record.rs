@@ -2,7 +2,10 @@
 //!
 //! libtest's text ([`super::report`]) is one reader of it, the `tracing` event with the target `ec2_harness::test` another.
 
-use crate::error::{Error, ErrorKind, Failure};
+use crate::{
+    error::{Error, ErrorKind, Failure},
+    scope::MORE_TIME,
+};
 use std::{
     fmt,
     panic::Location,
@@ -137,11 +140,11 @@ impl fmt::Display for Cause {
                 write!(f, "panicked with other words than `{expected}`: {text}")
             }
             Self::TimedOut(limit) => {
-                write!(f, "timed out: the test's {} have passed", humantime::format_duration(*limit))
+                write!(f, "timed out: the test's {} have passed; {MORE_TIME}", humantime::format_duration(*limit))
             }
             Self::Dropped { limit, grace } => write!(
                 f,
-                "timed out: the test's {} have passed, and {} later its body had not returned; it was dropped",
+                "timed out: the test's {} have passed, and {} later its body had not returned; it was dropped; {MORE_TIME}",
                 humantime::format_duration(*limit),
                 humantime::format_duration(*grace)
             ),

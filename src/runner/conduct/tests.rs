@@ -89,7 +89,10 @@ fn neither_does_a_timeout_or_an_assert_that_never_ran() {
     let scope = Scope::test("t");
     scope.expire(Duration::from_secs(3));
     let causes = causes_of(&expected, &scope, || panic!("because of it"));
-    assert_eq!(texts(&causes), ["timed out: the test's 3s have passed"]);
+    assert_eq!(
+        texts(&causes),
+        ["timed out: the test's 3s have passed; raise it with #[ec2_test(timeout = \"…\")] or EC2_HARNESS_TIMEOUT"]
+    );
 
     let scope = Scope::test("t");
     let causes = causes_of(&expected, &scope, || {
@@ -166,7 +169,13 @@ fn that_a_text_speaks_of_a_timeout_says_nothing_of_the_tests() {
     let scope = Scope::test("t");
     scope.expire(Duration::from_secs(3));
     let (causes, _) = causes(&test(), &scope, Ended::Failed(Cause::Returned("a lease timed out".into())));
-    assert_eq!(texts(&causes), ["a lease timed out", "timed out: the test's 3s have passed"]);
+    assert_eq!(
+        texts(&causes),
+        [
+            "a lease timed out",
+            "timed out: the test's 3s have passed; raise it with #[ec2_test(timeout = \"…\")] or EC2_HARNESS_TIMEOUT"
+        ]
+    );
 }
 
 #[test]
