@@ -94,7 +94,7 @@ struct State {
 #[derive(Debug)]
 struct Watched {
     seen: watch::Sender<Option<(u64, Seen)>>,
-    /// Whether the run's tag finds it; others are asked for by id.
+    /// Whether the run's tag finds it.
     ours: bool,
 }
 
@@ -143,24 +143,15 @@ impl Inner {
 
     async fn poll(self: Arc<Self>) {
         loop {
-            let (foreign, any_ours) = {
+            let filters = {
                 let mut state = self.lock();
                 state.watched.retain(|_, watched| watched.seen.receiver_count() > 0);
                 if state.watched.is_empty() {
                     state.running = false;
                     return;
                 }
-                let foreign: Vec<String> =
-                    state.watched.iter().filter(|(_, watched)| !watched.ours).map(|(id, _)| id.clone()).collect();
-                (foreign.clone(), foreign.len() < state.watched.len())
+                self.filters(&state)
             };
-            let mut filters = Vec::new();
-            if any_ours {
-                filters.push(Filter::builder().name(format!("tag:{}", tags::RUN)).values(&self.run).build());
-            }
-            for ids in foreign.chunks(IDS_PER_CALL) {
-                filters.push(Filter::builder().name("instance-id").set_values(Some(ids.to_vec())).build());
-            }
             for filter in filters {
                 self.look(filter).await;
             }
@@ -176,6 +167,22 @@ impl Inner {
                 let _ = tokio::time::timeout(pause.max(PATIENT_PAUSE), begun).await;
             }
         }
+    }
+
+    /// What finds all that is watched, with as few calls as may be: few by their ids, since a run may have many more in other processes; many
+    /// by its tag.
+    fn filters(&self, state: &State) -> Vec<Filter> {
+        let by_tag = state.watched.len() > IDS_PER_CALL;
+        let by_id = state.watched.iter().filter(|(_, watched)| !(by_tag && watched.ours)).map(|(id, _)| id.clone());
+        let by_id: Vec<String> = by_id.collect();
+        let mut filters = Vec::new();
+        if by_id.len() < state.watched.len() {
+            filters.push(Filter::builder().name(format!("tag:{}", tags::RUN)).values(&self.run).build());
+        }
+        for ids in by_id.chunks(IDS_PER_CALL) {
+            filters.push(Filter::builder().name("instance-id").set_values(Some(ids.to_vec())).build());
+        }
+        filters
     }
 
     async fn look(&self, filter: Filter) {
