@@ -3,6 +3,9 @@
 use super::{accounts, root::Root};
 use std::io;
 
+/// More bytes than any list of keys has: all clients wait while it is read.
+pub const KEYS_MAX: u64 = 1 << 20;
+
 /// Gives the instance's keys to the login user, and to root: there, unless root is to be let in, with cloud-init's
 /// restriction, which names the user to log in as.
 pub fn instance_keys(root: &Root, login_user: Option<&str>, keys: &[String], root_disabled: bool) -> io::Result<()> {
@@ -32,7 +35,11 @@ pub fn add_keys(root: &Root, user: &str, keys: &[String]) -> io::Result<()> {
     let directory = account.home.join(".ssh");
     accounts::make_directory(&root.path(&directory), 0o700, owner)?;
     let file = directory.join("authorized_keys");
-    let mut text = root.read_or_empty(&file)?;
+    let mut text = match root.read_at_most(&file, KEYS_MAX) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error),
+    };
     for key in keys {
         if !text.lines().any(|line| line == key) {
             if !text.is_empty() && !text.ends_with('\n') {

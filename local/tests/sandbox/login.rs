@@ -172,6 +172,34 @@ fn has_no_service_managers_commands_and_a_sudo_with_rules() {
     disk.remove();
 }
 
+/// What finds names are modules of the machine's own, which must not come into the agent.
+#[test]
+fn looks_names_up_as_the_user_who_asks() {
+    let disk = Disk::new();
+    let account = Account::new();
+    let machine = account.start(&disk.path(), FIRST_BOOT);
+    let session = account.log_in();
+    let banner = |host: &str| {
+        let mut banner = [0; 8];
+        let mut channel = session.channel_direct_tcpip(host, 22, None).map_err(|error| error.to_string())?;
+        channel.read_exact(&mut banner).map_err(|error| error.to_string())?;
+        Ok::<_, String>(String::from_utf8_lossy(&banner).into_owned())
+    };
+    for host in ["127.0.0.1", "localhost", "ip-172-31-0-5"] {
+        assert_eq!(banner(host).unwrap(), "SSH-2.0-", "{host}");
+    }
+    banner("no-such-host.invalid").unwrap_err();
+    banner("--help").unwrap_err();
+    let own = "printf '#!/bin/sh\necho \"$*\" as $(id -u) >/tmp/asked; echo 127.0.0.1 STREAM x\n' | sudo tee /usr/local/bin/getent >/dev/null
+        sudo chmod 755 /usr/local/bin/getent; id -u";
+    let uid = exec(&session, own);
+    assert_eq!(banner("name.of.nobody").unwrap(), "SSH-2.0-");
+    assert_eq!(exec(&session, "cat /tmp/asked"), format!("ahosts name.of.nobody as {uid}"));
+    machine.machine.power_off();
+    machine.end();
+    disk.remove();
+}
+
 /// Init and agent are the host's executable, which belongs to the machine's root where a user runs it.
 #[test]
 fn changes_no_executable_of_the_host() {

@@ -7,6 +7,7 @@ use super::{
     arrivals::Arrivals,
     auth_agent::AuthAgent,
     descriptors::Descriptors,
+    names::Lookups,
     session::{self, Outlet, Work},
     spool,
     unix_socket::{self, Processes},
@@ -48,6 +49,7 @@ pub struct Forwards {
     places: Arc<Semaphore>,
     descriptors: Descriptors,
     processes: Processes,
+    lookups: Lookups,
     /// What its connections hold of what nobody reads.
     budget: Arc<spool::Budget>,
     arrivals: Arc<Arrivals>,
@@ -85,7 +87,13 @@ impl Forwards {
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let budget = Arc::new(spool::Budget::of_forwards());
         let (processes, arrivals) = (Processes::default(), Arc::default());
-        Self { places, descriptors, processes, budget, arrivals, listeners: HashMap::new(), agent: None }
+        let lookups = Lookups::default();
+        Self { places, descriptors, processes, lookups, budget, arrivals, listeners: HashMap::new(), agent: None }
+    }
+
+    /// The client's places for lookups of names.
+    pub fn lookups(&self) -> Lookups {
+        self.lookups.clone()
     }
 
     /// The client's places for processes that use sockets as the user.

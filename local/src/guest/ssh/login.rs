@@ -3,6 +3,7 @@
 use super::authorized_keys::{self, Options};
 use crate::guest::{
     accounts::{self, Account},
+    authorize,
     identity::Identity,
     root::Root,
 };
@@ -16,9 +17,6 @@ use std::{
 
 /// Where programs are looked for, those of the administrator too.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// More bytes than any list of keys has: all clients wait while it is read.
-const AUTHORIZED_KEYS_MAX: u64 = 1 << 20;
 
 /// A user that has logged in.
 #[derive(Debug, Clone)]
@@ -44,7 +42,7 @@ impl Login {
             tracing::warn!("{user} can't log in: others may write to {}", weak.display());
             return Ok(None);
         }
-        let file = match root.read_at_most(&listed, AUTHORIZED_KEYS_MAX) {
+        let file = match root.read_at_most(&listed, authorize::KEYS_MAX) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),

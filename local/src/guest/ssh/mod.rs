@@ -14,6 +14,7 @@ mod forwarding;
 mod greeting;
 mod host_key;
 mod login;
+mod names;
 mod process;
 mod pty;
 mod session;

@@ -1,6 +1,9 @@
 //! Starting the process of a session: as the user, in a session of its own, on pipes or on a terminal.
 
-use super::{login::Login, pty::Terminal};
+use super::{
+    login::{self, Login},
+    pty::Terminal,
+};
 use crate::guest::{child, identity::Directory};
 use std::{
     ffi::{OsStr, OsString},
@@ -55,6 +58,14 @@ pub fn start(
     }
     become_user(&mut command, login, terminal.is_some())?;
     tokio::process::Command::from(command).spawn()
+}
+
+/// A program of the machine's, found where root's shells find it, as the user.
+pub fn tool(login: &Login, name: &str, arguments: &[&str]) -> io::Result<tokio::process::Command> {
+    let mut command = std::process::Command::new(name);
+    command.args(arguments).env_clear().env("PATH", login::PATH);
+    become_user(&mut command, login, false)?;
+    Ok(command.into())
 }
 
 fn become_user(command: &mut std::process::Command, login: &Login, controlling: bool) -> io::Result<()> {

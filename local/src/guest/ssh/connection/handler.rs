@@ -3,6 +3,7 @@
 use super::{Connection, MAX_SESSIONS, MAX_VARIABLES, Open, Running, Startup, Waiting, not_forwarded};
 use crate::guest::ssh::{
     forwarding::{Listener, port_work, socket_work},
+    names,
     process::{self, Program},
     pty, session, unix_socket,
 };
@@ -10,7 +11,7 @@ use russh::{
     Channel, ChannelId, ChannelOpenFailure, Pty, Sig,
     server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey},
 };
-use tokio::{net::TcpStream, sync::oneshot};
+use tokio::sync::oneshot;
 
 impl Handler for Connection {
     type Error = russh::Error;
@@ -64,12 +65,12 @@ impl Handler for Connection {
         reply: ChannelOpenHandle,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        let (Some(_), Ok(port)) = (self.forwarder(), u16::try_from(port)) else {
+        let (Some(login), Ok(port)) = (self.forwarder(), u16::try_from(port)) else {
             reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
             return Ok(());
         };
-        let host = host.to_owned();
-        let connecting = async move { TcpStream::connect((host.as_str(), port)).await.map(port_work) };
+        let (lookups, login, host) = (self.forwards.lookups(), login.clone(), host.to_owned());
+        let connecting = async move { names::connect(lookups, login, host, port).await.map(port_work) };
         self.forward(channel, connecting, reply, session.handle()).await;
         Ok(())
     }
