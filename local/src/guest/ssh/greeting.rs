@@ -15,8 +15,9 @@ use tokio::{
     time::timeout,
 };
 
-/// How long after its version a client may take to say what it takes. Some wait for the server to say it first.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long after its version a client may take to say what it takes. A few wait for the server to say it first; most that are late are only slow, as
+/// everything on this host is then, and must not cost it a key of RSA.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// More than any client says: the longest packet has 35,000 bytes (RFC 4253, section 6.1).
 const HEARD_MAX: usize = 40_000;
 /// SSH_MSG_KEXINIT.
