@@ -6,6 +6,7 @@ use super::{
     host_key::HostKey,
     link::{Link, reason},
     login::Target,
+    route::Route,
 };
 use crate::error::{Error, ErrorKind};
 use futures_util::{FutureExt as _, future::LocalBoxFuture};
@@ -120,6 +121,9 @@ async fn log_in(link: &Link, target: &Target) -> Result<(), Error> {
             .with_evidence("stderr of the command", link.complaints())
     };
     link.session().method_pref(MethodType::HostKey, &host_key_types(preferred)).map_err(connection)?;
+    if matches!(target.route, Route::Unix { .. }) {
+        prefer_fast_exchange(link.session()).map_err(connection)?;
+    }
     if let Err(error) = link.call(|session| session.clone().handshake()).await {
         // Asked anew, since the next try would end as this one did.
         if error.code() == KEX_FAILURE
@@ -149,6 +153,14 @@ async fn log_in(link: &Link, target: &Target) -> Result<(), Error> {
         return Err(wrong_host_key(target, &shown, &login.host_key.expected().unwrap_or_default()));
     }
     Ok(())
+}
+
+/// What never leaves this host needs no protection from tomorrow's computers, whose price is a good part of what a machine's boot takes where
+/// many boot at once.
+fn prefer_fast_exchange(session: &ssh2::Session) -> Result<(), ssh2::Error> {
+    let all = session.supported_algs(MethodType::Kex)?;
+    let (fast, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|name| name.starts_with("curve25519-"));
+    session.method_pref(MethodType::Kex, &[fast, rest].concat().join(","))
 }
 
 /// The types of host keys in the order that we ask for: those that we can check, then the rest, by speed.
