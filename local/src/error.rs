@@ -137,6 +137,14 @@ codes! {
     InvalidAmiIdMalformed = "InvalidAMIID.Malformed", 400, ERRORS;
     /// The image does not exist in this region.
     InvalidAmiIdNotFound = "InvalidAMIID.NotFound", 400, ERRORS;
+    /// The image is pending, disabled or has failed, so it can't be launched from or changed.
+    InvalidAmiIdUnavailable = "InvalidAMIID.Unavailable", 400, ERRORS;
+    /// A name that images can't have.
+    InvalidAmiNameMalformed = "InvalidAMIName.Malformed", 400, ERRORS;
+    /// Another image of the account has the name.
+    InvalidAmiNameDuplicate = "InvalidAMIName.Duplicate", 400, ERRORS;
+    /// A user in a permission that is no account number.
+    InvalidAmiAttributeItemValue = "InvalidAMIAttributeItemValue", 400, ERRORS;
     /// A user in Owners or ExecutableUsers that is neither an account number nor a known word.
     InvalidUserIdMalformed = "InvalidUserID.Malformed", 400, ERRORS;
     /// The instance id is not of the form `i-` and 8 or 17 hexadecimal digits.
@@ -237,6 +245,12 @@ codes! {
     InvalidSnapshotIdMalformed = "InvalidSnapshotID.Malformed", 400, ERRORS;
     /// The snapshot does not exist.
     InvalidSnapshotNotFound = "InvalidSnapshot.NotFound", 400, ERRORS;
+    /// An image has the snapshot.
+    InvalidSnapshotInUse = "InvalidSnapshot.InUse", 400, ERRORS;
+    /// Five snapshots of the volume are pending, or one of an `st1` or `sc1` volume.
+    ConcurrentSnapshotLimitExceeded = "ConcurrentSnapshotLimitExceeded", 400, ERRORS;
+    /// The resource is in a state in which this can't be done; here: the snapshot isn't completed.
+    IncorrectState = "IncorrectState", 400, ERRORS;
     /// The route table's id is malformed.
     InvalidRouteTableIdMalformed = "InvalidRouteTableId.Malformed", 400, ERRORS;
     /// The route table does not exist.

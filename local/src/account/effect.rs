@@ -18,6 +18,24 @@ pub enum Effect {
         /// `i-…`.
         instance: String,
     },
+    /// Have what a machine has changed on its root volume in a layer of its own, by the snapshot's id. Taken again, it is as it was.
+    TakeLayer {
+        /// `snap-…`.
+        snapshot: String,
+        /// The root volume, `vol-…`.
+        volume: String,
+        /// What runs it.
+        kind: Kind,
+        /// The root directory below it, see [`ImageSettings::root`](super::ImageSettings::root).
+        root: Option<String>,
+        /// The instance that has the volume, whether its machine has power or not.
+        instance: Option<String>,
+    },
+    /// Nothing needs the layer of a snapshot any more: remove it.
+    DiscardLayer {
+        /// `snap-…`.
+        snapshot: String,
+    },
     /// The volume is gone for good, and no machine has it: remove its disk, if it has one.
     Discard {
         /// `vol-…`.
@@ -37,6 +55,8 @@ pub struct Start {
     pub root: Option<String>,
     /// The root volume, `vol-…`: its disk is the machine's.
     pub volume: String,
+    /// The snapshots whose layers lie between the root volume and the image, the latest first.
+    pub layers: Vec<String>,
     /// Whether it was running before: then there must be the volume's disk, and it must not begin anew without.
     pub has_disk: bool,
     /// What it is like.

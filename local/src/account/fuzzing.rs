@@ -29,7 +29,8 @@ pub fn account(bytes: &[u8]) {
             let (instance, event) = match effect {
                 Effect::Start(start) => (start.machine.instance, Event::Started),
                 Effect::PowerOff { instance } | Effect::Kill { instance } => (instance, Event::PoweredOff),
-                Effect::Discard { .. } => continue,
+                Effect::TakeLayer { snapshot, .. } => (snapshot, Event::Taken),
+                Effect::DiscardLayer { .. } | Effect::Discard { .. } => continue,
             };
             account.machine_event(now, &instance, event);
         }

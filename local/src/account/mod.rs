@@ -29,6 +29,7 @@ mod internet_gateway;
 mod key_pair;
 mod network_interface;
 mod pagination;
+mod permission;
 mod place;
 mod placement_group;
 mod quota;
@@ -39,9 +40,11 @@ mod request;
 mod route_table;
 mod security_group;
 mod settings;
+mod snapshot;
 mod stored;
 mod subnet;
 mod switch;
+mod system;
 mod table;
 mod tags;
 mod volume;
@@ -66,7 +69,7 @@ use crate::{
     network::Metadata,
     wire::Structure,
 };
-use ids::{Id, InstanceId, NetworkInterfaceId, Source};
+use ids::{Id, InstanceId, NetworkInterfaceId, SnapshotId, Source};
 use region::Region;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -96,6 +99,7 @@ struct Shared {
     timers: BTreeSet<(OffsetDateTime, &'static str, InstanceId)>,
     effects: Vec<Effect>,
     changed: switch::Changed,
+    layers: system::Layers,
 }
 
 /// What an action works on.
@@ -104,6 +108,8 @@ struct Context<'a> {
     settings: &'a Settings,
     shared: &'a mut Shared,
     region: &'a mut Region,
+    /// The other regions, while a request is answered.
+    others: Option<&'a BTreeMap<&'static str, Region>>,
     /// What the conditions have in store for the request; nothing where there is none.
     verdict: Verdict,
 }
@@ -120,6 +126,16 @@ pub struct Found {
     pub state: &'static str,
     /// Whether there is a machine behind it that can ever answer.
     pub has_machine: bool,
+}
+
+impl Context<'_> {
+    /// A region of the account, by its name.
+    fn region_named(&self, name: &str) -> Result<&Region, ApiError> {
+        if name == self.region.place.name {
+            return Ok(self.region);
+        }
+        self.others.and_then(|others| others.get(name)).ok_or_else(|| place::unknown_region(name))
+    }
 }
 
 impl Account {
@@ -142,6 +158,7 @@ impl Account {
             timers: BTreeSet::new(),
             effects: Vec::new(),
             changed: switch::Changed::default(),
+            layers: system::Layers::default(),
         };
         let (gate, replicas) = (Gate::new(settings.conditions_seed), Replicas::new(settings.conditions_seed));
         Self { settings, shared, regions, gate, replicas, delivery: Delivery::default(), stored: None }
@@ -170,8 +187,22 @@ impl Account {
         self.advance(now);
         self.delivery = Delivery::default();
         let action = action::find(action)?;
+        let (name, mut region) = self.regions.remove_entry(region).ok_or_else(|| place::unknown_region(region))?;
+        let answer = self.answer(now, &mut region, action, input);
+        self.regions.insert(name, region);
+        answer
+    }
+
+    /// Answers a request to one region, which isn't among the others meanwhile.
+    fn answer(
+        &mut self,
+        now: OffsetDateTime,
+        region: &mut Region,
+        action: &action::Action,
+        input: &Structure,
+    ) -> Result<Structure, ApiError> {
         let Self { settings, shared, regions, gate, replicas, delivery, .. } = self;
-        let region = regions.get_mut(region).ok_or_else(|| place::unknown_region(region))?;
+        let others = Some(&*regions);
         action.check(input)?;
         let profile = settings.conditions.profile();
         let second = settings.paced(Duration::from_secs(1));
@@ -183,12 +214,12 @@ impl Account {
             // Whether there is capacity turns out only when it is taken.
             verdict.shortage = None;
             let (shared, region) = (&mut shared.clone(), &mut region.clone());
-            (action.run)(&mut Context { now, settings, shared, region, verdict }, input).and_then(|_| {
+            (action.run)(&mut Context { now, settings, shared, region, others, verdict }, input).and_then(|_| {
                 let message = "Request would have succeeded, but DryRun flag is set.";
                 Err(ApiError::new(Code::DryRunOperation, message))
             })
         } else {
-            (action.run)(&mut Context { now, settings, shared, region, verdict }, input)
+            (action.run)(&mut Context { now, settings, shared, region, others, verdict }, input)
         };
         region.look(None);
         region.note((!profile.lag.is_zero()).then_some(now));
@@ -255,13 +286,20 @@ impl Account {
         std::mem::take(&mut self.shared.effects)
     }
 
-    /// Something happened to an instance's machine. Events of instances that don't exist are ignored.
-    pub fn machine_event(&mut self, now: OffsetDateTime, instance: &str, event: Event) {
-        let Ok(id) = InstanceId::parse(instance) else { return };
+    /// Something happened to an instance's machine, or came of taking a snapshot. Events of what doesn't exist are ignored.
+    pub fn machine_event(&mut self, now: OffsetDateTime, subject: &str, event: Event) {
         let Self { settings, shared, regions, .. } = self;
+        if let Ok(id) = SnapshotId::parse(subject) {
+            if let Some(region) = regions.values_mut().find(|region| region.snapshots.contains(&id)) {
+                let verdict = Verdict::default();
+                snapshot::event(&mut Context { now, settings, shared, region, others: None, verdict }, &id, event);
+            }
+            return;
+        }
+        let Ok(id) = InstanceId::parse(subject) else { return };
         if let Some(region) = regions.values_mut().find(|region| region.instances.contains(&id)) {
             instance::power::machine_event(
-                &mut Context { now, settings, shared, region, verdict: Verdict::default() },
+                &mut Context { now, settings, shared, region, others: None, verdict: Verdict::default() },
                 &id,
                 event,
             );
@@ -281,7 +319,7 @@ impl Account {
             let Some((_, region, id)) = shared.timers.pop_first() else { break };
             if let Some(region) = regions.get_mut(region) {
                 instance::life::settle(
-                    &mut Context { now, settings, shared, region, verdict: Verdict::default() },
+                    &mut Context { now, settings, shared, region, others: None, verdict: Verdict::default() },
                     &id,
                 );
             }

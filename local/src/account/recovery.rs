@@ -9,6 +9,7 @@ use super::{
     Account, Context, Record, RecordError,
     ids::InstanceId,
     instance::{Power, State, power},
+    snapshot, volume,
 };
 use crate::{conditions::Verdict, machine::Event};
 use time::OffsetDateTime;
@@ -34,6 +35,7 @@ impl Account {
         let Self { shared, regions, .. } = self;
         shared.public_addresses.clear();
         shared.timers.clear();
+        shared.layers.clear();
         for (name, region) in regions {
             for (id, interface) in region.network_interfaces.iter() {
                 if let Some(address) = interface.public_address {
@@ -43,6 +45,8 @@ impl Account {
                     subnet.holders.insert(interface.address, id.clone());
                 });
             }
+            volume::know_systems(region);
+            shared.layers.count(region);
             for (id, instance) in region.instances.iter() {
                 shared.timers.insert((instance.settles, name, id.clone()));
                 if let Power::GoingOff { kill, .. } = instance.power {
@@ -58,7 +62,8 @@ impl Account {
         let Self { settings, shared, regions, .. } = self;
         let mut recovered = 0;
         for region in regions.values_mut() {
-            let mut context = Context { now, settings, shared, region, verdict: Verdict::default() };
+            let mut context = Context { now, settings, shared, region, others: None, verdict: Verdict::default() };
+            snapshot::take_again(&mut context);
             let instances: Vec<_> = context
                 .region
                 .instances
@@ -80,6 +85,11 @@ impl Account {
     /// The volumes: each has a disk, or may have one.
     pub fn volumes(&self) -> impl Iterator<Item = &str> {
         self.regions.values().flat_map(|region| region.volumes.iter()).map(|(id, _)| id.as_ref())
+    }
+
+    /// The snapshots whose layers something needs.
+    pub fn layers(&self) -> impl Iterator<Item = &str> {
+        self.shared.layers.needed()
     }
 
     /// The instances that hold a root volume.

@@ -5,7 +5,7 @@ use super::{
     idempotency::Tokens,
     ids::{
         DhcpOptionsId, Id, ImageId, InstanceId, InternetGatewayId, KeyPairId, NetworkInterfaceId, PlacementGroupId,
-        RouteTableId, SecurityGroupId, SecurityGroupRuleId, Source, SubnetId, VolumeId, VpcId,
+        RouteTableId, SecurityGroupId, SecurityGroupRuleId, SnapshotId, Source, SubnetId, VolumeId, VpcId,
     },
     image::{self, Image},
     instance::Instance,
@@ -17,6 +17,7 @@ use super::{
     route_table::RouteTable,
     security_group::{Rule, SecurityGroup},
     settings::Settings,
+    snapshot::Snapshot,
     stored::Stored,
     subnet::Subnet,
     table::{Eventual, Table},
@@ -46,6 +47,7 @@ pub(super) struct Region {
     pub(super) subnets: Table<SubnetId, Subnet>,
     pub(super) network_interfaces: Table<NetworkInterfaceId, NetworkInterface>,
     pub(super) volumes: Table<VolumeId, Volume>,
+    pub(super) snapshots: Table<SnapshotId, Snapshot>,
     pub(super) route_tables: Table<RouteTableId, RouteTable>,
     pub(super) internet_gateways: Table<InternetGatewayId, InternetGateway>,
     pub(super) dhcp_options: DhcpOptionsId,
@@ -80,6 +82,7 @@ impl Region {
             subnets: Table::default(),
             network_interfaces: Table::default(),
             volumes: Table::default(),
+            snapshots: Table::default(),
             route_tables: Table::default(),
             internet_gateways: Table::default(),
             dhcp_options,
@@ -90,7 +93,7 @@ impl Region {
     }
 
     /// All that is kept beyond the endpoint's life, by the names under which it is stored.
-    pub(super) fn stored(&mut self) -> [(&'static str, &mut dyn Stored); 16] {
+    pub(super) fn stored(&mut self) -> [(&'static str, &mut dyn Stored); 17] {
         [
             ("images", &mut self.images),
             ("instances", &mut self.instances),
@@ -102,6 +105,7 @@ impl Region {
             ("subnets", &mut self.subnets),
             ("network-interfaces", &mut self.network_interfaces),
             ("volumes", &mut self.volumes),
+            ("snapshots", &mut self.snapshots),
             ("route-tables", &mut self.route_tables),
             ("internet-gateways", &mut self.internet_gateways),
             ("dhcp-options", &mut self.dhcp_options),
@@ -112,7 +116,7 @@ impl Region {
     }
 
     /// All that isn't known everywhere at once.
-    fn eventual(&mut self) -> [&mut dyn Eventual; 13] {
+    fn eventual(&mut self) -> [&mut dyn Eventual; 14] {
         [
             &mut self.images,
             &mut self.instances,
@@ -124,6 +128,7 @@ impl Region {
             &mut self.subnets,
             &mut self.network_interfaces,
             &mut self.volumes,
+            &mut self.snapshots,
             &mut self.route_tables,
             &mut self.internet_gateways,
             &mut self.tags,

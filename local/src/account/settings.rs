@@ -1,6 +1,6 @@
 //! What an account is made with.
 
-use super::{Capacity, Quotas};
+use super::{Capacity, Quotas, system::System};
 use crate::{
     conditions::Conditions,
     machine::{ImageForm, Kind},
@@ -73,6 +73,21 @@ impl ImageSettings {
     /// An image of the account's own: machines over a root directory, which holds the system that `os_release` tells of.
     pub fn imported(name: &str, login_user: &str, os_release: &str, root: &str, created: OffsetDateTime) -> Self {
         Self { root: Some(root.to_owned()), created, ..Self::of_root_directory(name, login_user, os_release) }
+    }
+
+    /// An image that the account has made.
+    pub(super) fn made(name: &str, description: &str, root_gib: i64, created: OffsetDateTime, system: &System) -> Self {
+        Self {
+            name: name.to_owned(),
+            description: description.to_owned(),
+            kind: system.kind,
+            architecture: system.architecture,
+            login_user: system.login_user.clone(),
+            tags: Vec::new(),
+            root_gib,
+            root: system.root.clone(),
+            created,
+        }
     }
 
     fn of_root_directory(name: &str, login_user: &str, os_release: &str) -> Self {

@@ -8,6 +8,7 @@ mod credits;
 mod describe;
 mod faults;
 mod hostile;
+mod images;
 mod key_pairs;
 mod launch;
 mod lives;
@@ -15,6 +16,7 @@ mod metadata;
 mod quotas;
 mod records;
 mod security_groups;
+mod snapshots;
 mod states;
 mod switch;
 mod tags;
@@ -89,7 +91,8 @@ impl World {
                     Effect::PowerOff { instance } | Effect::Kill { instance } => {
                         self.event(&instance, Event::PoweredOff)
                     }
-                    Effect::Discard { .. } => {}
+                    Effect::TakeLayer { snapshot, .. } => self.event(&snapshot, Event::Taken),
+                    Effect::DiscardLayer { .. } | Effect::Discard { .. } => {}
                 }
             }
         }

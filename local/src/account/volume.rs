@@ -9,6 +9,7 @@ use super::{
     region::Region,
     request::{invalid, required},
     stored::by_name,
+    system::System,
 };
 use crate::{
     error::{ApiError, Code},
@@ -23,6 +24,9 @@ pub(super) struct Volume {
     pub(super) zone: Zone,
     pub(super) shape: Shape,
     pub(super) snapshot: Option<SnapshotId>,
+    /// What boots from it; none where nothing does.
+    #[serde(default)]
+    pub(super) system: Option<System>,
     pub(super) created: OffsetDateTime,
     pub(super) attachment: Option<Attachment>,
 }
@@ -120,6 +124,20 @@ impl Shape {
         let throughput = volume_type.throughput(ebs.integer("Throughput"), iops)?;
         let encrypted = ebs.boolean("Encrypted").or(default.map(|shape| shape.encrypted)).unwrap_or(false);
         Ok(Self { volume_type, gib, iops, throughput, encrypted })
+    }
+
+    /// What it becomes of a volume of this shape where a request changes something of it.
+    pub(super) fn changed(&self, ebs: &Structure) -> Result<Self, ApiError> {
+        if ["VolumeType", "Iops", "Throughput"].iter().all(|member| ebs.get(member).is_none()) {
+            return Ok(self.clone());
+        }
+        Self::read(ebs, Some(self))
+    }
+
+    /// Reads the same of a volume that is made of a snapshot, whose size and encryption it has.
+    pub(super) fn of_snapshot(ebs: &Structure, gib: i64, encrypted: bool) -> Result<Self, ApiError> {
+        let size = ebs.integer("VolumeSize").unwrap_or(gib);
+        Self::read(&ebs.clone().with("VolumeSize", size).with("Encrypted", encrypted), None)
     }
 
     /// Whether an instance can boot from it.
@@ -259,6 +277,32 @@ fn shown(id: &VolumeId, volume: &Volume, region: &Region) -> Structure {
         .with("Tags", region.tags.shown(id))
 }
 
+/// What earlier versions have not written down of root volumes follows from their instances and images.
+pub(super) fn know_systems(region: &mut Region) {
+    let of_instances = region.instances.iter().filter_map(|(_, instance)| {
+        let system = System {
+            kind: instance.kind,
+            image: instance.image_name.clone(),
+            root: instance.image_root.clone(),
+            login_user: instance.login_user.clone(),
+            architecture: instance.architecture,
+            layers: Vec::new(),
+        };
+        Some((instance.volumes.first()?.clone(), system))
+    });
+    let made_of = |volume: &Volume| {
+        let snapshot = volume.snapshot.as_ref()?;
+        region.images.iter().find(|(_, image)| image.root_snapshot == *snapshot).map(|(_, image)| image.system())
+    };
+    let kept = region.volumes.iter().filter(|(_, volume)| volume.attachment.is_none());
+    let kept = kept.filter_map(|(id, volume)| Some((id.clone(), made_of(volume)?)));
+    for (id, system) in of_instances.chain(kept).collect::<Vec<_>>() {
+        if region.volumes.get(&id).is_some_and(|volume| volume.system.is_none()) {
+            region.volumes.derive(&id, |volume| volume.system = Some(system));
+        }
+    }
+}
+
 /// For the volumes that outlive their instance.
 pub(super) fn delete(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
     let id = context.region.volumes.parse(required(input, "VolumeId")?)?;
@@ -279,7 +323,8 @@ pub(super) fn release(context: &mut Context<'_>, id: &VolumeId) {
 }
 
 fn end(context: &mut Context<'_>, id: &VolumeId) {
-    context.region.volumes.remove(id);
+    let gone = context.region.volumes.remove(id);
     context.region.tags.forget(id);
     context.shared.effects.push(Effect::Discard { volume: id.to_string() });
+    context.shared.release_layers(gone.and_then(|volume| volume.system).as_ref());
 }

@@ -12,7 +12,7 @@ impl Account {
     /// Sees that every reference between resources leads somewhere, and back where there is a way back.
     pub(super) fn whole(&self) -> Result<(), String> {
         self.regions.iter().try_for_each(|(name, region)| {
-            let found = [instances, interfaces, volumes, groups, network, names];
+            let found = [instances, interfaces, volumes, images, groups, network, names];
             found.into_iter().try_for_each(|check| check(region)).map_err(|what| format!("{name}: {what}"))
         })
     }
@@ -74,6 +74,15 @@ fn volumes(region: &Region) -> Result<(), String> {
         if let Some(attachment) = &volume.attachment {
             let instance = there(region.instances.get(&attachment.instance), id, &attachment.instance)?;
             holds(instance.volumes.contains(id), || format!("{id} is held by one who doesn't know of it"))?;
+        }
+    }
+    Ok(())
+}
+
+fn images(region: &Region) -> Result<(), String> {
+    for (id, image) in region.images.iter().filter(|(_, image)| image.made.is_some()) {
+        for snapshot in image.snapshots() {
+            there(region.snapshots.get(snapshot), id, snapshot)?;
         }
     }
     Ok(())

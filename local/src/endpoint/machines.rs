@@ -150,6 +150,8 @@ impl Worker {
             Effect::PowerOff { instance } => with(&instance, |machine| machine.power_off()),
             Effect::Kill { instance } => with(&instance, |machine| machine.kill()),
             Effect::Discard { volume } => self.discard(volume),
+            // TODO
+            Effect::TakeLayer { .. } | Effect::DiscardLayer { .. } => {}
         }
     }
 

@@ -32,6 +32,8 @@ pub enum Event {
     Rebooting,
     /// It is off, by itself or by request; nothing of it is left but its disk.
     PoweredOff,
+    /// A snapshot was taken, and its layer is whole.
+    Taken,
     /// It could not start, or broke; nothing of it is left but its disk. The text says why and what to do.
     Failed(String),
 }

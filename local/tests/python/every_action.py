@@ -77,7 +77,10 @@ def make(call):
         TagSpecifications=tagged("instance") + tagged("volume") + tagged("network-interface"),
     )
     assert launched["Instances"][0]["State"]["Name"] == "pending", launched
-    return image, group, [instance["InstanceId"] for instance in launched["Instances"]]
+    instances = [instance["InstanceId"] for instance in launched["Instances"]]
+    made = call("CreateSnapshots", InstanceSpecification={"InstanceId": instances[0]}, TagSpecifications=tagged("snapshot"))
+    assert len(made["Snapshots"]) == 2, made
+    return image, group, instances
 
 
 def look(call, instances):
@@ -87,7 +90,7 @@ def look(call, instances):
         "DescribeInstanceCreditSpecifications", "DescribeInstanceStatus",
         "DescribeInstanceTypeOfferings", "DescribeInstanceTypes", "DescribeInstances", "DescribeInternetGateways",
         "DescribeNetworkInterfaces", "DescribePlacementGroups", "DescribeRegions", "DescribeRouteTables", "DescribeSecurityGroupRules",
-        "DescribeSecurityGroups", "DescribeSubnets", "DescribeTags", "DescribeVolumes", "DescribeVpcs",
+        "DescribeSecurityGroups", "DescribeSnapshotTierStatus", "DescribeSnapshots", "DescribeSubnets", "DescribeTags", "DescribeVolumes", "DescribeVpcs",
     ]:
         listed = [value for value in call(name).values() if isinstance(value, list)]
         assert listed and all(listed), (name, listed)
@@ -112,6 +115,54 @@ def look_at_attributes(call, image, instance):
     # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeImageAttribute.html
     for attribute in set(KNOWN.enum("ImageAttributeName")) - {"blockDeviceMapping", "launchPermission"}:
         call("DescribeImageAttribute", Attribute=attribute, ImageId=image)
+
+
+def snapshots_and_images(call, instance):
+    """Takes snapshots, makes images of all kinds, changes what can be changed of them, and ends them."""
+    volume = call("DescribeVolumes", Filters=[{"Name": "attachment.instance-id", "Values": [instance]}])["Volumes"][0]
+    taken = call("CreateSnapshot", VolumeId=volume["VolumeId"], Description="<&>", TagSpecifications=tagged("snapshot"))
+    assert (taken["State"], taken["Progress"]) == ("pending", ""), taken
+    created = call(
+        "CreateImage",
+        InstanceId=instance, Name="golden", Description="<&>", TagSpecifications=tagged("image") + tagged("snapshot"),
+    )["ImageId"]
+
+    def done():
+        images = call("DescribeImages", Owners=["self"])["Images"]
+        assert images and all(image["State"] == "available" for image in images), images
+        snapshots = call("DescribeSnapshots", OwnerIds=["self"])["Snapshots"]
+        assert snapshots and all(snapshot["State"] == "completed" for snapshot in snapshots), snapshots
+
+    until(done)
+    region = call("DescribeAvailabilityZones")["AvailabilityZones"][0]["RegionName"]
+    call("CopySnapshot", SourceRegion=region, SourceSnapshotId=taken["SnapshotId"], Encrypted=True)
+    copied = call("CopyImage", SourceRegion=region, SourceImageId=created, Name="copied", CopyImageTags=True)["ImageId"]
+    mapping = {"DeviceName": "/dev/xvda", "Ebs": {"SnapshotId": taken["SnapshotId"], "VolumeType": "gp3"}}
+    registered = call(
+        "RegisterImage",
+        Name="registered", RootDeviceName="/dev/xvda", Architecture="x86_64", VirtualizationType="hvm",
+        EnaSupport=True, BootMode="uefi", TpmSupport="v2.0", BlockDeviceMappings=[mapping],
+    )["ImageId"]
+    until(done)
+    for attribute in ["createVolumePermission", "productCodes"]:
+        call("DescribeSnapshotAttribute", SnapshotId=taken["SnapshotId"], Attribute=attribute)
+    add = {"Add": [{"UserId": "123456789012"}]}
+    call("ModifySnapshotAttribute", SnapshotId=taken["SnapshotId"], CreateVolumePermission=add)
+    call("ResetSnapshotAttribute", SnapshotId=taken["SnapshotId"], Attribute="createVolumePermission")
+    call("ModifyImageAttribute", ImageId=created, LaunchPermission=add)
+    shown = call("DescribeImageAttribute", ImageId=created, Attribute="launchPermission")
+    assert shown["LaunchPermissions"] == add["Add"], shown
+    call("ResetImageAttribute", ImageId=created, Attribute="launchPermission")
+    for name in ["EnableImageDeregistrationProtection", "DisableImageDeregistrationProtection", "DisableImage", "EnableImage"]:
+        call(name, ImageId=created)
+    deprecated = "%d-12-31T00:00:00Z" % (time.gmtime().tm_year + 1)
+    call("EnableImageDeprecation", ImageId=created, DeprecateAt=deprecated)
+    call("DisableImageDeprecation", ImageId=created)
+    for image in [created, copied, registered]:
+        ended = call("DeregisterImage", ImageId=image, DeleteAssociatedSnapshots=True)
+        assert ended["DeleteSnapshotResults"], ended
+    for snapshot in call("DescribeSnapshots", OwnerIds=["self"])["Snapshots"]:
+        call("DeleteSnapshot", SnapshotId=snapshot["SnapshotId"])
 
 
 def change(call, wait, group, instances):
@@ -170,6 +221,7 @@ def life(call, wait):
     wait("instance_running", instances)
     until(lambda: look(call, instances))
     look_at_attributes(call, image, instances[0])
+    snapshots_and_images(call, instances[0])
     change(call, wait, group, instances)
     end(call, group)
 
@@ -192,7 +244,7 @@ def with_boto3(actions):
             for waiter in ["instance_exists", "instance_status_ok", "system_status_ok"]:
                 ec2.get_waiter(waiter).wait(InstanceIds=ids, **in_time)
             for waiter in [
-                "image_available", "image_exists", "key_pair_exists", "security_group_exists", "subnet_available",
+                "image_available", "image_exists", "key_pair_exists", "security_group_exists", "snapshot_completed", "subnet_available",
                 "volume_in_use", "vpc_available", "vpc_exists",
             ]:
                 ec2.get_waiter(waiter).wait(**in_time)

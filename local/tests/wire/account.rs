@@ -62,6 +62,7 @@ impl Accounts {
                     Effect::PowerOff { instance } | Effect::Kill { instance } => {
                         account.machine_event(*now, &instance, Event::PoweredOff);
                     }
+                    Effect::TakeLayer { snapshot, .. } => account.machine_event(*now, &snapshot, Event::Taken),
                     _ => {}
                 }
             }
@@ -117,8 +118,23 @@ impl World {
         world.learn("nic", "networkInterfaceId", "Action=DescribeNetworkInterfaces");
         world.learn("address", "privateIpAddress", "Action=DescribeNetworkInterfaces");
         world.names.insert("public-key", PUBLIC_KEY.to_owned());
+        world.images();
         world.spare();
         world
+    }
+
+    /// Takes a snapshot and makes an image, and waits until they are done.
+    fn images(&mut self) {
+        self.learn("snapshot", "snapshotId", "Action=CreateSnapshot&VolumeId={volume}");
+        let create = "Action=CreateImage&InstanceId={instance}&Name=golden&NoReboot=true";
+        self.learn("own-image", "imageId", create);
+        let described = "Action=DescribeSnapshots&Filter.1.Name=description&Filter.1.Value.1=*CreateImage*";
+        self.learn("image-snapshot", "snapshotId", described);
+        let now = &mut self.endpoint.service.lock().1;
+        *now += SETTLED;
+        let tomorrow = (*now + Duration::from_secs(24 * 3600)).replace_nanosecond(0).unwrap();
+        let tomorrow = tomorrow.format(&time::format_description::well_known::Rfc3339).unwrap();
+        self.names.insert("tomorrow", tomorrow);
     }
 
     /// Makes what nothing uses: a group, and a volume that has outlived its instance.

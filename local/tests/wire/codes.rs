@@ -34,6 +34,20 @@ const ASKED: &[(Code, &[&str])] = &[
     (Code::InvalidAction, &["Action=Fly"]),
     (Code::InvalidAmiIdMalformed, &["Action=DescribeImages&ImageId.1=debian"]),
     (Code::InvalidAmiIdNotFound, &["Action=DescribeImages&ImageId.1=ami-0123456789abcdef0"]),
+    (
+        Code::InvalidAmiIdUnavailable,
+        &[
+            "Action=DisableImage&ImageId={own-image}",
+            "Action=ModifyImageAttribute&ImageId={own-image}&Description.Value=x",
+        ],
+    ),
+    (Code::InvalidAmiNameMalformed, &["Action=CreateImage&InstanceId={instance}&Name=x"]),
+    (Code::InvalidAmiNameDuplicate, &["Action=CreateImage&InstanceId={instance}&Name=golden"]),
+    (
+        Code::InvalidAmiAttributeItemValue,
+        &["Action=ModifyImageAttribute&ImageId={own-image}&LaunchPermission.Add.1.UserId=me"],
+    ),
+    (Code::InvalidSnapshotInUse, &["Action=DeleteSnapshot&SnapshotId={image-snapshot}"]),
     (Code::InvalidBlockDeviceMapping, &["{launch}&BlockDeviceMapping.1.Ebs.VolumeSize=9"]),
     (Code::InvalidGroupDuplicate, &["Action=CreateSecurityGroup&GroupName=g&GroupDescription=again"]),
     (Code::InvalidGroupIdMalformed, &["Action=DescribeSecurityGroups&GroupId.1=g"]),
@@ -140,9 +154,24 @@ fn bare(change: impl FnOnce(&mut Settings), request: &str) -> Answer {
 /// What it takes more to provoke.
 const DONE: &[(Code, Provoke)] = &[
     (Code::AuthFailure, || send(Signed { key: "AKIDOTHER".to_owned(), ..question() })),
+    (Code::ConcurrentSnapshotLimitExceeded, || {
+        let world = World::new();
+        let create = "Action=CreateSnapshot&VolumeId={volume}";
+        assert_eq!(world.faulty("CreateSnapshot stuck=600 next 5", create).status, 200);
+        for _ in 1..5 {
+            assert_eq!(world.call(create).status, 200);
+        }
+        world.call(create)
+    }),
     (Code::FilterLimitExceeded, || {
         let values: String = (1..=201).map(|n| format!("&Filter.1.Value.{n}=x")).collect();
         World::new().call(&format!("Action=DescribeVpcs&Filter.1.Name=state{values}"))
+    }),
+    (Code::IncorrectState, || {
+        let world = World::new();
+        let made = world.faulty("CreateSnapshot stuck=600", "Action=CreateSnapshot&VolumeId={volume}");
+        let copy = "Action=CopySnapshot&SourceRegion=us-east-1&SourceSnapshotId=";
+        world.call(&format!("{copy}{}", made.element("snapshotId")))
     }),
     (Code::InstanceLimitExceeded, || bare(|settings| settings.quotas.instances = 0, PLAIN)),
     (Code::InsufficientInstanceCapacity, || {

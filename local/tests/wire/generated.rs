@@ -208,7 +208,7 @@ fn pages_are_of_ec2s_sizes_and_tokens_good_for_their_own_action() {
 }
 
 /// What EC2 takes text for, and so hostile text too, within bounds and character sets.
-const TEXT: [&str; 14] = [
+const TEXT: [&str; 15] = [
     // An empty zone, subnet, VPC or page token is none.
     "AvailabilityZone",
     "AvailabilityZoneId",
@@ -220,6 +220,8 @@ const TEXT: [&str; 14] = [
     "IpProtocol",
     "Key",
     "KeyName",
+    // An image's may have slashes and dots.
+    "Name",
     "NextToken",
     "SubnetId",
     "UserData",

@@ -2,11 +2,13 @@
 
 use crate::{
     account::{
-        ids::{InstanceId, SnapshotId, Source, VolumeId},
-        image::{Image, ROOT_DEVICE},
+        Context,
+        ids::{InstanceId, SnapshotId, VolumeId},
+        image::{self, Device, Image},
         place::Zone,
-        region::Region,
         request::{invalid, only, unsupported},
+        snapshot::{self, Snapshot},
+        system::System,
         tags::TagSet,
         volume::{Attachment, Shape, Volume},
     },
@@ -14,7 +16,6 @@ use crate::{
     wire::Structure,
 };
 use std::collections::BTreeMap;
-use time::OffsetDateTime;
 
 /// A volume that a launch makes.
 #[derive(Debug, Clone)]
@@ -22,6 +23,7 @@ pub(super) struct Mapping {
     device: String,
     shape: Shape,
     snapshot: Option<SnapshotId>,
+    system: Option<System>,
     delete_on_termination: bool,
 }
 
@@ -30,14 +32,17 @@ fn refused(message: impl Into<String>) -> ApiError {
 }
 
 /// Joins the image's mappings with those of the request.
-pub(super) fn read(input: &Structure, image: &Image) -> Result<Vec<Mapping>, ApiError> {
+pub(super) fn read(context: &Context<'_>, input: &Structure, image: &Image) -> Result<Vec<Mapping>, ApiError> {
+    let root_device = image.root_device();
     let root = Mapping {
-        device: ROOT_DEVICE.to_owned(),
+        device: root_device.to_owned(),
         shape: image.root.clone(),
         snapshot: Some(image.root_snapshot.clone()),
-        delete_on_termination: true,
+        system: Some(image.system()),
+        delete_on_termination: image.deletes_root(),
     };
     let mut others: BTreeMap<String, Option<Mapping>> = BTreeMap::new();
+    let implied: Vec<Mapping> = image.devices().iter().filter_map(|device| of_image(context, device)).collect();
     let mut merged = root.clone();
     for mapping in input.structures("BlockDeviceMappings") {
         only(mapping, "BlockDeviceMappings.", &["DeviceName", "Ebs", "NoDevice"])?;
@@ -52,7 +57,9 @@ pub(super) fn read(input: &Structure, image: &Image) -> Result<Vec<Mapping>, Api
         let removed = mapping.string("NoDevice").is_some();
         let volume = match (mapping.structure("Ebs"), removed) {
             (Some(_), true) => return Err(refused(format!("{device}: NoDevice and Ebs can not be used together"))),
-            (Some(ebs), false) => Some(volume(device, ebs, image)?),
+            (Some(ebs), false) => {
+                Some(volume(context, device, ebs, image, implied.iter().find(|it| it.device == device))?)
+            }
             (None, true) => None,
             (None, false) => return Err(refused(format!("{device}: one of Ebs or NoDevice is required"))),
         };
@@ -60,18 +67,21 @@ pub(super) fn read(input: &Structure, image: &Image) -> Result<Vec<Mapping>, Api
             return Err(refused(format!("Duplicate device name {device}")));
         }
         match volume {
-            Some(volume) if device == ROOT_DEVICE => merged = volume,
-            None if device == ROOT_DEVICE => return Err(refused("The root device can not be removed with NoDevice")),
+            Some(volume) if device == root_device => merged = volume,
+            None if device == root_device => return Err(refused("The root device can not be removed with NoDevice")),
             _ => {}
         }
     }
-    others.remove(ROOT_DEVICE);
+    others.remove(root_device);
+    for mapping in implied {
+        others.entry(mapping.device.clone()).or_insert(Some(mapping));
+    }
     let extra: Vec<Mapping> = others.into_values().flatten().collect();
     if let Some(extra) = extra.first()
         && image.settings.kind.has_machine()
     {
         return Err(unsupported(format!(
-            "A volume besides the root {ROOT_DEVICE} ({}) for the image '{}'",
+            "A volume besides the root {root_device} ({}) for the image '{}'",
             extra.device, image.settings.name
         )));
     }
@@ -79,7 +89,7 @@ pub(super) fn read(input: &Structure, image: &Image) -> Result<Vec<Mapping>, Api
 }
 
 /// Names of devices on Linux. Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/device_naming.html>.
-fn is_device_name(name: &str) -> bool {
+pub(in crate::account) fn is_device_name(name: &str) -> bool {
     let name = name.strip_prefix("/dev/").unwrap_or(name);
     let rest = name.strip_prefix("xvd").or(name.strip_prefix("sd"));
     rest.is_some_and(|rest| {
@@ -89,23 +99,49 @@ fn is_device_name(name: &str) -> bool {
     })
 }
 
-fn volume(device: &str, ebs: &Structure, image: &Image) -> Result<Mapping, ApiError> {
+/// The volume that an image has at a device; none where that is a disk of the host's, of which no type here has any.
+fn of_image(context: &Context<'_>, device: &Device) -> Option<Mapping> {
+    let image::Contents::Volume { shape, snapshot, delete_on_termination } = &device.contents else { return None };
+    let made_of = snapshot.as_ref().and_then(|id| context.region.snapshots.get(id));
+    Some(Mapping {
+        device: device.name.clone(),
+        shape: shape.clone(),
+        snapshot: snapshot.clone(),
+        system: made_of.and_then(|snapshot| snapshot.system.clone()),
+        delete_on_termination: *delete_on_termination,
+    })
+}
+
+fn volume(
+    context: &Context<'_>,
+    device: &str,
+    ebs: &Structure,
+    image: &Image,
+    implied: Option<&Mapping>,
+) -> Result<Mapping, ApiError> {
     let members = ["DeleteOnTermination", "Iops", "SnapshotId", "VolumeSize", "VolumeType", "Throughput", "Encrypted"];
     only(ebs, "BlockDeviceMappings.Ebs.", &members)?;
-    let is_root = device == ROOT_DEVICE;
-    let default = is_root.then_some(&image.root);
+    let is_root = device == image.root_device();
+    let implied = implied.filter(|_| ebs.string("SnapshotId").is_none());
+    let default = if is_root { Some(&image.root) } else { implied.map(|implied| &implied.shape) };
     if let Some(snapshot) = ebs.string("SnapshotId")
         && (!is_root || snapshot != image.root_snapshot.as_ref())
     {
-        <SnapshotId as crate::account::ids::Id>::parse(snapshot)?;
-        return Err(ApiError::new(Code::InvalidSnapshotNotFound, format!("The snapshot '{snapshot}' does not exist.")));
+        let (id, snapshot) = snapshot::usable(context, snapshot)?;
+        if is_root {
+            return Err(refused(format!(
+                "{device}: the root device is of the snapshot '{}', not of '{id}'",
+                image.root_snapshot
+            )));
+        }
+        return of_snapshot(device, ebs, (id, snapshot));
     }
     let shape = Shape::read(ebs, default)?;
+    if let Some(implied) = implied.filter(|implied| shape.gib < implied.shape.gib) {
+        return Err(too_small(&shape, implied.snapshot.as_ref(), implied.shape.gib));
+    }
     if is_root && shape.gib < image.root.gib {
-        return Err(refused(format!(
-            "Volume of size {}GB is smaller than snapshot '{}', expect size >= {}GB",
-            shape.gib, image.root_snapshot, image.root.gib
-        )));
+        return Err(too_small(&shape, Some(&image.root_snapshot), image.root.gib));
     }
     if is_root && !shape.bootable() {
         return Err(refused(
@@ -115,23 +151,38 @@ fn volume(device: &str, ebs: &Structure, image: &Image) -> Result<Mapping, ApiEr
     Ok(Mapping {
         device: device.to_owned(),
         shape,
-        snapshot: is_root.then(|| image.root_snapshot.clone()),
-        delete_on_termination: ebs.boolean("DeleteOnTermination").unwrap_or(true),
+        snapshot: if is_root { Some(image.root_snapshot.clone()) } else { implied.and_then(|it| it.snapshot.clone()) },
+        system: if is_root { Some(image.system()) } else { implied.and_then(|it| it.system.clone()) },
+        delete_on_termination: ebs.boolean("DeleteOnTermination").unwrap_or(if is_root {
+            image.deletes_root()
+        } else {
+            implied.is_none_or(|it| it.delete_on_termination)
+        }),
     })
+}
+
+fn too_small(shape: &Shape, snapshot: Option<&SnapshotId>, gib: i64) -> ApiError {
+    let snapshot = snapshot.map(AsRef::as_ref).unwrap_or_default();
+    refused(format!("Volume of size {}GB is smaller than snapshot '{snapshot}', expect size >= {gib}GB", shape.gib))
+}
+
+fn of_snapshot(device: &str, ebs: &Structure, (id, snapshot): (SnapshotId, &Snapshot)) -> Result<Mapping, ApiError> {
+    if ebs.boolean("Encrypted").is_some_and(|encrypted| encrypted != snapshot.encrypted) {
+        return Err(unsupported(format!("{device}: a volume whose encryption is not that of its snapshot")));
+    }
+    let shape = Shape::of_snapshot(ebs, snapshot.gib, snapshot.encrypted)?;
+    if shape.gib < snapshot.gib {
+        return Err(too_small(&shape, Some(&id), snapshot.gib));
+    }
+    let delete_on_termination = ebs.boolean("DeleteOnTermination").unwrap_or(true);
+    let (device, system) = (device.to_owned(), snapshot.system.clone());
+    Ok(Mapping { device, shape, snapshot: Some(id), system, delete_on_termination })
 }
 
 impl Mapping {
     /// Makes the volume, attached to an instance.
-    pub(super) fn make(
-        &self,
-        region: &mut Region,
-        source: &mut Source,
-        now: OffsetDateTime,
-        zone: Zone,
-        instance: &InstanceId,
-        tags: &TagSet,
-    ) -> VolumeId {
-        let id: VolumeId = source.id();
+    pub(super) fn make(&self, context: &mut Context<'_>, zone: Zone, instance: &InstanceId, tags: &TagSet) -> VolumeId {
+        let (now, id) = (context.now, context.shared.source.id::<VolumeId>());
         let attachment = Attachment {
             instance: instance.clone(),
             device: self.device.clone(),
@@ -142,11 +193,13 @@ impl Mapping {
             zone,
             shape: self.shape.clone(),
             snapshot: self.snapshot.clone(),
+            system: self.system.clone(),
             created: now,
             attachment: Some(attachment),
         };
-        region.volumes.insert(id.clone(), volume);
-        region.tags.set(&id, tags.clone());
+        context.shared.hold_layers(volume.system.as_ref());
+        context.region.volumes.insert(id.clone(), volume);
+        context.region.tags.set(&id, tags.clone());
         id
     }
 }

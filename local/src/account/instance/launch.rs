@@ -8,7 +8,7 @@ use crate::{
     account::{
         Context, capacity,
         ids::ImageId,
-        image::Image,
+        image::{self, Image},
         instance_type::{self, InstanceType},
         quota,
         request::{combination, invalid, one_of, only, required, unsupported},
@@ -71,6 +71,7 @@ impl Launch {
         let region = &*context.region;
         let (least, most) = counts(input)?;
         let image = region.images.parse(required(input, "ImageId")?)?;
+        image::check_runnable(context, &image)?;
         let contents = region.images.require(&image)?;
         let instance_type = instance_type::named(input.string("InstanceType").unwrap_or(DEFAULT_TYPE))?;
         check_architecture(instance_type, contents)?;
@@ -79,7 +80,8 @@ impl Launch {
                 "Non-Windows instances with a virtualization type of 'hvm' are currently not supported for this instance type.",
             ));
         }
-        let metadata_options = MetadataOptions::read(input)?;
+        check_ena(instance_type, contents)?;
+        let metadata_options = MetadataOptions::read(input, contents.options.imds_v2)?;
         let tags = tags(input)?;
         if metadata_options.tags {
             check_metadata_keys(tags.of("instance").keys())?;
@@ -99,7 +101,7 @@ impl Launch {
             count,
             instance_type,
             key: key(context, input)?,
-            volumes: block_device::read(input, contents)?,
+            volumes: block_device::read(context, input, contents)?,
             image,
             place,
             user_data: user_data::read(input.string("UserData"))?,
@@ -149,6 +151,18 @@ fn check_architecture(instance_type: &InstanceType, image: &Image) -> Result<(),
          Specify an instance type and an AMI that have matching architectures, and try again. You can use \
          'describe-instance-types' or 'describe-images' to discover the architecture of the instance type or AMI.",
         of_type, of_image
+    )))
+}
+
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/enhanced-networking-ena.html>.
+fn check_ena(instance_type: &InstanceType, image: &Image) -> Result<(), ApiError> {
+    if image.has_ena() || !instance_type.nitro {
+        return Ok(());
+    }
+    Err(combination(format!(
+        "Enhanced networking with the Elastic Network Adapter (ENA) is required for the '{}' instance type. Ensure that \
+         your instance is enabled for ENA.",
+        instance_type.name
     )))
 }
 

@@ -22,6 +22,7 @@ use super::{
     settings::Architecture,
 };
 use crate::{machine::Kind, wire::Structure};
+pub(super) use block_device::is_device_name;
 pub(super) use launch::PARAMETERS;
 pub(super) use life::later;
 use metadata_options::MetadataOptions;

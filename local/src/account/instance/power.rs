@@ -5,7 +5,7 @@ use super::{
     life::{self, End, later},
 };
 use crate::{
-    account::{Context, Effect, Start, address, ids::InstanceId},
+    account::{Context, Effect, Start, address, ids::InstanceId, snapshot},
     machine::{Description, Event},
 };
 use std::time::Duration;
@@ -26,6 +26,7 @@ pub(in crate::account) fn on(context: &mut Context<'_>, id: &InstanceId) {
     let (kind, image, root) = (instance.kind, instance.image_name.clone(), instance.image_root.clone());
     let has_disk = instance.was_running;
     let (login_user, instance_type) = (instance.login_user.clone(), instance.instance_type);
+    snapshot::take_waiting(context, &volumes);
     let region = &*context.region;
     let root_volume = volumes.first().and_then(|root| region.volumes.get(root));
     let interfaces: Vec<_> = nics.iter().filter_map(|nic| Some((nic, region.network_interfaces.get(nic)?))).collect();
@@ -40,12 +41,22 @@ pub(in crate::account) fn on(context: &mut Context<'_>, id: &InstanceId) {
         disk_gib: root_volume.and_then(|volume| u32::try_from(volume.shape.gib).ok()),
         boot_id,
     };
+    let system = root_volume.and_then(|volume| volume.system.as_ref());
+    let layers = system.map_or_else(Vec::new, |system| system.layers.iter().map(ToString::to_string).collect());
     let volume = volumes.first().map(ToString::to_string).unwrap_or_default();
-    context.shared.effects.push(Effect::Start(Box::new(Start { kind, image, root, volume, has_disk, machine })));
+    context.shared.effects.push(Effect::Start(Box::new(Start {
+        kind,
+        image,
+        root,
+        volume,
+        layers,
+        has_disk,
+        machine,
+    })));
 }
 
 /// Presses the power button; with `restart` the machine is started again once it is off.
-pub(super) fn off(context: &mut Context<'_>, id: &InstanceId, restart: bool) {
+pub(in crate::account) fn off(context: &mut Context<'_>, id: &InstanceId, restart: bool) {
     let kill = later(context.now, context.settings.paced(GRACE).max(LEAST_GRACE));
     let Some(instance) = context.region.instances.get_mut(id) else { return };
     match &mut instance.power {
@@ -101,6 +112,9 @@ pub(in crate::account) fn machine_event(context: &mut Context<'_>, id: &Instance
 fn went_off(context: &mut Context<'_>, id: &InstanceId, restart: bool) {
     let Some(instance) = context.region.instances.get_mut(id) else { return };
     instance.power = Power::Off;
+    let volumes = instance.volumes.clone();
+    snapshot::take_waiting(context, &volumes);
+    let Some(instance) = context.region.instances.get_mut(id) else { return };
     if !matches!(instance.state, State::Pending | State::Running) {
         life::settle(context, id);
     } else if restart {
@@ -121,6 +135,8 @@ fn failed(context: &mut Context<'_>, id: &InstanceId, why: &str) {
     instance.power = Power::Off;
     let is_leaving = !matches!(instance.state, State::Pending | State::Running);
     let end = if instance.was_running { End::Stop } else { End::Terminate };
+    let volumes = instance.volumes.clone();
+    snapshot::take_waiting(context, &volumes);
     context.region.consoles.write(id, context.now, format!("\r\n{why}\r\n").as_bytes());
     if is_leaving {
         return life::settle(context, id);

@@ -72,10 +72,10 @@ fn make(
     let settles = context.pending_until();
     let nic = launch.place.make(context, &id)?;
     let zone = context.region.subnets.require(&launch.place.subnet)?.zone;
-    let image = context.region.images.require(&launch.image)?.settings.clone();
-    let (now, region, source) = (context.now, &mut *context.region, &mut context.shared.source);
+    let system = context.region.images.require(&launch.image)?.system();
     let tags = launch.tags.of("volume");
-    let volumes = launch.volumes.iter().map(|mapping| mapping.make(region, source, now, zone, &id, &tags)).collect();
+    let volumes = launch.volumes.iter().map(|mapping| mapping.make(context, zone, &id, &tags)).collect();
+    let (now, region) = (context.now, &mut *context.region);
     region.tags.set(&nic, launch.tags.of("network-interface"));
     region.tags.set(&id, launch.tags.of("instance"));
     let instance = Instance {
@@ -83,11 +83,11 @@ fn make(
         launch_index: index,
         client_token,
         image: launch.image.clone(),
-        image_name: image.name,
-        image_root: image.root,
-        kind: image.kind,
-        login_user: image.login_user,
-        architecture: image.architecture,
+        image_name: system.image,
+        image_root: system.root,
+        kind: system.kind,
+        login_user: system.login_user,
+        architecture: system.architecture,
         instance_type: launch.instance_type,
         key: launch.key.clone(),
         zone,
