@@ -105,7 +105,7 @@ impl Whole {
             disk_gib: None,
             boot_id: "11111111-1111-4111-8111-111111111111".into(),
         };
-        let specification = Specification { machine, disk: self.disk(), image: None };
+        let specification = Specification { machine, disk: self.disk(), image: None, layers: Vec::new() };
         let (sender, mut received) = unbounded_channel();
         self.running = Some(Sandbox::new(self.switch.clone()).start(specification, sender).unwrap());
         let events = self.events.clone();

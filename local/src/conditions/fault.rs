@@ -43,9 +43,10 @@ impl Kind {
     /// Whether it can happen to an action.
     pub(super) fn can_hit(self, action: &str) -> bool {
         let launches = ["RunInstances", "StartInstances"].contains(&action);
+        let takes = ["CopyImage", "CopySnapshot", "CreateImage", "CreateSnapshot", "CreateSnapshots"].contains(&action);
         match self {
             Self::Capacity | Self::Quota => launches,
-            Self::Stuck(_) => launches || ["StopInstances", "TerminateInstances"].contains(&action),
+            Self::Stuck(_) => launches || takes || ["StopInstances", "TerminateInstances"].contains(&action),
             _ => true,
         }
     }

@@ -7,6 +7,7 @@ use super::{
     disks::Disks,
     images::{Images, Shelf},
     journaling::{Journaling, Opened, unavailable},
+    layers::Layers,
     machines::Machines,
     public_addresses::{self, PublicAddresses},
 };
@@ -78,6 +79,7 @@ impl Datacenter {
         outside: Outside,
         state: &StateDirectory,
         disks: Disks,
+        layers: Layers,
     ) -> Result<Arc<Self>, EndpointError> {
         let wrong =
             |tried: &str, e: std::io::Error| EndpointError::Start { reason: format!("{tried}: {e}"), log: state.log() };
@@ -85,7 +87,7 @@ impl Datacenter {
         let switch = Switch::with_outside(source.clone(), outside).map_err(|e| wrong("the switch did not start", e))?;
         let (events, received) = mpsc::unbounded_channel();
         let shelf = Shelf::new(Images::of(state));
-        let machines = Machines::new(Hypervisors::new(&switch), disks, shelf.images().clone(), events)
+        let machines = Machines::new(Hypervisors::new(&switch), (disks, layers), shelf.images().clone(), events)
             .map_err(|e| wrong("the thread of the machines did not start", e))?;
         let Opened { account, journaling, clock, .. } = opened;
         let this = Arc::new(Self {

@@ -48,6 +48,11 @@ impl Disks {
         Ok(path)
     }
 
+    /// Where a volume's disk is, if it was made.
+    pub(super) fn path(&self, volume: &str) -> PathBuf {
+        self.disks.path().join(volume)
+    }
+
     /// Removes the disk of a volume that no machine has, and once more those that couldn't be removed before.
     pub(super) fn discard(&self, volume: &str) {
         let left = || self.left.lock().unwrap_or_else(PoisonError::into_inner);

@@ -197,6 +197,8 @@ pub(super) fn open(
     let instances = account.take_over(clock.now());
     let volumes: HashSet<&str> = account.volumes().collect();
     run_directory.keep_disks(|volume| volumes.contains(volume))?;
+    let layers: HashSet<&str> = account.layers().collect();
+    run_directory.keep_layers(|snapshot| layers.contains(snapshot))?;
     tracing::info!(build, account = identity, instances, "took over an account whose endpoint was killed");
     let journaling = begin(run, header.taken_over(settings), &mut account, &clock)?;
     let taken_over = Some(TakenOver { build, instances });

@@ -18,6 +18,9 @@ pub(super) const STATE: Mark = Mark::new(MARK, "a state directory");
 pub(super) const DISKS: &str = "disks";
 pub(super) const EARLIER_DISKS: &str = "machines";
 
+/// Where snapshots' layers are, likewise.
+pub(super) const LAYERS: &str = "layers";
+
 /// An endpoint's directory.
 pub(super) const RUN: Layout = Layout { mark: Mark::new(MARK, "an endpoint's directory"), part: part_of_run };
 
@@ -32,6 +35,7 @@ fn part_of_run(name: &str) -> Option<Part> {
     match name {
         "endpoint" | "journal.new" | "journal.newer" | "journal.torn" | "way-in" => Some(Part::File),
         DISKS => Some(Part::Directory(|name| is_volume(name).then_some(Part::Marked(&DISK)))),
+        LAYERS => Some(Part::Directory(|name| is_snapshot(name).then_some(Part::Marked(&DISK)))),
         EARLIER_DISKS => Some(Part::Directory(|name| is_instance(name).then_some(Part::Marked(&DISK)))),
         _ => None,
     }
@@ -56,9 +60,14 @@ pub(super) fn is_instance(name: &str) -> bool {
     is_id(name, "i-")
 }
 
-/// Whether it is of a volume, or of an instance, that may have an image's tree.
+/// Whether it is a snapshot's id, and so the name of its layer.
+pub(super) fn is_snapshot(name: &str) -> bool {
+    is_id(name, "snap-")
+}
+
+/// Whether it is of a volume, a snapshot or an instance that may have an image's tree.
 pub(super) fn is_user(name: &str) -> bool {
-    is_volume(name) || is_instance(name)
+    is_volume(name) || is_snapshot(name) || is_instance(name)
 }
 
 fn is_id(name: &str, prefix: &str) -> bool {

@@ -4,9 +4,9 @@
 //! find no machine, and the machine would run on. So the holder of the account enqueues what it decided before letting go of it,
 //! and one thread carries it out. That a machine is off comes by the same way, since its start may not be through yet.
 
-use super::{disks::Disks, images::Images};
+use super::{disks::Disks, images::Images, layers::Layers};
 use crate::{
-    account::{Effect, Start},
+    account::{Effect, Kind, Start},
     machine::{Event, Hypervisors, Machine, Specification},
 };
 use std::{
@@ -41,10 +41,10 @@ enum Order {
 
 /// The machines that have power, by instance.
 #[derive(Default)]
-struct Powered(Mutex<HashMap<String, Box<dyn Machine>>>);
+struct Powered(Mutex<HashMap<String, Arc<dyn Machine>>>);
 
 impl Powered {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Box<dyn Machine>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<dyn Machine>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -57,7 +57,7 @@ impl Machines {
     /// The thread can't be started.
     pub(super) fn new(
         hypervisors: Hypervisors,
-        disks: Disks,
+        (disks, layers): (Disks, Layers),
         images: Images,
         events: UnboundedSender<(String, Event)>,
     ) -> io::Result<Self> {
@@ -67,6 +67,7 @@ impl Machines {
             powered: powered.clone(),
             hypervisors,
             disks: Arc::new(disks),
+            layers: Arc::new(layers),
             images,
             events,
             runtime: Handle::current(),
@@ -113,6 +114,7 @@ struct Worker {
     powered: Arc<Powered>,
     hypervisors: Hypervisors,
     disks: Arc<Disks>,
+    layers: Arc<Layers>,
     images: Images,
     events: UnboundedSender<(String, Event)>,
     runtime: Handle,
@@ -150,29 +152,63 @@ impl Worker {
             Effect::PowerOff { instance } => with(&instance, |machine| machine.power_off()),
             Effect::Kill { instance } => with(&instance, |machine| machine.kill()),
             Effect::Discard { volume } => self.discard(volume),
-            // TODO
-            Effect::TakeLayer { .. } | Effect::DiscardLayer { .. } => {}
+            Effect::TakeLayer { snapshot, volume, kind, root, instance } => {
+                let taken = self.take_layer(&snapshot, &volume, (kind, root), instance.as_deref());
+                let event = taken.map_or_else(|error| Event::Failed(error.to_string()), |()| Event::Taken);
+                drop(self.events.send((snapshot, event)));
+            }
+            Effect::DiscardLayer { snapshot } => {
+                let (layers, images) = (self.layers.clone(), self.images.clone());
+                // As with disks.
+                self.runtime.spawn_blocking(move || {
+                    layers.discard(&snapshot);
+                    sweep(&images);
+                });
+            }
         }
     }
 
     fn start(&self, start: Start) {
         let instance = start.machine.instance.clone();
         match self.started(start) {
-            Ok(machine) => drop(self.powered.lock().insert(instance, machine)),
+            Ok(machine) => drop(self.powered.lock().insert(instance, machine.into())),
             // Told like any other event: the account has its state already, and must learn that there is no machine.
             Err(error) => drop(self.events.send((instance, Event::Failed(error.to_string())))),
         }
     }
 
     fn started(&self, start: Start) -> io::Result<Box<dyn Machine>> {
-        let Start { kind, root, volume, has_disk, machine, .. } = start;
+        let Start { kind, root, volume, layers, has_disk, machine, .. } = start;
         let (mut disk, mut image) = (PathBuf::new(), None);
         if kind.has_machine() {
             disk = self.disks.make(&volume, has_disk)?;
             let hold = |root: String| self.images.hold(&root, &volume, &machine.instance);
             image = root.map(hold).transpose().map_err(io::Error::other)?;
         }
-        self.hypervisors.start(kind, Specification { machine, disk, image }, self.events.clone())
+        let layers = layers.iter().map(|layer| self.layers.find(layer)).collect::<io::Result<_>>()?;
+        self.hypervisors.start(kind, Specification { machine, disk, image, layers }, self.events.clone())
+    }
+
+    /// Has what is on a root volume in its snapshot's layer. Whoever wants something of the volume waits meanwhile.
+    fn take_layer(
+        &self,
+        snapshot: &str,
+        volume: &str,
+        (kind, root): (Kind, Option<String>),
+        instance: Option<&str>,
+    ) -> io::Result<()> {
+        let Some(into) = self.layers.begin(snapshot)? else { return Ok(()) };
+        if let Some(root) = root {
+            self.images.hold(&root, snapshot, instance.unwrap_or(volume)).map_err(io::Error::other)?;
+        }
+        let running = instance.and_then(|instance| self.powered.lock().get(instance).cloned());
+        match running.map(|machine| machine.take_layer(&into)) {
+            Some(Ok(())) => {}
+            // It may just have gone off by itself.
+            Some(Err(error)) if error.kind() != io::ErrorKind::NotConnected => return Err(error),
+            _ => kind.take_layer(&self.disks.path(volume), &into)?,
+        }
+        self.layers.finish(snapshot)
     }
 
     fn discard(&self, volume: String) {
@@ -181,9 +217,13 @@ impl Worker {
         self.runtime.spawn_blocking(move || {
             disks.discard(&volume);
             // It may have been the last one to need a removed image.
-            if let Err(e) = images.sweep() {
-                tracing::warn!("failed to {e}");
-            }
+            sweep(&images);
         });
+    }
+}
+
+fn sweep(images: &Images) {
+    if let Err(e) = images.sweep() {
+        tracing::warn!("failed to {e}");
     }
 }

@@ -20,6 +20,7 @@ mod idle;
 mod images;
 mod journal;
 mod journaling;
+mod layers;
 mod layout;
 mod log;
 mod machines;

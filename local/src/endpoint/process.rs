@@ -131,7 +131,7 @@ async fn serve(
     let mut now = Settings { port: address.port(), ..settings.clone() };
     (now.conditions, now.pace, now.seed) = (Some(opening.conditions), Some(opened.pace), Some(opening.seed));
     let in_force = SettingsInForce { stay, named: settings.clone(), now };
-    let datacenter = Datacenter::open(opened, outside, state, run_directory.disks()?)?;
+    let datacenter = Datacenter::open(opened, outside, state, run_directory.disks()?, run_directory.layers()?)?;
     let door = Door::new(wire::Credentials::new(credentials.access_key, credentials.secret_key), ACCOUNT);
     let activity = door.activity();
     let greeting = Greeting { pid: std::process::id(), url, account: ACCOUNT.to_owned(), identity, in_force };

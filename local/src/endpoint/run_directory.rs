@@ -12,6 +12,7 @@ use super::{
     earlier_disks,
     images::Images,
     journal::{self, Story},
+    layers::Layers,
     layout::{RUN, not_removed, stays},
     state::{StateDirectory, failed},
 };
@@ -125,6 +126,11 @@ impl RunDirectory {
         Disks::of(&self.run)
     }
 
+    /// The snapshots' layers.
+    pub(super) fn layers(&self) -> Result<Layers, EndpointError> {
+        Layers::of(&self.run)
+    }
+
     /// Whether they are still where they are looked for. They may have been removed, and be another endpoint's by now.
     pub(super) fn is_there(&self) -> bool {
         is_at(&self.alive, &self.state.run().join(ALIVE))
@@ -145,6 +151,13 @@ impl RunDirectory {
     pub(super) fn keep_disks(&self, keep: impl Fn(&str) -> bool) -> Result<(), EndpointError> {
         self.disks()?.keep(keep)?;
         earlier_disks::remove_left(&self.run)?;
+        self.sweep();
+        Ok(())
+    }
+
+    /// Removes the layers that nothing needs.
+    pub(super) fn keep_layers(&self, keep: impl Fn(&str) -> bool) -> Result<(), EndpointError> {
+        self.layers()?.keep(keep)?;
         self.sweep();
         Ok(())
     }
@@ -187,6 +200,7 @@ fn clear_left(run: &Directory, has_account: bool) -> Result<(), EndpointError> {
     let disks = Disks::of(run)?;
     if !has_account {
         disks.keep(|_| false)?;
+        Layers::of(run)?.keep(|_| false)?;
         earlier_disks::remove_left(run)?;
     }
     Ok(())

@@ -98,7 +98,7 @@ mod tests {
             disk_gib: None,
             boot_id: "1".into(),
         };
-        let specification = Specification { machine, disk: "/nonexistent".into(), image: None };
+        let specification = Specification { machine, disk: "/nonexistent".into(), image: None, layers: Vec::new() };
         let machine = Blank.start(specification, sender).unwrap();
         machine.power_off();
         machine.kill();

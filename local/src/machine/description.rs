@@ -36,4 +36,7 @@ pub struct Specification {
     pub disk: PathBuf,
     /// The root directory of its image; `None` for the host's own programs. It must stay as long as the disk does.
     pub image: Option<PathBuf>,
+    /// Directories of snapshots that lie between the two, the latest first, each as a disk without a machine. Likewise.
+    #[serde(default)]
+    pub layers: Vec<PathBuf>,
 }

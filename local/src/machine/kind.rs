@@ -54,6 +54,14 @@ pub(super) trait MachineKind: Sync {
         None
     }
 
+    /// Has what a machine that is off has changed on its disk in an empty directory.
+    fn take_layer(&self, _disk: &Path, _into: &Path) -> io::Result<()> {
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!("take snapshots of machines of the kind `{}`", self.name()),
+        ))
+    }
+
     /// Waits until none of its machines uses a disk any more, and ends what does.
     fn end_user(&self, _disk: &Directory) -> io::Result<()> {
         Ok(())
@@ -96,6 +104,15 @@ impl Kind {
     /// Whether there is a machine at all behind an instance, with a disk, and on a network.
     pub fn has_machine(self) -> bool {
         self.0.has_machine()
+    }
+
+    /// Has what a machine that is off has changed on its disk in an empty directory, as a layer below other machines' disks.
+    ///
+    /// # Errors
+    ///
+    /// What failed, and why; or machines of this kind have no layers.
+    pub fn take_layer(self, disk: &Path, into: &Path) -> io::Result<()> {
+        self.0.take_layer(disk, into)
     }
 
     /// Makes what its machines have as their image of an archive, in an empty directory, which is to be cleared by [`clear_files`]

@@ -55,4 +55,14 @@ pub trait Machine: Send + Sync {
 
     /// Takes the power away.
     fn kill(&self);
+
+    /// Has what the machine has changed so far in an empty directory, as a layer below other machines' disks. The machine stands
+    /// still meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// What failed, and why; or machines of this kind have no layers, or this one is off by now.
+    fn take_layer(&self, _into: &std::path::Path) -> io::Result<()> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "take a snapshot of a machine of this kind"))
+    }
 }

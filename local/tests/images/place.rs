@@ -49,7 +49,9 @@ impl Place {
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(PROGRAM);
+        // Another user may not be able to reach it where it was built.
+        let program = std::env::var_os("EC2_LOCAL_PROGRAM").unwrap_or_else(|| PROGRAM.into());
+        let mut command = Command::new(program);
         command.args(arguments).env("EC2_LOCAL_STATE_DIR", self.state()).env_remove("AWS_REGION");
         command.env_remove("AWS_DEFAULT_REGION").stdin(Stdio::null());
         command

@@ -52,7 +52,7 @@ pub fn specification(disk: &Path, boot_id: &str) -> Specification {
         disk_gib: None,
         boot_id: boot_id.into(),
     };
-    Specification { machine, disk: disk.into(), image: None }
+    Specification { machine, disk: disk.into(), image: None, layers: Vec::new() }
 }
 
 pub const FIRST_BOOT: &str = "11111111-1111-4111-8111-111111111111";

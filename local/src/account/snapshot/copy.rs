@@ -50,6 +50,8 @@ pub(in crate::account) fn copied(
     tags: &TagSet,
 ) -> SnapshotId {
     let id: SnapshotId = context.shared.source.id();
+    // Of an imported image nothing is taken, but its files must stay as long as the copy does.
+    let has_files = source.system.as_ref().is_some_and(|system| system.root.is_some() && system.layers.is_empty());
     let copy = Snapshot {
         volume: no_volume(),
         gib: source.gib,
@@ -57,12 +59,14 @@ pub(in crate::account) fn copied(
         description,
         started: context.now,
         completes: later(later(context.now, context.settings.paced(DURATION)), context.verdict.stuck),
-        taking: Taking::Done,
+        taking: if has_files { Taking::Due } else { Taking::Done },
         waits_for_power_off: false,
-        system: source.system.clone(),
+        system: source.system.clone().map(|system| if has_files { system.under(&id) } else { system }),
         permissions: Permissions::default(),
     };
     context.shared.hold_layers(copy.system.as_ref());
+    let effect = has_files.then(|| copy.effect(&id, context.region)).flatten();
+    context.shared.effects.extend(effect);
     context.region.tags.set(&id, tags.clone());
     context.region.snapshots.insert(id.clone(), copy);
     id

@@ -164,7 +164,7 @@ pub(super) fn take_again(context: &mut Context<'_>) {
         let Some(snapshot) = context.region.snapshots.get_mut(&id) else { continue };
         snapshot.waits_for_power_off = false;
         let snapshot = snapshot.clone();
-        if context.region.volumes.contains(&snapshot.volume) {
+        if context.region.volumes.contains(&snapshot.volume) || snapshot.volume == no_volume() {
             let effect = snapshot.effect(&id, context.region);
             context.shared.effects.extend(effect);
         } else {

@@ -139,5 +139,5 @@ fn specification(disk: &Path) -> Specification {
         disk_gib: Some(8),
         boot_id: "00000000-0000-4000-8000-000000000000".into(),
     };
-    Specification { machine, disk: disk.into(), image: None }
+    Specification { machine, disk: disk.into(), image: None, layers: Vec::new() }
 }

@@ -1,8 +1,8 @@
-//! Which volumes have an image's tree: a note of each, by its id. Earlier versions have noted instances.
+//! Which volumes and snapshots have an image's tree: a note of each, by its id. Earlier versions have noted instances.
 
 use crate::endpoint::{
     EndpointError, StateDirectory,
-    layout::{DISKS, EARLIER_DISKS, is_instance, is_user},
+    layout::{DISKS, EARLIER_DISKS, LAYERS, is_instance, is_snapshot, is_user},
 };
 use ec2_state_directory::{Directory, Error};
 use std::io::Read;
@@ -51,7 +51,11 @@ pub(super) fn forget_gone(state: &StateDirectory, tree: &Directory) -> Result<()
 }
 
 fn has_disk(runs: &Directory, user: &str) -> Result<bool, Error> {
-    let place = if is_instance(user) { EARLIER_DISKS } else { DISKS };
+    let place = match user {
+        _ if is_instance(user) => EARLIER_DISKS,
+        _ if is_snapshot(user) => LAYERS,
+        _ => DISKS,
+    };
     loop {
         let mut has_moved = false;
         for name in runs.names()? {

@@ -81,9 +81,10 @@ pub fn run(boot: &Boot, limits: Limits, beginning: Beginning, keeper: OwnedFd, e
     let unmapped = trees.split_off(go.trees.len().min(trees.len()));
     let mut trees = go.trees.into_iter().zip(trees);
     let Some((_, files)) = trees.next() else { return Err(io::Error::other("boot: the keeper named no disk")) };
+    let snapshots: Vec<_> = trees.by_ref().take(go.layers).collect();
     let layers: Vec<_> = trees.collect();
     // What others have, too, isn't the machine's to write to, by whatever way.
-    for tree in layers.iter().map(|(_, tree)| tree).chain(&unmapped) {
+    for tree in snapshots.iter().chain(&layers).map(|(_, tree)| tree).chain(&unmapped) {
         kernel::make_tree_read_only(tree).map_err(told("make read-only", "what is below the machine's files"))?;
     }
     // Once this process is the machine's, these files are the host's root's.
@@ -95,6 +96,7 @@ pub fn run(boot: &Boot, limits: Limits, beginning: Beginning, keeper: OwnedFd, e
     let settings = Settings { hostname: &machine.hostname, login_user: &machine.login_user, interfaces: &machine.nics };
     let parts = Parts {
         files,
+        snapshots: snapshots.into_iter().map(|(_, tree)| tree).collect(),
         layers,
         unmapped,
         devices,

@@ -126,7 +126,7 @@ pub fn unpack(archive: Vec<OwnedFd>, into: &Path, limits: &Limits) -> io::Result
 }
 
 /// Does something in namespaces like those of this user's machines, with the same ids.
-fn within_namespaces(identity: &Identity, errand: impl FnOnce() -> io::Result<Report>) -> io::Result<Report> {
+pub fn within_namespaces(identity: &Identity, errand: impl FnOnce() -> io::Result<Report>) -> io::Result<Report> {
     let (connection, theirs) = protocol::connection()?;
     let child = match kernel::clone_into_namespaces().map_err(|error| advice::on_namespaces(&error))? {
         Side::Child => {
@@ -148,6 +148,7 @@ fn within_namespaces(identity: &Identity, errand: impl FnOnce() -> io::Result<Re
             &Go {
                 users: identity.users(),
                 trees: Vec::new(),
+                layers: 0,
                 has_devices: false,
                 shown: Shown::AllBut(Vec::new()),
                 has_cgroup_namespace: false,

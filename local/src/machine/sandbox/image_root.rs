@@ -17,6 +17,7 @@ use rustix::{
     process::{WaitOptions, waitpid},
 };
 use std::{
+    ffi::CString,
     fs, io,
     os::{
         fd::{AsFd, OwnedFd},
@@ -28,7 +29,7 @@ use std::{
 
 /// Builds the root directory and makes it the calling process's own; nothing of the host's is reachable after it.
 pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
-    let Parts { files, layers, devices, users, limits, boot_id, settings, .. } = parts;
+    let Parts { files, snapshots, layers, devices, users, limits, boot_id, settings, .. } = parts;
     let Some((path, image)) = layers.into_iter().next() else {
         return Err(io::Error::other("boot: there is no image"));
     };
@@ -39,7 +40,8 @@ pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
     }
     root::attach(files, "disk")?;
     root::attach(image, "lower")?;
-    overlay(&path)?;
+    let snapshots = root::attach_snapshots(snapshots)?;
+    overlay(&path, &snapshots)?;
     root::make_mount_points()?;
     root::mount_memory(limits)?;
     kernel_views::mount_kernel_views(boot_id, &mut notes)?;
@@ -57,12 +59,16 @@ pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
 }
 
 /// Maps the owners of an image's files to a machine's users, whose first is given. `tree` is the root directory as a
-/// detached mount, `users` the machine's user namespace.
-pub fn map_owners(tree: impl AsFd, first: u32, users: impl AsFd) -> io::Result<()> {
+/// detached mount, `users` the machine's user namespace. The mapping is made once for all that have it.
+pub fn map_owners(tree: impl AsFd, first: u32, made: &mut Option<OwnedFd>, users: impl AsFd) -> io::Result<()> {
     // The root directory may be any user's of the image.
     let owner = fstat(&tree)?.st_uid;
     if (IMAGES..IMAGES + RANGE).contains(&owner) {
-        return kernel::map_owners(tree, mapping(first)?);
+        let mapping = match made.take() {
+            Some(made) => made,
+            None => mapping(first)?,
+        };
+        return kernel::map_owners(tree, &*made.insert(mapping));
     }
     // An earlier version's image, whose files have the ids that the archive said; an instance may have it still.
     kernel::map_owners(tree, users)
@@ -95,17 +101,19 @@ fn mapping(first: u32) -> io::Result<OwnedFd> {
 }
 
 /// Lays the machine's files over the image.
-fn overlay(path: &Path) -> io::Result<()> {
+fn overlay(path: &Path, snapshots: &[String]) -> io::Result<()> {
+    let lower = root::below("root", snapshots, "lower");
+    let top = lower.split(':').next().unwrap_or("lower");
     let (upper, work) = ("disk/root", "disk/work");
     root::clear(work)?;
     if !Path::new(upper).exists() {
         fs::create_dir(upper).map_err(told("make", upper))?;
         // The root directory shows the attributes of its upper part.
-        let mode = fs::metadata("lower").map_err(told("look at", path.display()))?.mode();
+        let mode = fs::metadata(top).map_err(told("look at", path.display()))?.mode();
         chmodat(CWD, upper, Mode::from_raw_mode(mode & 0o7777), AtFlags::empty())?;
     }
     fs::create_dir(work).map_err(told("make", work))?;
-    let options = c"lowerdir=lower,upperdir=disk/root,workdir=disk/work,userxattr,volatile";
-    mount("overlay", "root", "overlay", MountFlags::empty(), options)
+    let options = CString::new(format!("lowerdir={lower},upperdir={upper},workdir={work},userxattr,volatile"))?;
+    mount("overlay", "root", "overlay", MountFlags::empty(), options.as_c_str())
         .map_err(told("mount an overlay over the image", path.display()))
 }

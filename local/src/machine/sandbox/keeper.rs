@@ -12,6 +12,7 @@ use super::{
     holdings::{self, Holding},
     identity::{self, FILES, Identity},
     kernel::{self, Side},
+    layer,
     limits::{self, Limits},
     nameless,
     protocol::{self, Boot, Command, Go, Report, Request, Shown, Users},
@@ -74,6 +75,7 @@ fn run() -> io::Result<()> {
     match protocol::receive::<Request>(&endpoint)? {
         Some((Request::Boot(boot), _)) => report(keep(&boot, &endpoint), &endpoint),
         Some((Request::Clear, directory)) => report(errand::clear(directory), &endpoint),
+        Some((Request::Layer, directories)) => report(layer::errand(directories), &endpoint),
         Some((Request::Measure(disk), _)) => report(measure(&disk), &endpoint),
         Some((Request::Unpack { into, limits }, archive)) => report(errand::unpack(archive, &into, &limits), &endpoint),
         // The endpoint died in between.
@@ -109,6 +111,8 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
     sources::prepare(&files, &identity)?;
     let mut notes = Vec::new();
     let volume = sources::mount_volume(boot, &files, &identity, &mut notes)?;
+    // What is mounted in the machine alone can be read here as long as it is there.
+    let mounted = volume.as_ref().map(|volume| volume.try_clone()).transpose()?.map(fs::File::from);
     let limits =
         Limits::of(boot.specification.machine.memory_mib, boot.specification.machine.vcpus).within(&boot.share);
     let limits = if matches!(identity, Identity::Range(_)) { limits } else { limits.beside_others() };
@@ -129,7 +133,7 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
         Side::Child => {
             drop(connection);
             cgroup.let_go();
-            drop(volume);
+            drop((volume, mounted));
             exit(init_main(boot, limits, beginning, theirs, endpoint))
         }
         Side::Parent(init) => init,
@@ -156,7 +160,13 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
             break;
         }
         if commanded {
-            let command = protocol::receive::<Command>(endpoint)?.map_or(Command::Kill, |(command, _)| command);
+            let (command, beside) = protocol::receive::<Command>(endpoint)?.unwrap_or((Command::Kill, Vec::new()));
+            if command == Command::TakeLayer {
+                let take = || take_layer(mounted.as_ref(), &files, beside, &identity);
+                let why = standstill::during(init, &cgroup, take).err().map(|error| error.to_string());
+                protocol::send(endpoint, &Report::Layer(why), &[])?;
+                continue;
+            }
             if let Some(answer) = answer(command, init, boot, &cgroup) {
                 protocol::send(endpoint, &answer, &[])?;
                 continue;
@@ -175,6 +185,11 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
     Ok(if killed { Report::PoweredOff } else { meaning(status) })
 }
 
+fn take_layer(mounted: Option<&fs::File>, files: &Path, beside: Vec<OwnedFd>, identity: &Identity) -> io::Result<()> {
+    let into = beside.into_iter().next().ok_or(io::ErrorKind::InvalidInput)?;
+    layer::take_within(layer::files_of(mounted, files)?.as_fd(), into.as_fd(), identity)
+}
+
 /// The answer to a question about the machine.
 fn answer(command: Command, init: Pid, boot: &Boot, cgroup: &Cgroup) -> Option<Report> {
     match command {
@@ -189,7 +204,7 @@ fn answer(command: Command, init: Pid, boot: &Boot, cgroup: &Cgroup) -> Option<R
             let is_complete = found.is_complete && is_certain;
             Some(Report::Nameless(question, Taken { is_complete, ..found }))
         }
-        Command::PowerOff | Command::Kill => None,
+        Command::PowerOff | Command::Kill | Command::TakeLayer => None,
     }
 }
 
@@ -271,10 +286,13 @@ fn release(
         notes.push("root is the only user: install newuidmap (package uidmap) and give the user a range in /etc/subuid for more".into());
     }
     let below = boot.specification.image.clone().map_or_else(shared::layers, |image| vec![image]);
-    let paths: Vec<_> = iter::once(boot.specification.disk.join(FILES)).chain(below).collect();
+    let snapshots = boot.specification.layers.iter().map(|layer| layer.join(FILES));
+    let snapshots: Vec<_> = snapshots.filter(|files| files.is_dir()).collect();
+    let layers = snapshots.len();
+    let paths: Vec<_> = iter::once(boot.specification.disk.join(FILES)).chain(snapshots).chain(below).collect();
     let mut unowned = Vec::new();
     let mut trees = if geteuid().is_root() {
-        sources::trees(init, boot, &paths, volume, identity, &mut unowned, &mut notes)?
+        sources::trees(init, boot, (&paths, layers), volume, identity, &mut unowned, &mut notes)?
     } else {
         Vec::new()
     };
@@ -290,7 +308,7 @@ fn release(
     let beside: Vec<_> = trees.iter().map(AsFd::as_fd).collect();
     protocol::send(
         connection,
-        &Go { users: identity.users(), trees: paths, has_devices, shown, has_cgroup_namespace, notes },
+        &Go { users: identity.users(), trees: paths, layers, has_devices, shown, has_cgroup_namespace, notes },
         &beside,
     )
 }

@@ -1,6 +1,6 @@
 //! What holds for all sandboxes, and what they keep on their disks.
 
-use super::{ROLE, Sandbox, cgroup, errand, identity::FILES, remains, role_main, volume};
+use super::{ROLE, Sandbox, cgroup, errand, identity::FILES, layer, remains, role_main, volume};
 use crate::{
     archive::{Contents, Limits},
     machine::{
@@ -11,6 +11,9 @@ use crate::{
 };
 use ec2_state_directory::{Directory, Part};
 use std::{io, os::fd::BorrowedFd, path::Path};
+
+/// On a snapshot's directory, outside of what machines can write: without it the snapshot was never taken to the end.
+const WHOLE: &str = "whole";
 
 /// The kind.
 pub struct SandboxKind;
@@ -34,10 +37,14 @@ impl MachineKind for SandboxKind {
 
     fn part_of_disk(&self, name: &str) -> Option<Part> {
         match name {
-            remains::NOTE | volume::NAME => Some(Part::File),
+            remains::NOTE | volume::NAME | WHOLE => Some(Part::File),
             FILES => Some(Part::Everything),
             _ => None,
         }
+    }
+
+    fn take_layer(&self, disk: &Path, into: &Path) -> io::Result<()> {
+        layer::take(disk, into)
     }
 
     fn end_user(&self, disk: &Directory) -> io::Result<()> {

@@ -15,6 +15,7 @@ mod advice;
 mod boot;
 mod cgroup;
 mod clock;
+mod copy;
 mod devices;
 mod disks;
 mod errand;
@@ -28,6 +29,7 @@ mod keeper;
 mod kernel;
 mod kernel_views;
 mod kind;
+mod layer;
 mod limits;
 mod nameless;
 mod package_sources;
@@ -68,8 +70,9 @@ use std::{
     fs,
     io::{self, Read},
     os::fd::{AsFd, OwnedFd},
+    path::Path,
     process::{Child, Stdio},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
     time::Duration,
 };
@@ -146,8 +149,9 @@ impl Hypervisor for Sandbox {
         let tenant = Tenant::new(&specification.disk, control.clone());
         let thread = format!("a thread for {}", specification.machine.instance);
         self.watch.admit(&tenant).map_err(told("start", &thread))?;
-        let running =
-            Running { control: control.clone(), plug: self.plug.clone(), specification, range, tenant, events };
+        let (answers, layers) = mpsc::channel();
+        let plug = self.plug.clone();
+        let running = Running { control: control.clone(), plug, specification, range, tenant, events, answers };
         // A thread per machine: a process is told of its parent's death when the thread that started it ends, so this
         // thread must live as long as the machine does, and not a moment longer.
         thread::Builder::new()
@@ -155,12 +159,14 @@ impl Hypervisor for Sandbox {
             .stack_size(256 << 10)
             .spawn(move || running.attend_until_gone(keepers))
             .map_err(told("start", thread))?;
-        Ok(Box::new(SandboxMachine { control }))
+        Ok(Box::new(SandboxMachine { control, layers: Mutex::new(layers) }))
     }
 }
 
 struct SandboxMachine {
     control: Arc<OwnedFd>,
+    /// What came of taking its layers, in order.
+    layers: Mutex<mpsc::Receiver<Option<String>>>,
 }
 
 impl SandboxMachine {
@@ -178,6 +184,17 @@ impl Machine for SandboxMachine {
     fn kill(&self) {
         self.command(Command::Kill);
     }
+
+    fn take_layer(&self, into: &Path) -> io::Result<()> {
+        let directory = fs::File::open(into).map_err(told("open", into.display()))?;
+        let layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
+        protocol::send(&self.control, &Command::TakeLayer, &[directory.as_fd()])?;
+        match layers.recv() {
+            Ok(None) => Ok(()),
+            Ok(Some(why)) => Err(io::Error::other(why)),
+            Err(_) => Err(io::Error::new(io::ErrorKind::NotConnected, "take the machine's layer: it is off")),
+        }
+    }
 }
 
 impl Drop for SandboxMachine {
@@ -194,6 +211,7 @@ struct Running {
     range: Range,
     tenant: Arc<Tenant>,
     events: UnboundedSender<(String, Event)>,
+    answers: mpsc::Sender<Option<String>>,
 }
 
 impl Running {
@@ -255,6 +273,8 @@ impl Running {
                 Report::Failed(why) => outcome = outcome.or(Some(Event::Failed(why))),
                 Report::Holds(question, holding) => self.tenant.note(question, holding),
                 Report::Nameless(question, taken) => self.tenant.note_nameless(question, taken),
+                // Whoever has asked may have gone.
+                Report::Layer(why) => drop(self.answers.send(why)),
                 // Nobody has asked a running machine for these.
                 Report::Unpacked(_) | Report::Taken(_) => {}
             }

@@ -36,6 +36,8 @@ pub enum Request {
     Clear,
     /// Unpack an archive into an empty directory, for machines of this user's. Beside it: the archive.
     Unpack { into: PathBuf, limits: Limits },
+    /// Have a machine's layer in an empty directory. Beside it: the directory of the machine's files, and that one.
+    Layer,
     /// Measure what it takes on the host, likewise.
     Measure(PathBuf),
 }
@@ -61,6 +63,8 @@ pub enum Command {
     Kill,
     /// Count how many of these it holds. The number is the question's.
     Count(Entry, u64),
+    /// Have what the machine has changed so far in an empty directory, which is beside it.
+    TakeLayer,
     /// Count what its files take that have no name. The number is the question's.
     CountNameless(u64),
 }
@@ -80,6 +84,8 @@ pub enum Report {
     Unpacked(Contents),
     /// It is over, or never began.
     Failed(String),
+    /// A layer was taken; or why not.
+    Layer(Option<String>),
     /// What was measured.
     Taken(Taken),
     /// How many it holds of what the question with this number was about.
@@ -93,10 +99,12 @@ pub enum Report {
 pub struct Go {
     /// How the guest's users are mapped.
     pub users: Users,
-    /// The directory with the machine's files, then the image's root directory or the host's directories that it sees. If there are
+    /// The directory with the machine's files, then those of so many snapshots, the latest first, then the image's root directory or the host's directories that it sees. If there are
     /// descriptors beside this message, they are these directories as detached mounts; where owners of the host's directories
     /// are mapped, these follow without that.
     pub trees: Vec<PathBuf>,
+    /// How many of them are of snapshots.
+    pub layers: usize,
     /// Whether the last of the descriptors is the machine's own devices, as a detached mount.
     pub has_devices: bool,
     /// What the machine sees of the host's directories.
@@ -126,7 +134,7 @@ pub enum Users {
 }
 
 /// The most interfaces that fit beside one message.
-pub const MOST_DESCRIPTORS: usize = 64;
+pub const MOST_DESCRIPTORS: usize = 250;
 const MOST_BYTES: usize = 128 << 10;
 
 /// Both ends of a connection.

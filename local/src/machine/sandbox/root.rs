@@ -7,7 +7,7 @@
 //! machine's has run yet; later on nothing but mounts is, and only on directories that were looked at.
 
 use super::{
-    advice, devices, kernel_views,
+    advice, devices, image_files, kernel_views,
     limits::Limits,
     protocol::{Shown, Users},
     shared, system_files,
@@ -56,6 +56,8 @@ pub fn tree(path: &Path) -> io::Result<OwnedFd> {
 pub struct Parts<'a> {
     /// The directory with the machine's own files, detached.
     pub files: OwnedFd,
+    /// The directories of snapshots, detached, the latest first: what lies between the machine's files and those below.
+    pub snapshots: Vec<OwnedFd>,
     /// The host's directories, or the image's root directory alone, detached, each with its path on the host.
     pub layers: Vec<(PathBuf, OwnedFd)>,
     /// The host's directories again without a mapping of their owners, where the others have one.
@@ -92,16 +94,18 @@ pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
     for directory in ["disk", "empty", "lower", "root"] {
         fs::create_dir(directory).map_err(told("make", directory))?;
     }
-    let Parts { files, layers, unmapped, devices, shown, users, limits, boot_id, settings } = parts;
+    let Parts { files, snapshots, layers, unmapped, devices, shown, users, limits, boot_id, settings } = parts;
     attach(files, "disk")?;
     for directory in ["disk/root", "disk/layers"] {
         fs::create_dir_all(directory).map_err(told("make", directory))?;
     }
     let first_boot = is_first_boot(Path::new("disk"));
-    mount_own_files(&mut notes)?;
+    let snapshots = attach_snapshots(snapshots)?;
+    mount_own_files(&snapshots, &mut notes)?;
     link_system_directories()?;
-    mount_layers(layers, unmapped, &shown, first_boot, &mut notes)?;
-    if first_boot {
+    let is_bare = first_boot && snapshots.is_empty();
+    mount_layers(layers, unmapped, (&snapshots, &shown), is_bare, &mut notes)?;
+    if is_bare {
         system_files::generate(Path::new("root"), &settings)?;
         mark_booted(rustix::fs::open("disk", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)?;
     }
@@ -110,7 +114,13 @@ pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
     kernel_views::mount_kernel_views(boot_id, &mut notes)?;
     mount_devices(devices, users, limits)?;
     let console = make_console()?;
+    let disk = rustix::fs::open("disk", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     leave_host()?;
+    if first_boot && !is_bare {
+        // Others have run on these files before: from here on no link leads out.
+        image_files::generate(&settings, users)?;
+        mark_booted(&disk)?;
+    }
     Ok(Root { first_boot, console, notes })
 }
 
@@ -118,8 +128,8 @@ pub fn enter(parts: Parts<'_>) -> io::Result<Root> {
 fn mount_layers(
     layers: Vec<(PathBuf, OwnedFd)>,
     unmapped: Vec<OwnedFd>,
-    shown: &Shown,
-    first_boot: bool,
+    (snapshots, shown): (&[String], &Shown),
+    is_bare: bool,
     notes: &mut Vec<String>,
 ) -> io::Result<()> {
     let (paths, trees): (Vec<PathBuf>, Vec<OwnedFd>) = layers.into_iter().unzip();
@@ -139,7 +149,7 @@ fn mount_layers(
             continue;
         }
         let layer = Layer::of(inside)?;
-        if first_boot {
+        if is_bare {
             shared::make_own(path, source, &layer.upper)?;
         }
         let view = view.or_else(|error| {
@@ -147,7 +157,7 @@ fn mount_layers(
             notes.push(note);
             Ok::<_, io::Error>(view)
         })?;
-        notes.extend(layer.mount(&view, inside)?);
+        notes.extend(layer.mount(&view, snapshots, inside)?);
     }
     Ok(())
 }
@@ -207,7 +217,16 @@ pub fn attach(tree: OwnedFd, target: &str) -> io::Result<()> {
 }
 
 /// Mounts the machine's own files as the root directory.
-fn mount_own_files(notes: &mut Vec<String>) -> io::Result<()> {
+fn mount_own_files(snapshots: &[String], notes: &mut Vec<String>) -> io::Result<()> {
+    if !snapshots.is_empty() {
+        clear("disk/work")?;
+        fs::create_dir("disk/work").map_err(told("make", "disk/work"))?;
+        let lower = below("root", snapshots, "empty");
+        let options =
+            CString::new(format!("lowerdir={lower},upperdir=disk/root,workdir=disk/work,userxattr,volatile"))?;
+        return mount("overlay", "root", "overlay", MountFlags::empty(), options.as_c_str())
+            .map_err(told("mount an overlay over", "the snapshots' files"));
+    }
     if kernel_views::has_volume()? {
         return mount_bind("disk/root", "root").map_err(told("mount", "the machine's files"));
     }
@@ -233,6 +252,25 @@ pub fn clear(work: &str) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(told("clear", work)(error)),
         _ => Ok(()),
     }
+}
+
+/// Attaches the directories of snapshots; says where.
+pub fn attach_snapshots(snapshots: Vec<OwnedFd>) -> io::Result<Vec<String>> {
+    let attached = snapshots.into_iter().enumerate().map(|(index, tree)| {
+        let at = format!("snapshots/{index}");
+        fs::create_dir_all(&at).map_err(told("make", &at))?;
+        attach(tree, &at)?;
+        Ok(at)
+    });
+    attached.collect()
+}
+
+/// An overlay's lower layers: a directory of each snapshot's that has it, then what lies below all of them.
+pub fn below(directory: &str, snapshots: &[String], lowest: &str) -> String {
+    let each = snapshots.iter().map(|snapshot| format!("{snapshot}/{directory}"));
+    let mut lower: Vec<_> = each.filter(|path| fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())).collect();
+    lower.push(lowest.to_owned());
+    lower.join(":")
 }
 
 fn link_system_directories() -> io::Result<()> {
@@ -305,14 +343,16 @@ impl Layer {
 
     /// Lays it over what is public of a directory of the host's. Where the kernel or the file system can't, the directory is
     /// read-only, and a note says so.
-    fn mount(&self, view: &str, inside: &Path) -> io::Result<Option<String>> {
+    fn mount(&self, view: &str, snapshots: &[String], inside: &Path) -> io::Result<Option<String>> {
         let target = Path::new("root").join(inside);
         let Self { upper, work } = self;
         // The lowest of its layers is the host's directory.
         let source = view.rsplit(':').next().unwrap_or(view);
-        if fs::metadata(source)?.uid() == NOBODY {
+        // What lies in between has them already, as far as the machine wanted them.
+        if snapshots.is_empty() && fs::metadata(source)?.uid() == NOBODY {
             own_directories(Path::new(source), Path::new(upper), 2)?;
         }
+        let view = &*below(upper.strip_prefix("disk/").unwrap_or(upper), snapshots, view);
         chmodat(CWD, upper.as_str(), Mode::from_raw_mode(0o755), AtFlags::empty())?;
         let options = CString::new(format!("lowerdir={view},upperdir={upper},workdir={work},userxattr,volatile"))?;
         let Err(error) = mount("overlay", &target, "overlay", MountFlags::empty(), options.as_c_str()) else {

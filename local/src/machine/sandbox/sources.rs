@@ -61,7 +61,7 @@ pub fn mount_volume(
 pub fn trees(
     init: Pid,
     boot: &Boot,
-    paths: &[PathBuf],
+    (paths, layers): (&[PathBuf], usize),
     volume: Option<OwnedFd>,
     identity: &Identity,
     unowned: &mut Vec<PathBuf>,
@@ -75,21 +75,24 @@ pub fn trees(
         volume.map_or_else(|| paths.first().map(|path| root::tree(path)).transpose(), |volume| Ok(Some(volume)))?;
     let mut trees: Vec<_> = disk.into_iter().collect();
     let mut unmapped = Vec::new();
-    for path in paths.iter().skip(1) {
+    let mut of_images = None;
+    for (index, path) in paths.iter().enumerate().skip(1) {
         let tree = root::tree(path)?;
         let Identity::Range(first) = identity else {
             trees.push(tree);
             continue;
         };
-        if boot.specification.image.is_none() {
+        let is_layer = index <= layers;
+        let is_ours = is_layer || boot.specification.image.is_some();
+        if !is_ours {
             unmapped.push(root::tree(path)?);
         }
-        let mapped = match boot.specification.image {
-            Some(_) => image_root::map_owners(&tree, *first, &namespace),
-            None => kernel::map_owners(&tree, &namespace),
+        let mapped = match is_ours {
+            true => image_root::map_owners(&tree, *first, &mut of_images, &namespace),
+            false => kernel::map_owners(&tree, &namespace),
         };
         if let Err(error) = mapped {
-            if boot.specification.image.is_some() {
+            if is_ours {
                 let advice = "have EC2_LOCAL_STATE_DIR on ext4, XFS, Btrfs or tmpfs, and a kernel that can (6.3 can for all of these)";
                 return Err(told("map the owners of the files below", format!("{} ({advice})", path.display()))(error));
             }

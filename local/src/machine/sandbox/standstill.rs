@@ -48,6 +48,17 @@ pub fn look<T>(init: Pid, cgroup: &Cgroup, look: impl Fn(&[Process]) -> T) -> (T
     }
 }
 
+/// Does something while a machine stands still, as far as it can be had to.
+pub fn during<T>(init: Pid, cgroup: &Cgroup, act: impl FnOnce() -> T) -> T {
+    let frozen = cgroup.freeze();
+    let running = || Processes::certainly_of(init).all;
+    let stopped = frozen.is_none().then(|| Stopped::stop(init, &running()));
+    if let Some(Err(error)) = &stopped {
+        tracing::debug!("failed to {error}; the machine runs meanwhile");
+    }
+    act()
+}
+
 /// A machine whose processes were stopped; they go on when this is dropped.
 struct Stopped {
     init: Pid,

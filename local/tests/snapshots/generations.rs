@@ -1,0 +1,78 @@
+//! Images of images: each has what the machines before it have changed.
+
+use crate::{
+    account::{ask, end, image_of, launch, layers, named, until},
+    place::Place,
+    serving::Serving,
+};
+
+const FIRST: &str = "mkdir -p /opt/tree/sub; echo one >/opt/one; chmod 4711 /opt/one; echo a >/opt/tree/a
+echo b >/opt/tree/sub/b; rm /bin/hostname; echo first: $((40 + 2))";
+const SECOND: &str =
+    "echo second: $(cat /opt/one) $(stat -c %a /opt/one) $(ls /opt/tree) $(ls /bin/hostname 2>&1 | cut -c 1-2)
+rm -r /opt/tree; mkdir /opt/tree; echo c >/opt/tree/c; echo two >/opt/two; echo done: $((40 + 3))";
+const THIRD: &str = "echo third: $(cat /opt/one /opt/two) $(ls /opt/tree) $(ls /bin/hostname 2>&1 | cut -c 1-2)
+echo $(hostname) in $(cat /etc/hostname); echo done: $((40 + 4))";
+
+fn three_generations(place: &Place, base: &str) {
+    let serving = Serving::start(place);
+    let (first, _) = launch(&serving, &named(&serving, base), FIRST, "first: 42");
+    let one = image_of(&serving, &first, "one", "");
+    serving.until_state(&first, "running");
+    let (second, console) = launch(&serving, &one, SECOND, "done: 43");
+    assert!(console.contains("second: one 4711 a sub ls"), "{console}");
+    // Without a reboot, as it is.
+    let two = image_of(&serving, &second, "two", "&NoReboot=true");
+    let (third, console) = launch(&serving, &two, THIRD, "done: 44");
+    assert!(console.contains("third: one two c ls"), "{console}");
+    let shown = ask(&serving, &format!("Action=DescribeInstances&InstanceId.1={third}"));
+    let name = shown.element("privateDnsName");
+    assert!(console.contains(&format!("{name} in {name}")), "it has the name of another: {console}");
+    assert_eq!(layers(place).len(), 2);
+    // Of one that is stopped.
+    ask(&serving, &format!("Action=StopInstances&InstanceId.1={third}"));
+    serving.until_state(&third, "stopped");
+    let three = image_of(&serving, &third, "three", "");
+    let (fourth, console) = launch(&serving, &three, "echo fourth: $(cat /opt/two) $((40 + 5))", "fourth: two 45");
+    assert!(!console.contains("read-only"), "{console}");
+    assert_eq!(layers(place).len(), 3);
+    end(&serving, &[&first, &second, &third, &fourth]);
+    serving.end();
+    assert!(!place.state().join("run").exists(), "something is left");
+}
+
+#[test]
+fn an_image_of_an_image_of_the_host_has_all_that_was_changed() {
+    three_generations(&Place::new(), "host");
+}
+
+#[test]
+fn an_image_of_an_image_of_an_imported_one_has_all_that_was_changed() {
+    let (place, _) = Place::with_tiny();
+    three_generations(&place, "tiny");
+    place.remove();
+    assert_eq!(place.kept(), (vec![], 0));
+}
+
+#[test]
+fn a_volumes_snapshot_becomes_an_image_by_registration_and_a_copy_of_it_boots_too() {
+    let place = Place::new();
+    let serving = Serving::start(&place);
+    let (first, _) = launch(&serving, &named(&serving, "host"), FIRST, "first: 42");
+    let taken = ask(&serving, &format!("Action=CreateSnapshot&VolumeId={}", serving.volume_of(&first)));
+    let snapshot = taken.element("snapshotId").to_owned();
+    until(&serving, &format!("Action=DescribeSnapshots&SnapshotId.1={snapshot}"), "<status>completed");
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+    let register = format!(
+        "Action=RegisterImage&Name=registered&RootDeviceName=%2Fdev%2Fsda1&Architecture={architecture}&EnaSupport=true\
+         &VirtualizationType=hvm&BlockDeviceMapping.1.DeviceName=%2Fdev%2Fsda1&BlockDeviceMapping.1.Ebs.SnapshotId={snapshot}"
+    );
+    let image = ask(&serving, &register).element("imageId").to_owned();
+    let copy = format!("Action=CopyImage&Name=copied&SourceRegion=us-east-1&SourceImageId={image}");
+    let copy = ask(&serving, &copy).element("imageId").to_owned();
+    until(&serving, &format!("Action=DescribeImages&ImageId.1={copy}"), "<imageState>available");
+    let (second, console) = launch(&serving, &copy, SECOND, "done: 43");
+    assert!(console.contains("second: one 4711 a sub ls"), "{console}");
+    end(&serving, &[&first, &second]);
+    serving.end();
+}
