@@ -2,8 +2,8 @@
 
 use super::{
     Context, account_attributes, console, image, instance, instance_type, internet_gateway, key_pair,
-    network_interface, place, placement_group, request::only, route_table, security_group, snapshot, subnet, tags,
-    volume, vpc,
+    network_interface, place, placement_group, request::only, root_volume, route_table, security_group, snapshot,
+    subnet, tags, volume, vpc,
 };
 use crate::{
     error::ApiError,
@@ -92,6 +92,11 @@ pub(super) const ACTIONS: &[Action] = &[
         placement_group::create,
         &["GroupName", "PartitionCount", "SpreadLevel", "Strategy", "TagSpecifications"],
     ),
+    action(
+        "CreateReplaceRootVolumeTask",
+        root_volume::create,
+        &["ClientToken", "DeleteReplacedRootVolume", "ImageId", "InstanceId", "SnapshotId", "TagSpecifications"],
+    ),
     action("CreateSecurityGroup", security_group::create, &["Description", "GroupName", "VpcId", "TagSpecifications"]),
     action("CreateSnapshot", snapshot::create, &["Description", "Location", "TagSpecifications", "VolumeId"]),
     action(
@@ -159,6 +164,11 @@ pub(super) const ACTIONS: &[Action] = &[
     ),
     action("DescribePlacementGroups", placement_group::describe, &["Filters", "GroupIds", "GroupNames"]),
     action("DescribeRegions", place::describe_regions, &["AllRegions", "Filters", "RegionNames"]),
+    action(
+        "DescribeReplaceRootVolumeTasks",
+        root_volume::describe,
+        &["Filters", "MaxResults", "NextToken", "ReplaceRootVolumeTaskIds"],
+    ),
     action("DescribeRouteTables", route_table::describe, &["Filters", "MaxResults", "NextToken", "RouteTableIds"]),
     action(
         "DescribeSecurityGroupRules",

@@ -134,6 +134,9 @@ ids! {
     /// A snapshot.
     SnapshotId = "snap", "snapshot", InvalidSnapshotIdMalformed, InvalidSnapshotNotFound,
         "The snapshot '{}' does not exist.", "The snapshots '{}' do not exist.";
+    /// A task to replace a root volume.
+    ReplaceRootVolumeTaskId = "replacevol", "replace-root-volume-task", InvalidParameterValue, InvalidParameterValue,
+        "The replaceRootVolumeTask ID '{}' does not exist", "The replaceRootVolumeTask IDs '{}' do not exist";
     /// A route table.
     RouteTableId = "rtb", "route-table", InvalidRouteTableIdMalformed, InvalidRouteTableIdNotFound,
         "The routeTable ID '{}' does not exist", "The routeTable IDs '{}' do not exist";

@@ -37,6 +37,7 @@ mod record;
 mod recovery;
 mod region;
 mod request;
+mod root_volume;
 mod route_table;
 mod security_group;
 mod settings;

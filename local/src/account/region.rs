@@ -5,7 +5,8 @@ use super::{
     idempotency::Tokens,
     ids::{
         DhcpOptionsId, Id, ImageId, InstanceId, InternetGatewayId, KeyPairId, NetworkInterfaceId, PlacementGroupId,
-        RouteTableId, SecurityGroupId, SecurityGroupRuleId, SnapshotId, Source, SubnetId, VolumeId, VpcId,
+        ReplaceRootVolumeTaskId, RouteTableId, SecurityGroupId, SecurityGroupRuleId, SnapshotId, Source, SubnetId,
+        VolumeId, VpcId,
     },
     image::{self, Image},
     instance::Instance,
@@ -14,6 +15,7 @@ use super::{
     network_interface::NetworkInterface,
     place::Place,
     placement_group::PlacementGroup,
+    root_volume::Task,
     route_table::RouteTable,
     security_group::{Rule, SecurityGroup},
     settings::Settings,
@@ -48,6 +50,7 @@ pub(super) struct Region {
     pub(super) network_interfaces: Table<NetworkInterfaceId, NetworkInterface>,
     pub(super) volumes: Table<VolumeId, Volume>,
     pub(super) snapshots: Table<SnapshotId, Snapshot>,
+    pub(super) replace_root_volume_tasks: Table<ReplaceRootVolumeTaskId, Task>,
     pub(super) route_tables: Table<RouteTableId, RouteTable>,
     pub(super) internet_gateways: Table<InternetGatewayId, InternetGateway>,
     pub(super) dhcp_options: DhcpOptionsId,
@@ -83,6 +86,7 @@ impl Region {
             network_interfaces: Table::default(),
             volumes: Table::default(),
             snapshots: Table::default(),
+            replace_root_volume_tasks: Table::default(),
             route_tables: Table::default(),
             internet_gateways: Table::default(),
             dhcp_options,
@@ -93,7 +97,7 @@ impl Region {
     }
 
     /// All that is kept beyond the endpoint's life, by the names under which it is stored.
-    pub(super) fn stored(&mut self) -> [(&'static str, &mut dyn Stored); 17] {
+    pub(super) fn stored(&mut self) -> [(&'static str, &mut dyn Stored); 18] {
         [
             ("images", &mut self.images),
             ("instances", &mut self.instances),
@@ -106,6 +110,7 @@ impl Region {
             ("network-interfaces", &mut self.network_interfaces),
             ("volumes", &mut self.volumes),
             ("snapshots", &mut self.snapshots),
+            ("replace-root-volume-tasks", &mut self.replace_root_volume_tasks),
             ("route-tables", &mut self.route_tables),
             ("internet-gateways", &mut self.internet_gateways),
             ("dhcp-options", &mut self.dhcp_options),
@@ -116,7 +121,7 @@ impl Region {
     }
 
     /// All that isn't known everywhere at once.
-    fn eventual(&mut self) -> [&mut dyn Eventual; 14] {
+    fn eventual(&mut self) -> [&mut dyn Eventual; 15] {
         [
             &mut self.images,
             &mut self.instances,
@@ -129,6 +134,7 @@ impl Region {
             &mut self.network_interfaces,
             &mut self.volumes,
             &mut self.snapshots,
+            &mut self.replace_root_volume_tasks,
             &mut self.route_tables,
             &mut self.internet_gateways,
             &mut self.tags,

@@ -6,6 +6,7 @@
 use super::{
     Effect, Region, Shared,
     ids::SnapshotId,
+    root_volume,
     settings::{Architecture, ImageSettings},
 };
 use crate::machine::Kind;
@@ -57,7 +58,7 @@ impl Layers {
     pub(super) fn count(&mut self, region: &Region) {
         let volumes = region.volumes.iter().filter_map(|(_, volume)| volume.system.as_ref());
         let snapshots = region.snapshots.iter().filter_map(|(_, snapshot)| snapshot.system.as_ref());
-        volumes.chain(snapshots).for_each(|system| self.hold(system));
+        volumes.chain(snapshots).chain(root_volume::systems(region)).for_each(|system| self.hold(system));
     }
 
     pub(super) fn clear(&mut self) {

@@ -205,6 +205,7 @@ pub(super) fn exists(region: &Region, id: &str) -> bool {
         || has(&region.network_interfaces, id)
         || has(&region.volumes, id)
         || has(&region.snapshots, id)
+        || has(&region.replace_root_volume_tasks, id)
         || has(&region.route_tables, id)
         || has(&region.internet_gateways, id)
 }

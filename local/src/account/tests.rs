@@ -15,6 +15,7 @@ mod lives;
 mod metadata;
 mod quotas;
 mod records;
+mod root_volumes;
 mod security_groups;
 mod snapshots;
 mod states;

@@ -27,6 +27,9 @@ pub(super) struct Volume {
     /// What boots from it; none where nothing does.
     #[serde(default)]
     pub(super) system: Option<System>,
+    /// Whether it has taken the place of another, and no machine has booted from it yet.
+    #[serde(default)]
+    pub(super) is_fresh: bool,
     pub(super) created: OffsetDateTime,
     pub(super) attachment: Option<Attachment>,
 }
@@ -322,7 +325,7 @@ pub(super) fn release(context: &mut Context<'_>, id: &VolumeId) {
     }
 }
 
-fn end(context: &mut Context<'_>, id: &VolumeId) {
+pub(super) fn end(context: &mut Context<'_>, id: &VolumeId) {
     let gone = context.region.volumes.remove(id);
     context.region.tags.forget(id);
     context.shared.effects.push(Effect::Discard { volume: id.to_string() });

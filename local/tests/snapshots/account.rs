@@ -5,7 +5,7 @@ use crate::{
     place::{PATIENCE, Place},
     serving::Serving,
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use std::{
     fs, thread,
     time::{Duration, Instant},
@@ -51,7 +51,8 @@ pub fn begin_image_of(serving: &Serving, instance: &str, name: &str, more: &str)
 
 /// Launches an instance that runs a script, and waits until that has said something.
 pub fn launch(serving: &Serving, image: &str, script: &str, said: &str) -> (String, String) {
-    let user_data = URL_SAFE.encode(format!("#!/bin/sh\n{script}\n")).replace('=', "%3D");
+    let user_data = STANDARD.encode(format!("#!/bin/sh\n{script}\n"));
+    let user_data = user_data.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
     let request =
         format!("Action=RunInstances&ImageId={image}&InstanceType=t3.micro&MinCount=1&MaxCount=1&UserData={user_data}");
     let instance = ask(serving, &request).element("instanceId").to_owned();

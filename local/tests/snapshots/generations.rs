@@ -12,7 +12,7 @@ const SECOND: &str =
     "echo second: $(cat /opt/one) $(stat -c %a /opt/one) $(ls /opt/tree) $(ls /bin/hostname 2>&1 | cut -c 1-2)
 rm -r /opt/tree; mkdir /opt/tree; echo c >/opt/tree/c; echo two >/opt/two; echo done: $((40 + 3))";
 const THIRD: &str = "echo third: $(cat /opt/one /opt/two) $(ls /opt/tree) $(ls /bin/hostname 2>&1 | cut -c 1-2)
-echo $(hostname) in $(cat /etc/hostname); echo done: $((40 + 4))";
+echo $(cat /proc/sys/kernel/hostname) in $(cat /etc/hostname); echo done: $((40 + 4))";
 
 fn three_generations(place: &Place, base: &str) {
     let serving = Serving::start(place);

@@ -16,4 +16,5 @@ mod system;
 mod account;
 mod ends;
 mod generations;
+mod replaced;
 mod users;

@@ -187,8 +187,12 @@ fn pages_are_of_ec2s_sizes_and_tokens_good_for_their_own_action() {
     let token = world.direct("Action=DescribeInstanceTypes&MaxResults=5").unwrap();
     let token = token.split_once("<nextToken>").and_then(|(_, rest)| rest.split_once('<')).unwrap().0;
     for action in paged {
-        let least = if action == "DescribeImages" { 1 } else { 5 };
-        let most = if matches!(action, "DescribeInstanceTypes" | "DescribeRouteTables") { 100 } else { 1000 };
+        let least = if matches!(action, "DescribeImages" | "DescribeReplaceRootVolumeTasks") { 1 } else { 5 };
+        let most = match action {
+            "DescribeReplaceRootVolumeTasks" => 50,
+            "DescribeInstanceTypes" | "DescribeRouteTables" => 100,
+            _ => 1000,
+        };
         for (size, code) in [
             (least - 1, Code::InvalidParameterValue),
             (least, Code::DryRunOperation),

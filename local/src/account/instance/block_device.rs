@@ -194,6 +194,7 @@ impl Mapping {
             shape: self.shape.clone(),
             snapshot: self.snapshot.clone(),
             system: self.system.clone(),
+            is_fresh: false,
             created: now,
             attachment: Some(attachment),
         };

@@ -7,7 +7,7 @@ use super::{Instance, Power, State, StateReason, power};
 use crate::account::{
     Context, Effect, address,
     ids::{InstanceId, NetworkInterfaceId},
-    network_interface, volume,
+    network_interface, root_volume, volume,
 };
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -140,6 +140,7 @@ fn terminated(context: &mut Context<'_>, id: &InstanceId) {
     for nic in nics {
         network_interface::delete(context, &nic);
     }
+    root_volume::give_up(context, id);
     for id in volumes {
         volume::release(context, &id);
     }

@@ -5,7 +5,7 @@ use super::{
     life::{self, End, later},
 };
 use crate::{
-    account::{Context, Effect, Start, address, ids::InstanceId, snapshot},
+    account::{Context, Effect, Start, address, ids::InstanceId, root_volume, snapshot},
     machine::{Description, Event},
 };
 use std::time::Duration;
@@ -23,10 +23,13 @@ pub(in crate::account) fn on(context: &mut Context<'_>, id: &InstanceId) {
     let nics = instance.network_interfaces.clone();
     // The root volume comes first.
     let volumes = instance.volumes.clone();
-    let (kind, image, root) = (instance.kind, instance.image_name.clone(), instance.image_root.clone());
-    let has_disk = instance.was_running;
-    let (login_user, instance_type) = (instance.login_user.clone(), instance.instance_type);
     snapshot::take_waiting(context, &volumes);
+    root_volume::replace(context, id);
+    let Some(instance) = context.region.instances.get_mut(id) else { return };
+    let volumes = instance.volumes.clone();
+    let (kind, image, root) = (instance.kind, instance.image_name.clone(), instance.image_root.clone());
+    let was_running = instance.was_running;
+    let (login_user, instance_type) = (instance.login_user.clone(), instance.instance_type);
     let region = &*context.region;
     let root_volume = volumes.first().and_then(|root| region.volumes.get(root));
     let interfaces: Vec<_> = nics.iter().filter_map(|nic| Some((nic, region.network_interfaces.get(nic)?))).collect();
@@ -42,6 +45,7 @@ pub(in crate::account) fn on(context: &mut Context<'_>, id: &InstanceId) {
         boot_id,
     };
     let system = root_volume.and_then(|volume| volume.system.as_ref());
+    let has_disk = was_running && root_volume.is_some_and(|volume| !volume.is_fresh);
     let layers = system.map_or_else(Vec::new, |system| system.layers.iter().map(ToString::to_string).collect());
     let volume = volumes.first().map(ToString::to_string).unwrap_or_default();
     context.shared.effects.push(Effect::Start(Box::new(Start {
@@ -97,6 +101,7 @@ pub(in crate::account) fn machine_event(context: &mut Context<'_>, id: &Instance
             let Some(instance) = context.region.instances.get_mut(id) else { return };
             instance.power = Power::On;
             instance.powered_on.get_or_insert(now);
+            root_volume::started(context, id);
             life::settle(context, id);
         }
         Event::Rebooting => went_off(context, id, true),
