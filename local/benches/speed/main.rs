@@ -5,6 +5,7 @@
 //! - `switch`: bytes from the host to a sandbox, and back, by the way in and the switch at EC2's MTU, beside plain loopback.
 //! - `describes`: describes of 1,000 instances, beside moto's server. `ratio moto/ours` at the end is the least of them.
 //! - `scale`: what an instance costs among 500, and among 5,000.
+//! - `images`: what an image of 1 MB of changes takes over a small base, and over a large one.
 //! - `machines`: how soon an endpoint answers, how soon a machine does, and what 50 idle ones take.
 //!
 //! With `--test`, and under `cargo test`, it does a little of everything, to see that it works: its figures mean nothing.
@@ -12,6 +13,7 @@
 mod bytes;
 mod client;
 mod describes;
+mod images;
 mod local;
 mod machines;
 mod moto;
@@ -33,8 +35,13 @@ type Result<T = (), E = Box<dyn Error>> = std::result::Result<T, E>;
 type Part = (&'static str, fn(Scope) -> Result);
 
 /// What can be measured by itself, in an endpoint of its own.
-const PARTS: &[Part] =
-    &[("switch", switch::run), ("describes", describes::run), ("scale", scale::run), ("machines", machines::run)];
+const PARTS: &[Part] = &[
+    ("switch", switch::run),
+    ("describes", describes::run),
+    ("scale", scale::run),
+    ("images", images::run),
+    ("machines", machines::run),
+];
 
 /// How much is done.
 #[derive(Clone, Copy, PartialEq, Eq)]

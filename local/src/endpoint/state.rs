@@ -11,6 +11,7 @@
 //!     journal                        its account
 //!     way-in                         the socket to it and to its machines
 //!     disks/vol-…/                   the disks of volumes
+//!     layers/snap-…/                 what snapshots hold
 //! ```
 
 use super::{BUILD, EndpointError, layout::STATE};

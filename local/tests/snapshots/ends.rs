@@ -66,3 +66,21 @@ fn a_killed_endpoints_images_are_there_again() {
     serving.end();
     assert!(!place.state().join("run").exists(), "something is left");
 }
+
+#[test]
+fn a_copy_of_an_imported_image_keeps_the_files_that_it_needs() {
+    let (place, _) = Place::with_tiny();
+    let serving = Serving::start(&place);
+    let tiny = named(&serving, "tiny");
+    let copy = format!("Action=CopyImage&Name=copy&SourceRegion=us-east-1&SourceImageId={tiny}");
+    let copy = ask(&serving, &copy).element("imageId").to_owned();
+    until(&serving, &format!("Action=DescribeImages&ImageId.1={copy}"), "<imageState>available");
+    place.remove();
+    assert_eq!(place.kept().1, 1);
+    let (instance, _) = launch(&serving, &copy, WRITE, "written: 42");
+    end(&serving, &[&instance]);
+    assert_eq!(place.kept().1, 1);
+    ask(&serving, &format!("Action=DeregisterImage&ImageId={copy}&DeleteAssociatedSnapshots=true"));
+    place.until_no_tree();
+    serving.end();
+}

@@ -76,3 +76,53 @@ fn a_volumes_snapshot_becomes_an_image_by_registration_and_a_copy_of_it_boots_to
     end(&serving, &[&first, &second]);
     serving.end();
 }
+
+/// Who has more users than root alone, and the tools for it, gives files to others.
+const GIVE: &str =
+    "mkdir -p /opt; cp /bin/cat /opt/cat; echo x >/opt/a; ln /opt/a /opt/b; mkfifo /opt/pipe; chown 12:34 /opt/cat
+chmod 2755 /opt/cat; setcap cap_net_raw+ep /opt/cat; touch -d @1000000000 /opt/a; truncate -s 100M /opt/hole";
+const TELL: &str = "echo kept: $(stat -c %u:%g.%a.%h.%F.%s /opt/cat /opt/a /opt/b /opt/pipe | tr ' ' _) $(stat -c %Y /opt/a) \
+     $(stat -c %b /opt/hole) $(getcap /opt/cat) end: $((40 + 2))";
+
+#[test]
+fn owners_modes_times_links_holes_and_capabilities_stay() {
+    let place = Place::new();
+    let serving = Serving::start(&place);
+    let kept = |console: &str| -> String {
+        let line = console.lines().find(|line| line.starts_with("kept: ")).unwrap();
+        line.trim().to_owned()
+    };
+    let (first, console) = launch(&serving, &named(&serving, "host"), &format!("{GIVE}\n{TELL}"), "end: 42");
+    let before = kept(&console);
+    assert!(before.contains("_file") && before.contains("fifo") && before.contains(" 1000000000 0 "), "{before}");
+    if rustix::process::geteuid().is_root() {
+        assert!(before.contains("12:34.2755") && before.contains("cap_net_raw"), "{before}");
+    }
+    let one = image_of(&serving, &first, "one", "");
+    let (second, console) = launch(&serving, &one, TELL, "end: 42");
+    assert_eq!(kept(&console), before);
+    let two = image_of(&serving, &second, "two", "&NoReboot=true");
+    let (third, console) = launch(&serving, &two, TELL, "end: 42");
+    assert_eq!(kept(&console), before);
+    end(&serving, &[&first, &second, &third]);
+    serving.end();
+}
+
+#[test]
+fn there_can_be_many_generations() {
+    let (place, _) = Place::with_tiny();
+    let serving = Serving::start(&place);
+    let mut image = named(&serving, "tiny");
+    let mut instances = Vec::new();
+    for number in 10..20 {
+        let script = format!("mkdir -p /opt; echo {number} >/opt/{number}; echo all: $(ls /opt) end: $((40 + 2))");
+        let (instance, console) = launch(&serving, &image, &script, "end: 42");
+        let all: Vec<String> = (10..=number).map(|number| number.to_string()).collect();
+        assert!(console.contains(&format!("all: {} end", all.join(" "))), "{console}");
+        image = image_of(&serving, &instance, &format!("generation-{number}"), "&NoReboot=true");
+        instances.push(instance);
+    }
+    assert_eq!(layers(&place).len(), 10);
+    end(&serving, &instances.iter().map(String::as_str).collect::<Vec<_>>());
+    serving.end();
+}
