@@ -169,8 +169,6 @@ def snapshots_and_images(call, instance):
     for image in [created, copied, registered]:
         ended = call("DeregisterImage", ImageId=image, DeleteAssociatedSnapshots=True)
         assert ended["DeleteSnapshotResults"], ended
-    for snapshot in call("DescribeSnapshots", OwnerIds=["self"])["Snapshots"]:
-        call("DeleteSnapshot", SnapshotId=snapshot["SnapshotId"])
 
 
 def change(call, wait, group, instances):
@@ -213,6 +211,8 @@ def end(call, group):
     assert [volume["State"] for volume in left] == ["available"] * 2, "those of the root were to stay"
     for volume in left:
         call("DeleteVolume", VolumeId=volume["VolumeId"])
+    for snapshot in call("DescribeSnapshots", OwnerIds=["self"])["Snapshots"]:
+        call("DeleteSnapshot", SnapshotId=snapshot["SnapshotId"])
     call("DeleteSecurityGroup", GroupId=group)
     for name in ["cluster", "partition", "spread"]:
         call("DeletePlacementGroup", GroupName=name)
