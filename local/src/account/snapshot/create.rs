@@ -1,6 +1,6 @@
 //! CreateSnapshot, CreateSnapshots.
 
-use super::{DURATION, Snapshot, State, Taking, describe::shown, describe::shown_of_many};
+use super::{DURATION, Snapshot, State, Taking, describe::shown_of_many};
 use crate::{
     account::{
         Context,
@@ -55,8 +55,9 @@ pub(in crate::account) fn create(context: &mut Context<'_>, input: &Structure) -
     let wanted = Wanted { description: description(input)?.to_owned(), tags, after_power_off: false };
     check_room(context, &volume)?;
     let id = take(context, &volume, &wanted)?;
-    // Nothing is told of the progress yet.
-    Ok(shown(context, &id, context.region.snapshots.require(&id)?).with("Progress", ""))
+    // It has only begun, however soon it is done.
+    let shown = shown_of_many(context, &id, context.region.snapshots.require(&id)?);
+    Ok(shown.with("State", State::Pending.name()).with("Progress", ""))
 }
 
 /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSnapshots.html>.
