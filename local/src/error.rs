@@ -231,6 +231,30 @@ codes! {
     InsufficientFreeAddressesInSubnet = "InsufficientFreeAddressesInSubnet", 400, ERRORS;
     /// The address is used already.
     InvalidIpAddressInUse = "InvalidIPAddress.InUse", 400, ERRORS;
+    /// The address belongs to no elastic address of the account.
+    InvalidAddressNotFound = "InvalidAddress.NotFound", 400, ERRORS;
+    /// The elastic address does not exist.
+    InvalidAllocationIdNotFound = "InvalidAllocationID.NotFound", 400, ERRORS;
+    /// There is no association of the id.
+    InvalidAssociationIdNotFound = "InvalidAssociationID.NotFound", 400, ERRORS;
+    /// The elastic address, or the private one, is bound already, and the request doesn't let that move.
+    ResourceAlreadyAssociated = "Resource.AlreadyAssociated", 400, ERRORS;
+    /// The account may have no more elastic addresses.
+    AddressLimitExceeded = "AddressLimitExceeded", 400, ERRORS;
+    /// The instance is in no state in which this can be done to it, or has several interfaces where one must be named.
+    InvalidInstanceId = "InvalidInstanceID", 400, ERRORS;
+    /// The network interface is attached already.
+    InvalidNetworkInterfaceInUse = "InvalidNetworkInterface.InUse", 400, ERRORS;
+    /// The id of a network interface's attachment is malformed.
+    InvalidNetworkInterfaceAttachmentIdMalformed = "InvalidNetworkInterfaceAttachmentId.Malformed", 400, ERRORS;
+    /// The network interface's attachment does not exist.
+    InvalidAttachmentIdNotFound = "InvalidAttachmentID.NotFound", 400, ERRORS;
+    /// The instance's type can have no more network interfaces.
+    AttachmentLimitExceeded = "AttachmentLimitExceeded", 400, ERRORS;
+    /// The account may have no more network interfaces.
+    NetworkInterfaceLimitExceeded = "NetworkInterfaceLimitExceeded", 400, VPC_QUOTAS;
+    /// More private addresses than the network interface may have.
+    PrivateIpAddressLimitExceeded = "PrivateIpAddressLimitExceeded", 400, ERRORS;
     /// The network interface's id is malformed.
     InvalidNetworkInterfaceIdMalformed = "InvalidNetworkInterfaceId.Malformed", 400, ERRORS;
     /// The network interface does not exist.

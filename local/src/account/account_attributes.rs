@@ -10,8 +10,8 @@ pub(super) fn describe(context: &mut Context<'_>, input: &Structure) -> Result<S
         ("default-vpc", default_vpc),
         ("max-instances", context.settings.quotas.instances.to_string()),
         ("vpc-max-security-groups-per-interface", "5".to_owned()),
-        ("max-elastic-ips", "5".to_owned()),
-        ("vpc-max-elastic-ips", "5".to_owned()),
+        ("max-elastic-ips", context.settings.quotas.elastic_addresses.to_string()),
+        ("vpc-max-elastic-ips", context.settings.quotas.elastic_addresses.to_string()),
     ];
     let wanted: Vec<&str> = input.strings("AttributeNames").collect();
     if let Some(name) = wanted.iter().find(|name| !attributes.iter().any(|(known, _)| known == *name)) {

@@ -1,7 +1,7 @@
 //! The table of actions: name, function, and the parameters that are served.
 
 use super::{
-    Context, account_attributes, console, image, instance, instance_type, internet_gateway, key_pair,
+    Context, account_attributes, console, elastic_address, image, instance, instance_type, internet_gateway, key_pair,
     network_interface, place, placement_group, request::only, root_volume, route_table, security_group, snapshot,
     subnet, tags, volume, vpc,
 };
@@ -42,6 +42,26 @@ const PERMISSIONS: &[&str] = &[
 
 /// Every action, by name.
 pub(super) const ACTIONS: &[Action] = &[
+    action(
+        "AllocateAddress",
+        elastic_address::allocate,
+        &["Domain", "NetworkBorderGroup", "PublicIpv4Pool", "TagSpecifications"],
+    ),
+    action(
+        "AssignPrivateIpAddresses",
+        network_interface::assign,
+        &["AllowReassignment", "NetworkInterfaceId", "PrivateIpAddresses", "SecondaryPrivateIpAddressCount"],
+    ),
+    action(
+        "AssociateAddress",
+        elastic_address::associate,
+        &["AllocationId", "AllowReassociation", "InstanceId", "NetworkInterfaceId", "PrivateIpAddress", "PublicIp"],
+    ),
+    action(
+        "AttachNetworkInterface",
+        network_interface::attach,
+        &["DeviceIndex", "InstanceId", "NetworkCardIndex", "NetworkInterfaceId"],
+    ),
     action("AuthorizeSecurityGroupEgress", security_group::authorize_egress, PERMISSIONS),
     action("AuthorizeSecurityGroupIngress", security_group::authorize_ingress, PERMISSIONS),
     action(
@@ -88,6 +108,21 @@ pub(super) const ACTIONS: &[Action] = &[
     ),
     action("CreateKeyPair", key_pair::create, &["KeyName", "KeyType", "KeyFormat", "TagSpecifications"]),
     action(
+        "CreateNetworkInterface",
+        network_interface::create,
+        &[
+            "ClientToken",
+            "Description",
+            "Groups",
+            "InterfaceType",
+            "PrivateIpAddress",
+            "PrivateIpAddresses",
+            "SecondaryPrivateIpAddressCount",
+            "SubnetId",
+            "TagSpecifications",
+        ],
+    ),
+    action(
         "CreatePlacementGroup",
         placement_group::create,
         &["GroupName", "PartitionCount", "SpreadLevel", "Strategy", "TagSpecifications"],
@@ -106,6 +141,7 @@ pub(super) const ACTIONS: &[Action] = &[
     ),
     action("CreateTags", tags::create, &["Resources", "Tags"]),
     action("DeleteKeyPair", key_pair::delete, &["KeyName", "KeyPairId"]),
+    action("DeleteNetworkInterface", network_interface::delete_unused, &["NetworkInterfaceId"]),
     action("DeletePlacementGroup", placement_group::delete, &["GroupName"]),
     action("DeleteSecurityGroup", security_group::delete, &["GroupId", "GroupName"]),
     action("DeleteSnapshot", snapshot::delete, &["SnapshotId"]),
@@ -113,6 +149,12 @@ pub(super) const ACTIONS: &[Action] = &[
     action("DeleteVolume", volume::delete, &["VolumeId"]),
     action("DeregisterImage", image::deregister, &["DeleteAssociatedSnapshots", "ImageId"]),
     action("DescribeAccountAttributes", account_attributes::describe, &["AttributeNames"]),
+    action("DescribeAddresses", elastic_address::describe, &["AllocationIds", "Filters", "PublicIps"]),
+    action(
+        "DescribeAddressesAttribute",
+        elastic_address::describe_attribute,
+        &["AllocationIds", "Attribute", "MaxResults", "NextToken"],
+    ),
     action(
         "DescribeAvailabilityZones",
         place::describe_availability_zones,
@@ -158,6 +200,11 @@ pub(super) const ACTIONS: &[Action] = &[
     ),
     action("DescribeKeyPairs", key_pair::describe, &["Filters", "IncludePublicKey", "KeyNames", "KeyPairIds"]),
     action(
+        "DescribeNetworkInterfaceAttribute",
+        network_interface::describe_attribute,
+        &["Attribute", "NetworkInterfaceId"],
+    ),
+    action(
         "DescribeNetworkInterfaces",
         network_interface::describe,
         &["Filters", "MaxResults", "NetworkInterfaceIds", "NextToken"],
@@ -192,14 +239,17 @@ pub(super) const ACTIONS: &[Action] = &[
     action("DescribeVolumes", volume::describe, &["Filters", "MaxResults", "NextToken", "VolumeIds"]),
     action("DescribeVpcAttribute", vpc::describe_attribute, &["Attribute", "VpcId"]),
     action("DescribeVpcs", vpc::describe, &["Filters", "MaxResults", "NextToken", "VpcIds"]),
+    action("DetachNetworkInterface", network_interface::detach, &["AttachmentId", "Force"]),
     action("DisableImage", image::disable, &["ImageId"]),
     action("DisableImageDeprecation", image::disable_deprecation, &["ImageId"]),
     action("DisableImageDeregistrationProtection", image::disable_protection, &["ImageId"]),
+    action("DisassociateAddress", elastic_address::disassociate, &["AssociationId", "PublicIp"]),
     action("EnableImage", image::enable, &["ImageId"]),
     action("EnableImageDeprecation", image::deprecate, &["DeprecateAt", "ImageId"]),
     action("EnableImageDeregistrationProtection", image::enable_protection, &["ImageId", "WithCooldown"]),
     action("GetConsoleOutput", console::get_output, &["InstanceId", "Latest"]),
     action("ImportKeyPair", key_pair::import, &["KeyName", "PublicKeyMaterial", "TagSpecifications"]),
+    action("ModifyAddressAttribute", elastic_address::modify_attribute, &["AllocationId", "DomainName"]),
     action(
         "ModifyImageAttribute",
         image::modify_attribute,
@@ -245,6 +295,11 @@ pub(super) const ACTIONS: &[Action] = &[
             "InstanceMetadataTags",
         ],
     ),
+    action(
+        "ModifyNetworkInterfaceAttribute",
+        network_interface::modify_attribute,
+        &["AssociatePublicIpAddress", "Attachment", "Description", "Groups", "NetworkInterfaceId", "SourceDestCheck"],
+    ),
     action("ModifySecurityGroupRules", security_group::modify_rules, &["GroupId", "SecurityGroupRules"]),
     action(
         "ModifySnapshotAttribute",
@@ -275,7 +330,14 @@ pub(super) const ACTIONS: &[Action] = &[
             "VirtualizationType",
         ],
     ),
+    action("ReleaseAddress", elastic_address::release, &["AllocationId", "NetworkBorderGroup", "PublicIp"]),
+    action("ResetAddressAttribute", elastic_address::reset_attribute, &["AllocationId", "Attribute"]),
     action("ResetImageAttribute", image::reset_attribute, &["Attribute", "ImageId"]),
+    action(
+        "ResetNetworkInterfaceAttribute",
+        network_interface::reset_attribute,
+        &["NetworkInterfaceId", "SourceDestCheck"],
+    ),
     action("ResetSnapshotAttribute", snapshot::reset_attribute, &["Attribute", "SnapshotId"]),
     action("RevokeSecurityGroupEgress", security_group::revoke_egress, PERMISSIONS),
     action("RevokeSecurityGroupIngress", security_group::revoke_ingress, PERMISSIONS),
@@ -283,6 +345,7 @@ pub(super) const ACTIONS: &[Action] = &[
     action("StartInstances", instance::run::start, &["InstanceIds"]),
     action("StopInstances", instance::run::stop, &["Force", "Hibernate", "InstanceIds", "SkipOsShutdown"]),
     action("TerminateInstances", instance::run::terminate, &["Force", "InstanceIds", "SkipOsShutdown"]),
+    action("UnassignPrivateIpAddresses", network_interface::unassign, &["NetworkInterfaceId", "PrivateIpAddresses"]),
     action(
         "UpdateSecurityGroupRuleDescriptionsEgress",
         security_group::update_egress_descriptions,

@@ -1,6 +1,9 @@
 //! What the account wants done to machines.
 
-use crate::machine::{Description, Kind};
+use crate::{
+    machine::{Description, Kind},
+    network::Nic,
+};
 
 /// What must happen to a machine. Effects are to be carried out in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +38,20 @@ pub enum Effect {
     DiscardLayer {
         /// `snap-…`.
         snapshot: String,
+    },
+    /// Plug a network interface into a machine that has power: it has it, down, until it goes off.
+    Plug {
+        /// `i-…`.
+        instance: String,
+        /// The interface.
+        nic: Nic,
+    },
+    /// Take a network interface away from a machine.
+    Unplug {
+        /// `i-…`.
+        instance: String,
+        /// `eni-…`.
+        nic: String,
     },
     /// The volume is gone for good, and no machine has it: remove its disk, if it has one.
     Discard {

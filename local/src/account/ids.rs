@@ -126,8 +126,14 @@ ids! {
     NetworkInterfaceId = "eni", "network-interface", InvalidNetworkInterfaceIdMalformed, InvalidNetworkInterfaceIdNotFound,
         "The networkInterface ID '{}' does not exist", "The networkInterface IDs '{}' do not exist";
     /// The bond between a network interface and an instance.
-    AttachmentId = "eni-attach", "network-interface-attachment", InvalidParameterValue, InvalidParameterValue,
+    AttachmentId = "eni-attach", "network-interface-attachment", InvalidNetworkInterfaceAttachmentIdMalformed, InvalidAttachmentIdNotFound,
         "The attachment ID '{}' does not exist", "The attachment IDs '{}' do not exist";
+    /// An elastic address.
+    AllocationId = "eipalloc", "elastic-ip", InvalidParameterValue, InvalidAllocationIdNotFound,
+        "The allocation ID '{}' does not exist", "The allocation IDs '{}' do not exist";
+    /// The bond between an elastic address and a private one.
+    AssociationId = "eipassoc", "elastic-ip-association", InvalidParameterValue, InvalidAssociationIdNotFound,
+        "The association ID '{}' does not exist", "The association IDs '{}' do not exist";
     /// A volume.
     VolumeId = "vol", "volume", InvalidVolumeIdMalformed, InvalidVolumeNotFound,
         "The volume '{}' does not exist.", "The volumes '{}' do not exist.";

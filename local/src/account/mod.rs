@@ -16,6 +16,7 @@ mod capacity;
 mod console;
 mod describe;
 mod effect;
+mod elastic_address;
 mod filter;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
@@ -96,7 +97,8 @@ pub struct Account {
 #[derive(Debug, Clone)]
 struct Shared {
     source: Source,
-    public_addresses: BTreeMap<Ipv4Addr, (&'static str, NetworkInterfaceId)>,
+    /// Those that are in use, and by which interface: an elastic one may be bound to none.
+    public_addresses: BTreeMap<Ipv4Addr, (&'static str, Option<NetworkInterfaceId>)>,
     timers: BTreeSet<(OffsetDateTime, &'static str, InstanceId)>,
     effects: Vec<Effect>,
     changed: switch::Changed,
@@ -121,8 +123,10 @@ struct Context<'a> {
 pub struct Found {
     /// `i-…`.
     pub instance: String,
-    /// The primary NIC, as the switch knows it.
+    /// The NIC that was named by its address, or the primary one, as the switch knows it.
     pub nic: String,
+    /// The private address of the NIC that was named; `None` for its primary one.
+    pub address: Option<Ipv4Addr>,
     /// EC2's name of the state, for example `running`.
     pub state: &'static str,
     /// Whether there is a machine behind it that can ever answer.
@@ -351,28 +355,32 @@ impl Account {
     /// Finds a machine by instance id, private or public address, or private or public DNS name. Terminated instances have
     /// no addresses. `None` also where a private address is in use in several regions: name the instance then.
     pub fn find(&self, name: &str) -> Option<Found> {
-        let found = |region: &Region, id: &InstanceId| {
+        let found = |region: &Region, id: &InstanceId, at: Option<(&NetworkInterfaceId, Ipv4Addr)>| {
             let instance = region.instances.get(id)?;
-            let nic = instance.network_interfaces.first()?.to_string();
+            let nic = at.map(|(nic, _)| nic).or(instance.network_interfaces.first())?.to_string();
             Some(Found {
                 instance: id.to_string(),
                 nic,
+                address: at.map(|(_, address)| address),
                 state: instance.state.name(),
                 has_machine: instance.kind.has_machine(),
             })
         };
         if let Ok(id) = InstanceId::parse(name) {
-            return self.regions.values().find_map(|region| found(region, &id));
+            return self.regions.values().find_map(|region| found(region, &id, None));
         }
         let address = name.parse().ok().or_else(|| address::in_dns_name(name))?;
         if let Some((region, nic)) = self.shared.public_addresses.get(&address) {
-            let region = self.regions.get(region)?;
-            return found(region, region.network_interfaces.get(nic)?.instance()?);
+            let (region, nic) = (self.regions.get(region)?, nic.as_ref()?);
+            let interface = region.network_interfaces.get(nic)?;
+            let mut held = interface.addresses();
+            let private = held.find(|private| interface.public_address_of(*private, region) == Some(address))?;
+            return found(region, interface.instance()?, Some((nic, private)));
         }
         let mut holders = self.regions.values().flat_map(|region| {
             region
                 .network_interfaces_at(address)
-                .filter_map(|interface| found(region, interface.instance()?))
+                .filter_map(|(nic, interface)| found(region, interface.instance()?, Some((nic, address))))
                 .collect::<Vec<_>>()
         });
         holders.next().filter(|_| holders.next().is_none())

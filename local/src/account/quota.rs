@@ -22,11 +22,23 @@ pub struct Quotas {
     pub security_groups: u64,
     /// Rules of a security group, in each direction, of IPv4 and of IPv6; default 60.
     pub rules_per_security_group: u64,
+    /// Network interfaces; default 5,000.
+    pub network_interfaces: u64,
+    /// Elastic addresses; default 5.
+    pub elastic_addresses: u64,
 }
 
 impl Default for Quotas {
     fn default() -> Self {
-        Self { instances: 10_000, vcpus: None, key_pairs: 5_000, security_groups: 2_500, rules_per_security_group: 60 }
+        Self {
+            instances: 10_000,
+            vcpus: None,
+            key_pairs: 5_000,
+            security_groups: 2_500,
+            rules_per_security_group: 60,
+            network_interfaces: 5_000,
+            elastic_addresses: 5,
+        }
     }
 }
 
@@ -76,6 +88,14 @@ pub(super) fn vcpus(context: &Context<'_>, ahead: &[&Instance], instance_type: &
     );
     let count = quota.saturating_sub(used) / instance_type.vcpus().max(1);
     Room { count, refusal: ApiError::new(Code::VcpuLimitExceeded, message) }
+}
+
+/// What the quota of network interfaces leaves.
+pub(super) fn network_interfaces(context: &Context<'_>) -> Room {
+    let (count, quota) = (context.region.network_interfaces.len() as u64, context.settings.quotas.network_interfaces);
+    let message = "You have reached the limit on the number of network interfaces that you can create.";
+    let refusal = ApiError::new(Code::NetworkInterfaceLimitExceeded, message);
+    Room { count: quota.saturating_sub(count), refusal }
 }
 
 /// Sees that there may be one more of what there is so many of.

@@ -39,11 +39,20 @@ impl Account {
         for (name, region) in regions {
             for (id, interface) in region.network_interfaces.iter() {
                 if let Some(address) = interface.public_address {
-                    shared.public_addresses.insert(address, (name, id.clone()));
+                    shared.public_addresses.insert(address, (name, Some(id.clone())));
                 }
                 region.subnets.derive(&interface.subnet, |subnet| {
-                    subnet.holders.insert(interface.address, id.clone());
+                    subnet.holders.extend(interface.addresses().map(|address| (address, id.clone())));
                 });
+                if let Some(attachment) = &interface.attachment
+                    && let Some(ends) = attachment.ends
+                {
+                    shared.timers.insert((ends, name, attachment.instance.clone()));
+                }
+            }
+            for (_, address) in region.elastic_addresses.iter() {
+                let holder = address.association.as_ref().map(|association| association.interface.clone());
+                shared.public_addresses.insert(address.public, (name, holder));
             }
             volume::know_systems(region);
             shared.layers.count(region);

@@ -2,11 +2,12 @@
 
 use super::{
     console::Consoles,
+    elastic_address::ElasticAddress,
     idempotency::Tokens,
     ids::{
-        DhcpOptionsId, Id, ImageId, InstanceId, InternetGatewayId, KeyPairId, NetworkInterfaceId, PlacementGroupId,
-        ReplaceRootVolumeTaskId, RouteTableId, SecurityGroupId, SecurityGroupRuleId, SnapshotId, Source, SubnetId,
-        VolumeId, VpcId,
+        AllocationId, DhcpOptionsId, Id, ImageId, InstanceId, InternetGatewayId, KeyPairId, NetworkInterfaceId,
+        PlacementGroupId, ReplaceRootVolumeTaskId, RouteTableId, SecurityGroupId, SecurityGroupRuleId, SnapshotId,
+        Source, SubnetId, VolumeId, VpcId,
     },
     image::{self, Image},
     instance::Instance,
@@ -48,6 +49,7 @@ pub(super) struct Region {
     pub(super) vpcs: Table<VpcId, Vpc>,
     pub(super) subnets: Table<SubnetId, Subnet>,
     pub(super) network_interfaces: Table<NetworkInterfaceId, NetworkInterface>,
+    pub(super) elastic_addresses: Table<AllocationId, ElasticAddress>,
     pub(super) volumes: Table<VolumeId, Volume>,
     pub(super) snapshots: Table<SnapshotId, Snapshot>,
     pub(super) replace_root_volume_tasks: Table<ReplaceRootVolumeTaskId, Task>,
@@ -84,6 +86,7 @@ impl Region {
             vpcs: Table::default(),
             subnets: Table::default(),
             network_interfaces: Table::default(),
+            elastic_addresses: Table::default(),
             volumes: Table::default(),
             snapshots: Table::default(),
             replace_root_volume_tasks: Table::default(),
@@ -97,7 +100,7 @@ impl Region {
     }
 
     /// All that is kept beyond the endpoint's life, by the names under which it is stored.
-    pub(super) fn stored(&mut self) -> [(&'static str, &mut dyn Stored); 18] {
+    pub(super) fn stored(&mut self) -> [(&'static str, &mut dyn Stored); 19] {
         [
             ("images", &mut self.images),
             ("instances", &mut self.instances),
@@ -108,6 +111,7 @@ impl Region {
             ("vpcs", &mut self.vpcs),
             ("subnets", &mut self.subnets),
             ("network-interfaces", &mut self.network_interfaces),
+            ("elastic-addresses", &mut self.elastic_addresses),
             ("volumes", &mut self.volumes),
             ("snapshots", &mut self.snapshots),
             ("replace-root-volume-tasks", &mut self.replace_root_volume_tasks),
@@ -121,7 +125,7 @@ impl Region {
     }
 
     /// All that isn't known everywhere at once.
-    fn eventual(&mut self) -> [&mut dyn Eventual; 15] {
+    fn eventual(&mut self) -> [&mut dyn Eventual; 16] {
         [
             &mut self.images,
             &mut self.instances,
@@ -132,6 +136,7 @@ impl Region {
             &mut self.vpcs,
             &mut self.subnets,
             &mut self.network_interfaces,
+            &mut self.elastic_addresses,
             &mut self.volumes,
             &mut self.snapshots,
             &mut self.replace_root_volume_tasks,
@@ -198,8 +203,12 @@ impl Region {
     }
 
     /// The interfaces that hold a private address; one for each VPC at most.
-    pub(super) fn network_interfaces_at(&self, address: Ipv4Addr) -> impl Iterator<Item = &NetworkInterface> {
-        self.subnets.iter().filter_map(move |(_, subnet)| self.network_interfaces.get(subnet.holders.get(&address)?))
+    pub(super) fn network_interfaces_at(
+        &self,
+        address: Ipv4Addr,
+    ) -> impl Iterator<Item = (&NetworkInterfaceId, &NetworkInterface)> {
+        let holders = self.subnets.iter().filter_map(move |(_, subnet)| subnet.holders.get(&address));
+        holders.filter_map(|holder| Some((holder, self.network_interfaces.get(holder)?)))
     }
 
     /// Groups as Describe shows them: id and name.

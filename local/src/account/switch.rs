@@ -10,7 +10,7 @@ use super::{
     region::Region,
     route_table, security_group,
 };
-use crate::network::{Attributes, Change};
+use crate::network::{Attributes, Change, Secondary};
 use std::collections::BTreeSet;
 
 /// What has changed since it was last told.
@@ -63,12 +63,20 @@ impl Account {
 fn attributes(interface: &NetworkInterface, region: &Region) -> Attributes {
     let instance = interface.instance().and_then(|id| region.instances.get(id));
     let has_machine = instance.is_some_and(|instance| instance.kind.has_machine());
+    let leads_out = route_table::leads_to_internet(region, &interface.vpc);
+    let secondary = |address| {
+        let public_address = interface.public_address_of(address, region);
+        let reaches_internet = leads_out && public_address.is_some();
+        Secondary { address, public_address: public_address.filter(|_| has_machine), reaches_internet }
+    };
     Attributes {
         groups: interface.groups.iter().map(ToString::to_string).collect(),
         source_dest_check: interface.source_dest_check,
-        public_address: interface.public_address.filter(|_| has_machine),
+        public_address: interface.primary_public_address(region).filter(|_| has_machine),
         // A machine that is up before its instance is said to run has its address already, on EC2.
-        reaches_internet: (interface.associate_public || interface.public_address.is_some())
-            && route_table::leads_to_internet(region, &interface.vpc),
+        reaches_internet: (interface.wants_public_address(region)
+            || interface.primary_public_address(region).is_some())
+            && leads_out,
+        secondary: interface.secondary.iter().copied().map(secondary).collect(),
     }
 }

@@ -203,6 +203,7 @@ pub(super) fn exists(region: &Region, id: &str) -> bool {
         || has(&region.vpcs, id)
         || has(&region.subnets, id)
         || has(&region.network_interfaces, id)
+        || has(&region.elastic_addresses, id)
         || has(&region.volumes, id)
         || has(&region.snapshots, id)
         || has(&region.replace_root_volume_tasks, id)

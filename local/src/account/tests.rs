@@ -6,6 +6,7 @@
 mod conditions;
 mod credits;
 mod describe;
+mod elastic_addresses;
 mod faults;
 mod hostile;
 mod images;
@@ -13,6 +14,7 @@ mod key_pairs;
 mod launch;
 mod lives;
 mod metadata;
+mod network_interfaces;
 mod quotas;
 mod records;
 mod root_volumes;
@@ -93,7 +95,10 @@ impl World {
                         self.event(&instance, Event::PoweredOff)
                     }
                     Effect::TakeLayer { snapshot, .. } => self.event(&snapshot, Event::Taken),
-                    Effect::DiscardLayer { .. } | Effect::Discard { .. } => {}
+                    Effect::DiscardLayer { .. }
+                    | Effect::Discard { .. }
+                    | Effect::Plug { .. }
+                    | Effect::Unplug { .. } => {}
                 }
             }
         }

@@ -12,7 +12,7 @@ impl Account {
     /// Sees that every reference between resources leads somewhere, and back where there is a way back.
     pub(super) fn whole(&self) -> Result<(), String> {
         self.regions.iter().try_for_each(|(name, region)| {
-            let found = [instances, interfaces, volumes, images, groups, network, names];
+            let found = [instances, interfaces, elastic_addresses, volumes, images, groups, network, names];
             found.into_iter().try_for_each(|check| check(region)).map_err(|what| format!("{name}: {what}"))
         })
     }
@@ -51,12 +51,17 @@ fn interfaces(region: &Region) -> Result<(), String> {
     for (id, interface) in region.network_interfaces.iter() {
         let subnet = there(region.subnets.get(&interface.subnet), id, &interface.subnet)?;
         there(region.vpcs.get(&interface.vpc), id, &interface.vpc)?;
-        holds(subnet.cidr.contains(interface.address), || {
-            format!("{id} has {}, beside its subnet", interface.address)
-        })?;
-        holds(subnet.holders.get(&interface.address) == Some(id), || {
-            format!("{id} has {}, which another one holds", interface.address)
-        })?;
+        for address in interface.addresses() {
+            holds(subnet.cidr.contains(address), || format!("{id} has {address}, beside its subnet"))?;
+            holds(subnet.holders.get(&address) == Some(id), || format!("{id} has {address}, which another one holds"))?;
+        }
+        for (private, allocation) in &interface.elastic {
+            let bound = there(region.elastic_addresses.get(allocation), id, allocation)?.association.as_ref();
+            let is_bound = bound.is_some_and(|bound| bound.interface == *id && bound.private == *private);
+            holds(is_bound && interface.addresses().any(|held| held == *private), || {
+                format!("{id} has {allocation} at {private}, which is bound to another")
+            })?;
+        }
         for group in &interface.groups {
             there(region.security_groups.get(group), id, group)?;
         }
@@ -66,7 +71,20 @@ fn interfaces(region: &Region) -> Result<(), String> {
         }
     }
     let held: usize = region.subnets.iter().map(|(_, subnet)| subnet.holders.len()).sum();
-    holds(held == region.network_interfaces.len(), || format!("{held} addresses are held by fewer interfaces"))
+    let had: usize = region.network_interfaces.iter().map(|(_, interface)| interface.addresses().count()).sum();
+    holds(held == had, || format!("{held} addresses are held, and interfaces have {had}"))
+}
+
+fn elastic_addresses(region: &Region) -> Result<(), String> {
+    for (id, address) in region.elastic_addresses.iter() {
+        if let Some(bound) = &address.association {
+            let interface = there(region.network_interfaces.get(&bound.interface), id, &bound.interface)?;
+            holds(interface.elastic.get(&bound.private) == Some(id), || {
+                format!("{id} is bound to {}, which doesn't know of it", bound.interface)
+            })?;
+        }
+    }
+    Ok(())
 }
 
 fn volumes(region: &Region) -> Result<(), String> {

@@ -190,7 +190,7 @@ impl Datacenter {
                 let never = format!("{}: its image holds no system, so nothing in it ever answers", found.instance);
                 return Err(io::Error::new(io::ErrorKind::Unsupported, never));
             }
-            match self.switch.open(&found.nic, port).await {
+            match self.switch.open_at(&found.nic, found.address, port).await {
                 // Its init has not plugged it in yet, or its server doesn't listen yet.
                 Err(e)
                     if matches!(e.kind(), io::ErrorKind::NotConnected | io::ErrorKind::ConnectionRefused)
@@ -286,14 +286,13 @@ impl Datacenter {
         if std::mem::replace(&mut *self.due.lock().unwrap_or_else(PoisonError::into_inner), due) != due {
             self.changed.notify_one();
         }
-        for change in account.take_changes() {
-            if let Some(address) = self.public_addresses.follow(&change, &self.switch)
-                && let Some(machine) = account.find(&address.to_string())
-            {
+        let changes = account.take_changes();
+        for address in self.public_addresses.follow(&changes, &self.switch) {
+            if let Some(machine) = account.find(&address.to_string()) {
                 self.machines.say(machine.instance, format!("endpoint: {}\n", public_addresses::warning(address)));
             }
-            self.switch.heed(change);
         }
+        changes.into_iter().for_each(|change| self.switch.heed(change));
         self.machines.carry_out(account.take_effects());
     }
 

@@ -151,6 +151,16 @@ impl Worker {
             Effect::Start(start) => self.start(*start),
             Effect::PowerOff { instance } => with(&instance, |machine| machine.power_off()),
             Effect::Kill { instance } => with(&instance, |machine| machine.kill()),
+            Effect::Plug { instance, nic } => {
+                if let Some(machine) = self.powered.lock().get(&instance) {
+                    machine.plug(nic);
+                }
+            }
+            Effect::Unplug { instance, nic } => {
+                if let Some(machine) = self.powered.lock().get(&instance) {
+                    machine.unplug(&nic);
+                }
+            }
             Effect::Discard { volume } => self.discard(volume),
             Effect::TakeLayer { snapshot, volume, kind, root, instance } => {
                 let taken = self.take_layer(&snapshot, &volume, (kind, root), instance.as_deref());

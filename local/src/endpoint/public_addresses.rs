@@ -16,7 +16,7 @@ use std::{
     collections::HashMap,
     io,
     net::{Ipv4Addr, SocketAddrV4},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::{
@@ -44,10 +44,9 @@ const OTHERS_EVERYWHERE: usize = 256;
 
 /// The public addresses at which somebody listens.
 pub(super) struct PublicAddresses {
-    /// By network interface.
-    listening: Mutex<HashMap<String, Listening>>,
-    /// Those at which somebody else does, and of which that was said, by network interface.
-    others: Mutex<HashMap<String, Ipv4Addr>>,
+    listening: Mutex<HashMap<Ipv4Addr, Listening>>,
+    /// Those at which somebody else does, and of which that was said, with their network interfaces.
+    others: Mutex<HashMap<Ipv4Addr, String>>,
     everywhere: Arc<Places>,
 }
 
@@ -58,10 +57,23 @@ impl Default for PublicAddresses {
     }
 }
 
+/// Who has a public address: a network interface, and which of its private addresses; `None` is the primary one.
+#[derive(Clone)]
+struct Holder {
+    nic: String,
+    private: Option<Ipv4Addr>,
+}
+
 /// A public address; nobody listens there any more once this is dropped.
 struct Listening {
-    address: Ipv4Addr,
+    holder: Arc<Mutex<Holder>>,
     task: JoinHandle<()>,
+}
+
+impl Listening {
+    fn holder(&self) -> MutexGuard<'_, Holder> {
+        self.holder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Drop for Listening {
@@ -70,34 +82,70 @@ impl Drop for Listening {
     }
 }
 
-impl PublicAddresses {
-    /// Listens where an interface has got an address, and no longer where it has lost it; within a tokio runtime. Gives the
-    /// address back, once, if another server answers there.
-    pub(super) fn follow(&self, change: &Change, switch: &Switch) -> Option<Ipv4Addr> {
+/// The public addresses of an interface, of which something has changed.
+struct Held<'a> {
+    nic: &'a str,
+    addresses: Vec<(Ipv4Addr, Option<Ipv4Addr>)>,
+}
+
+impl<'a> Held<'a> {
+    fn of(change: &'a Change) -> Option<Self> {
         let Change::NetworkInterface { id, attributes } = change else { return None };
-        let address = attributes.as_ref().and_then(|attributes| attributes.public_address);
+        let attributes = attributes.as_ref();
+        let primary = attributes.and_then(|attributes| attributes.public_address).map(|address| (address, None));
+        let secondary = attributes.into_iter().flat_map(|attributes| &attributes.secondary);
+        let secondary = secondary.filter_map(|it| Some((it.public_address?, Some(it.address))));
+        Some(Self { nic: id, addresses: primary.into_iter().chain(secondary).collect() })
+    }
+}
+
+impl PublicAddresses {
+    /// Listens where interfaces have got addresses, and no longer where they have lost them; within a tokio runtime. Gives those
+    /// addresses back, once, at which another server answers. An address that has gone from one interface to another is listened at
+    /// all the time.
+    pub(super) fn follow(&self, changes: &[Change], switch: &Switch) -> Vec<Ipv4Addr> {
+        let held: Vec<Held<'_>> = changes.iter().filter_map(Held::of).collect();
+        if held.is_empty() {
+            return Vec::new();
+        }
         let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
-        if listening.get(id).map(|listening| listening.address) == address {
-            return None;
-        }
-        listening.remove(id);
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = others.remove(id);
-        let address = address?;
-        let listener = listen(address);
-        let is_others = listener.is_err() && peer::is_listened_at(SocketAddrV4::new(address, SSH));
-        if is_others {
-            others.insert(id.clone(), address);
-        }
-        match listener {
-            Ok(listener) => {
-                let task = tokio::spawn(serve(address, listener, switch.clone(), id.clone(), self.everywhere.clone()));
-                listening.insert(id.clone(), Listening { address, task });
+        let mut fresh = Vec::new();
+        for held in &held {
+            for (public, private) in &held.addresses {
+                let holder = Holder { nic: held.nic.to_owned(), private: *private };
+                match listening.get(public) {
+                    Some(known) => *known.holder() = holder,
+                    None => fresh.push((*public, holder)),
+                }
             }
-            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
-            Err(e) => tracing::warn!("failed to listen on {address}:{SSH} for {id}: {e}"),
         }
-        (is_others && before != Some(address)).then_some(address)
+        let stays = |public: &Ipv4Addr, nic: &str| {
+            let of_nic = held.iter().find(|held| held.nic == nic);
+            of_nic.is_none_or(|held| held.addresses.iter().any(|(known, _)| known == public))
+        };
+        listening.retain(|public, known| stays(public, &known.holder().nic));
+        others.retain(|public, nic| stays(public, nic));
+        let mut said = Vec::new();
+        for (address, holder) in fresh {
+            let listener = listen(address);
+            let is_others = listener.is_err() && peer::is_listened_at(SocketAddrV4::new(address, SSH));
+            if !is_others {
+                others.remove(&address);
+            } else if others.insert(address, holder.nic.clone()).is_none() {
+                said.push(address);
+            }
+            match listener {
+                Ok(listener) => {
+                    let holder = Arc::new(Mutex::new(holder));
+                    let serving = serve(address, listener, switch.clone(), holder.clone(), self.everywhere.clone());
+                    listening.insert(address, Listening { holder, task: tokio::spawn(serving) });
+                }
+                Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
+                Err(e) => tracing::warn!("failed to listen on {address}:{SSH} for {}: {e}", holder.nic),
+            }
+        }
+        said
     }
 }
 
@@ -143,7 +191,14 @@ pub fn describe_ssh() -> String {
     }
 }
 
-async fn serve(address: Ipv4Addr, listener: TcpListener, switch: Switch, nic: String, everywhere: Arc<Places>) {
+async fn serve(
+    address: Ipv4Addr,
+    listener: TcpListener,
+    switch: Switch,
+    holder: Arc<Mutex<Holder>>,
+    everywhere: Arc<Places>,
+) {
+    let holder = || holder.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let places = Places::new(OWN, EACH, OTHERS);
     loop {
         match listener.accept().await {
@@ -151,13 +206,13 @@ async fn serve(address: Ipv4Addr, listener: TcpListener, switch: Switch, nic: St
                 let user = User::of(client, (address, SSH).into());
                 // Also while it waits for a machine that boots.
                 match places.take(user).zip(everywhere.take(user)) {
-                    Some(taken) => drop(tokio::spawn(join(stream, switch.clone(), nic.clone(), taken.into()))),
+                    Some(taken) => drop(tokio::spawn(join(stream, switch.clone(), holder(), taken.into()))),
                     None => peer::refuse(&stream),
                 }
             }
             Err(e) => {
                 // Out of descriptors, most likely; others may be closed meanwhile.
-                tracing::warn!("port {SSH} of {nic} can't accept: {e}");
+                tracing::warn!("port {SSH} of {address} can't accept: {e}");
                 time::sleep(Duration::from_millis(100)).await;
             }
         }
@@ -166,8 +221,8 @@ async fn serve(address: Ipv4Addr, listener: TcpListener, switch: Switch, nic: St
 
 /// Joins a connection to the machine's; one that the machine or its security groups don't want is reset. It has its places until
 /// it has ended.
-async fn join(stream: TcpStream, switch: Switch, nic: String, places: [Place; 2]) {
-    let joined = match open(&switch, &nic).await {
+async fn join(stream: TcpStream, switch: Switch, holder: Holder, places: [Place; 2]) {
+    let joined = match open(&switch, &holder).await {
         Ok(connection) => {
             let host = stream.set_nodelay(true).and_then(|()| stream.into_std());
             host.map(|host| connection.join_holding(host, places))
@@ -184,10 +239,10 @@ async fn join(stream: TcpStream, switch: Switch, nic: String, places: [Place; 2]
 
 /// Connects to the machine. One that boots refuses for a moment, and clients who take a refusal for what it is there, and try
 /// again, take the reset that they would see here for the end: pycloudlib's paramiko does.
-async fn open(switch: &Switch, nic: &str) -> io::Result<Connection> {
+async fn open(switch: &Switch, holder: &Holder) -> io::Result<Connection> {
     let since = Instant::now();
     loop {
-        match switch.open(nic, SSH).await {
+        match switch.open_at(&holder.nic, holder.private, SSH).await {
             Err(e) if e.kind() == io::ErrorKind::ConnectionRefused && since.elapsed() < UP_WITHIN => {
                 time::sleep(PAUSE).await;
             }

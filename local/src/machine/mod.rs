@@ -14,6 +14,7 @@ pub use description::{Description, Specification};
 pub use descriptors::allow_many as allow_many_descriptors;
 pub use kind::{Hypervisors, ImageForm, Kind, clear_files, clear_remains, end_user, part_of_disk, play};
 
+use crate::network::Nic;
 use std::io;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -65,4 +66,11 @@ pub trait Machine: Send + Sync {
     fn take_layer(&self, _into: &std::path::Path) -> io::Result<()> {
         Err(io::Error::new(io::ErrorKind::Unsupported, "take a snapshot of a machine of this kind"))
     }
+
+    /// Gives it a network interface more, which is down until the guest configures it. Returns at once; where it fails, the console says
+    /// so. Default: nothing, since there is no machine.
+    fn plug(&self, _nic: Nic) {}
+
+    /// Takes a network interface away, by its id, whether it was there from the start or came later. Default: nothing.
+    fn unplug(&self, _nic: &str) {}
 }

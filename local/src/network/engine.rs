@@ -43,7 +43,7 @@ pub(super) enum Command {
     /// Unplug it.
     Detach { id: u64 },
     /// Ask a machine for a connection.
-    Open { id: u64, nic: String, port: u16, outcome: Outcome },
+    Open { id: u64, nic: String, address: Option<Ipv4Addr>, port: u16, outcome: Outcome },
     /// Join a connection to a stream.
     Join { id: u64, host: OwnedFd, held: Box<dyn Send> },
     /// Heed what has changed in the account.
@@ -237,7 +237,9 @@ impl Engine {
                     }
                 }
                 Command::Detach { id } => self.detach(id),
-                Command::Open { id, nic, port, outcome } => self.open(id, &nic, port, outcome, now),
+                Command::Open { id, nic, address, port, outcome } => {
+                    self.open(id, &nic, (address, port), outcome, now);
+                }
                 Command::Join { id, host, held } => self.join(id, host, held),
                 Command::Heed(change) => {
                     for nic in self.policy.take(change) {
@@ -285,22 +287,45 @@ impl Engine {
         let Some(id) = self.nics.get(nic) else { return };
         let Some(plugged) = self.plugged.get_mut(id) else { return };
         let (attributes, rules) = self.policy.of(nic);
+        let id = *id;
         plugged.link.filter.set(attributes.groups.clone(), rules);
-        let nic = &plugged.link.nic;
-        let public = attributes.public_address.filter(|_| attributes.reaches_internet).zip(nic.addresses.first());
-        let public =
-            public.map(|(address, private)| (address, Public { port: *id, vpc: nic.vpc.clone(), private: *private }));
-        self.publics.set(*id, public);
-        let previous = plugged.attributes.public_address.filter(|address| attributes.public_address != Some(*address));
+        let nic = &mut plugged.link.nic;
+        let primary = nic.addresses.first().copied();
+        let publics = attributes.public_addresses(primary);
+        let public = |(private, address)| (address, Public { port: id, vpc: nic.vpc.clone(), private });
+        self.publics.set(id, publics.iter().copied().map(public));
+        let before = plugged.attributes.public_addresses(primary).into_iter().map(|(_, address)| address);
+        let before: Vec<Ipv4Addr> = before.filter(|old| publics.iter().all(|(_, new)| new != old)).collect();
+        let addresses: Vec<Ipv4Addr> =
+            primary.into_iter().chain(attributes.secondary.iter().map(|it| it.address)).collect();
         plugged.attributes = attributes;
-        self.forget_public(previous);
+        self.readdress(id, addresses);
+        self.forget_public(&before);
+    }
+
+    /// Lets a NIC have these private addresses from now on.
+    fn readdress(&mut self, id: u64, addresses: Vec<Ipv4Addr>) {
+        let Some(plugged) = self.plugged.get_mut(&id) else { return };
+        let nic = &mut plugged.link.nic;
+        if nic.addresses == addresses {
+            return;
+        }
+        let gone: Vec<Ipv4Addr> = nic.addresses.iter().copied().filter(|old| !addresses.contains(old)).collect();
+        nic.addresses = addresses;
+        let (nic, vpc) = (nic.clone(), nic.vpc.clone());
+        let neighbours = self.vpcs.entry(vpc.clone()).or_default();
+        neighbours.unplug(id);
+        neighbours.plug_in(id, &nic);
+        for other in self.plugged.values_mut().filter(|other| other.link.nic.vpc == vpc) {
+            other.link.filter.forget(None, &gone);
+        }
     }
 
     fn detach(&mut self, id: u64) {
         let Some(plugged) = self.plugged.remove(&id) else { return };
         self.owners.retain(|_, owner| *owner != id);
         self.nics.remove(&plugged.link.nic.id);
-        self.publics.set(id, None);
+        self.publics.set(id, []);
         let Nic { vpc, addresses, .. } = &plugged.link.nic;
         if let Some(neighbours) = self.vpcs.get_mut(vpc) {
             neighbours.unplug(id);
@@ -311,28 +336,32 @@ impl Engine {
         for other in self.plugged.values_mut().filter(|other| other.link.nic.vpc == *vpc) {
             other.link.filter.forget(Some(id), addresses);
         }
-        self.forget_public(plugged.attributes.public_address);
+        let publics = plugged.attributes.public_addresses(plugged.link.nic.addresses.first().copied());
+        self.forget_public(&publics.into_iter().map(|(_, address)| address).collect::<Vec<_>>());
     }
 
     /// Lets nobody take the next one who has a public address for the last one.
-    fn forget_public(&mut self, address: Option<Ipv4Addr>) {
-        let Some(address) = address else { return };
+    fn forget_public(&mut self, addresses: &[Ipv4Addr]) {
+        if addresses.is_empty() {
+            return;
+        }
         for plugged in self.plugged.values_mut() {
-            plugged.link.filter.forget(None, &[address]);
+            plugged.link.filter.forget(None, addresses);
         }
     }
 
-    fn open(&mut self, id: u64, nic: &str, port: u16, outcome: Outcome, now: Instant) {
+    fn open(&mut self, id: u64, nic: &str, (address, port): (Option<Ipv4Addr>, u16), outcome: Outcome, now: Instant) {
         self.gateway.count(self.owners.len());
         if self.gateway.is_crowded() {
             return outcome.tell(Err(io::ErrorKind::ResourceBusy));
         }
         let found = self.nics.get(nic).and_then(|owner| Some((*owner, self.plugged.get_mut(owner)?)));
         let Some((owner, plugged)) = found else { return outcome.tell(Err(io::ErrorKind::NotConnected)) };
-        let Some(address) = plugged.link.nic.addresses.first() else {
+        let mut addresses = plugged.link.nic.addresses.iter().copied();
+        let Some(address) = addresses.find(|known| address.is_none_or(|wanted| *known == wanted)) else {
             return outcome.tell(Err(io::ErrorKind::NotConnected));
         };
-        plugged.stack.open(id, SocketAddrV4::new(*address, port), outcome, &mut plugged.link, now);
+        plugged.stack.open(id, SocketAddrV4::new(address, port), outcome, &mut plugged.link, now);
         self.owners.insert(id, owner);
         self.touched.insert(owner);
     }

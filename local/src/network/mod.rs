@@ -63,7 +63,7 @@ mod wire;
 
 pub use filter::{Direction, Peer, Rule, Traffic};
 pub use outside::{Outside, PrivateNetwork};
-pub use policy::{Attributes, Change};
+pub use policy::{Attributes, Change, Secondary};
 
 use engine::{Command, Engine};
 use opening::Outcome;
@@ -216,9 +216,18 @@ impl Switch {
     /// connections from this host already, `ResourceBusy` if all machines' connections take three quarters of the files that
     /// this process may have open.
     pub async fn open(&self, nic: &str, port: u16) -> io::Result<Connection> {
+        self.open_at(nic, None, port).await
+    }
+
+    /// The same, at one of the NIC's private addresses; `None` is the primary one.
+    ///
+    /// # Errors
+    /// As [`Switch::open`].
+    pub async fn open_at(&self, nic: &str, address: Option<Ipv4Addr>, port: u16) -> io::Result<Connection> {
         let (done, outcome) = oneshot::channel();
         let connection = Connection { shared: Arc::clone(&self.shared), id: self.shared.next_id() };
-        self.shared.send(Command::Open { id: connection.id, nic: nic.to_owned(), port, outcome: Outcome(done) });
+        let (id, nic) = (connection.id, nic.to_owned());
+        self.shared.send(Command::Open { id, nic, address, port, outcome: Outcome(done) });
         match outcome.await {
             Ok(Ok(())) => Ok(connection),
             Ok(Err(kind)) => Err(io::Error::new(kind, describe(kind, port))),

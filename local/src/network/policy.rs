@@ -34,6 +34,42 @@ pub struct Attributes {
     pub public_address: Option<Ipv4Addr>,
     /// Whether it has a way to the internet: a route to an internet gateway, and a public address, be it only on its way.
     pub reaches_internet: bool,
+    /// The secondary private addresses; the primary one is what the interface was plugged in with.
+    pub secondary: Vec<Secondary>,
+}
+
+/// A secondary private address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secondary {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// The public address that stands for it, if one does, and there is a machine behind it.
+    pub public_address: Option<Ipv4Addr>,
+    /// Whether it has a way to the internet: a route to an internet gateway, and a public address.
+    pub reaches_internet: bool,
+}
+
+impl Attributes {
+    /// The private addresses that have a public one, and a way to the internet; of these the primary one is given.
+    pub fn public_addresses(&self, primary: Option<Ipv4Addr>) -> Vec<(Ipv4Addr, Ipv4Addr)> {
+        let first = primary.filter(|_| self.reaches_internet).zip(self.public_address);
+        let others = self.secondary.iter().filter(|it| it.reaches_internet);
+        first.into_iter().chain(others.filter_map(|it| Some((it.address, it.public_address?)))).collect()
+    }
+
+    /// The public address of a private one that has a way to the internet.
+    pub(super) fn public_address_of(&self, private: Ipv4Addr) -> Option<Ipv4Addr> {
+        match self.secondary.iter().find(|it| it.address == private) {
+            Some(secondary) => secondary.public_address.filter(|_| secondary.reaches_internet),
+            None => self.public_address.filter(|_| self.reaches_internet),
+        }
+    }
+
+    /// Whether what comes from a private address has a way to the internet.
+    pub(super) fn lets_out(&self, private: Ipv4Addr) -> bool {
+        let secondary = self.secondary.iter().find(|it| it.address == private);
+        secondary.map_or(self.reaches_internet, |it| it.reaches_internet)
+    }
 }
 
 /// What the account has told.

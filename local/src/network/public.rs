@@ -30,11 +30,11 @@ impl Publics {
         self.lock().get(&address).cloned()
     }
 
-    /// From now on this is the public address behind a port, if it has one.
-    pub(super) fn set(&self, port: u64, public: Option<(Ipv4Addr, Public)>) {
+    /// From now on these are the public addresses behind a port.
+    pub(super) fn set(&self, port: u64, publics: impl IntoIterator<Item = (Ipv4Addr, Public)>) {
         let mut all = self.lock();
         all.retain(|_, known| known.port != port);
-        all.extend(public);
+        all.extend(publics);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Ipv4Addr, Public>> {

@@ -80,13 +80,20 @@ def make(call):
     instances = [instance["InstanceId"] for instance in launched["Instances"]]
     made = call("CreateSnapshots", InstanceSpecification={"InstanceId": instances[0]}, TagSpecifications=tagged("snapshot"))
     assert len(made["Snapshots"]) == 2, made
+    call("AllocateAddress", Domain="vpc", TagSpecifications=tagged("elastic-ip"))
+    interface = call(
+        "CreateNetworkInterface",
+        SubnetId=launched["Instances"][0]["SubnetId"], Description="a & b", Groups=[group], ClientToken="<interface>",
+        SecondaryPrivateIpAddressCount=1, TagSpecifications=tagged("network-interface"),
+    )["NetworkInterface"]
+    assert len(interface["PrivateIpAddresses"]) == 2, interface
     return image, group, instances
 
 
 def look(call, instances):
     """Describes all there is, whole and page by page."""
     for name in [
-        "DescribeAccountAttributes", "DescribeAvailabilityZones", "DescribeImages",
+        "DescribeAccountAttributes", "DescribeAddresses", "DescribeAddressesAttribute", "DescribeAvailabilityZones", "DescribeImages",
         "DescribeInstanceCreditSpecifications", "DescribeInstanceStatus",
         "DescribeInstanceTypeOfferings", "DescribeInstanceTypes", "DescribeInstances", "DescribeInternetGateways",
         "DescribeNetworkInterfaces", "DescribePlacementGroups", "DescribeRegions", "DescribeRouteTables", "DescribeSecurityGroupRules",
@@ -206,6 +213,33 @@ def change(call, wait, group, instances):
         assert {status["InstanceState"]["Name"] for status in found} == {state}, found
 
 
+def change_network(call, instances):
+    """An interface and an address come to an instance, and go."""
+    mine = {"Filters": [{"Name": "description", "Values": ["a & b"]}]}
+    interface = call("DescribeNetworkInterfaces", **mine)["NetworkInterfaces"][0]
+    named = {"NetworkInterfaceId": interface["NetworkInterfaceId"]}
+    secondary = [interface["PrivateIpAddresses"][1]["PrivateIpAddress"]]
+    call("UnassignPrivateIpAddresses", **named, PrivateIpAddresses=secondary)
+    assigned = call("AssignPrivateIpAddresses", **named, PrivateIpAddresses=secondary)["AssignedPrivateIpAddresses"]
+    assert [address["PrivateIpAddress"] for address in assigned] == secondary, assigned
+    call("ModifyNetworkInterfaceAttribute", **named, SourceDestCheck={"Value": False})
+    call("ResetNetworkInterfaceAttribute", **named, SourceDestCheck="true")
+    attached = call("AttachNetworkInterface", **named, InstanceId=instances[0], DeviceIndex=1)
+    for attribute in KNOWN.enum("NetworkInterfaceAttribute"):
+        call("DescribeNetworkInterfaceAttribute", **named, Attribute=attribute)
+    address = call("DescribeAddresses")["Addresses"][0]
+    allocation = {"AllocationId": address["AllocationId"]}
+    call("ModifyAddressAttribute", **allocation, DomainName="mail.example.com")
+    call("ResetAddressAttribute", **allocation, Attribute="domain-name")
+    bound = call("AssociateAddress", **allocation, **named, PrivateIpAddress=secondary[0])["AssociationId"]
+    shown = call("DescribeAddresses", PublicIps=[address["PublicIp"]])["Addresses"][0]
+    assert (shown["AssociationId"], shown["InstanceId"]) == (bound, instances[0]), shown
+    call("DisassociateAddress", AssociationId=bound)
+    call("DetachNetworkInterface", AttachmentId=attached["AttachmentId"])
+    in_use = lambda error: "in use" in str(error)
+    until(lambda: call("DeleteNetworkInterface", **named), in_use)
+
+
 def end(call, group):
     left = call("DescribeVolumes")["Volumes"]
     assert [volume["State"] for volume in left] == ["available"] * 2, "those of the root were to stay"
@@ -213,6 +247,7 @@ def end(call, group):
         call("DeleteVolume", VolumeId=volume["VolumeId"])
     for snapshot in call("DescribeSnapshots", OwnerIds=["self"])["Snapshots"]:
         call("DeleteSnapshot", SnapshotId=snapshot["SnapshotId"])
+    call("ReleaseAddress", AllocationId=call("DescribeAddresses")["Addresses"][0]["AllocationId"])
     call("DeleteSecurityGroup", GroupId=group)
     for name in ["cluster", "partition", "spread"]:
         call("DeletePlacementGroup", GroupName=name)
@@ -230,6 +265,7 @@ def life(call, wait):
     until(lambda: look(call, instances))
     look_at_attributes(call, image, instances[0])
     snapshots_and_images(call, instances[0])
+    change_network(call, instances)
     change(call, wait, group, instances)
     end(call, group)
 

@@ -150,6 +150,25 @@ impl World {
             "volumeId",
             "Action=DescribeVolumes&Filter.1.Name=status&Filter.1.Value.1=available",
         );
+        self.spare_addresses();
+    }
+
+    /// Makes network interfaces and elastic addresses: `{spare-nic}` and `{allocation}` are nobody's, `{second}` is an instance
+    /// with as many interfaces as it can have.
+    fn spare_addresses(&mut self) {
+        self.learn("spare-nic", "networkInterfaceId", "Action=CreateNetworkInterface&SubnetId={subnet}");
+        let assign = "Action=AssignPrivateIpAddresses&NetworkInterfaceId={spare-nic}&SecondaryPrivateIpAddressCount=1";
+        self.learn("secondary", "privateIpAddress", assign);
+        let launch =
+            "Action=RunInstances&ImageId={image}&InstanceType=t3.micro&MinCount=1&MaxCount=1&SubnetId={subnet}";
+        self.learn("second", "instanceId", launch);
+        self.learn("extra-nic", "networkInterfaceId", "Action=CreateNetworkInterface&SubnetId={subnet}");
+        let attach = "Action=AttachNetworkInterface&NetworkInterfaceId={extra-nic}&InstanceId={second}&DeviceIndex=1";
+        self.learn("attachment", "attachmentId", attach);
+        self.learn("allocation", "allocationId", "Action=AllocateAddress");
+        self.learn("bound-allocation", "allocationId", "Action=AllocateAddress");
+        let associate = "Action=AssociateAddress&AllocationId={bound-allocation}&NetworkInterfaceId={extra-nic}";
+        self.learn("association", "associationId", associate);
     }
 
     /// Names what the first element of this name in an answer holds.

@@ -12,6 +12,10 @@ use std::{collections::BTreeSet, io::Write, net::Shutdown};
 
 /// Requests to the account: all are answered but the last one, which is refused with the code.
 const ASKED: &[(Code, &[&str])] = &[
+    (
+        Code::AttachmentLimitExceeded,
+        &["Action=AttachNetworkInterface&NetworkInterfaceId={spare-nic}&InstanceId={second}&DeviceIndex=2"],
+    ),
     (Code::CannotDelete, &["Action=DeleteSecurityGroup&GroupId={default}"]),
     (Code::DefaultVpcAlreadyExists, &["Action=CreateDefaultVpc"]),
     (Code::DependencyViolation, &["Action=DeleteSecurityGroup&GroupId={group}"]),
@@ -32,6 +36,10 @@ const ASKED: &[(Code, &[&str])] = &[
            &CreditSpecification.CpuCredits=unlimited"],
     ),
     (Code::InvalidAction, &["Action=Fly"]),
+    (Code::InvalidAddressNotFound, &["Action=DescribeAddresses&PublicIp.1=127.9.9.9"]),
+    (Code::InvalidAllocationIdNotFound, &["Action=ReleaseAddress&AllocationId=eipalloc-0123456789abcdef0"]),
+    (Code::InvalidAssociationIdNotFound, &["Action=DisassociateAddress&AssociationId=eipassoc-0123456789abcdef0"]),
+    (Code::InvalidAttachmentIdNotFound, &["Action=DetachNetworkInterface&AttachmentId=eni-attach-0123456789abcdef0"]),
     (Code::InvalidAmiIdMalformed, &["Action=DescribeImages&ImageId.1=debian"]),
     (Code::InvalidAmiIdNotFound, &["Action=DescribeImages&ImageId.1=ami-0123456789abcdef0"]),
     (
@@ -58,6 +66,7 @@ const ASKED: &[(Code, &[&str])] = &[
         Code::InvalidInstanceAttributeValue,
         &["Action=ModifyInstanceAttribute&InstanceId={instance}&InstanceType.Value=t9.huge"],
     ),
+    (Code::InvalidInstanceId, &["Action=AssociateAddress&AllocationId={allocation}&InstanceId={second}"]),
     (Code::InvalidInstanceIdMalformed, &["Action=DescribeInstances&InstanceId.1=mine"]),
     (Code::InvalidInstanceIdNotFound, &["Action=DescribeInstances&InstanceId.1=i-0123456789abcdef0"]),
     (Code::InvalidInstanceType, &["Action=DescribeInstanceTypes&InstanceType.1=t9.huge"]),
@@ -71,6 +80,11 @@ const ASKED: &[(Code, &[&str])] = &[
     (Code::InvalidKeyPairDuplicate, &["Action=CreateKeyPair&KeyName=k"]),
     (Code::InvalidKeyPairMalformed, &["Action=DescribeKeyPairs&KeyPairId.1=k"]),
     (Code::InvalidKeyPairNotFound, &["{launch}&KeyName=lost"]),
+    (Code::InvalidNetworkInterfaceAttachmentIdMalformed, &["Action=DetachNetworkInterface&AttachmentId=mine"]),
+    (
+        Code::InvalidNetworkInterfaceInUse,
+        &["Action=AttachNetworkInterface&NetworkInterfaceId={extra-nic}&InstanceId={instance}&DeviceIndex=1"],
+    ),
     (Code::InvalidNetworkInterfaceIdMalformed, &["Action=DescribeNetworkInterfaces&NetworkInterfaceId.1=mine"]),
     (
         Code::InvalidNetworkInterfaceIdNotFound,
@@ -130,6 +144,14 @@ const ASKED: &[(Code, &[&str])] = &[
             "Action=TerminateInstances&InstanceId.1={instance}",
         ],
     ),
+    (
+        Code::PrivateIpAddressLimitExceeded,
+        &["Action=AssignPrivateIpAddresses&NetworkInterfaceId={nic}&SecondaryPrivateIpAddressCount=9"],
+    ),
+    (
+        Code::ResourceAlreadyAssociated,
+        &["Action=AssociateAddress&AllocationId={bound-allocation}&NetworkInterfaceId={nic}&AllowReassociation=false"],
+    ),
     (Code::UnknownParameter, &["Action=DescribeVpcs&Colour=red"]),
     (
         Code::UnknownVolumeType,
@@ -153,6 +175,7 @@ fn bare(change: impl FnOnce(&mut Settings), request: &str) -> Answer {
 
 /// What it takes more to provoke.
 const DONE: &[(Code, Provoke)] = &[
+    (Code::AddressLimitExceeded, || bare(|settings| settings.quotas.elastic_addresses = 0, "Action=AllocateAddress")),
     (Code::AuthFailure, || send(Signed { key: "AKIDOTHER".to_owned(), ..question() })),
     (Code::ConcurrentSnapshotLimitExceeded, || {
         let world = World::new();
@@ -184,6 +207,7 @@ const DONE: &[(Code, Provoke)] = &[
     (Code::KeyPairLimitExceeded, || {
         bare(|settings| settings.quotas.key_pairs = 0, "Action=CreateKeyPair&KeyName=k&KeyType=ed25519")
     }),
+    (Code::NetworkInterfaceLimitExceeded, || bare(|settings| settings.quotas.network_interfaces = 0, PLAIN)),
     (Code::SecurityGroupLimitExceeded, || {
         bare(
             |settings| settings.quotas.security_groups = 1,

@@ -187,7 +187,10 @@ fn pages_are_of_ec2s_sizes_and_tokens_good_for_their_own_action() {
     let token = world.direct("Action=DescribeInstanceTypes&MaxResults=5").unwrap();
     let token = token.split_once("<nextToken>").and_then(|(_, rest)| rest.split_once('<')).unwrap().0;
     for action in paged {
-        let least = if matches!(action, "DescribeImages" | "DescribeReplaceRootVolumeTasks") { 1 } else { 5 };
+        let least = match action {
+            "DescribeAddressesAttribute" | "DescribeImages" | "DescribeReplaceRootVolumeTasks" => 1,
+            _ => 5,
+        };
         let most = match action {
             "DescribeReplaceRootVolumeTasks" => 50,
             "DescribeInstanceTypes" | "DescribeRouteTables" => 100,

@@ -2,6 +2,10 @@
 
 /// The action, and its parameters.
 pub const SAMPLES: &[(&str, &str)] = &[
+    ("AllocateAddress", "Domain=vpc&TagSpecification.1.ResourceType=elastic-ip&TagSpecification.1.Tag.1.Key=k"),
+    ("AssignPrivateIpAddresses", "NetworkInterfaceId={spare-nic}&SecondaryPrivateIpAddressCount=1"),
+    ("AssociateAddress", "AllocationId={allocation}&NetworkInterfaceId={nic}"),
+    ("AttachNetworkInterface", "NetworkInterfaceId={spare-nic}&InstanceId={instance}&DeviceIndex=1"),
     (
         "AuthorizeSecurityGroupEgress",
         "GroupId={group}&IpPermissions.1.IpProtocol=tcp&IpPermissions.1.FromPort=1&IpPermissions.1.ToPort=2\
@@ -18,6 +22,11 @@ pub const SAMPLES: &[(&str, &str)] = &[
     ("CreateDefaultVpc", ""),
     ("CreateImage", "InstanceId={instance}&Name=fresh"),
     ("CreateKeyPair", "KeyName=fresh&KeyType=ed25519"),
+    (
+        "CreateNetworkInterface",
+        "SubnetId={subnet}&Description=of+the+tests&SecurityGroupId.1={group}&SecondaryPrivateIpAddressCount=2\
+         &ClientToken=sample&TagSpecification.1.ResourceType=network-interface&TagSpecification.1.Tag.1.Key=k",
+    ),
     ("CreatePlacementGroup", "GroupName=fresh&Strategy=partition&PartitionCount=3"),
     ("CreateReplaceRootVolumeTask", "InstanceId={instance}&DeleteReplacedRootVolume=true&ClientToken=sample"),
     ("CreateSecurityGroup", "GroupName=fresh&GroupDescription=of+the+tests"),
@@ -25,6 +34,7 @@ pub const SAMPLES: &[(&str, &str)] = &[
     ("CreateSnapshots", "InstanceSpecification.InstanceId={instance}"),
     ("CreateTags", "ResourceId.1={instance}&Tag.1.Key=k&Tag.1.Value=v"),
     ("DeleteKeyPair", "KeyName=k"),
+    ("DeleteNetworkInterface", "NetworkInterfaceId={spare-nic}"),
     ("DeletePlacementGroup", "GroupName=spare"),
     ("DeleteSecurityGroup", "GroupId={spare-group}"),
     ("DeleteSnapshot", "SnapshotId={snapshot}"),
@@ -32,6 +42,8 @@ pub const SAMPLES: &[(&str, &str)] = &[
     ("DeleteVolume", "VolumeId={spare-volume}"),
     ("DeregisterImage", "ImageId={own-image}&DeleteAssociatedSnapshots=true"),
     ("DescribeAccountAttributes", ""),
+    ("DescribeAddresses", ""),
+    ("DescribeAddressesAttribute", "Attribute=domain-name"),
     ("DescribeAvailabilityZones", ""),
     ("DescribeImageAttribute", "ImageId={image}&Attribute=description"),
     ("DescribeImages", ""),
@@ -43,6 +55,7 @@ pub const SAMPLES: &[(&str, &str)] = &[
     ("DescribeInstances", ""),
     ("DescribeInternetGateways", ""),
     ("DescribeKeyPairs", "IncludePublicKey=true"),
+    ("DescribeNetworkInterfaceAttribute", "NetworkInterfaceId={nic}&Attribute=description"),
     ("DescribeNetworkInterfaces", ""),
     ("DescribePlacementGroups", "GroupName.1=spare"),
     ("DescribeRegions", ""),
@@ -58,17 +71,21 @@ pub const SAMPLES: &[(&str, &str)] = &[
     ("DescribeVolumes", ""),
     ("DescribeVpcAttribute", "VpcId={vpc}&Attribute=enableDnsSupport"),
     ("DescribeVpcs", ""),
+    ("DetachNetworkInterface", "AttachmentId={attachment}&Force=true"),
     ("DisableImage", "ImageId={own-image}"),
     ("DisableImageDeprecation", "ImageId={own-image}"),
     ("DisableImageDeregistrationProtection", "ImageId={own-image}"),
+    ("DisassociateAddress", "AssociationId={association}"),
     ("EnableImage", "ImageId={own-image}"),
     ("EnableImageDeprecation", "ImageId={own-image}&DeprecateAt={tomorrow}"),
     ("EnableImageDeregistrationProtection", "ImageId={own-image}"),
     ("GetConsoleOutput", "InstanceId={instance}"),
     ("ImportKeyPair", "KeyName=fresh&PublicKeyMaterial={public-key}"),
+    ("ModifyAddressAttribute", "AllocationId={allocation}&DomainName=mail.example.com"),
     ("ModifyImageAttribute", "ImageId={own-image}&Description.Value=better"),
     ("ModifyInstanceAttribute", "InstanceId={instance}&DisableApiStop.Value=true"),
     ("ModifyInstanceMetadataOptions", "InstanceId={instance}&HttpTokens=required"),
+    ("ModifyNetworkInterfaceAttribute", "NetworkInterfaceId={nic}&SourceDestCheck.Value=false"),
     (
         "ModifySecurityGroupRules",
         "GroupId={group}&SecurityGroupRule.1.SecurityGroupRuleId={rule}&SecurityGroupRule.1.SecurityGroupRule.IpProtocol=tcp\
@@ -83,7 +100,10 @@ pub const SAMPLES: &[(&str, &str)] = &[
         "Name=registered&RootDeviceName=/dev/sda1&Architecture=x86_64&VirtualizationType=hvm\
          &BlockDeviceMapping.1.DeviceName=/dev/sda1&BlockDeviceMapping.1.Ebs.SnapshotId={snapshot}",
     ),
+    ("ReleaseAddress", "AllocationId={allocation}"),
+    ("ResetAddressAttribute", "AllocationId={allocation}&Attribute=domain-name"),
     ("ResetImageAttribute", "ImageId={own-image}&Attribute=launchPermission"),
+    ("ResetNetworkInterfaceAttribute", "NetworkInterfaceId={nic}&SourceDestCheck=true"),
     ("ResetSnapshotAttribute", "SnapshotId={snapshot}&Attribute=createVolumePermission"),
     (
         "RevokeSecurityGroupEgress",
@@ -98,6 +118,7 @@ pub const SAMPLES: &[(&str, &str)] = &[
     ("StartInstances", "InstanceId.1={instance}"),
     ("StopInstances", "InstanceId.1={instance}"),
     ("TerminateInstances", "InstanceId.1={instance}"),
+    ("UnassignPrivateIpAddresses", "NetworkInterfaceId={spare-nic}&PrivateIpAddress.1={secondary}"),
     (
         "UpdateSecurityGroupRuleDescriptionsEgress",
         "GroupId={group}&IpPermissions.1.IpProtocol=-1&IpPermissions.1.IpRanges.1.CidrIp=0.0.0.0/0\

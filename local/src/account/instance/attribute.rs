@@ -4,7 +4,7 @@ use super::{Instance, ShutdownBehavior, State, credits, user_data};
 use crate::{
     account::{
         Context,
-        ids::InstanceId,
+        ids::{InstanceId, NetworkInterfaceId},
         instance_type,
         request::{combination, decode, invalid, missing, only, required, unsupported},
     },
@@ -142,8 +142,7 @@ pub(in crate::account) fn modify(context: &mut Context<'_>, input: &Structure) -
         Change::Groups(groups) => set_groups(context, &id, &groups)?,
         Change::Volumes(mappings) => set_volumes(context, &id, &mappings)?,
         Change::SourceDestCheck(check) => {
-            let primary = context.region.instances.require(&id)?.primary().cloned();
-            if let Some(nic) = primary {
+            if let Some(nic) = only_interface(context, &id)? {
                 context.region.network_interfaces.require_mut(&nic)?.source_dest_check = check;
                 context.interface_changed(&nic);
             }
@@ -196,8 +195,26 @@ fn set(instance: &mut Instance, id: &InstanceId, change: Change<'_>) -> Result<(
     Ok(())
 }
 
+/// The interface of an instance that is meant by what is said of the instance: it must have no other.
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyInstanceAttribute.html>.
+fn only_interface(context: &Context<'_>, id: &InstanceId) -> Result<Option<NetworkInterfaceId>, ApiError> {
+    match context.region.instances.require(id)?.network_interfaces.as_slice() {
+        [] => Ok(None),
+        [only] => Ok(Some(only.clone())),
+        _ => Err(several_interfaces(id)),
+    }
+}
+
+/// The instance has several interfaces, where one must be named.
+pub(in crate::account) fn several_interfaces(id: &InstanceId) -> ApiError {
+    let message = format!(
+        "There are multiple interfaces attached to instance '{id}'. Please specify an interface ID for the operation instead."
+    );
+    ApiError::new(Code::InvalidInstanceId, message)
+}
+
 fn set_groups(context: &mut Context<'_>, id: &InstanceId, groups: &[&str]) -> Result<(), ApiError> {
-    let Some(nic) = context.region.instances.require(id)?.primary().cloned() else { return Ok(()) };
+    let Some(nic) = only_interface(context, id)? else { return Ok(()) };
     let subnet = context.region.network_interfaces.require(&nic)?.subnet.clone();
     let groups = super::network::groups(context.region, &subnet, groups, &[])?;
     context.region.network_interfaces.require_mut(&nic)?.groups = groups;

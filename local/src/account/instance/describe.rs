@@ -15,6 +15,7 @@ use crate::{
     error::ApiError,
     wire::Structure,
 };
+use time::OffsetDateTime;
 
 /// The filters of instances; what no instance has here has no path.
 const LISTING: Listing = Listing {
@@ -96,8 +97,8 @@ const LISTING: Listing = Listing {
         ("network-interface.addresses.primary", "NetworkInterfaces.PrivateIpAddresses.Primary"),
         ("network-interface.addresses.private-dns-name", "NetworkInterfaces.PrivateIpAddresses.PrivateDnsName"),
         ("network-interface.addresses.private-ip-address", "NetworkInterfaces.PrivateIpAddresses.PrivateIpAddress"),
-        ("network-interface.association.allocation-id", ""),
-        ("network-interface.association.association-id", ""),
+        ("network-interface.association.allocation-id", "NetworkInterfaceAddresses.AllocationId"),
+        ("network-interface.association.association-id", "NetworkInterfaceAddresses.AssociationId"),
         ("network-interface.association.carrier-ip", ""),
         ("network-interface.association.customer-owned-ip", ""),
         ("network-interface.association.ip-owner-id", "NetworkInterfaces.Association.IpOwnerId"),
@@ -182,7 +183,7 @@ const LISTING: Listing = Listing {
 };
 
 pub(in crate::account) fn describe(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
-    let (settings, region) = (context.settings, &*context.region);
+    let (settings, region, now) = (context.settings, &*context.region, context.now);
     let account = settings.account.as_str();
     let (rows, next) = LISTING.select(
         input,
@@ -191,11 +192,14 @@ pub(in crate::account) fn describe(context: &mut Context<'_>, input: &Structure)
         |_| true,
         |id, instance| {
             let nic_tags: Vec<_> = instance.network_interfaces.iter().map(|nic| region.tags.shown(nic)).collect();
+            let nics = instance.network_interfaces.iter().filter_map(|nic| region.network_interfaces.get(nic));
+            let elastic: Vec<Structure> = nics.flat_map(|nic| nic.all_elastic_ids(region)).collect();
             let hidden = Structure::new()
                 .with("ReservationId", &instance.reservation)
                 .with("OwnerId", account)
+                .with("NetworkInterfaceAddresses", elastic)
                 .with("NetworkInterfaceTags", crate::wire::Value::List(nic_tags));
-            Row { shown: shown(settings, region, id, instance), hidden }
+            Row { shown: shown(settings, region, now, id, instance), hidden }
         },
     )?;
     let mut reservations: Vec<(&ReservationId, Vec<Structure>)> = Vec::new();
@@ -223,8 +227,9 @@ fn reservation_of(account: &str, id: &ReservationId, instances: Vec<Structure>) 
 /// A reservation as it is.
 pub(super) fn reservation(context: &Context<'_>, id: &ReservationId, instances: &[InstanceId]) -> Structure {
     let region = &*context.region;
-    let instances =
-        instances.iter().filter_map(|id| Some(shown(context.settings, region, id, region.instances.get(id)?)));
+    let instances = instances
+        .iter()
+        .filter_map(|id| Some(shown(context.settings, region, context.now, id, region.instances.get(id)?)));
     reservation_of(&context.settings.account, id, instances.collect())
 }
 
@@ -245,7 +250,13 @@ pub(super) fn launched(context: &Context<'_>, id: &ReservationId, instances: &[I
 }
 
 /// An instance as Describe shows it.
-pub(super) fn shown(settings: &Settings, region: &Region, id: &InstanceId, instance: &Instance) -> Structure {
+pub(super) fn shown(
+    settings: &Settings,
+    region: &Region,
+    now: OffsetDateTime,
+    id: &InstanceId,
+    instance: &Instance,
+) -> Structure {
     let placement = Structure::new()
         .with("AvailabilityZone", instance.zone.name())
         .with("AvailabilityZoneId", instance.zone.id())
@@ -303,7 +314,7 @@ pub(super) fn shown(settings: &Settings, region: &Region, id: &InstanceId, insta
         .with("ProductCodes", Vec::<Structure>::new())
         .with("BlockDeviceMappings", mappings(region, instance))
         .with("Tags", region.tags.shown(id));
-    with_network(shown, settings, region, instance)
+    with_network(shown, settings, region, now, instance)
 }
 
 /// The name of an instance's root device, whose volume is the first: images of earlier versions had another.
@@ -327,13 +338,19 @@ pub(super) fn mappings(region: &Region, instance: &Instance) -> Vec<Structure> {
 }
 
 /// What the primary interface says of the instance; nothing once it is terminated, but for empty names.
-fn with_network(shown: Structure, settings: &Settings, region: &Region, instance: &Instance) -> Structure {
+fn with_network(
+    shown: Structure,
+    settings: &Settings,
+    region: &Region,
+    now: OffsetDateTime,
+    instance: &Instance,
+) -> Structure {
     let interfaces: Vec<_> =
         instance.network_interfaces.iter().filter_map(|id| Some((id, region.network_interfaces.get(id)?))).collect();
     let all: Vec<Structure> =
-        interfaces.iter().map(|(id, interface)| interface.shown(id, region, &settings.account)).collect();
+        interfaces.iter().map(|(id, interface)| interface.shown(id, region, settings, now)).collect();
     let primary = interfaces.first().map(|(_, interface)| interface);
-    let public = primary.and_then(|interface| interface.public_address);
+    let public = primary.and_then(|interface| interface.primary_public_address(region));
     let groups = primary.map_or_else(Vec::new, |interface| region.group_identifiers(&interface.groups));
     shown
         .with("NetworkInterfaces", all)
@@ -347,5 +364,8 @@ fn with_network(shown: Structure, settings: &Settings, region: &Region, instance
             primary.map_or_else(String::new, |interface| private_dns_name(region.place, interface.address)),
         )
         .with_some("PublicIpAddress", public.map(|address| address.to_string()))
-        .with("PublicDnsName", primary.and_then(|interface| interface.public_dns_name(region)).unwrap_or_default())
+        .with(
+            "PublicDnsName",
+            primary.and_then(|interface| interface.public_dns_name(public, region)).unwrap_or_default(),
+        )
 }

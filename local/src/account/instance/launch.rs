@@ -87,14 +87,14 @@ impl Launch {
             check_metadata_keys(tags.of("instance").keys())?;
         }
         let has_room = |zone| capacity::left(context, &[], instance_type, zone) >= least;
-        let place = network::read(region, input, most, has_room)?;
+        let place = network::read(region, input, most, instance_type, has_room)?;
         let zone = region.subnets.require(&place.subnet)?.zone;
         let bounds = [
             quota::instances(context, &[], least),
             quota::vcpus(context, &[], instance_type),
             capacity::room(context, &[], instance_type, zone),
-            network::room(region, &place.subnet)?,
         ];
+        let bounds = bounds.into_iter().chain(network::rooms(context, &place)?);
         let count = bounds.into_iter().try_fold(most, |count, room| room.admit(least, count))?;
         check_placement(input)?;
         let launch = Self {

@@ -4,11 +4,7 @@
 //! address comes with `running` and goes with the first step away from it.
 
 use super::{Instance, Power, State, StateReason, power};
-use crate::account::{
-    Context, Effect, address,
-    ids::{InstanceId, NetworkInterfaceId},
-    network_interface, root_volume, volume,
-};
+use crate::account::{Context, Effect, ids::InstanceId, network_interface, root_volume, volume};
 use std::time::Duration;
 use time::OffsetDateTime;
 
@@ -23,7 +19,7 @@ const SHUTTING_DOWN: Duration = Duration::from_secs(8);
 
 impl Context<'_> {
     /// Has [`settle`] called at a time.
-    pub(super) fn wake(&mut self, id: &InstanceId, at: OffsetDateTime) {
+    pub(in crate::account) fn wake(&mut self, id: &InstanceId, at: OffsetDateTime) {
         self.shared.timers.insert((at, self.region.place.name, id.clone()));
     }
 
@@ -56,6 +52,7 @@ pub(in crate::account) fn later(time: OffsetDateTime, by: Duration) -> OffsetDat
 /// Moves an instance to where it may be by now.
 pub(in crate::account) fn settle(context: &mut Context<'_>, id: &InstanceId) {
     let now = context.now;
+    network_interface::end_detachments(context, id);
     let Some(instance) = context.region.instances.get_mut(id) else { return };
     if let Power::GoingOff { kill, restart } = instance.power
         && now >= kill
@@ -84,19 +81,9 @@ fn run(context: &mut Context<'_>, id: &InstanceId) {
     instance.was_running = true;
     let nics = instance.network_interfaces.clone();
     context.region.instances.agree(id);
-    for nic in nics {
-        give_public_address(context, &nic);
-    }
-}
-
-fn give_public_address(context: &mut Context<'_>, nic: &NetworkInterfaceId) {
-    let Some(interface) = context.region.network_interfaces.get_mut(nic) else { return };
-    if interface.associate_public && interface.public_address.is_none() {
-        interface.public_address = address::draw_public(&mut context.shared.source, &context.shared.public_addresses);
-        if let Some(address) = interface.public_address {
-            context.shared.public_addresses.insert(address, (context.region.place.name, nic.clone()));
-            context.interface_changed(nic);
-        }
+    // Others than the primary one have elastic addresses at most.
+    if let Some(primary) = nics.first() {
+        network_interface::give_public_address(context, primary);
     }
 }
 
@@ -138,7 +125,7 @@ fn terminated(context: &mut Context<'_>, id: &InstanceId) {
     let nics = std::mem::take(&mut instance.network_interfaces);
     let volumes = std::mem::take(&mut instance.volumes);
     for nic in nics {
-        network_interface::delete(context, &nic);
+        network_interface::release(context, &nic);
     }
     root_volume::give_up(context, id);
     for id in volumes {

@@ -14,6 +14,7 @@ use crate::{
     },
     network::Metadata,
 };
+use std::net::Ipv4Addr;
 use time::OffsetDateTime;
 
 /// The metadata of the instance that holds a NIC.
@@ -83,8 +84,10 @@ impl Tree {
                 self.put(format!("tags/instance/{key}"), value.as_str());
             }
         }
-        for (index, nic) in instance.network_interfaces.iter().enumerate() {
-            if let Some(interface) = region.network_interfaces.get(nic) {
+        for nic in &instance.network_interfaces {
+            let interface = region.network_interfaces.get(nic).filter(|interface| !interface.is_leaving());
+            if let Some(interface) = interface {
+                let index = interface.attachment.as_ref().map_or(0, |attachment| attachment.device_index);
                 if index == 0 {
                     self.primary(region, interface);
                 }
@@ -108,10 +111,11 @@ impl Tree {
         self.put("local-ipv4", interface.address.to_string());
         self.put("mac", mac_text(interface.mac));
         self.put("security-groups", names(region, interface).join("\n"));
-        if let Some(name) = interface.public_dns_name(region) {
+        let public = interface.primary_public_address(region);
+        if let Some(name) = interface.public_dns_name(public, region) {
             self.put("public-hostname", name);
         }
-        if let Some(address) = interface.public_address {
+        if let Some(address) = public {
             self.put("public-ipv4", address.to_string());
         }
     }
@@ -122,7 +126,7 @@ impl Tree {
         region: &Region,
         id: &NetworkInterfaceId,
         interface: &NetworkInterface,
-        index: usize,
+        index: i64,
     ) {
         let base = format!("network/interfaces/macs/{}", mac_text(interface.mac));
         let mut put = |name: &str, content: String| self.put(format!("{base}/{name}"), content);
@@ -130,7 +134,7 @@ impl Tree {
         put("device-number", index.to_string());
         put("interface-id", id.to_string());
         put("local-hostname", private_dns_name(region.place, interface.address));
-        put("local-ipv4s", interface.address.to_string());
+        put("local-ipv4s", lines(interface.addresses()));
         put("mac", mac_text(interface.mac));
         put("network-card", "0".to_owned());
         put("owner-id", settings.account.clone());
@@ -145,14 +149,24 @@ impl Tree {
             put("vpc-ipv4-cidr-block", vpc.cidr.to_string());
             put("vpc-ipv4-cidr-blocks", vpc.cidr.to_string());
         }
-        if let Some(name) = interface.public_dns_name(region) {
+        let primary = interface.primary_public_address(region);
+        if let Some(name) = interface.public_dns_name(primary, region) {
             put("public-hostname", name);
         }
-        if let Some(address) = interface.public_address {
-            put(&format!("ipv4-associations/{address}"), interface.address.to_string());
-            put("public-ipv4s", address.to_string());
+        let public = |private| Some((interface.public_address_of(private, region)?, private));
+        let public: Vec<(Ipv4Addr, Ipv4Addr)> = interface.addresses().filter_map(public).collect();
+        for (address, private) in &public {
+            put(&format!("ipv4-associations/{address}"), private.to_string());
+        }
+        if !public.is_empty() {
+            put("public-ipv4s", lines(public.iter().map(|(address, _)| *address)));
         }
     }
+}
+
+/// Addresses, one a line.
+fn lines(addresses: impl Iterator<Item = Ipv4Addr>) -> String {
+    addresses.map(|address| address.to_string()).collect::<Vec<_>>().join("\n")
 }
 
 fn names<'a>(region: &'a Region, interface: &NetworkInterface) -> Vec<&'a str> {

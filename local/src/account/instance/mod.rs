@@ -26,6 +26,7 @@ pub(super) use block_device::is_device_name;
 pub(super) use launch::PARAMETERS;
 pub(super) use life::later;
 use metadata_options::MetadataOptions;
+pub(super) use network::{full, groups};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use time::OffsetDateTime;

@@ -1,31 +1,46 @@
-//! Where in the network a launch goes: subnet, groups, addresses.
+//! Where in the network a launch goes: interfaces, subnets, groups, addresses.
+
+mod requested;
 
 use crate::{
     account::{
         Context,
-        address::draw_mac,
         ids::{InstanceId, NetworkInterfaceId, SecurityGroupId, SubnetId},
-        network_interface::{Attachment, NetworkInterface},
+        instance_type::InstanceType,
+        network_interface::{Attachment, New},
         place::Zone,
-        quota::Room,
+        quota::{self, Room},
         region::Region,
-        request::{combination, given, invalid, missing, only, unsupported},
+        request::{combination, given, invalid, missing},
         subnet::Subnet,
     },
     error::{ApiError, Code},
     wire::Structure,
 };
-use std::net::Ipv4Addr;
+use requested::{read_existing, read_interfaces, read_new};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where in the network a launch goes.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
+    /// That of the primary interface.
     pub(super) subnet: SubnetId,
-    groups: Vec<SecurityGroupId>,
-    private_address: Option<Ipv4Addr>,
-    associate_public: bool,
-    description: String,
+    /// By device index, the primary one first.
+    interfaces: Vec<Interface>,
+}
+
+/// An interface that an instance is launched with.
+#[derive(Debug, Clone)]
+struct Interface {
+    device_index: i64,
     delete_on_termination: bool,
+    what: What,
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    New(Box<New>),
+    Existing(NetworkInterfaceId),
 }
 
 /// What a network interface may have.
@@ -37,104 +52,99 @@ pub(super) fn read(
     region: &Region,
     input: &Structure,
     count: u64,
+    instance_type: &InstanceType,
     has_room: impl Fn(Zone) -> bool,
 ) -> Result<Place, ApiError> {
-    let interface = read_interface(input)?;
-    // With an interface, what it says stands in the place of what the request says.
-    let holder = interface.unwrap_or(input);
-    let wanted = given(holder, "SubnetId");
-    let subnet = subnet(region, wanted, input.structure("Placement"), has_room)?;
-    let contents = region.subnets.require(&subnet)?;
-    let ids: Vec<&str> = holder.strings(if interface.is_some() { "Groups" } else { "SecurityGroupIds" }).collect();
+    let described = read_interfaces(input, count)?;
     let names: Vec<&str> = input.strings("SecurityGroups").collect();
-    if !names.is_empty() && wanted.is_some() {
-        return Err(combination("The parameter groupName cannot be used with the parameter subnet"));
+    if described.is_empty() {
+        if !names.is_empty() && given(input, "SubnetId").is_some() {
+            return Err(combination("The parameter groupName cannot be used with the parameter subnet"));
+        }
+        let subnet = subnet(region, given(input, "SubnetId"), input.structure("Placement"), has_room)?;
+        let ids: Vec<&str> = input.strings("SecurityGroupIds").collect();
+        let new = read_new(region, input, subnet.clone(), &ids, &names, (count, true), instance_type)?;
+        let primary = Interface { device_index: 0, delete_on_termination: true, what: What::New(Box::new(new)) };
+        return Ok(Place { subnet, interfaces: vec![primary] });
     }
-    let groups = groups(region, &subnet, &ids, &names)?;
-    let private_address = private_address(holder)?;
-    if private_address.is_some() && count > 1 {
-        return Err(combination("The parameter privateIpAddress cannot be used when launching more than one instance"));
+    let most = instance_type.network_interfaces();
+    if described.len() as u64 > most {
+        let message = format!("Interface count {} exceeds the limit for {}", described.len(), instance_type.name);
+        return Err(ApiError::new(Code::AttachmentLimitExceeded, message));
     }
-    if let Some(address) = private_address {
-        contents.check(address)?;
+    let mut interfaces: Vec<Interface> = Vec::new();
+    let mut place: Option<(SubnetId, Zone)> = None;
+    let is_only = described.len() == 1;
+    for structure in described {
+        let read = match structure.string("NetworkInterfaceId") {
+            Some(id) => read_existing(region, structure, id, instance_type)?,
+            None => {
+                // Without a word of its own, one goes where the primary one is.
+                let is_beside = |zone: Zone| place.as_ref().map_or_else(|| has_room(zone), |(_, first)| *first == zone);
+                let subnet = subnet(region, given(structure, "SubnetId"), input.structure("Placement"), is_beside)?;
+                let ids: Vec<&str> = structure.strings("Groups").collect();
+                let new = read_new(region, structure, subnet, &ids, &[], (count, is_only), instance_type)?;
+                (new.subnet.clone(), What::New(Box::new(new)))
+            }
+        };
+        let (subnet, what) = read;
+        let zone = region.subnets.require(&subnet)?.zone;
+        let (_, first) = place.get_or_insert_with(|| (subnet.clone(), zone));
+        if *first != zone {
+            return Err(combination("All network interfaces of an instance must be in the same availability zone"));
+        }
+        let is_new = matches!(what, What::New(_));
+        interfaces.push(Interface {
+            device_index: structure.integer("DeviceIndex").unwrap_or_default(),
+            delete_on_termination: structure.boolean("DeleteOnTermination").unwrap_or(is_new),
+            what,
+        });
     }
-    Ok(Place {
-        subnet,
-        groups,
-        private_address,
-        associate_public: interface
-            .and_then(|interface| interface.boolean("AssociatePublicIpAddress"))
-            .unwrap_or(contents.map_public_ip),
-        description: interface.and_then(|interface| interface.string("Description")).unwrap_or_default().to_owned(),
-        delete_on_termination: interface.and_then(|interface| interface.boolean("DeleteOnTermination")).unwrap_or(true),
-    })
+    let mut addresses = BTreeSet::new();
+    for (new, address) in
+        interfaces.iter().filter_map(Interface::made).flat_map(|new| new.addresses.named().map(move |a| (new, a)))
+    {
+        if !addresses.insert((new.subnet.clone(), address)) {
+            return Err(invalid("A private IP address is specified more than once."));
+        }
+    }
+    let Some((subnet, _)) = place else { return Err(missing("NetworkInterface")) };
+    Ok(Place { subnet, interfaces })
 }
 
-/// The one network interface that a request may describe.
-fn read_interface(input: &Structure) -> Result<Option<&Structure>, ApiError> {
-    let interfaces: Vec<&Structure> = input.structures("NetworkInterfaces").collect();
-    let Some(first) = interfaces.first() else { return Ok(None) };
-    let instance_level = [
-        ("SubnetId", "subnet ID"),
-        ("SecurityGroupIds", "security groups"),
-        ("SecurityGroups", "security groups"),
-        ("PrivateIpAddress", "private IP address"),
-    ];
-    for (member, name) in instance_level {
-        if given(input, member).is_some() || !input.list(member).is_empty() {
-            let message =
-                format!("Network interfaces and an instance-level {name} may not be specified on the same request");
-            return Err(combination(message));
+impl Interface {
+    fn made(&self) -> Option<&New> {
+        match &self.what {
+            What::New(new) => Some(new),
+            What::Existing(_) => None,
         }
     }
-    for interface in &interfaces {
-        if interface.integer("DeviceIndex").is_none() {
-            return Err(missing("NetworkInterface.DeviceIndex"));
-        }
-        let members = [
-            "AssociatePublicIpAddress",
-            "DeleteOnTermination",
-            "Description",
-            "DeviceIndex",
-            "Groups",
-            "InterfaceType",
-            "NetworkCardIndex",
-            "PrivateIpAddress",
-            "PrivateIpAddresses",
-            "SubnetId",
-        ];
-        only(interface, "NetworkInterfaces.", &members)?;
-        if interface.string("InterfaceType").is_some_and(|kind| kind != "interface") {
-            return Err(unsupported("A network interface of a type other than 'interface'"));
-        }
-        if interface.integer("NetworkCardIndex").is_some_and(|index| index != 0) {
-            return Err(invalid("The network card index must be 0: the instance type has one network card"));
-        }
-    }
-    if interfaces.len() > 1 {
-        if interfaces.iter().any(|interface| interface.boolean("AssociatePublicIpAddress") == Some(true)) {
-            return Err(combination(
-                "The associatePublicIPAddress parameter cannot be specified when launching with multiple network interfaces.",
-            ));
-        }
-        return Err(unsupported("A launch with more than one network interface"));
-    }
-    if first.integer("DeviceIndex") != Some(0) {
-        return Err(invalid("Each instance requires a network interface with device index 0"));
-    }
-    if first.boolean("DeleteOnTermination") == Some(false) {
-        return Err(unsupported("The parameter NetworkInterfaces.DeleteOnTermination=false"));
-    }
-    Ok(Some(first))
 }
 
-/// What the addresses of a subnet leave.
-pub(super) fn room(region: &Region, subnet: &SubnetId) -> Result<Room, ApiError> {
-    let count = region.subnets.require(subnet)?.free();
+/// What the addresses of the subnets leave.
+pub(super) fn rooms(context: &Context<'_>, place: &Place) -> Result<Vec<Room>, ApiError> {
+    let mut wanted: BTreeMap<&SubnetId, u64> = BTreeMap::new();
+    let mut made = 0;
+    for new in place.interfaces.iter().filter_map(Interface::made) {
+        *wanted.entry(&new.subnet).or_default() += new.addresses.count();
+        made += 1;
+    }
+    let mut rooms = Vec::new();
+    for (subnet, wanted) in wanted {
+        let count = context.region.subnets.require(subnet)?.free() / wanted;
+        rooms.push(Room { count, refusal: full(subnet) });
+    }
+    let room = quota::network_interfaces(context);
+    rooms.push(Room { count: room.count.checked_div(made).unwrap_or(u64::MAX), refusal: room.refusal });
+    Ok(rooms)
+}
+
+/// A subnet has no free address.
+pub(in crate::account) fn full(subnet: &SubnetId) -> ApiError {
     let message = format!(
         "There are not enough free addresses in subnet '{subnet}' to satisfy the requested number of instances."
     );
-    Ok(Room { count, refusal: ApiError::new(Code::InsufficientFreeAddressesInSubnet, message) })
+    ApiError::new(Code::InsufficientFreeAddressesInSubnet, message)
 }
 
 fn subnet(
@@ -179,7 +189,7 @@ fn subnet(
 }
 
 /// The groups that a request names, or the default one.
-pub(super) fn groups(
+pub(in crate::account) fn groups(
     region: &Region,
     subnet: &SubnetId,
     ids: &[&str],
@@ -208,59 +218,43 @@ pub(super) fn groups(
     Ok(groups)
 }
 
-fn private_address(holder: &Structure) -> Result<Option<Ipv4Addr>, ApiError> {
-    let mut listed = holder.structures("PrivateIpAddresses");
-    let first = listed.next();
-    if listed.next().is_some() {
-        return Err(unsupported("A network interface with more than one private address"));
-    }
-    if let Some(first) = first {
-        only(first, "NetworkInterfaces.PrivateIpAddresses.", &["Primary", "PrivateIpAddress"])?;
-        if first.boolean("Primary") != Some(true) {
-            return Err(combination("One of the private IP addresses must be the primary one"));
-        }
-        if holder.string("PrivateIpAddress").is_some() {
-            return Err(combination("privateIpAddress and privateIpAddresses may not be specified together"));
-        }
-    }
-    let text = holder.string("PrivateIpAddress").or(first.and_then(|first| first.string("PrivateIpAddress")));
-    let Some(text) = text else { return Ok(None) };
-    text.parse()
-        .map(Some)
-        .map_err(|_| invalid(format!("Value ({text}) for parameter address is invalid. Invalid IPv4 address.")))
-}
-
 impl Place {
-    /// Makes the primary network interface of an instance.
+    /// Makes or takes the network interfaces of an instance, the primary one first; says which were made, too.
     pub(super) fn make(
         &self,
         context: &mut Context<'_>,
         instance: &InstanceId,
-    ) -> Result<NetworkInterfaceId, ApiError> {
-        let source = &mut context.shared.source;
-        let id: NetworkInterfaceId = source.id();
-        let subnet = context.region.subnets.require_mut(&self.subnet)?;
-        let address = subnet.take(&self.subnet, self.private_address, &id, source)?;
-        let interface = NetworkInterface {
-            vpc: subnet.vpc.clone(),
-            subnet: self.subnet.clone(),
-            mac: draw_mac(source),
-            address,
-            public_address: None,
-            associate_public: self.associate_public,
-            groups: self.groups.clone(),
-            description: self.description.clone(),
-            source_dest_check: true,
-            attachment: Some(Attachment {
-                id: source.id(),
+    ) -> Result<(Vec<NetworkInterfaceId>, Vec<NetworkInterfaceId>), ApiError> {
+        let (mut all, mut made) = (Vec::new(), Vec::new());
+        for interface in &self.interfaces {
+            let id = match &interface.what {
+                What::Existing(id) => id.clone(),
+                What::New(new) => {
+                    let id = context.shared.source.id();
+                    new.reserve(context, &id);
+                    made.push(NetworkInterfaceId::clone(&id));
+                    id
+                }
+            };
+            all.push(id);
+        }
+        for (interface, id) in self.interfaces.iter().zip(&all) {
+            let attachment = Attachment {
+                id: context.shared.source.id(),
                 instance: instance.clone(),
-                device_index: 0,
+                device_index: interface.device_index,
                 time: context.now,
-                delete_on_termination: self.delete_on_termination,
-            }),
-        };
-        context.region.network_interfaces.insert(id.clone(), interface);
-        context.interface_changed(&id);
-        Ok(id)
+                delete_on_termination: interface.delete_on_termination,
+                ends: None,
+            };
+            match &interface.what {
+                What::New(new) => new.make(context, id, Some(attachment))?,
+                What::Existing(id) => {
+                    context.region.network_interfaces.require_mut(id)?.attachment = Some(attachment);
+                    context.interface_changed(id);
+                }
+            }
+        }
+        Ok((all, made))
     }
 }

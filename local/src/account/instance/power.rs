@@ -38,7 +38,11 @@ pub(in crate::account) fn on(context: &mut Context<'_>, id: &InstanceId) {
         instance: id.to_string(),
         hostname: hostname.unwrap_or_default(),
         login_user,
-        nics: interfaces.iter().filter_map(|(nic, interface)| interface.nic(nic, region)).collect(),
+        nics: interfaces
+            .iter()
+            .filter(|(_, interface)| !interface.is_leaving())
+            .filter_map(|(nic, interface)| interface.nic(nic, region))
+            .collect(),
         memory_mib: instance_type.memory_mib(),
         vcpus: u32::try_from(instance_type.vcpus()).unwrap_or(u32::MAX),
         disk_gib: root_volume.and_then(|volume| u32::try_from(volume.shape.gib).ok()),

@@ -70,13 +70,13 @@ fn make(
 ) -> Result<InstanceId, ApiError> {
     let id: InstanceId = context.shared.source.id();
     let settles = context.pending_until();
-    let nic = launch.place.make(context, &id)?;
+    let (network_interfaces, made) = launch.place.make(context, &id)?;
     let zone = context.region.subnets.require(&launch.place.subnet)?.zone;
     let system = context.region.images.require(&launch.image)?.system();
     let tags = launch.tags.of("volume");
     let volumes = launch.volumes.iter().map(|mapping| mapping.make(context, zone, &id, &tags)).collect();
     let (now, region) = (context.now, &mut *context.region);
-    region.tags.set(&nic, launch.tags.of("network-interface"));
+    made.iter().for_each(|nic| region.tags.set(nic, launch.tags.of("network-interface")));
     region.tags.set(&id, launch.tags.of("instance"));
     let instance = Instance {
         reservation: reservation.clone(),
@@ -95,7 +95,7 @@ fn make(
         user_data: launch.user_data.clone(),
         options: launch.options.clone(),
         metadata_options: launch.metadata_options.clone(),
-        network_interfaces: vec![nic],
+        network_interfaces,
         volumes,
         state: State::Pending,
         settles,

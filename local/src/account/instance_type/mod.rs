@@ -85,6 +85,16 @@ impl InstanceType {
         allowed && (1..=self.threads_per_core()).contains(&threads_per_core)
     }
 
+    /// How many network interfaces an instance may have.
+    pub(super) fn network_interfaces(&self) -> u64 {
+        self.columns.network_interfaces.unsigned_abs()
+    }
+
+    /// How many private addresses each of them may have.
+    pub(super) fn addresses_per_interface(&self) -> u64 {
+        self.columns.addresses.unsigned_abs()
+    }
+
     pub(super) fn memory_mib(&self) -> u64 {
         self.columns.mib.unsigned_abs()
     }

@@ -83,8 +83,56 @@ fn busy() -> Kept {
     world.settle();
     world.ok("RebootInstances", super::ids(&[&ids[2]]));
     world.run();
+    interfaces(world, &ids[3]);
     world.account.add_fault("StartInstances capacity next 3".parse().unwrap()).unwrap();
     kept
+}
+
+/// Gives an instance an interface with two addresses, the second of which has an elastic one; and makes of each one that is free.
+fn interfaces(world: &mut World, instance: &str) {
+    let subnet = network_interfaces::subnet_of(world, instance, true);
+    let make = |count: i64| {
+        let token = format!("interface {count}");
+        let request = Structure::new().with("SubnetId", subnet.as_str()).with("ClientToken", token);
+        request.with("SecondaryPrivateIpAddressCount", count)
+    };
+    world.ok("CreateNetworkInterface", make(3));
+    let made = world.ok("CreateNetworkInterface", make(1));
+    let made = made.structure("NetworkInterface").unwrap();
+    let named = network_interfaces::named(made.string("NetworkInterfaceId").unwrap());
+    world.ok("AttachNetworkInterface", named.clone().with("InstanceId", instance).with("DeviceIndex", 1_i64));
+    world.ok("AllocateAddress", Structure::new());
+    let address = world.ok("AllocateAddress", Structure::new());
+    let secondary = network_interfaces::addresses(made).remove(1);
+    let bind = named.with("AllocationId", address.string("AllocationId").unwrap());
+    world.ok("AssociateAddress", bind.with("PrivateIpAddress", secondary));
+}
+
+/// What is on its way when the endpoint is killed gets there.
+#[test]
+fn a_detachment_that_was_asked_for_ends_all_the_same() {
+    let mut kept = Kept::new();
+    let id = kept.world.running();
+    let subnet = network_interfaces::subnet_of(&mut kept.world, &id, true);
+    let interface = network_interfaces::interface(&mut kept.world, &subnet);
+    let named = network_interfaces::named(&interface);
+    let attach = named.with("InstanceId", id.as_str()).with("DeviceIndex", 1_i64);
+    let attachment = kept.world.ok("AttachNetworkInterface", attach);
+    let attachment = attachment.string("AttachmentId").unwrap().to_owned();
+    kept.world.patience = Duration::ZERO;
+    kept.world.ok("DetachNetworkInterface", Structure::new().with("AttachmentId", attachment));
+    kept.write();
+    let mut world = World { account: kept.read(), now: kept.world.now, effects: Vec::new(), patience: Duration::ZERO };
+    world.account.take_over(world.now);
+    world.effects.extend(world.account.take_effects());
+    let started = world.effects.iter().find_map(|effect| match effect {
+        Effect::Start(start) => Some(start.machine.nics.len()),
+        _ => None,
+    });
+    assert_eq!(started, Some(1), "the machine boots without it");
+    world.settle();
+    let shown = network_interfaces::described(&mut world, &interface);
+    assert_eq!(shown.string("Status"), Some("available"));
 }
 
 #[test]

@@ -112,6 +112,12 @@ struct Serve {
     /// How many rules a security group may have in each direction, of IPv4 and of IPv6 [default: 60]
     #[arg(long, value_name = "COUNT")]
     rule_quota: Option<u64>,
+    /// How many network interfaces a region may have [default: 5000]
+    #[arg(long, value_name = "COUNT")]
+    interface_quota: Option<u64>,
+    /// How many elastic addresses a region may have [default: 5]
+    #[arg(long, value_name = "COUNT")]
+    address_quota: Option<u64>,
 }
 
 impl Serve {
@@ -130,6 +136,8 @@ impl Serve {
         quotas.key_pairs = self.key_pair_quota.unwrap_or(quotas.key_pairs);
         quotas.security_groups = self.security_group_quota.unwrap_or(quotas.security_groups);
         quotas.rules_per_security_group = self.rule_quota.unwrap_or(quotas.rules_per_security_group);
+        quotas.network_interfaces = self.interface_quota.unwrap_or(quotas.network_interfaces);
+        quotas.elastic_addresses = self.address_quota.unwrap_or(quotas.elastic_addresses);
         settings
     }
 }

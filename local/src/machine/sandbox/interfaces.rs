@@ -1,13 +1,20 @@
 //! The machine's network interfaces: TAP devices, whose other ends go to the switch, configured as EC2's DHCP would.
 
-use super::kernel;
+use super::{kernel, root::told};
 use crate::network::Nic;
 use rustix::{
     fs::{Mode, OFlags},
     io::Errno,
     net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with},
+    process::Pid,
+    thread::{LinkNameSpaceType, move_into_link_name_space},
 };
-use std::{ffi::CString, io, net::Ipv4Addr, os::fd::OwnedFd};
+use std::{
+    ffi::CStr,
+    io,
+    net::Ipv4Addr,
+    os::fd::{AsFd, OwnedFd},
+};
 
 /// EC2's MTU within a VPC.
 const MTU: u32 = 9001;
@@ -24,22 +31,39 @@ const IPV4_DEVCONF_ROUTE_LOCALNET: u16 = 26;
 /// EC2's metadata service.
 const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 
-/// Makes the interfaces `eth0`, `eth1`, … of this network namespace, brings them and `lo` up, and returns their other ends.
+/// What the interfaces are called: `eth0`, `eth1`, …
+const NAMES: &CStr = c"eth%d";
+
+/// Makes the interfaces `eth0`, `eth1`, … of this network namespace, brings the first of them and `lo` up, and returns their other
+/// ends.
 pub fn set_up(interfaces: &[Nic]) -> io::Result<Vec<OwnedFd>> {
     let mut kernel = RouteSocket::open()?;
-    kernel.change_link("lo", None, None)?;
+    kernel.bring_up("lo")?;
     let mut ends = Vec::new();
-    for (index, interface) in interfaces.iter().enumerate() {
-        let name = format!("eth{index}");
-        ends.push(open_tap(&name)?);
-        kernel
-            .configure(&name, interface, index == 0)
-            .map_err(|error| io::Error::new(error.kind(), format!("configure {name}: {error}")))?;
+    for interface in interfaces {
+        let (end, name) = kernel.add(interface)?;
+        if ends.is_empty() {
+            kernel.configure(&name, interface).map_err(told("configure", &name))?;
+        }
+        ends.push(end);
     }
     Ok(ends)
 }
 
-fn open_tap(name: &str) -> io::Result<OwnedFd> {
+/// Makes an interface more in the network namespace of a machine, by its init, and returns its other end. It is down, as one is that is
+/// attached to a running machine: who is in there configures it.
+///
+/// This process stays in that namespace; it needs no network.
+pub fn add(init: Pid, interface: &Nic) -> io::Result<OwnedFd> {
+    let path = format!("/proc/{}/ns/net", init.as_raw_pid());
+    let namespace =
+        rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(told("open", &path))?;
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+        .map_err(told("enter", "the machine's network namespace (setns(2))"))?;
+    RouteSocket::open()?.add(interface).map(|(end, _)| end)
+}
+
+fn open_tap() -> io::Result<(OwnedFd, String)> {
     let device = rustix::fs::open("/dev/net/tun", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())
         .map_err(|error| {
             let advice = match error {
@@ -50,10 +74,8 @@ fn open_tap(name: &str) -> io::Result<OwnedFd> {
             };
             io::Error::new(error.kind(), format!("open /dev/net/tun, which a machine's network needs: {error}; {advice}"))
         })?;
-    let tap = CString::new(name)?;
-    kernel::make_tap(&device, &tap)
-        .map_err(|error| io::Error::new(error.kind(), format!("make the TAP device {name}: {error}")))?;
-    Ok(device)
+    let name = kernel::make_tap(&device, NAMES).map_err(told("make", "a TAP device"))?;
+    Ok((device, name))
 }
 
 /// A socket to the kernel's routing tables (rtnetlink(7)).
@@ -69,38 +91,44 @@ impl RouteSocket {
         Ok(Self { socket, sequence: 0 })
     }
 
-    fn configure(&mut self, name: &str, interface: &Nic, primary: bool) -> io::Result<()> {
-        self.change_link(name, Some(interface.mac), Some(MTU))?;
+    /// Makes an interface, which is down; its other end, and its name.
+    fn add(&mut self, interface: &Nic) -> io::Result<(OwnedFd, String)> {
+        let (end, name) = open_tap()?;
+        let mut body = vec![0; 16];
+        body[4..8].copy_from_slice(&link_index(&name)?.to_ne_bytes());
+        attribute(&mut body, libc::IFLA_ADDRESS, &interface.mac);
+        attribute(&mut body, libc::IFLA_MTU, &MTU.to_ne_bytes());
+        self.request(libc::RTM_NEWLINK, 0, &body).map_err(told("set up", &name))?;
+        // Whoever gets it configured may have public addresses come to it; nobody can send any to a loopback address otherwise: the
+        // switch knows of none.
+        self.let_loopback_in(link_index(&name)?).map_err(told("set up", &name))?;
+        Ok((end, name))
+    }
+
+    /// Configures the primary interface with its primary address, as EC2's DHCP server tells of it. Others are for the guest.
+    fn configure(&mut self, name: &str, interface: &Nic) -> io::Result<()> {
+        self.bring_up(name)?;
         let index = link_index(name)?;
-        for address in &interface.addresses {
+        if let Some(address) = interface.addresses.first() {
             self.add_address(index, *address, interface.subnet.1)?;
         }
-        if primary {
-            let router = Ipv4Addr::from(u32::from(interface.subnet.0).wrapping_add(1));
-            let main = libc::RT_TABLE_MAIN;
-            self.add_route(index, Ipv4Addr::UNSPECIFIED, 0, router, main)?;
-            self.add_route(index, METADATA, 32, router, main)?;
-            self.let_loopback_in(index)?;
-            for (second, prefix) in PUBLIC {
-                // In the table in which they would be the machine's own; there the narrower one wins.
-                self.add_route(index, Ipv4Addr::new(127, second, 0, 0), prefix, router, libc::RT_TABLE_LOCAL)?;
-            }
+        let router = Ipv4Addr::from(u32::from(interface.subnet.0).wrapping_add(1));
+        let main = libc::RT_TABLE_MAIN;
+        self.add_route(index, Ipv4Addr::UNSPECIFIED, 0, router, main)?;
+        self.add_route(index, METADATA, 32, router, main)?;
+        for (second, prefix) in PUBLIC {
+            // In the table in which they would be the machine's own; there the narrower one wins.
+            self.add_route(index, Ipv4Addr::new(127, second, 0, 0), prefix, router, libc::RT_TABLE_LOCAL)?;
         }
         Ok(())
     }
 
-    fn change_link(&mut self, name: &str, mac: Option<[u8; 6]>, mtu: Option<u32>) -> io::Result<()> {
+    fn bring_up(&mut self, name: &str) -> io::Result<()> {
         let mut body = vec![0; 16];
         body[4..8].copy_from_slice(&link_index(name)?.to_ne_bytes());
         let up = (libc::IFF_UP as u32).to_ne_bytes();
         body[8..12].copy_from_slice(&up);
         body[12..16].copy_from_slice(&up);
-        if let Some(mac) = mac {
-            attribute(&mut body, libc::IFLA_ADDRESS, &mac);
-        }
-        if let Some(mtu) = mtu {
-            attribute(&mut body, libc::IFLA_MTU, &mtu.to_ne_bytes());
-        }
         self.request(libc::RTM_NEWLINK, 0, &body)
     }
 
@@ -114,8 +142,7 @@ impl RouteSocket {
         self.request(libc::RTM_NEWADDR, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &body)
     }
 
-    /// Lets packets in that come from the public addresses of other machines. Nobody can send any to a loopback address:
-    /// the switch knows of none.
+    /// Lets packets in that come from the public addresses of other machines.
     fn let_loopback_in(&mut self, index: u32) -> io::Result<()> {
         let (mut setting, mut inet, mut families) = (Vec::new(), Vec::new(), Vec::new());
         attribute(&mut setting, IPV4_DEVCONF_ROUTE_LOCALNET, &1u32.to_ne_bytes());

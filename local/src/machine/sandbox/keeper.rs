@@ -11,6 +11,7 @@ use super::{
     devices, errand,
     holdings::{self, Holding},
     identity::{self, FILES, Identity},
+    interfaces,
     kernel::{self, Side},
     layer,
     limits::{self, Limits},
@@ -24,6 +25,7 @@ use super::{
 use crate::{
     guest::init::{End, OomScore},
     machine::descriptors::allow_many,
+    network::Nic,
 };
 use rustix::{
     fs::{Mode, OFlags},
@@ -161,13 +163,20 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
         }
         if commanded {
             let (command, beside) = protocol::receive::<Command>(endpoint)?.unwrap_or((Command::Kill, Vec::new()));
-            if command == Command::TakeLayer {
-                let take = || take_layer(mounted.as_ref(), &files, beside, &identity);
-                let why = standstill::during(init, &cgroup, take).err().map(|error| error.to_string());
-                protocol::send(endpoint, &Report::Layer(why), &[])?;
-                continue;
-            }
-            if let Some(answer) = answer(command, init, boot, &cgroup) {
+            let command = match command {
+                Command::Plug(nic) => {
+                    plug(nic, init, endpoint)?;
+                    continue;
+                }
+                Command::TakeLayer => {
+                    let take = || take_layer(mounted.as_ref(), &files, beside, &identity);
+                    let why = standstill::during(init, &cgroup, take).err().map(|error| error.to_string());
+                    protocol::send(endpoint, &Report::Layer(why), &[])?;
+                    continue;
+                }
+                other => other,
+            };
+            if let Some(answer) = answer(&command, init, boot, &cgroup) {
                 protocol::send(endpoint, &answer, &[])?;
                 continue;
             }
@@ -190,9 +199,17 @@ fn take_layer(mounted: Option<&fs::File>, files: &Path, beside: Vec<OwnedFd>, id
     layer::take_within(layer::files_of(mounted, files)?.as_fd(), into.as_fd(), identity)
 }
 
+/// Gives the machine a network interface more.
+fn plug(nic: Nic, init: Pid, endpoint: &OwnedFd) -> io::Result<()> {
+    match interfaces::add(init, &nic) {
+        Ok(end) => protocol::send(endpoint, &Report::Plugged(nic), &[end.as_fd()]),
+        Err(error) => protocol::send(endpoint, &Report::NotPlugged(nic.id, error.to_string()), &[]),
+    }
+}
+
 /// The answer to a question about the machine.
-fn answer(command: Command, init: Pid, boot: &Boot, cgroup: &Cgroup) -> Option<Report> {
-    match command {
+fn answer(command: &Command, init: Pid, boot: &Boot, cgroup: &Cgroup) -> Option<Report> {
+    match *command {
         Command::Count(entry, question) => {
             let (found, is_certain) = standstill::look(init, cgroup, |processes| holdings::count(processes, entry));
             let is_complete = found.is_complete && is_certain;
@@ -204,7 +221,7 @@ fn answer(command: Command, init: Pid, boot: &Boot, cgroup: &Cgroup) -> Option<R
             let is_complete = found.is_complete && is_certain;
             Some(Report::Nameless(question, Taken { is_complete, ..found }))
         }
-        Command::PowerOff | Command::Kill | Command::TakeLayer => None,
+        Command::PowerOff | Command::Kill | Command::TakeLayer | Command::Plug(_) => None,
     }
 }
 

@@ -175,19 +175,22 @@ fn set_mount_attributes(mount: impl AsFd, set: u64, user_namespace: u64, flags: 
     check(result)
 }
 
-/// Makes an opened `/dev/net/tun` a TAP device of that name, which carries Ethernet frames, each after virtio's header.
-pub fn make_tap(device: &OwnedFd, name: &CStr) -> io::Result<()> {
+/// Makes a TAP device of frames with a header each, whose name follows the pattern: `%d` stands for the first number that is free. Returns
+/// its name.
+pub fn make_tap(device: &OwnedFd, pattern: &CStr) -> io::Result<String> {
     // SAFETY: the structure is plain data for which zeroes are valid.
     let mut request: libc::ifreq = unsafe { zeroed() };
-    if name.to_bytes().len() >= request.ifr_name.len() {
+    if pattern.to_bytes().len() >= request.ifr_name.len() {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    for (to, from) in request.ifr_name.iter_mut().zip(name.to_bytes()) {
+    for (to, from) in request.ifr_name.iter_mut().zip(pattern.to_bytes()) {
         *to = from.cast_signed() as libc::c_char;
     }
     request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as libc::c_short;
     // SAFETY: TUNSETIFF takes a pointer to such a structure, which lives through the call.
-    check(unsafe { libc::ioctl(device.as_raw_fd(), libc::TUNSETIFF, &raw mut request) }.into())
+    check(unsafe { libc::ioctl(device.as_raw_fd(), libc::TUNSETIFF, &raw mut request) }.into())?;
+    let name = request.ifr_name.iter().take_while(|byte| **byte != 0).map(|byte| char::from(byte.cast_unsigned()));
+    Ok(name.collect())
 }
 
 /// The number of a loop device that nobody uses, made if there is none (loop(4)).

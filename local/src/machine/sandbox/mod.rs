@@ -34,6 +34,7 @@ mod limits;
 mod nameless;
 mod package_sources;
 mod pam;
+mod plugs;
 mod processes;
 mod protocol;
 mod question;
@@ -63,6 +64,8 @@ pub use tables::describe as describe_tables;
 use super::{Event, Hypervisor, Machine, Specification};
 use crate::network::{Nic, Switch};
 use limits::Limits;
+
+use plugs::Plugs;
 use protocol::{Boot, Command, Report, Request};
 use ranges::{Range, Ranges};
 use root::told;
@@ -150,8 +153,17 @@ impl Hypervisor for Sandbox {
         let thread = format!("a thread for {}", specification.machine.instance);
         self.watch.admit(&tenant).map_err(told("start", &thread))?;
         let (answers, layers) = mpsc::channel();
-        let plug = self.plug.clone();
-        let running = Running { control: control.clone(), plug, specification, range, tenant, events, answers };
+        let plugs = Arc::new(Plugs::new(&specification.machine.nics));
+        let running = Running {
+            control: control.clone(),
+            plug: self.plug.clone(),
+            plugs: plugs.clone(),
+            specification,
+            range,
+            tenant,
+            events,
+            answers,
+        };
         // A thread per machine: a process is told of its parent's death when the thread that started it ends, so this
         // thread must live as long as the machine does, and not a moment longer.
         thread::Builder::new()
@@ -159,7 +171,7 @@ impl Hypervisor for Sandbox {
             .stack_size(256 << 10)
             .spawn(move || running.attend_until_gone(keepers))
             .map_err(told("start", thread))?;
-        Ok(Box::new(SandboxMachine { control, layers: Mutex::new(layers) }))
+        Ok(Box::new(SandboxMachine { control, layers: Mutex::new(layers), plugs }))
     }
 }
 
@@ -167,6 +179,7 @@ struct SandboxMachine {
     control: Arc<OwnedFd>,
     /// What came of taking its layers, in order.
     layers: Mutex<mpsc::Receiver<Option<String>>>,
+    plugs: Arc<Plugs>,
 }
 
 impl SandboxMachine {
@@ -195,6 +208,16 @@ impl Machine for SandboxMachine {
             Err(_) => Err(io::Error::new(io::ErrorKind::NotConnected, "take the machine's layer: it is off")),
         }
     }
+
+    fn plug(&self, nic: Nic) {
+        if let Some(nic) = self.plugs.want(nic) {
+            self.command(Command::Plug(nic));
+        }
+    }
+
+    fn unplug(&self, nic: &str) {
+        self.plugs.unplug(nic);
+    }
 }
 
 impl Drop for SandboxMachine {
@@ -207,6 +230,7 @@ impl Drop for SandboxMachine {
 struct Running {
     control: Arc<OwnedFd>,
     plug: Arc<Plug>,
+    plugs: Arc<Plugs>,
     specification: Specification,
     range: Range,
     tenant: Arc<Tenant>,
@@ -217,6 +241,7 @@ struct Running {
 impl Running {
     fn attend_until_gone(self, keepers: OwnedFd) {
         let outcome = self.run(keepers).unwrap_or_else(|error| Event::Failed(error.to_string()));
+        self.plugs.clear();
         let outcome = self.tenant.verdict().map_or(outcome, |why| Event::Failed(why.to_owned()));
         let Self { specification, range, events, .. } = self;
         drop(range);
@@ -243,7 +268,6 @@ impl Running {
     fn attend(&self, keeper: &mut Child) -> io::Result<Event> {
         let mut console: Option<fs::File> = None;
         let mut init: Option<OwnedFd> = None;
-        let mut plugged = Vec::new();
         let mut outcome = None;
         loop {
             let [reported, written] = match &console {
@@ -263,9 +287,21 @@ impl Running {
                     let mut descriptors = descriptors.into_iter();
                     console = descriptors.next().map(fs::File::from);
                     for (nic, frames) in self.specification.machine.nics.iter().zip(descriptors) {
-                        plugged.push((self.plug)(nic.clone(), frames));
+                        self.plugs.plug(nic.clone(), |nic| (self.plug)(nic, frames));
+                    }
+                    for nic in self.plugs.up() {
+                        // A machine that is gone needs none.
+                        let _ = protocol::send(&self.control, &Command::Plug(nic), &[]);
                     }
                     self.tell(Event::Started);
+                }
+                Report::Plugged(nic) => {
+                    if let Some(frames) = descriptors.into_iter().next() {
+                        self.plugs.plug(nic, |nic| (self.plug)(nic, frames));
+                    }
+                }
+                Report::NotPlugged(nic, why) => {
+                    self.tell(Event::Console(format!("endpoint: failed to plug in {nic}: {why}\r\n").into_bytes()));
                 }
                 // The first word on the end is the most precise one.
                 Report::PoweredOff => outcome = outcome.or(Some(Event::PoweredOff)),
@@ -286,7 +322,6 @@ impl Running {
         if let Some(mut console) = console {
             self.pass_on(&mut console);
         }
-        drop(plugged);
         let status = keeper.wait()?;
         if !status.success() {
             // It was killed, and has not cleared up after itself.

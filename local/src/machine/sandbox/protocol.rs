@@ -10,6 +10,7 @@ use super::{
 use crate::{
     archive::{Contents, Limits},
     machine::Specification,
+    network::Nic,
 };
 use rustix::{
     event::{PollFd, PollFlags, poll},
@@ -57,10 +58,12 @@ pub struct Boot {
 }
 
 /// What the endpoint wants of a running machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
     PowerOff,
     Kill,
+    /// Give it a network interface more.
+    Plug(Nic),
     /// Count how many of these it holds. The number is the question's.
     Count(Entry, u64),
     /// Have what the machine has changed so far in an empty directory, which is beside it.
@@ -76,6 +79,10 @@ pub enum Report {
     Created,
     /// Init runs. Beside it: the console's reading end, then a TAP device per interface.
     Started,
+    /// It has the network interface. Beside it: the TAP device.
+    Plugged(Nic),
+    /// It hasn't, and why.
+    NotPlugged(String, String),
     /// It is over: init ended by itself, or was ended by request.
     PoweredOff,
     /// It is over: somebody inside asked for a reboot.

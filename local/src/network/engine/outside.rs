@@ -29,7 +29,7 @@ impl Engine {
         let flow = self.ids.fetch_add(1, Ordering::Relaxed);
         self.gateway.count(self.owners.len());
         let Plugged { link, stack, exchange, attributes, .. } = plugged;
-        let gateway = Some(&mut self.gateway).filter(|_| attributes.reaches_internet);
+        let gateway = Some(&mut self.gateway).filter(|_| attributes.lets_out(router::source(packet)));
         match exchange.depart(packet, flow, gateway, link, stack, now) {
             Departure::Done => {}
             Departure::Stack => stack.receive(packet, link, now),
@@ -81,7 +81,7 @@ impl Engine {
         if router::has_come_far(packet) {
             return outside::exceeded(link, packet);
         }
-        let Some(own) = attributes.public_address.filter(|_| attributes.reaches_internet) else {
+        let Some(own) = attributes.public_address_of(router::source(packet)) else {
             return outside::unreachable(link, DestUnreachableHeader::NetworkProhibited, packet);
         };
         if sizes::is_too_large(packet) {
