@@ -83,6 +83,7 @@ const QUOTAS: &str = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-re
 const TAGS: &str = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html";
 const THROTTLING: &str = "https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html";
 const VPC_QUOTAS: &str = "https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html";
+const DISASSOCIATE: &str = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DisassociateVpcCidrBlock.html";
 /// What is wrong with a request before it is one of EC2's.
 const HTTP: &str = "https://www.rfc-editor.org/rfc/rfc9110.html";
 
@@ -109,6 +110,8 @@ codes! {
     MalformedQueryString = "MalformedQueryString", 404, ERRORS;
     /// A value that the parameter can't have, also an unknown filter.
     InvalidParameterValue = "InvalidParameterValue", 400, ERRORS;
+    /// A group or a subnet that is of another VPC.
+    InvalidParameter = "InvalidParameter", 400, ERRORS;
     /// Parameters that can't be used together.
     InvalidParameterCombination = "InvalidParameterCombination", 400, ERRORS;
     /// The request would have succeeded, but DryRun was set.
@@ -183,6 +186,18 @@ codes! {
     VpcIdNotSpecified = "VPCIdNotSpecified", 400, ERRORS;
     /// The account has a default VPC already.
     DefaultVpcAlreadyExists = "DefaultVpcAlreadyExists", 400, ERRORS;
+    /// The account has no default VPC for the subnet.
+    DefaultVpcDoesNotExist = "DefaultVpcDoesNotExist", 400, ERRORS;
+    /// The zone has a default subnet already.
+    DefaultSubnetAlreadyExists = "DefaultSubnetAlreadyExistsInAvailabilityZone", 400, ERRORS;
+    /// The account may have no more VPCs.
+    VpcLimitExceeded = "VpcLimitExceeded", 400, VPC_QUOTAS;
+    /// The VPC's range is larger than /16 or smaller than /28, or one that a VPC can't have beside those that it has.
+    InvalidVpcRange = "InvalidVpc.Range", 400, ERRORS;
+    /// The VPC may have no more ranges.
+    CidrLimitExceeded = "CidrLimitExceeded", 400, VPC_QUOTAS;
+    /// The range of the VPC does not exist.
+    InvalidVpcCidrBlockAssociationIdNotFound = "InvalidVpcCidrBlockAssociationID.NotFound", 400, DISASSOCIATE;
     /// The key pair does not exist.
     InvalidKeyPairNotFound = "InvalidKeyPair.NotFound", 400, ERRORS;
     /// A key pair of that name exists already.
@@ -223,6 +238,12 @@ codes! {
     InvalidVpcIdMalformed = "InvalidVpcId.Malformed", 400, ERRORS;
     /// The VPC does not exist.
     InvalidVpcIdNotFound = "InvalidVpcID.NotFound", 400, ERRORS;
+    /// The VPC may have no more subnets.
+    SubnetLimitExceeded = "SubnetLimitExceeded", 400, VPC_QUOTAS;
+    /// The subnet's range is larger than /16 or smaller than /28, or not within its VPC.
+    InvalidSubnetRange = "InvalidSubnet.Range", 400, ERRORS;
+    /// The subnet's range is another one's already.
+    InvalidSubnetConflict = "InvalidSubnet.Conflict", 400, ERRORS;
     /// The subnet's id is malformed.
     InvalidSubnetIdMalformed = "InvalidSubnetID.Malformed", 400, ERRORS;
     /// The subnet does not exist.
@@ -235,9 +256,10 @@ codes! {
     InvalidAddressNotFound = "InvalidAddress.NotFound", 400, ERRORS;
     /// The elastic address does not exist.
     InvalidAllocationIdNotFound = "InvalidAllocationID.NotFound", 400, ERRORS;
-    /// There is no association of the id.
+    /// The bond of an elastic address, a route table or a network ACL does not exist.
     InvalidAssociationIdNotFound = "InvalidAssociationID.NotFound", 400, ERRORS;
-    /// The elastic address, or the private one, is bound already, and the request doesn't let that move.
+    /// The elastic address, or the private one, is bound already, and the request doesn't let that move; or the subnet has a route table of its
+    /// own already, or the gateway a VPC.
     ResourceAlreadyAssociated = "Resource.AlreadyAssociated", 400, ERRORS;
     /// The account may have no more elastic addresses.
     AddressLimitExceeded = "AddressLimitExceeded", 400, ERRORS;
@@ -279,10 +301,54 @@ codes! {
     InvalidRouteTableIdMalformed = "InvalidRouteTableId.Malformed", 400, ERRORS;
     /// The route table does not exist.
     InvalidRouteTableIdNotFound = "InvalidRouteTableID.NotFound", 400, ERRORS;
+    /// The VPC may have no more route tables.
+    RouteTableLimitExceeded = "RouteTableLimitExceeded", 400, VPC_QUOTAS;
+    /// The route table may have no more routes.
+    RouteLimitExceeded = "RouteLimitExceeded", 400, VPC_QUOTAS;
+    /// The route table has a route to that destination already.
+    RouteAlreadyExists = "RouteAlreadyExists", 400, ERRORS;
+    /// The route table has no route to that destination.
+    InvalidRouteNotFound = "InvalidRoute.NotFound", 400, ERRORS;
     /// The internet gateway's id is malformed.
     InvalidInternetGatewayIdMalformed = "InvalidInternetGatewayId.Malformed", 400, ERRORS;
     /// The internet gateway does not exist.
     InvalidInternetGatewayIdNotFound = "InvalidInternetGatewayID.NotFound", 400, ERRORS;
+    /// The account may have no more internet gateways.
+    InternetGatewayLimitExceeded = "InternetGatewayLimitExceeded", 400, VPC_QUOTAS;
+    /// The internet gateway isn't attached to the VPC.
+    GatewayNotAttached = "Gateway.NotAttached", 400, ERRORS;
+    /// The network ACL's id is malformed.
+    InvalidNetworkAclIdMalformed = "InvalidNetworkAclId.Malformed", 400, ERRORS;
+    /// The network ACL does not exist.
+    InvalidNetworkAclIdNotFound = "InvalidNetworkAclID.NotFound", 400, ERRORS;
+    /// The VPC may have no more network ACLs.
+    NetworkAclLimitExceeded = "NetworkAclLimitExceeded", 400, VPC_QUOTAS;
+    /// The network ACL may have no more rules.
+    NetworkAclEntryLimitExceeded = "NetworkAclEntryLimitExceeded", 400, VPC_QUOTAS;
+    /// The network ACL has a rule of that number already.
+    NetworkAclEntryAlreadyExists = "NetworkAclEntryAlreadyExists", 400, ERRORS;
+    /// The network ACL has no rule of that number.
+    InvalidNetworkAclEntryNotFound = "InvalidNetworkAclEntry.NotFound", 400, ERRORS;
+    /// The set of DHCP options' id is malformed.
+    InvalidDhcpOptionsIdMalformed = "InvalidDhcpOptionsId.Malformed", 400, ERRORS;
+    /// The set of DHCP options does not exist.
+    InvalidDhcpOptionIdNotFound = "InvalidDhcpOptionID.NotFound", 400, ERRORS;
+    /// The NAT gateway's id is malformed.
+    NatGatewayMalformed = "NatGatewayMalformed", 400, ERRORS;
+    /// The NAT gateway does not exist, or is gone.
+    NatGatewayNotFound = "NatGatewayNotFound", 400, ERRORS;
+    /// The zone may have no more NAT gateways.
+    NatGatewayLimitExceeded = "NatGatewayLimitExceeded", 400, VPC_QUOTAS;
+    /// The peering connection's id is malformed.
+    InvalidVpcPeeringConnectionIdMalformed = "InvalidVpcPeeringConnectionId.Malformed", 400, ERRORS;
+    /// The peering connection does not exist.
+    InvalidVpcPeeringConnectionIdNotFound = "InvalidVpcPeeringConnectionID.NotFound", 400, ERRORS;
+    /// Both VPCs have a peering connection already.
+    VpcPeeringConnectionAlreadyExists = "VpcPeeringConnectionAlreadyExists", 400, ERRORS;
+    /// The VPC may have no more peering connections.
+    ActiveVpcPeeringConnectionLimitExceeded = "ActiveVpcPeeringConnectionPerVpcLimitExceeded", 400, ERRORS;
+    /// The peering connection is in a state in which this can't be done.
+    InvalidStateTransition = "InvalidStateTransition", 400, ERRORS;
     /// An id that belongs to no kind of resource.
     InvalidId = "InvalidID", 400, ERRORS;
     /// A resource may have 50 tags.

@@ -100,6 +100,7 @@ impl Whole {
             hostname: "ip-172-31-0-5.ec2.internal".into(),
             login_user: "admin".into(),
             nics: vec![nic()],
+            dhcp: None,
             memory_mib: 1024,
             vcpus: 2,
             disk_gib: None,

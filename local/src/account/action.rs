@@ -1,9 +1,9 @@
 //! The table of actions: name, function, and the parameters that are served.
 
 use super::{
-    Context, account_attributes, console, elastic_address, image, instance, instance_type, internet_gateway, key_pair,
-    network_interface, place, placement_group, request::only, root_volume, route_table, security_group, snapshot,
-    subnet, tags, volume, vpc,
+    Context, absent, account_attributes, console, dhcp_options, elastic_address, image, instance, instance_type,
+    internet_gateway, key_pair, nat_gateway, network_acl, network_interface, peering, place, placement_group,
+    request::only, root_volume, route_table, security_group, snapshot, subnet, tags, volume, vpc,
 };
 use crate::{
     error::ApiError,
@@ -40,8 +40,25 @@ const PERMISSIONS: &[&str] = &[
     "ToPort",
 ];
 
+const ACL_ENTRY: &[&str] =
+    &["CidrBlock", "Egress", "IcmpTypeCode", "NetworkAclId", "PortRange", "Protocol", "RuleAction", "RuleNumber"];
+
+const ROUTE: &[&str] = &[
+    "DestinationCidrBlock",
+    "GatewayId",
+    "InstanceId",
+    "NatGatewayId",
+    "NetworkInterfaceId",
+    "RouteTableId",
+    "VpcPeeringConnectionId",
+];
+
+/// What a Describe has where there is none of a kind.
+const PAGES: &[&str] = &["Filters", "MaxResults", "NextToken"];
+
 /// Every action, by name.
 pub(super) const ACTIONS: &[Action] = &[
+    action("AcceptVpcPeeringConnection", peering::accept, &["VpcPeeringConnectionId"]),
     action(
         "AllocateAddress",
         elastic_address::allocate,
@@ -57,6 +74,10 @@ pub(super) const ACTIONS: &[Action] = &[
         elastic_address::associate,
         &["AllocationId", "AllowReassociation", "InstanceId", "NetworkInterfaceId", "PrivateIpAddress", "PublicIp"],
     ),
+    action("AssociateDhcpOptions", dhcp_options::associate, &["DhcpOptionsId", "VpcId"]),
+    action("AssociateRouteTable", route_table::associate, &["RouteTableId", "SubnetId"]),
+    action("AssociateVpcCidrBlock", vpc::associate, &["CidrBlock", "VpcId"]),
+    action("AttachInternetGateway", internet_gateway::attach, &["InternetGatewayId", "VpcId"]),
     action(
         "AttachNetworkInterface",
         network_interface::attach,
@@ -91,7 +112,9 @@ pub(super) const ACTIONS: &[Action] = &[
             "TagSpecifications",
         ],
     ),
+    action("CreateDefaultSubnet", subnet::create_default, &["AvailabilityZone", "AvailabilityZoneId"]),
     action("CreateDefaultVpc", vpc::create_default, &[]),
+    action("CreateDhcpOptions", dhcp_options::create, &["DhcpConfigurations", "TagSpecifications"]),
     action(
         "CreateImage",
         image::create,
@@ -106,7 +129,15 @@ pub(super) const ACTIONS: &[Action] = &[
             "TagSpecifications",
         ],
     ),
+    action("CreateInternetGateway", internet_gateway::create, &["TagSpecifications"]),
     action("CreateKeyPair", key_pair::create, &["KeyName", "KeyType", "KeyFormat", "TagSpecifications"]),
+    action(
+        "CreateNatGateway",
+        nat_gateway::create,
+        &["AllocationId", "ClientToken", "ConnectivityType", "PrivateIpAddress", "SubnetId", "TagSpecifications"],
+    ),
+    action("CreateNetworkAcl", network_acl::create, &["ClientToken", "TagSpecifications", "VpcId"]),
+    action("CreateNetworkAclEntry", network_acl::create_entry, ACL_ENTRY),
     action(
         "CreateNetworkInterface",
         network_interface::create,
@@ -132,6 +163,8 @@ pub(super) const ACTIONS: &[Action] = &[
         root_volume::create,
         &["ClientToken", "DeleteReplacedRootVolume", "ImageId", "InstanceId", "SnapshotId", "TagSpecifications"],
     ),
+    action("CreateRoute", route_table::create_route, ROUTE),
+    action("CreateRouteTable", route_table::create, &["ClientToken", "TagSpecifications", "VpcId"]),
     action("CreateSecurityGroup", security_group::create, &["Description", "GroupName", "VpcId", "TagSpecifications"]),
     action("CreateSnapshot", snapshot::create, &["Description", "Location", "TagSpecifications", "VolumeId"]),
     action(
@@ -139,14 +172,35 @@ pub(super) const ACTIONS: &[Action] = &[
         snapshot::create_many,
         &["CopyTagsFromSource", "Description", "InstanceSpecification", "Location", "TagSpecifications"],
     ),
+    action(
+        "CreateSubnet",
+        subnet::create,
+        &["AvailabilityZone", "AvailabilityZoneId", "CidrBlock", "TagSpecifications", "VpcId"],
+    ),
     action("CreateTags", tags::create, &["Resources", "Tags"]),
+    action("CreateVpc", vpc::create, &["CidrBlock", "InstanceTenancy", "TagSpecifications"]),
+    action(
+        "CreateVpcPeeringConnection",
+        peering::create,
+        &["PeerOwnerId", "PeerRegion", "PeerVpcId", "TagSpecifications", "VpcId"],
+    ),
+    action("DeleteDhcpOptions", dhcp_options::delete, &["DhcpOptionsId"]),
+    action("DeleteInternetGateway", internet_gateway::delete, &["InternetGatewayId"]),
     action("DeleteKeyPair", key_pair::delete, &["KeyName", "KeyPairId"]),
+    action("DeleteNatGateway", nat_gateway::delete, &["NatGatewayId"]),
+    action("DeleteNetworkAcl", network_acl::delete, &["NetworkAclId"]),
+    action("DeleteNetworkAclEntry", network_acl::delete_entry, &["Egress", "NetworkAclId", "RuleNumber"]),
     action("DeleteNetworkInterface", network_interface::delete_unused, &["NetworkInterfaceId"]),
     action("DeletePlacementGroup", placement_group::delete, &["GroupName"]),
+    action("DeleteRoute", route_table::delete_route, &["DestinationCidrBlock", "RouteTableId"]),
+    action("DeleteRouteTable", route_table::delete, &["RouteTableId"]),
     action("DeleteSecurityGroup", security_group::delete, &["GroupId", "GroupName"]),
     action("DeleteSnapshot", snapshot::delete, &["SnapshotId"]),
+    action("DeleteSubnet", subnet::delete, &["SubnetId"]),
     action("DeleteTags", tags::delete, &["Resources", "Tags"]),
     action("DeleteVolume", volume::delete, &["VolumeId"]),
+    action("DeleteVpc", vpc::delete, &["VpcId"]),
+    action("DeleteVpcPeeringConnection", peering::delete, &["VpcPeeringConnectionId"]),
     action("DeregisterImage", image::deregister, &["DeleteAssociatedSnapshots", "ImageId"]),
     action("DescribeAccountAttributes", account_attributes::describe, &["AttributeNames"]),
     action("DescribeAddresses", elastic_address::describe, &["AllocationIds", "Filters", "PublicIps"]),
@@ -160,6 +214,8 @@ pub(super) const ACTIONS: &[Action] = &[
         place::describe_availability_zones,
         &["AllAvailabilityZones", "Filters", "ZoneIds", "ZoneNames"],
     ),
+    action("DescribeCustomerGateways", absent::customer_gateways, &["Filters"]),
+    action("DescribeDhcpOptions", dhcp_options::describe, &["DhcpOptionsIds", "Filters", "MaxResults", "NextToken"]),
     action("DescribeImageAttribute", image::describe_attribute, &["Attribute", "ImageId"]),
     action(
         "DescribeImages",
@@ -199,6 +255,9 @@ pub(super) const ACTIONS: &[Action] = &[
         &["Filters", "InternetGatewayIds", "MaxResults", "NextToken"],
     ),
     action("DescribeKeyPairs", key_pair::describe, &["Filters", "IncludePublicKey", "KeyNames", "KeyPairIds"]),
+    action("DescribeManagedPrefixLists", absent::managed_prefix_lists, PAGES),
+    action("DescribeNatGateways", nat_gateway::describe, &["Filter", "MaxResults", "NatGatewayIds", "NextToken"]),
+    action("DescribeNetworkAcls", network_acl::describe, &["Filters", "MaxResults", "NetworkAclIds", "NextToken"]),
     action(
         "DescribeNetworkInterfaceAttribute",
         network_interface::describe_attribute,
@@ -210,6 +269,7 @@ pub(super) const ACTIONS: &[Action] = &[
         &["Filters", "MaxResults", "NetworkInterfaceIds", "NextToken"],
     ),
     action("DescribePlacementGroups", placement_group::describe, &["Filters", "GroupIds", "GroupNames"]),
+    action("DescribePrefixLists", absent::prefix_lists, PAGES),
     action("DescribeRegions", place::describe_regions, &["AllRegions", "Filters", "RegionNames"]),
     action(
         "DescribeReplaceRootVolumeTasks",
@@ -236,14 +296,29 @@ pub(super) const ACTIONS: &[Action] = &[
     ),
     action("DescribeSubnets", subnet::describe, &["Filters", "MaxResults", "NextToken", "SubnetIds"]),
     action("DescribeTags", tags::describe, &["Filters", "MaxResults", "NextToken"]),
+    action("DescribeTransitGateways", absent::transit_gateways, PAGES),
     action("DescribeVolumes", volume::describe, &["Filters", "MaxResults", "NextToken", "VolumeIds"]),
     action("DescribeVpcAttribute", vpc::describe_attribute, &["Attribute", "VpcId"]),
+    action("DescribeVpcClassicLink", absent::classic_links, &["Filters", "VpcIds"]),
+    action("DescribeVpcClassicLinkDnsSupport", absent::classic_link_names, &["MaxResults", "NextToken", "VpcIds"]),
+    action("DescribeVpcEndpointServices", absent::endpoint_services, PAGES),
+    action("DescribeVpcEndpoints", absent::endpoints, PAGES),
+    action(
+        "DescribeVpcPeeringConnections",
+        peering::describe,
+        &["Filters", "MaxResults", "NextToken", "VpcPeeringConnectionIds"],
+    ),
     action("DescribeVpcs", vpc::describe, &["Filters", "MaxResults", "NextToken", "VpcIds"]),
+    action("DescribeVpnConnections", absent::vpn_connections, &["Filters"]),
+    action("DescribeVpnGateways", absent::vpn_gateways, &["Filters"]),
+    action("DetachInternetGateway", internet_gateway::detach, &["InternetGatewayId", "VpcId"]),
     action("DetachNetworkInterface", network_interface::detach, &["AttachmentId", "Force"]),
     action("DisableImage", image::disable, &["ImageId"]),
     action("DisableImageDeprecation", image::disable_deprecation, &["ImageId"]),
     action("DisableImageDeregistrationProtection", image::disable_protection, &["ImageId"]),
     action("DisassociateAddress", elastic_address::disassociate, &["AssociationId", "PublicIp"]),
+    action("DisassociateRouteTable", route_table::disassociate, &["AssociationId"]),
+    action("DisassociateVpcCidrBlock", vpc::disassociate, &["AssociationId"]),
     action("EnableImage", image::enable, &["ImageId"]),
     action("EnableImageDeprecation", image::deprecate, &["DeprecateAt", "ImageId"]),
     action("EnableImageDeregistrationProtection", image::enable_protection, &["ImageId", "WithCooldown"]),
@@ -307,9 +382,27 @@ pub(super) const ACTIONS: &[Action] = &[
         &["Attribute", "CreateVolumePermission", "GroupNames", "OperationType", "SnapshotId", "UserIds"],
     ),
     action(
+        "ModifySubnetAttribute",
+        subnet::modify_attribute,
+        &[
+            "AssignIpv6AddressOnCreation",
+            "EnableDns64",
+            "EnableResourceNameDnsAAAARecordOnLaunch",
+            "EnableResourceNameDnsARecordOnLaunch",
+            "MapPublicIpOnLaunch",
+            "PrivateDnsHostnameTypeOnLaunch",
+            "SubnetId",
+        ],
+    ),
+    action(
         "ModifyVpcAttribute",
         vpc::modify_attribute,
         &["EnableDnsHostnames", "EnableDnsSupport", "EnableNetworkAddressUsageMetrics", "VpcId"],
+    ),
+    action(
+        "ModifyVpcPeeringConnectionOptions",
+        peering::modify_options,
+        &["AccepterPeeringConnectionOptions", "RequesterPeeringConnectionOptions", "VpcPeeringConnectionId"],
     ),
     action("RebootInstances", instance::run::reboot, &["InstanceIds"]),
     action(
@@ -330,7 +423,12 @@ pub(super) const ACTIONS: &[Action] = &[
             "VirtualizationType",
         ],
     ),
+    action("RejectVpcPeeringConnection", peering::reject, &["VpcPeeringConnectionId"]),
     action("ReleaseAddress", elastic_address::release, &["AllocationId", "NetworkBorderGroup", "PublicIp"]),
+    action("ReplaceNetworkAclAssociation", network_acl::replace_association, &["AssociationId", "NetworkAclId"]),
+    action("ReplaceNetworkAclEntry", network_acl::replace_entry, ACL_ENTRY),
+    action("ReplaceRoute", route_table::replace_route, ROUTE),
+    action("ReplaceRouteTableAssociation", route_table::replace_association, &["AssociationId", "RouteTableId"]),
     action("ResetAddressAttribute", elastic_address::reset_attribute, &["AllocationId", "Attribute"]),
     action("ResetImageAttribute", image::reset_attribute, &["Attribute", "ImageId"]),
     action(

@@ -88,6 +88,25 @@ impl Cidr {
     pub(super) fn contains(self, address: Ipv4Addr) -> bool {
         Self::new(address, self.prefix) == self
     }
+
+    /// Reads a range; bits beyond the prefix are cleared, as EC2 does.
+    /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateVpc.html>.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (address, prefix) = text.split_once('/')?;
+        let is_number = !prefix.is_empty() && prefix.bytes().all(|b| b.is_ascii_digit());
+        let prefix = prefix.parse().ok().filter(|prefix| is_number && *prefix <= 32)?;
+        Some(Self::new(address.parse().ok()?, prefix))
+    }
+
+    /// Whether all of another range is in it.
+    pub(super) fn covers(self, other: Self) -> bool {
+        self.prefix <= other.prefix && self.contains(other.address)
+    }
+
+    /// Whether both have an address in common.
+    pub(super) fn overlaps(self, other: Self) -> bool {
+        self.covers(other) || other.covers(self)
+    }
 }
 
 impl std::fmt::Display for Cidr {
@@ -144,5 +163,18 @@ mod tests {
         assert_eq!(public_dns_name(&east, address), "ec2-172-31-0-5.compute-1.amazonaws.com");
         assert_eq!(public_dns_name(&west, address), "ec2-172-31-0-5.us-west-2.compute.amazonaws.com");
         assert_eq!(in_dns_name("example.com"), None);
+    }
+
+    #[test]
+    fn ranges_are_read_and_compared() {
+        let range = |text| Cidr::parse(text).unwrap();
+        assert_eq!(range("10.1.2.3/16").to_string(), "10.1.0.0/16");
+        for bad in ["", "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/+8", "10.0.0/8", "::/0", "10.0.0.0/8 "] {
+            assert_eq!(Cidr::parse(bad), None, "{bad}");
+        }
+        let (whole, half, other) = (range("10.0.0.0/16"), range("10.0.128.0/17"), range("10.1.0.0/16"));
+        assert!(whole.covers(half) && !half.covers(whole) && whole.covers(whole));
+        assert!(half.overlaps(whole) && whole.overlaps(half) && !whole.overlaps(other));
+        assert!(range("0.0.0.0/0").covers(other));
     }
 }

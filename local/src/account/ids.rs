@@ -147,17 +147,29 @@ ids! {
     RouteTableId = "rtb", "route-table", InvalidRouteTableIdMalformed, InvalidRouteTableIdNotFound,
         "The routeTable ID '{}' does not exist", "The routeTable IDs '{}' do not exist";
     /// The bond between a route table and a VPC or subnet.
-    RouteTableAssociationId = "rtbassoc", "route-table-association", InvalidParameterValue, InvalidParameterValue,
+    RouteTableAssociationId = "rtbassoc", "route-table-association", InvalidParameterValue, InvalidAssociationIdNotFound,
         "The association ID '{}' does not exist", "The association IDs '{}' do not exist";
     /// The bond between a VPC and one of its address ranges.
-    VpcCidrAssociationId = "vpc-cidr-assoc", "vpc-cidr-association", InvalidParameterValue, InvalidParameterValue,
-        "The association ID '{}' does not exist", "The association IDs '{}' do not exist";
+    VpcCidrAssociationId = "vpc-cidr-assoc", "vpc-cidr-association", InvalidParameterValue, InvalidVpcCidrBlockAssociationIdNotFound,
+        "The vpc CIDR block association ID '{}' does not exist", "The vpc CIDR block association IDs '{}' do not exist";
     /// An internet gateway.
     InternetGatewayId = "igw", "internet-gateway", InvalidInternetGatewayIdMalformed, InvalidInternetGatewayIdNotFound,
         "The internetGateway ID '{}' does not exist", "The internetGateway IDs '{}' do not exist";
     /// A set of DHCP options.
-    DhcpOptionsId = "dopt", "dhcp-options", InvalidParameterValue, InvalidParameterValue,
+    DhcpOptionsId = "dopt", "dhcp-options", InvalidDhcpOptionsIdMalformed, InvalidDhcpOptionIdNotFound,
         "The dhcpOption ID '{}' does not exist", "The dhcpOption IDs '{}' do not exist";
+    /// A network ACL.
+    NetworkAclId = "acl", "network-acl", InvalidNetworkAclIdMalformed, InvalidNetworkAclIdNotFound,
+        "The networkAcl ID '{}' does not exist", "The networkAcl IDs '{}' do not exist";
+    /// The bond between a network ACL and a subnet.
+    NetworkAclAssociationId = "aclassoc", "network-acl-association", InvalidParameterValue, InvalidAssociationIdNotFound,
+        "The association ID '{}' does not exist", "The association IDs '{}' do not exist";
+    /// A NAT gateway.
+    NatGatewayId = "nat", "natgateway", NatGatewayMalformed, NatGatewayNotFound,
+        "The Nat Gateway {} was not found", "The Nat Gateways {} were not found";
+    /// A peering connection of two VPCs.
+    VpcPeeringConnectionId = "pcx", "vpc-peering-connection", InvalidVpcPeeringConnectionIdMalformed, InvalidVpcPeeringConnectionIdNotFound,
+        "The vpcPeeringConnection ID '{}' does not exist", "The vpcPeeringConnection IDs '{}' do not exist";
 }
 
 /// Where all that looks random comes from: a seed and a counter.

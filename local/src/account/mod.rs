@@ -9,12 +9,14 @@
 //!
 //! What this room isn't: a codec (names and types were checked against the model before), or a runner of machines.
 
+mod absent;
 mod account_attributes;
 mod action;
 mod address;
 mod capacity;
 mod console;
 mod describe;
+mod dhcp_options;
 mod effect;
 mod elastic_address;
 mod filter;
@@ -28,8 +30,11 @@ mod instance;
 mod instance_type;
 mod internet_gateway;
 mod key_pair;
+mod nat_gateway;
+mod network_acl;
 mod network_interface;
 mod pagination;
+mod peering;
 mod permission;
 mod place;
 mod placement_group;
@@ -68,7 +73,7 @@ use crate::{
     conditions::{Conditions, Delivery, Fault, Gate, Question, Replicas, Verdict},
     error::{ApiError, Code},
     machine::Event,
-    network::Metadata,
+    network::{DhcpOptions, Metadata},
     wire::Structure,
 };
 use ids::{Id, InstanceId, NetworkInterfaceId, SnapshotId, Source};
@@ -143,6 +148,12 @@ impl Context<'_> {
     }
 }
 
+/// Ends what ends by itself, and waits for no machine.
+fn pass_time(context: &mut Context<'_>) {
+    nat_gateway::sweep(context);
+    peering::sweep(context);
+}
+
 impl Account {
     /// An account whose regions have what a new account has: a default VPC each, unless the settings say that there is
     /// none, and the images of the settings.
@@ -214,6 +225,7 @@ impl Account {
         let question = Question { now, region: region.place.name, action: action.name, input, second };
         let mut verdict = gate.admit(question, profile)?;
         *delivery = verdict.delivery;
+        pass_time(&mut Context { now, settings, shared, region, others, verdict: Verdict::default() });
         region.look(replicas.next(now, profile, settings.paced(profile.lag)));
         let answer = if input.boolean("DryRun") == Some(true) {
             // Whether there is capacity turns out only when it is taken.
@@ -342,6 +354,13 @@ impl Account {
         let nic = NetworkInterfaceId::parse(nic).ok()?;
         let region = self.regions.values().find(|region| region.network_interfaces.get(&nic).is_some())?;
         Some(address::private_domain(region.place))
+    }
+
+    /// What the machine that holds a NIC is told of its network.
+    pub fn dhcp_options(&self, nic: &str) -> Option<DhcpOptions> {
+        let nic = NetworkInterfaceId::parse(nic).ok()?;
+        let found = |region: &Region| Some(dhcp_options::of(region, &region.network_interfaces.get(&nic)?.vpc));
+        self.regions.values().find_map(found)
     }
 
     /// Whether the metadata service answers the machine that holds a NIC by now.

@@ -26,6 +26,20 @@ pub struct Quotas {
     pub network_interfaces: u64,
     /// Elastic addresses; default 5.
     pub elastic_addresses: u64,
+    /// VPCs, the default one among them, and as many internet gateways; default 5.
+    pub vpcs: u64,
+    /// Subnets of a VPC, and as many route tables and network ACLs; default 200.
+    pub subnets_per_vpc: u64,
+    /// IPv4 ranges of a VPC, the first one among them; default 5.
+    pub ranges_per_vpc: u64,
+    /// Routes of a route table, without those within its VPC; default 500.
+    pub routes_per_table: u64,
+    /// Rules of a network ACL in each direction, the last one not among them; default 20.
+    pub rules_per_network_acl: u64,
+    /// NAT gateways of a zone; default 5.
+    pub nat_gateways_per_zone: u64,
+    /// Peering connections of a VPC that are active or wait; default 50.
+    pub peering_connections_per_vpc: u64,
 }
 
 impl Default for Quotas {
@@ -38,6 +52,13 @@ impl Default for Quotas {
             rules_per_security_group: 60,
             network_interfaces: 5_000,
             elastic_addresses: 5,
+            vpcs: 5,
+            subnets_per_vpc: 200,
+            ranges_per_vpc: 5,
+            routes_per_table: 500,
+            rules_per_network_acl: 20,
+            nat_gateways_per_zone: 5,
+            peering_connections_per_vpc: 50,
         }
     }
 }

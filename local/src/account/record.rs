@@ -4,7 +4,7 @@
 //! The owner of the account takes [`Account::unstored`] after everything that may have changed it, writes it down, and says so
 //! by [`Account::set_stored`]. [`Account::restored`] makes of all that was written, in order, the account as it was.
 
-use super::{Account, Settings, ids, image, place, region::Region, stored::Rows};
+use super::{Account, Settings, dhcp_options, ids, image, network_acl, place, region::Region, stored::Rows};
 use crate::conditions::{Conditions, Fault, FaultError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -134,6 +134,8 @@ impl Account {
         }
         for region in account.regions.values_mut() {
             image::install(region, &account.settings.images);
+            dhcp_options::complete(region);
+            network_acl::complete(region);
             region.note(None);
         }
         account.derive();

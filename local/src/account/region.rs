@@ -2,18 +2,22 @@
 
 use super::{
     console::Consoles,
+    dhcp_options::{self, DhcpOptions},
     elastic_address::ElasticAddress,
     idempotency::Tokens,
     ids::{
-        AllocationId, DhcpOptionsId, Id, ImageId, InstanceId, InternetGatewayId, KeyPairId, NetworkInterfaceId,
-        PlacementGroupId, ReplaceRootVolumeTaskId, RouteTableId, SecurityGroupId, SecurityGroupRuleId, SnapshotId,
-        Source, SubnetId, VolumeId, VpcId,
+        AllocationId, DhcpOptionsId, Id, ImageId, InstanceId, InternetGatewayId, KeyPairId, NatGatewayId, NetworkAclId,
+        NetworkInterfaceId, PlacementGroupId, ReplaceRootVolumeTaskId, RouteTableId, SecurityGroupId,
+        SecurityGroupRuleId, SnapshotId, Source, SubnetId, VolumeId, VpcId, VpcPeeringConnectionId,
     },
     image::{self, Image},
     instance::Instance,
     internet_gateway::InternetGateway,
     key_pair::KeyPair,
+    nat_gateway::NatGateway,
+    network_acl::NetworkAcl,
     network_interface::NetworkInterface,
+    peering::Peering,
     place::Place,
     placement_group::PlacementGroup,
     root_volume::Task,
@@ -55,6 +59,11 @@ pub(super) struct Region {
     pub(super) replace_root_volume_tasks: Table<ReplaceRootVolumeTaskId, Task>,
     pub(super) route_tables: Table<RouteTableId, RouteTable>,
     pub(super) internet_gateways: Table<InternetGatewayId, InternetGateway>,
+    pub(super) network_acls: Table<NetworkAclId, NetworkAcl>,
+    pub(super) nat_gateways: Table<NatGatewayId, NatGateway>,
+    pub(super) peering_connections: Table<VpcPeeringConnectionId, Peering>,
+    pub(super) dhcp_option_sets: Table<DhcpOptionsId, DhcpOptions>,
+    /// The set that the region has by itself.
     pub(super) dhcp_options: DhcpOptionsId,
     pub(super) tags: Tags,
     pub(super) consoles: Consoles,
@@ -66,6 +75,7 @@ impl Region {
     pub(super) fn new(place: &'static Place, settings: &Settings, source: &mut Source) -> Self {
         let mut region = Self::bare(place, source.id());
         image::install(&mut region, &settings.images);
+        dhcp_options::complete(&mut region);
         if settings.default_vpc {
             vpc::make_default(&mut region, source);
         }
@@ -92,6 +102,10 @@ impl Region {
             replace_root_volume_tasks: Table::default(),
             route_tables: Table::default(),
             internet_gateways: Table::default(),
+            network_acls: Table::default(),
+            nat_gateways: Table::default(),
+            peering_connections: Table::default(),
+            dhcp_option_sets: Table::default(),
             dhcp_options,
             tags: Tags::default(),
             consoles: Consoles::default(),
@@ -100,7 +114,7 @@ impl Region {
     }
 
     /// All that is kept beyond the endpoint's life, by the names under which it is stored.
-    pub(super) fn stored(&mut self) -> [(&'static str, &mut dyn Stored); 19] {
+    pub(super) fn stored(&mut self) -> [(&'static str, &mut dyn Stored); 23] {
         [
             ("images", &mut self.images),
             ("instances", &mut self.instances),
@@ -117,6 +131,10 @@ impl Region {
             ("replace-root-volume-tasks", &mut self.replace_root_volume_tasks),
             ("route-tables", &mut self.route_tables),
             ("internet-gateways", &mut self.internet_gateways),
+            ("network-acls", &mut self.network_acls),
+            ("nat-gateways", &mut self.nat_gateways),
+            ("peering-connections", &mut self.peering_connections),
+            ("dhcp-option-sets", &mut self.dhcp_option_sets),
             ("dhcp-options", &mut self.dhcp_options),
             ("tags", self.tags.stored()),
             ("consoles", &mut self.consoles),
@@ -125,7 +143,7 @@ impl Region {
     }
 
     /// All that isn't known everywhere at once.
-    fn eventual(&mut self) -> [&mut dyn Eventual; 16] {
+    fn eventual(&mut self) -> [&mut dyn Eventual; 20] {
         [
             &mut self.images,
             &mut self.instances,
@@ -142,6 +160,10 @@ impl Region {
             &mut self.replace_root_volume_tasks,
             &mut self.route_tables,
             &mut self.internet_gateways,
+            &mut self.network_acls,
+            &mut self.nat_gateways,
+            &mut self.peering_connections,
+            &mut self.dhcp_option_sets,
             &mut self.tags,
         ]
     }

@@ -5,12 +5,15 @@
 
 use super::{
     Account, Context,
-    ids::{NetworkInterfaceId, SecurityGroupId},
+    address::Cidr,
+    ids::{NatGatewayId, NetworkInterfaceId, SecurityGroupId, VpcId},
+    network_acl,
     network_interface::NetworkInterface,
     region::Region,
-    route_table, security_group,
+    route_table::{self, Via},
+    security_group,
 };
-use crate::network::{Attributes, Change, Secondary};
+use crate::network::{self, Attributes, Change, Route, Secondary};
 use std::collections::BTreeSet;
 
 /// What has changed since it was last told.
@@ -24,6 +27,20 @@ impl Context<'_> {
     /// Takes note that a group has come, gone, or has other rules.
     pub(super) fn group_changed(&mut self, id: &SecurityGroupId) {
         self.shared.changed.groups.insert((self.region.place.name, id.clone()));
+    }
+
+    /// Takes note that a VPC has come, and with it its group.
+    pub(super) fn group_made(&mut self, vpc: &VpcId) {
+        if let Some(group) = self.region.default_group(vpc).cloned() {
+            self.group_changed(&group);
+        }
+    }
+
+    /// Takes note that what leads from a VPC to elsewhere has changed, or what may pass there.
+    pub(super) fn network_changed(&mut self, vpc: &VpcId) {
+        let interfaces = self.region.network_interfaces.iter().filter(|(_, interface)| interface.vpc == *vpc);
+        let name = self.region.place.name;
+        self.shared.changed.interfaces.extend(interfaces.map(|(id, _)| (name, id.clone())));
     }
 
     /// Takes note that an interface has come, gone, or has other attributes.
@@ -62,8 +79,9 @@ impl Account {
 
 fn attributes(interface: &NetworkInterface, region: &Region) -> Attributes {
     let instance = interface.instance().and_then(|id| region.instances.get(id));
+    let routes = routes(interface, region);
     let has_machine = instance.is_some_and(|instance| instance.kind.has_machine());
-    let leads_out = route_table::leads_to_internet(region, &interface.vpc);
+    let leads_out = routes.iter().any(|route| route.via == network::Via::Internet);
     let secondary = |address| {
         let public_address = interface.public_address_of(address, region);
         let reaches_internet = leads_out && public_address.is_some();
@@ -78,5 +96,46 @@ fn attributes(interface: &NetworkInterface, region: &Region) -> Attributes {
             || interface.primary_public_address(region).is_some())
             && leads_out,
         secondary: interface.secondary.iter().copied().map(secondary).collect(),
+        routes,
+        acl: network_acl::rules(region, &interface.subnet),
+        is_nameless: region.vpcs.get(&interface.vpc).is_some_and(|vpc| !vpc.dns_support),
     }
+}
+
+/// The routes of an interface's subnet, those within its VPC among them.
+fn routes(interface: &NetworkInterface, region: &Region) -> Vec<Route> {
+    let local = region.vpcs.get(&interface.vpc).into_iter().flat_map(|vpc| vpc.ranges());
+    let local = local.map(|range| (range, network::Via::Local));
+    let others = route_table::routes(region, &interface.vpc, &interface.subnet).into_iter();
+    let others = others.flat_map(|(destination, via)| {
+        let via = match via {
+            Via::Internet => network::Via::Internet,
+            Via::NetworkInterface(id) => network::Via::NetworkInterface(id.to_string()),
+            Via::NatGateway(id) => return through_nat(region, &id, destination),
+            Via::Peering(vpc) => network::Via::Peer(vpc.to_string()),
+            Via::Nothing => network::Via::Nothing,
+        };
+        vec![(destination, via)]
+    });
+    let route = |(destination, via): (Cidr, _)| Route { destination: (destination.address, destination.prefix), via };
+    local.chain(others).map(route).collect()
+}
+
+/// Where a NAT gateway leads of what a route brings to it: as far as its own subnet's routes lead to the internet.
+fn through_nat(region: &Region, id: &NatGatewayId, destination: Cidr) -> Vec<(Cidr, network::Via)> {
+    let mut led = vec![(destination, network::Via::Nothing)];
+    let Some(gateway) = region.nat_gateways.get(id).filter(|gateway| gateway.is_public()) else { return led };
+    let mut routes = route_table::routes(region, &gateway.vpc, &gateway.subnet);
+    routes.sort_by_key(|(own, _)| own.prefix);
+    for (own, via) in routes {
+        let via = if via == Via::Internet { network::Via::Nat } else { network::Via::Nothing };
+        if own.covers(destination) {
+            // The longest prefix wins, and that is found last.
+            led.retain(|(known, _)| *known != destination);
+            led.push((destination, via));
+        } else if destination.covers(own) {
+            led.push((own, via));
+        }
+    }
+    led
 }

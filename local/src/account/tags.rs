@@ -209,6 +209,10 @@ pub(super) fn exists(region: &Region, id: &str) -> bool {
         || has(&region.replace_root_volume_tasks, id)
         || has(&region.route_tables, id)
         || has(&region.internet_gateways, id)
+        || has(&region.network_acls, id)
+        || has(&region.nat_gateways, id)
+        || has(&region.peering_connections, id)
+        || has(&region.dhcp_option_sets, id)
 }
 
 fn resources<'a>(region: &Region, input: &'a Structure) -> Result<Vec<&'a str>, ApiError> {

@@ -5,6 +5,7 @@ use super::{
     ids::{Id, InstanceId},
     instance::State,
     region::Region,
+    vpc::Dhcp,
 };
 use std::fmt::Display;
 
@@ -124,8 +125,30 @@ fn network(region: &Region) -> Result<(), String> {
     }
     for (id, table) in region.route_tables.iter() {
         there(region.vpcs.get(&table.vpc), id, &table.vpc)?;
-        if let Some(gateway) = &table.gateway {
-            there(region.internet_gateways.get(gateway), id, gateway)?;
+        for subnet in table.subnets() {
+            there(region.subnets.get(subnet), id, subnet)?;
+        }
+    }
+    let mut bonds = 0;
+    for (id, acl) in region.network_acls.iter() {
+        there(region.vpcs.get(&acl.vpc), id, &acl.vpc)?;
+        for subnet in acl.subnets() {
+            there(region.subnets.get(subnet), id, subnet)?;
+            bonds += 1;
+        }
+    }
+    holds(bonds == region.subnets.len(), || "not each subnet has one network ACL".to_owned())?;
+    for (id, gateway) in region.nat_gateways.iter().filter(|(_, gateway)| gateway.is_there()) {
+        there(region.vpcs.get(&gateway.vpc), id, &gateway.vpc)?;
+        there(region.subnets.get(&gateway.subnet), id, &gateway.subnet)?;
+    }
+    for (id, peering) in region.peering_connections.iter().filter(|(_, peering)| peering.is_active()) {
+        there(region.vpcs.get(&peering.requester), id, &peering.requester)?;
+        there(region.vpcs.get(&peering.accepter), id, &peering.accepter)?;
+    }
+    for (id, vpc) in region.vpcs.iter() {
+        if let Dhcp::Own(options) = &vpc.dhcp_options {
+            there(region.dhcp_option_sets.get(options), id, options)?;
         }
     }
     for (id, gateway) in region.internet_gateways.iter() {

@@ -16,7 +16,7 @@ use crate::{
     conditions::{Conditions, Delivery},
     error::ApiError,
     machine::{Event, Hypervisors},
-    network::{CONNECT_DEADLINE, Connection, Metadata, MetadataSource, Outside, Switch},
+    network::{CONNECT_DEADLINE, Connection, DhcpOptions, Metadata, MetadataSource, Outside, Switch},
     wire::{Failure, Request, Service, Structure},
 };
 use std::{
@@ -64,6 +64,10 @@ impl MetadataSource for Source {
 
     fn domain(&self, nic: &str) -> Option<String> {
         self.0.get()?.upgrade()?.account().private_domain(nic)
+    }
+
+    fn dhcp_options(&self, nic: &str) -> Option<DhcpOptions> {
+        self.0.get()?.upgrade()?.account().dhcp_options(nic)
     }
 
     fn is_ready(&self, nic: &str) -> bool {

@@ -93,6 +93,7 @@ mod tests {
             hostname: "ip-172-31-0-5".into(),
             login_user: "admin".into(),
             nics: Vec::new(),
+            dhcp: None,
             memory_mib: 512,
             vcpus: 2,
             disk_gib: None,

@@ -1,6 +1,6 @@
 //! What a machine is: told once, by the one who wants it, and passed on as it is to all who have a part in making it.
 
-use crate::network::Nic;
+use crate::network::{DhcpOptions, Nic};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -15,6 +15,9 @@ pub struct Description {
     pub login_user: String,
     /// The NICs, the primary one first.
     pub nics: Vec<Nic>,
+    /// What it is told of its network; none: EC2's own name server, and the domain of its host name.
+    #[serde(default)]
+    pub dhcp: Option<DhcpOptions>,
     /// The memory of its instance type in MiB: what it may take of the host follows from this.
     pub memory_mib: u64,
     /// The processors of its instance type; no more than the host has are to be had.

@@ -6,6 +6,7 @@
 //! NIC's is told that it can't have it. Nobody else who answers in DHCP's name is heard: see `router`.
 
 use super::{Nic, frame, port::MTU, router};
+use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
 /// The ports of servers and of clients.
@@ -16,6 +17,34 @@ pub(super) const CLIENT: u16 = 68;
 const LEASE: u32 = 3600;
 const RENEWAL: u32 = LEASE / 2;
 const REBINDING: u32 = LEASE / 8 * 7;
+
+/// What a machine is told of its network, beside what its interface has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DhcpOptions {
+    /// The domain in which names are looked for.
+    pub domain: Option<String>,
+    /// The name servers; `None` stands for EC2's own, at the subnet's third address.
+    pub name_servers: Vec<Option<Ipv4Addr>>,
+    /// The time servers.
+    pub time_servers: Vec<Ipv4Addr>,
+    /// The NetBIOS name servers.
+    pub netbios_servers: Vec<Ipv4Addr>,
+    /// Which kind of NetBIOS node it is (RFC 2132, 8.7).
+    pub netbios_node: Option<u8>,
+}
+
+impl DhcpOptions {
+    /// Those of a region: EC2's own name server, and the domain of its names.
+    pub fn amazon(domain: impl Into<String>) -> Self {
+        Self { domain: Some(domain.into()), name_servers: vec![None], ..Self::default() }
+    }
+
+    /// The addresses of the name servers, for a machine of a subnet.
+    pub fn name_servers_of(&self, subnet: Ipv4Addr) -> impl Iterator<Item = Ipv4Addr> {
+        let own = Ipv4Addr::from_bits(subnet.to_bits().wrapping_add(2));
+        self.name_servers.iter().map(move |server| server.unwrap_or(own))
+    }
+}
 
 // RFC 2131, 2.
 const FIXED: usize = 236;
@@ -37,6 +66,9 @@ mod option {
     pub(super) const DOMAIN: u8 = 15;
     pub(super) const MTU: u8 = 26;
     pub(super) const BROADCAST: u8 = 28;
+    pub(super) const TIME_SERVER: u8 = 42;
+    pub(super) const NETBIOS_SERVER: u8 = 44;
+    pub(super) const NETBIOS_NODE: u8 = 46;
     pub(super) const WANTED: u8 = 50;
     pub(super) const LEASE: u8 = 51;
     pub(super) const KIND: u8 = 53;
@@ -67,8 +99,8 @@ struct Question<'a> {
     server: Option<Ipv4Addr>,
 }
 
-/// The frame that answers a message of a NIC's machine, if it is to be answered. `domain` is that of the machine's names.
-pub(super) fn answer(nic: &Nic, domain: &str, message: &[u8]) -> Option<Vec<u8>> {
+/// The frame that answers a message of a NIC's machine, if it is to be answered.
+pub(super) fn answer(nic: &Nic, told: &DhcpOptions, message: &[u8]) -> Option<Vec<u8>> {
     let question = read(message).filter(|question| question.fixed[28..34] == nic.mac)?;
     let address = *nic.addresses.first()?;
     let current = Ipv4Addr::from(*question.fixed[12..16].first_chunk::<4>()?);
@@ -97,7 +129,7 @@ pub(super) fn answer(nic: &Nic, domain: &str, message: &[u8]) -> Option<Vec<u8>>
         }
     }
     reply.extend(COOKIE);
-    options(&mut reply, kind, question.kind, nic, domain);
+    options(&mut reply, kind, question.kind, nic, told);
     reply.resize(reply.len().max(LEAST), option::PAD);
 
     // To the address that it has already, or to all, or to the one that it is about to have (RFC 2131, 4.1).
@@ -110,7 +142,7 @@ pub(super) fn answer(nic: &Nic, domain: &str, message: &[u8]) -> Option<Vec<u8>>
     frame::udp(mac, (own, SERVER), (to, CLIENT), &reply)
 }
 
-fn options(reply: &mut Vec<u8>, kind: Kind, asked: Kind, nic: &Nic, domain: &str) {
+fn options(reply: &mut Vec<u8>, kind: Kind, asked: Kind, nic: &Nic, told: &DhcpOptions) {
     let mut put = |code: u8, value: &[u8]| {
         // No value here is longer than a name, which is shorter than 256 bytes.
         if let Ok(length) = u8::try_from(value.len()) {
@@ -131,8 +163,24 @@ fn options(reply: &mut Vec<u8>, kind: Kind, asked: Kind, nic: &Nic, domain: &str
         put(option::MASK, &mask.to_be_bytes());
         put(option::BROADCAST, &(nic.subnet.0.to_bits() | !mask).to_be_bytes());
         put(option::ROUTER, &own.octets());
-        put(option::NAME_SERVER, &Ipv4Addr::from_bits(own.to_bits().wrapping_add(1)).octets());
-        put(option::DOMAIN, domain.as_bytes());
+        let network = Ipv4Addr::from_bits(own.to_bits().wrapping_sub(1));
+        for (code, servers) in [
+            (option::NAME_SERVER, told.name_servers_of(network).collect()),
+            (option::TIME_SERVER, told.time_servers.clone()),
+            (option::NETBIOS_SERVER, told.netbios_servers.clone()),
+        ] {
+            let addresses: Vec<u8> = servers.iter().flat_map(Ipv4Addr::octets).collect();
+            // An option without a value is none.
+            if !addresses.is_empty() {
+                put(code, &addresses);
+            }
+        }
+        if let Some(domain) = told.domain.as_ref().filter(|domain| !domain.is_empty()) {
+            put(option::DOMAIN, domain.as_bytes());
+        }
+        if let Some(node) = told.netbios_node {
+            put(option::NETBIOS_NODE, &[node]);
+        }
         if let Some(address) = nic.addresses.first() {
             let [a, b, c, d] = address.octets();
             put(option::HOST_NAME, format!("ip-{a}-{b}-{c}-{d}").as_bytes());

@@ -3,6 +3,7 @@
 //! It sleeps until something happens or is due; an idle switch takes no time.
 
 mod outside;
+mod routed;
 mod serving;
 
 use super::{
@@ -12,16 +13,18 @@ use super::{
     link::{self, Link},
     neighbours::Neighbours,
     opening::Outcome,
-    outside::{Exchange, Gateway, Outside},
+    outside::{self as way_out, Exchange, Gateway, Outside},
     policy::{Attributes, Change, Policy},
     port::{ETHERNET, Port, Received},
     public::{Public, Publics},
     receive_budget::SharedBudget,
+    route::{Route, Via},
     router::{self, Verdict},
     services::{Request, Services, Turn},
     stack::Stack,
     watched::Watched,
 };
+use etherparse::icmpv4::DestUnreachableHeader;
 use rustix::{
     buffer::spare_capacity,
     event::{EventfdFlags, Timespec, epoll},
@@ -289,6 +292,10 @@ impl Engine {
         let (attributes, rules) = self.policy.of(nic);
         let id = *id;
         plugged.link.filter.set(attributes.groups.clone(), rules);
+        plugged.link.filter.set_acl(attributes.acl.clone());
+        if let Some(neighbours) = self.vpcs.get_mut(&plugged.link.nic.vpc) {
+            neighbours.set_routes(id, attributes.routes.clone());
+        }
         let nic = &mut plugged.link.nic;
         let primary = nic.addresses.first().copied();
         let publics = attributes.public_addresses(primary);
@@ -333,8 +340,11 @@ impl Engine {
                 self.vpcs.remove(vpc);
             }
         }
-        for other in self.plugged.values_mut().filter(|other| other.link.nic.vpc == *vpc) {
-            other.link.filter.forget(Some(id), addresses);
+        let is_peer = |route: &Route| matches!(&route.via, Via::Peer(peer) if peer == vpc);
+        for other in self.plugged.values_mut() {
+            if other.link.nic.vpc == *vpc || other.attributes.routes.iter().any(is_peer) {
+                other.link.filter.forget(Some(id), addresses);
+            }
         }
         let publics = plugged.attributes.public_addresses(plugged.link.nic.addresses.first().copied());
         self.forget_public(&publics.into_iter().map(|(_, address)| address).collect::<Vec<_>>());
@@ -450,18 +460,19 @@ impl Engine {
                     to.port.send(frame);
                 }
             }
-            Verdict::Outside(packet) => match self.publics.find(router::destination(packet)) {
-                Some(public) => {
-                    let length = packet.len();
-                    self.turn_back(id, plugged, &public, &mut frame[..ETHERNET + length], now);
-                }
-                None => self.depart(id, plugged, packet, now),
-            },
+            Verdict::Outside(packet) => {
+                let length = packet.len();
+                self.leave(id, plugged, &mut frame[..ETHERNET + length], now);
+            }
             Verdict::Service(packet) => self.serve_own(id, plugged, packet, now),
             Verdict::Unwanted { from, to } => plugged.stack.refuse(from, to),
             Verdict::Lease(message) => {
                 let (nic, message) = (plugged.link.nic.clone(), message.to_vec());
                 let _ = self.services.ask(&plugged.turn, Request::Lease { port: id, nic, message });
+            }
+            Verdict::Query { .. } if plugged.attributes.is_nameless => {
+                let packet = &router::unpadded(frame)[ETHERNET..];
+                way_out::unreachable(&mut plugged.link, DestUnreachableHeader::Port, packet);
             }
             Verdict::Query { from, to, question } => {
                 let (asker, mac) = (plugged.link.asker(), plugged.link.nic.mac);

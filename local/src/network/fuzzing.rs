@@ -124,7 +124,9 @@ impl Machine {
             }
             Verdict::Unwanted { from, to } => stack.refuse(from, to),
             Verdict::Query { question, .. } => dns(question),
-            Verdict::Lease(message) => drop(dhcp::answer(&link.nic, "ec2.internal", message)),
+            Verdict::Lease(message) => {
+                drop(dhcp::answer(&link.nic, &dhcp::DhcpOptions::amazon("ec2.internal"), message))
+            }
             Verdict::Reply(reply) => assert!(reply.len() >= ETHERNET),
             Verdict::Drop => {}
         }
@@ -185,7 +187,7 @@ pub fn dns(message: &[u8]) {
 
 /// A message to the DHCP server: what is answered is for the one who has asked.
 pub fn dhcp(message: &[u8]) {
-    if let Some(frame) = dhcp::answer(&nic(), "ec2.internal", message) {
+    if let Some(frame) = dhcp::answer(&nic(), &dhcp::DhcpOptions::amazon("ec2.internal"), message) {
         let asker = |message: &[u8]| message.get(28..34).map(<[u8]>::to_vec);
         assert_eq!(asker(message), Some(MAC.to_vec()));
         assert_eq!(asker(&frame[ETHERNET + 20 + 8..]), Some(MAC.to_vec()));

@@ -25,10 +25,12 @@ impl Link {
     }
 }
 
-/// Whether a packet passes from one machine to another of its VPC, whose header has been checked, and its source too, if
+/// Whether a packet passes from one machine to another of its VPC or of one that is joined to it, whose header has been checked, and its source too, if
 /// that `is_checked`. Otherwise it is not that of the receiver's router or name server: the sender's subnet has others.
 pub(super) fn passes(from: &mut Link, to: &mut Link, is_checked: bool, packet: &[u8], now: Instant) -> bool {
+    let is_near = (&from.nic.vpc, from.nic.subnet) == (&to.nic.vpc, to.nic.subnet);
     (is_checked || !router::is_own(router::source(packet), &to.nic))
+        && (is_near || from.filter.crosses(Direction::Egress, packet) && to.filter.crosses(Direction::Ingress, packet))
         && from.filter.admits(Direction::Egress, packet, Far { port: Some(to.id), groups: to.filter.groups() }, now)
         && to.filter.admits(Direction::Ingress, packet, Far { port: Some(from.id), groups: from.filter.groups() }, now)
 }

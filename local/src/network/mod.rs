@@ -13,6 +13,8 @@
 //! | `outside` | the way out: TCP and UDP over the host's own sockets |
 //! | `public` | machines that reach each other at their public addresses |
 //! | `filter` | what a NIC's security groups let in and out: pure, too |
+//! | `acl` | what network ACLs let pass at the border of a subnet: pure |
+//! | `route` | where a subnet's routes lead: pure |
 //! | `sizes` | how large packets may be that pass an internet gateway |
 //! | `pieces` | packets that are cut, and put together |
 //! | `policy` | what the account has told of groups and interfaces |
@@ -34,6 +36,7 @@
 //!
 //! What this room isn't: a holder of state. Which NIC has which address, and what its metadata is, it is told.
 
+mod acl;
 mod batch;
 mod dhcp;
 mod dns;
@@ -54,6 +57,7 @@ mod policy;
 mod port;
 mod public;
 mod receive_budget;
+mod route;
 mod router;
 mod services;
 mod sizes;
@@ -61,9 +65,12 @@ mod stack;
 mod watched;
 mod wire;
 
+pub use acl::AclRule;
+pub use dhcp::DhcpOptions;
 pub use filter::{Direction, Peer, Rule, Traffic};
 pub use outside::{Outside, PrivateNetwork};
 pub use policy::{Attributes, Change, Secondary};
+pub use route::{Route, Via};
 
 use engine::{Command, Engine};
 use opening::Outcome;
@@ -130,6 +137,12 @@ pub trait MetadataSource: Send + Sync + 'static {
     /// anyone who knows it by less says so.
     fn domain(&self, nic: &str) -> Option<String> {
         self.metadata(nic)?.domain()
+    }
+
+    /// What the machine that holds the NIC is told of its network. Default: EC2's own name server, and the domain of its
+    /// private name.
+    fn dhcp_options(&self, _nic: &str) -> Option<DhcpOptions> {
+        None
     }
 
     /// Whether the service answers the instance of a NIC by now; until then it says that it is unavailable. Default: it does.
@@ -251,7 +264,7 @@ fn describe(kind: io::ErrorKind, port: u16) -> String {
                 .to_owned()
         }
         io::ErrorKind::PermissionDenied => format!(
-            "no security group of it lets that in; authorize TCP port {port} from {}/{} or from 127.0.0.1/32, as whom the \
+            "no security group of it lets that in, or its network ACL doesn't; authorize TCP port {port} from {}/{} or from 127.0.0.1/32, as whom the \
              host comes",
             OUTSIDE.0, OUTSIDE.1
         ),

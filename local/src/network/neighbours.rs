@@ -1,6 +1,10 @@
 //! The machines of a VPC: who has which address, and which addresses nobody has.
 
-use super::{Nic, filter::is_within};
+use super::{
+    Nic,
+    filter::is_within,
+    route::{self, Route, Via},
+};
 use std::{collections::HashMap, net::Ipv4Addr};
 
 /// How many of a subnet's addresses are AWS's from the first on: those of the network, its router, its name server, and one for
@@ -14,6 +18,8 @@ pub(super) struct Neighbours {
     machines: HashMap<Ipv4Addr, (u64, [u8; 6])>,
     /// The subnet of each port.
     subnets: HashMap<u64, (Ipv4Addr, u8)>,
+    /// The routes of each port's subnet.
+    routes: HashMap<u64, Vec<Route>>,
 }
 
 impl Neighbours {
@@ -27,6 +33,18 @@ impl Neighbours {
     pub(super) fn unplug(&mut self, port: u64) {
         self.machines.retain(|_, (owner, _)| *owner != port);
         self.subnets.remove(&port);
+        self.routes.remove(&port);
+    }
+
+    /// From now on these are the routes of a port's subnet.
+    pub(super) fn set_routes(&mut self, port: u64, routes: Vec<Route>) {
+        self.routes.insert(port, routes);
+    }
+
+    /// Whether who has an address sends what is for another one by way of a NIC: then what comes back may come that way.
+    pub(super) fn leads_by(&self, nic: &str, from: &Ipv4Addr, to: Ipv4Addr) -> bool {
+        let routes = self.machines.get(from).and_then(|(port, _)| self.routes.get(port));
+        matches!(routes.and_then(|routes| route::find(routes, to)), Some(Via::NetworkInterface(known)) if known == nic)
     }
 
     /// Whether there are none.

@@ -1,6 +1,6 @@
 //! What the account has told of security groups and network interfaces; it holds until it tells otherwise.
 
-use super::filter::Rule;
+use super::{acl::AclRule, filter::Rule, route::Route};
 use std::{collections::HashMap, net::Ipv4Addr};
 
 /// What has changed in the account, and the switch must know.
@@ -36,6 +36,12 @@ pub struct Attributes {
     pub reaches_internet: bool,
     /// The secondary private addresses; the primary one is what the interface was plugged in with.
     pub secondary: Vec<Secondary>,
+    /// The routes of its subnet. Without any, what isn't for a machine of the VPC goes nowhere.
+    pub routes: Vec<Route>,
+    /// The rules of its subnet's network ACL; none: all passes.
+    pub acl: Option<Vec<AclRule>>,
+    /// Whether its VPC has no name server.
+    pub is_nameless: bool,
 }
 
 /// A secondary private address.

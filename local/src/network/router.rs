@@ -114,11 +114,13 @@ pub(super) fn unpadded(frame: &[u8]) -> &[u8] {
 }
 
 /// Whether a machine whose source isn't checked may send as this address: one of its VPC, or of a network behind it. Nobody
-/// is another one's router or name server, nor the host, nor anybody who has a public address: those come through a gateway.
-fn may_speak_as(address: Ipv4Addr, nic: &Nic, neighbours: &Neighbours) -> bool {
+/// is another one's router or name server, nor the host. Those that have public addresses come through a gateway, but for
+/// one to whom a route leads by this machine.
+fn may_speak_as(address: Ipv4Addr, to: Ipv4Addr, nic: &Nic, neighbours: &Neighbours) -> bool {
     !is_own(address, nic)
+        && !is_host(address)
         && !neighbours.is_reserved(address)
-        && (neighbours.get(&address).is_some() || is_private(address))
+        && (neighbours.get(&address).is_some() || is_private(address) || neighbours.leads_by(&nic.id, &to, address))
 }
 
 /// Whether the host's connections come from an address.
@@ -165,7 +167,7 @@ fn ipv4<'a>(frame: &'a mut [u8], nic: &Nic, check: bool, neighbours: &Neighbours
         let is_honest = source.is_unspecified() || is_own_source;
         return lease(&packet[length..total]).filter(|_| is_honest && !header.is_fragmenting_payload());
     }
-    if !is_own_source && (check || !may_speak_as(source, nic, neighbours)) {
+    if !is_own_source && (check || !may_speak_as(source, destination, nic, neighbours)) {
         return None;
     }
     if is_lease(&header, &packet[length..total]) {

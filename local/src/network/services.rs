@@ -4,7 +4,8 @@
 //! must flow.
 
 use super::{
-    MetadataSource, Nic, Shared, dhcp,
+    MetadataSource, Nic, Shared,
+    dhcp::{self, DhcpOptions},
     dns::{self, Answer, Asker, Server as Names},
     engine::Command,
     fair_queue::FairQueue,
@@ -189,8 +190,9 @@ impl Clerk {
                 Err(error) => tracing::error!(%error, nic = asker.nic, "failed to serve names"),
             },
             Request::Lease { port, nic, message } => {
-                let domain = dns::domain(self.source.as_ref(), &nic.id);
-                if let (Some(frame), Some(switch)) = (dhcp::answer(&nic, &domain, &message), self.switch.upgrade()) {
+                let regional = || DhcpOptions::amazon(dns::domain(self.source.as_ref(), &nic.id));
+                let told = self.source.dhcp_options(&nic.id).unwrap_or_else(regional);
+                if let (Some(frame), Some(switch)) = (dhcp::answer(&nic, &told, &message), self.switch.upgrade()) {
                     switch.send(Command::Send { port, frame });
                 }
             }

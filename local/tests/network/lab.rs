@@ -2,7 +2,8 @@
 
 use crate::machine::Machine;
 use ec2_local::network::{
-    Attached, Attributes, Change, Direction, Metadata, MetadataSource, Nic, Outside, Peer, Rule, Switch, Traffic,
+    Attached, Attributes, Change, Direction, Metadata, MetadataSource, Nic, Outside, Peer, Route, Rule, Switch,
+    Traffic, Via,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
@@ -94,7 +95,9 @@ impl Lab {
 
     /// Gives a NIC its attributes.
     pub fn set_attributes(&self, nic: &Nic, change: impl FnOnce(&mut Attributes)) {
-        let mut attributes = Attributes { source_dest_check: true, reaches_internet: true, ..Attributes::default() };
+        let routes = vec![Route::everywhere(Via::Internet)];
+        let mut attributes =
+            Attributes { source_dest_check: true, reaches_internet: true, routes, ..Attributes::default() };
         change(&mut attributes);
         self.switch.heed(Change::NetworkInterface { id: nic.id.clone(), attributes: Some(attributes) });
     }

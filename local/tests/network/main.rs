@@ -16,6 +16,7 @@ mod outside;
 mod public;
 mod raw;
 mod reaching;
+mod routes;
 mod security_groups;
 mod sizes;
 mod slow;

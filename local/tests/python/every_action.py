@@ -90,14 +90,119 @@ def make(call):
     return image, group, instances
 
 
+# What nobody has here, so it is described as none.
+ABSENT = {
+    "DescribeCustomerGateways", "DescribeManagedPrefixLists", "DescribePrefixLists", "DescribeTransitGateways",
+    "DescribeVpcEndpointServices", "DescribeVpcEndpoints", "DescribeVpnConnections", "DescribeVpnGateways",
+}
+# What there is for a while.
+PASSING = {"DescribeNatGateways", "DescribeVpcPeeringConnections"}
+
+
+def joined(call, made, vpc, subnet):
+    """Joins a VPC with others and the world, and separates them again."""
+    for name in ABSENT:
+        assert not any(value for value in call(name).values() if isinstance(value, list)), name
+    options = [{"Key": "domain-name-servers", "Values": ["10.2.5.1", "AmazonProvidedDNS"]}]
+    options = made(
+        "CreateDhcpOptions", "DhcpOptions", "DhcpOptionsId",
+        DhcpConfigurations=options, TagSpecifications=tagged("dhcp-options"),
+    )
+    for id in [options, "default"]:
+        call("AssociateDhcpOptions", VpcId=vpc, DhcpOptionsId=id)
+    call("DeleteDhcpOptions", DhcpOptionsId=options)
+    nat = made(
+        "CreateNatGateway", "NatGateway", "NatGatewayId",
+        SubnetId=subnet, ConnectivityType="private", TagSpecifications=tagged("natgateway"),
+    )
+    assert call("DescribeNatGateways", NatGatewayIds=[nat])["NatGateways"][0]["VpcId"] == vpc
+    call("DeleteNatGateway", NatGatewayId=nat)
+    other = made("CreateVpc", "Vpc", "VpcId", CidrBlock="10.200.0.0/16")
+    for name in ["RejectVpcPeeringConnection", "AcceptVpcPeeringConnection"]:
+        peering = made(
+            "CreateVpcPeeringConnection", "VpcPeeringConnection", "VpcPeeringConnectionId",
+            VpcId=vpc, PeerVpcId=other, TagSpecifications=tagged("vpc-peering-connection"),
+        )
+        call(name, VpcPeeringConnectionId=peering)
+    off = {"AllowDnsResolutionFromRemoteVpc": False}
+    call("ModifyVpcPeeringConnectionOptions", VpcPeeringConnectionId=peering, AccepterPeeringConnectionOptions=off)
+    found = call("DescribeVpcPeeringConnections", VpcPeeringConnectionIds=[peering])["VpcPeeringConnections"]
+    assert found[0]["Status"]["Code"] == "active", found
+    call("DeleteVpcPeeringConnection", VpcPeeringConnectionId=peering)
+    call("DeleteVpc", VpcId=other)
+
+
+def networks(call):
+    """Makes a VPC with what a VPC can have, and deletes it again."""
+    def made(name, member, id, **parameters):
+        return call(name, **parameters)[member][id]
+
+    def seen(name, member, filters):
+        """The one that the filters find, once it is known."""
+        return until(lambda: call(name, Filters=filters)[member][0], lambda error: isinstance(error, IndexError))
+
+    vpc = made("CreateVpc", "Vpc", "VpcId", CidrBlock="10.0.0.0/16", TagSpecifications=tagged("vpc"))
+    other = call("AssociateVpcCidrBlock", VpcId=vpc, CidrBlock="10.1.0.0/16")["CidrBlockAssociation"]["AssociationId"]
+    subnet = made(
+        "CreateSubnet", "Subnet", "SubnetId",
+        VpcId=vpc, CidrBlock="10.1.7.0/24", AvailabilityZone="us-east-1a", TagSpecifications=tagged("subnet"),
+    )
+    call("ModifySubnetAttribute", SubnetId=subnet, MapPublicIpOnLaunch={"Value": True})
+    gateway = made(
+        "CreateInternetGateway", "InternetGateway", "InternetGatewayId", TagSpecifications=tagged("internet-gateway"),
+    )
+    attachment = {"InternetGatewayId": gateway, "VpcId": vpc}
+    call("AttachInternetGateway", **attachment)
+    tables = [
+        made("CreateRouteTable", "RouteTable", "RouteTableId", VpcId=vpc, TagSpecifications=tagged("route-table")) for _ in "ab"
+    ]
+    route = {"RouteTableId": tables[0], "DestinationCidrBlock": "0.0.0.0/0"}
+    for name in ["CreateRoute", "ReplaceRoute"]:
+        call(name, GatewayId=gateway, **route)
+    bond = call("AssociateRouteTable", RouteTableId=tables[0], SubnetId=subnet)["AssociationId"]
+    bond = call("ReplaceRouteTableAssociation", AssociationId=bond, RouteTableId=tables[1])["NewAssociationId"]
+    acl = made("CreateNetworkAcl", "NetworkAcl", "NetworkAclId", VpcId=vpc, TagSpecifications=tagged("network-acl"))
+    rule = {"NetworkAclId": acl, "RuleNumber": 100, "Egress": False}
+    entry = {"CidrBlock": "0.0.0.0/0", "RuleAction": "allow", **rule}
+    call("CreateNetworkAclEntry", Protocol="6", PortRange={"From": 22, "To": 22}, **entry)
+    call("ReplaceNetworkAclEntry", Protocol="1", IcmpTypeCode={"Type": -1, "Code": -1}, **entry)
+    of_subnet = [{"Name": "association.subnet-id", "Values": [subnet]}]
+
+    def bond_with_acl():
+        found = seen("DescribeNetworkAcls", "NetworkAcls", of_subnet)
+        return next(bond["NetworkAclAssociationId"] for bond in found["Associations"] if bond["SubnetId"] == subnet)
+
+    call("ReplaceNetworkAclAssociation", AssociationId=bond_with_acl(), NetworkAclId=acl)
+    assert seen("DescribeNetworkAcls", "NetworkAcls", of_subnet)["NetworkAclId"] == acl
+
+    joined(call, made, vpc, subnet)
+    call("DeleteNetworkAclEntry", **rule)
+    call("DisassociateRouteTable", AssociationId=bond)
+    call("DeleteRoute", **route)
+    for table in tables:
+        call("DeleteRouteTable", RouteTableId=table)
+    # What AWS holds goes when the gateway has gone.
+    until(lambda: call("DeleteSubnet", SubnetId=subnet), lambda error: "DependencyViolation" in str(error))
+    call("DeleteNetworkAcl", NetworkAclId=acl)
+    call("DisassociateVpcCidrBlock", AssociationId=other)
+    call("DetachInternetGateway", **attachment)
+    call("DeleteInternetGateway", InternetGatewayId=gateway)
+    call("DeleteVpc", VpcId=vpc)
+    default = seen("DescribeSubnets", "Subnets", [{"Name": "availability-zone", "Values": ["us-east-1c"]}])
+    call("DeleteSubnet", SubnetId=default["SubnetId"])
+    again = made("CreateDefaultSubnet", "Subnet", "CidrBlock", AvailabilityZone="us-east-1c")
+    assert again == default["CidrBlock"], again
+
+
 def look(call, instances):
     """Describes all there is, whole and page by page."""
     for name in [
-        "DescribeAccountAttributes", "DescribeAddresses", "DescribeAddressesAttribute", "DescribeAvailabilityZones", "DescribeImages",
-        "DescribeInstanceCreditSpecifications", "DescribeInstanceStatus",
-        "DescribeInstanceTypeOfferings", "DescribeInstanceTypes", "DescribeInstances", "DescribeInternetGateways",
+        "DescribeAccountAttributes", "DescribeAddresses", "DescribeAddressesAttribute", "DescribeAvailabilityZones",
+        "DescribeDhcpOptions", "DescribeImages", "DescribeInstanceCreditSpecifications", "DescribeInstanceStatus",
+        "DescribeInstanceTypeOfferings", "DescribeInstanceTypes", "DescribeInstances", "DescribeInternetGateways", "DescribeNetworkAcls",
         "DescribeNetworkInterfaces", "DescribePlacementGroups", "DescribeRegions", "DescribeRouteTables", "DescribeSecurityGroupRules",
-        "DescribeSecurityGroups", "DescribeSnapshotTierStatus", "DescribeSnapshots", "DescribeSubnets", "DescribeTags", "DescribeVolumes", "DescribeVpcs",
+        "DescribeSecurityGroups", "DescribeSnapshotTierStatus", "DescribeSnapshots", "DescribeSubnets", "DescribeTags",
+        "DescribeVolumes", "DescribeVpcClassicLink", "DescribeVpcClassicLinkDnsSupport", "DescribeVpcs",
     ]:
         listed = [value for value in call(name).values() if isinstance(value, list)]
         assert listed and all(listed), (name, listed)
@@ -261,6 +366,7 @@ def end(call, group):
 def life(call, wait):
     """Calls every action; `wait` waits as a waiter of that name does."""
     image, group, instances = make(call)
+    networks(call)
     wait("instance_running", instances)
     until(lambda: look(call, instances))
     look_at_attributes(call, image, instances[0])
@@ -296,7 +402,7 @@ def with_boto3(actions):
 
     def page_through():
         is_paged = lambda action: "MaxResults" in KNOWN.members(KNOWN.operations[action]["input"])
-        paged = [action for action in actions if is_paged(action) and ec2.can_paginate(methods[action])]
+        paged = [action for action in set(actions) - ABSENT - PASSING if is_paged(action) and ec2.can_paginate(methods[action])]
         assert len(paged) >= 14, paged
         # Its instance must run first.
         for action in set(paged) - {"DescribeReplaceRootVolumeTasks"}:

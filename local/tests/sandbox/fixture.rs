@@ -47,6 +47,7 @@ pub fn specification(disk: &Path, boot_id: &str) -> Specification {
             addresses: vec![[172, 31, 0, 5].into(), [172, 31, 0, 6].into()],
             subnet: ([172, 31, 0, 0].into(), 20),
         }],
+        dhcp: None,
         memory_mib: 1024,
         vcpus: 2,
         disk_gib: None,

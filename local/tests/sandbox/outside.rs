@@ -6,7 +6,9 @@ use crate::{
 };
 use ec2_local::{
     machine::sandbox::Sandbox,
-    network::{Attributes, Change, Direction, Metadata, MetadataSource, Outside, Peer, Rule, Switch, Traffic},
+    network::{
+        Attributes, Change, Direction, Metadata, MetadataSource, Outside, Peer, Route, Rule, Switch, Traffic, Via,
+    },
 };
 use std::{
     fs,
@@ -86,6 +88,7 @@ fn reaches_the_world_and_nothing_of_its_host() {
             groups: vec!["sg-1".to_owned()],
             source_dest_check: true,
             reaches_internet: true,
+            routes: vec![Route::everywhere(Via::Internet)],
             ..Attributes::default()
         };
         switch.heed(Change::NetworkInterface { id: "eni-1".to_owned(), attributes: Some(attributes) });

@@ -119,6 +119,7 @@ impl World {
         world.learn("address", "privateIpAddress", "Action=DescribeNetworkInterfaces");
         world.names.insert("public-key", PUBLIC_KEY.to_owned());
         world.images();
+        world.network();
         world.spare();
         world
     }
@@ -135,6 +136,52 @@ impl World {
         let tomorrow = (*now + Duration::from_secs(24 * 3600)).replace_nanosecond(0).unwrap();
         let tomorrow = tomorrow.format(&time::format_description::well_known::Rfc3339).unwrap();
         self.names.insert("tomorrow", tomorrow);
+    }
+
+    /// Makes networks beside the default one: a VPC that has what a VPC can have, and one that has nothing.
+    fn network(&mut self) {
+        self.learn("made-vpc", "vpcId", "Action=CreateVpc&CidrBlock=10.0.0.0/16");
+        self.learn("bare-vpc", "vpcId", "Action=CreateVpc&CidrBlock=10.0.0.0/16");
+        self.learn("made-subnet", "subnetId", "Action=CreateSubnet&VpcId={made-vpc}&CidrBlock=10.0.0.0/24");
+        self.learn("other-subnet", "subnetId", "Action=CreateSubnet&VpcId={made-vpc}&CidrBlock=10.0.1.0/24");
+        self.learn("range", "associationId", "Action=AssociateVpcCidrBlock&VpcId={made-vpc}&CidrBlock=10.9.0.0/16");
+        self.learn("gateway", "internetGatewayId", "Action=CreateInternetGateway");
+        self.learn("spare-gateway", "internetGatewayId", "Action=CreateInternetGateway");
+        self.done("Action=AttachInternetGateway&InternetGatewayId={gateway}&VpcId={made-vpc}");
+        self.learn("table", "routeTableId", "Action=CreateRouteTable&VpcId={made-vpc}");
+        self.learn("spare-table", "routeTableId", "Action=CreateRouteTable&VpcId={made-vpc}");
+        let route = "DestinationCidrBlock=192.0.2.0/24&GatewayId={gateway}";
+        self.done(&format!("Action=CreateRoute&RouteTableId={{spare-table}}&{route}"));
+        let associate = "Action=AssociateRouteTable&RouteTableId={table}&SubnetId={other-subnet}";
+        self.learn("table-association", "associationId", associate);
+        let bond = "Action=DescribeNetworkAcls&Filter.1.Name=association.subnet-id&Filter.1.Value.1={made-subnet}";
+        self.learn("acl-association", "networkAclAssociationId", bond);
+        self.learn("spare-acl", "networkAclId", "Action=CreateNetworkAcl&VpcId={made-vpc}");
+        self.learn(
+            "peering",
+            "vpcPeeringConnectionId",
+            "Action=CreateVpcPeeringConnection&VpcId={made-vpc}&PeerVpcId={vpc}",
+        );
+        let private = "Action=CreateNatGateway&ConnectivityType=private&SubnetId={other-subnet}";
+        self.learn("nat", "natGatewayId", private);
+        let options =
+            "Action=CreateDhcpOptions&DhcpConfiguration.1.Key=ntp-servers&DhcpConfiguration.1.Value.1=10.0.0.9";
+        self.learn("spare-options", "dhcpOptionsId", options);
+        let entry = "RuleNumber=100&Protocol=-1&RuleAction=allow&Egress=false&CidrBlock=0.0.0.0/0";
+        self.done(&format!("Action=CreateNetworkAclEntry&NetworkAclId={{spare-acl}}&{entry}"));
+    }
+
+    /// Deletes the default subnet of the first zone.
+    pub fn delete_default_subnet(&mut self) {
+        let first = "Action=DescribeSubnets&Filter.1.Name=availability-zone&Filter.1.Value.1=us-east-1a";
+        self.learn("default-subnet", "subnetId", first);
+        self.done("Action=DeleteSubnet&SubnetId={default-subnet}");
+    }
+
+    /// Asks for what must succeed.
+    fn done(&self, request: &str) {
+        let answer = self.call(request);
+        assert_eq!(answer.status, 200, "{request}: {answer:?}");
     }
 
     /// Makes what nothing uses: a group, and a volume that has outlived its instance.

@@ -5,7 +5,7 @@ use crate::{
     fixture::{Answer, Endpoint, Signed},
 };
 use ec2_local::{
-    account::{Capacity, Settings},
+    account::{Capacity, Quotas, Settings},
     error::Code,
 };
 use std::{collections::BTreeSet, io::Write, net::Shutdown};
@@ -164,6 +164,54 @@ const ASKED: &[(Code, &[&str])] = &[
     ),
     (Code::UnsupportedHibernationConfiguration, &["Action=StopInstances&InstanceId.1={instance}&Hibernate=true"]),
     (Code::VolumeInUse, &["Action=DeleteVolume&VolumeId={volume}"]),
+    (Code::GatewayNotAttached, &["Action=DetachInternetGateway&InternetGatewayId={spare-gateway}&VpcId={made-vpc}"]),
+    (
+        Code::InvalidNetworkAclEntryNotFound,
+        &["Action=DeleteNetworkAclEntry&NetworkAclId={spare-acl}&RuleNumber=7&Egress=true"],
+    ),
+    (Code::InvalidNetworkAclIdMalformed, &["Action=DescribeNetworkAcls&NetworkAclId.1=mine"]),
+    (Code::InvalidNetworkAclIdNotFound, &["Action=DescribeNetworkAcls&NetworkAclId.1=acl-0123456789abcdef0"]),
+    (Code::InvalidParameter, &["{launch}&SubnetId={made-subnet}&SecurityGroupId.1={group}"]),
+    (Code::InvalidRouteNotFound, &["Action=DeleteRoute&RouteTableId={spare-table}&DestinationCidrBlock=1.2.3.4/32"]),
+    (Code::InvalidSubnetConflict, &["Action=CreateSubnet&VpcId={made-vpc}&CidrBlock=10.0.0.0/25"]),
+    (Code::InvalidSubnetRange, &["Action=CreateSubnet&VpcId={made-vpc}&CidrBlock=172.16.0.0/24"]),
+    (
+        Code::InvalidVpcCidrBlockAssociationIdNotFound,
+        &["Action=DisassociateVpcCidrBlock&AssociationId=vpc-cidr-assoc-0123456789abcdef0"],
+    ),
+    (Code::InvalidVpcRange, &["Action=CreateVpc&CidrBlock=10.0.0.0/8"]),
+    (
+        Code::NetworkAclEntryAlreadyExists,
+        &[
+            "Action=CreateNetworkAclEntry&NetworkAclId={spare-acl}&RuleNumber=100&Protocol=-1&RuleAction=deny&Egress=false\
+           &CidrBlock=0.0.0.0/0",
+        ],
+    ),
+    (
+        Code::RouteAlreadyExists,
+        &["Action=CreateRoute&RouteTableId={spare-table}&DestinationCidrBlock=192.0.2.0/24&GatewayId={gateway}"],
+    ),
+    (Code::DefaultSubnetAlreadyExists, &["Action=CreateDefaultSubnet&AvailabilityZone=us-east-1a"]),
+    (Code::InvalidDhcpOptionIdNotFound, &["Action=DescribeDhcpOptions&DhcpOptionsId.1=dopt-0123456789abcdef0"]),
+    (Code::InvalidDhcpOptionsIdMalformed, &["Action=DescribeDhcpOptions&DhcpOptionsId.1=mine"]),
+    (
+        Code::InvalidStateTransition,
+        &[
+            "Action=RejectVpcPeeringConnection&VpcPeeringConnectionId={peering}",
+            "Action=AcceptVpcPeeringConnection&VpcPeeringConnectionId={peering}",
+        ],
+    ),
+    (
+        Code::InvalidVpcPeeringConnectionIdMalformed,
+        &["Action=DescribeVpcPeeringConnections&VpcPeeringConnectionId.1=mine"],
+    ),
+    (
+        Code::InvalidVpcPeeringConnectionIdNotFound,
+        &["Action=DescribeVpcPeeringConnections&VpcPeeringConnectionId.1=pcx-0123456789abcdef0"],
+    ),
+    (Code::NatGatewayMalformed, &["Action=DescribeNatGateways&NatGatewayId.1=mine"]),
+    (Code::NatGatewayNotFound, &["Action=DescribeNatGateways&NatGatewayId.1=nat-0123456789abcdef0"]),
+    (Code::VpcPeeringConnectionAlreadyExists, &["Action=CreateVpcPeeringConnection&VpcId={made-vpc}&PeerVpcId={vpc}"]),
 ];
 
 type Provoke = fn() -> Answer;
@@ -171,6 +219,11 @@ type Provoke = fn() -> Answer;
 /// What an empty account of these settings answers.
 fn bare(change: impl FnOnce(&mut Settings), request: &str) -> Answer {
     World::bare(change).call(request)
+}
+
+/// What an account of these quotas answers, which has been in use.
+fn crowded(change: impl FnOnce(&mut Quotas), request: &str) -> Answer {
+    World::with(|settings| change(&mut settings.quotas)).call(request)
 }
 
 /// What it takes more to provoke.
@@ -261,6 +314,50 @@ const DONE: &[(Code, Provoke)] = &[
     }),
     (Code::UnauthorizedOperation, || send(question().header("host", "evil.example"))),
     (Code::Unavailable, || World::new().faulty("DescribeVpcs unavailable", "Action=DescribeVpcs")),
+    (Code::CidrLimitExceeded, || {
+        crowded(
+            |quotas| quotas.ranges_per_vpc = 2,
+            "Action=AssociateVpcCidrBlock&VpcId={made-vpc}&CidrBlock=10.8.0.0/16",
+        )
+    }),
+    (Code::DefaultVpcDoesNotExist, || {
+        bare(|settings| settings.default_vpc = false, "Action=CreateDefaultSubnet&AvailabilityZone=us-east-1a")
+    }),
+    (Code::InternetGatewayLimitExceeded, || crowded(|quotas| quotas.vpcs = 3, "Action=CreateInternetGateway")),
+    (Code::NetworkAclEntryLimitExceeded, || {
+        let entry = "RuleNumber=9&Protocol=-1&RuleAction=allow&Egress=false&CidrBlock=0.0.0.0/0";
+        let request = format!("Action=CreateNetworkAclEntry&NetworkAclId={{spare-acl}}&{entry}");
+        crowded(|quotas| quotas.rules_per_network_acl = 1, &request)
+    }),
+    (Code::NetworkAclLimitExceeded, || {
+        let world = World::with(|settings| settings.quotas.subnets_per_vpc = 3);
+        assert_eq!(world.call("Action=CreateNetworkAcl&VpcId={made-vpc}").status, 200);
+        world.call("Action=CreateNetworkAcl&VpcId={made-vpc}")
+    }),
+    (Code::RouteLimitExceeded, || {
+        let route = "DestinationCidrBlock=0.0.0.0/0&GatewayId={gateway}";
+        crowded(
+            |quotas| quotas.routes_per_table = 1,
+            &format!("Action=CreateRoute&RouteTableId={{spare-table}}&{route}"),
+        )
+    }),
+    (Code::RouteTableLimitExceeded, || {
+        crowded(|quotas| quotas.subnets_per_vpc = 3, "Action=CreateRouteTable&VpcId={made-vpc}")
+    }),
+    (Code::SubnetLimitExceeded, || {
+        let world = World::with(|settings| settings.quotas.subnets_per_vpc = 3);
+        assert_eq!(world.call("Action=CreateSubnet&VpcId={made-vpc}&CidrBlock=10.0.7.0/24").status, 200);
+        world.call("Action=CreateSubnet&VpcId={made-vpc}&CidrBlock=10.0.8.0/24")
+    }),
+    (Code::VpcLimitExceeded, || crowded(|quotas| quotas.vpcs = 3, "Action=CreateVpc&CidrBlock=10.0.0.0/16")),
+    (Code::ActiveVpcPeeringConnectionLimitExceeded, || {
+        let request = "Action=CreateVpcPeeringConnection&VpcId={vpc}&PeerVpcId={bare-vpc}";
+        crowded(|quotas| quotas.peering_connections_per_vpc = 1, request)
+    }),
+    (Code::NatGatewayLimitExceeded, || {
+        let world = World::with(|settings| settings.quotas.nat_gateways_per_zone = 1);
+        world.call("Action=CreateNatGateway&ConnectivityType=private&SubnetId={other-subnet}")
+    }),
 ];
 
 /// The least that a launch says.

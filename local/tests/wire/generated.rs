@@ -4,7 +4,10 @@
 //! The few that can't be rehearsed are carried out.
 
 use crate::{account::World, samples::SAMPLES};
-use ec2_local::{account::Account, error::Code};
+use ec2_local::{
+    account::Account,
+    error::{ApiError, Code},
+};
 use serde_json::Value;
 use std::{collections::BTreeSet, sync::LazyLock};
 
@@ -90,6 +93,11 @@ fn rehearsal(action: &str) -> &'static str {
     if MODEL["shapes"][input]["members"]["DryRun"].is_null() { "" } else { "&DryRun=true" }
 }
 
+/// What became of a rehearsal; what can't be rehearsed was done.
+fn outcome(answer: &Result<String, ApiError>) -> Code {
+    answer.as_ref().err().map_or(Code::DryRunOperation, |error| error.code)
+}
+
 /// Asks with DryRun, with one parameter in the place of the sample's own.
 fn ask(world: &World, action: &str, name: &str, value: &str) -> Code {
     let mut pairs = sample_without(action, name.strip_suffix(".Bogus").unwrap_or(name));
@@ -122,7 +130,15 @@ fn each(mut check: impl FnMut(&World, &str, &Parameter)) {
 
 /// An account in which an action can be done.
 fn world_for(action: &str) -> World {
-    if action == "CreateDefaultVpc" { World::bare(|settings| settings.default_vpc = false) } else { World::new() }
+    match action {
+        "CreateDefaultVpc" => World::bare(|settings| settings.default_vpc = false),
+        "CreateDefaultSubnet" => {
+            let mut world = World::bare(|_| {});
+            world.delete_default_subnet();
+            world
+        }
+        _ => World::new(),
+    }
 }
 
 #[test]
@@ -188,12 +204,16 @@ fn pages_are_of_ec2s_sizes_and_tokens_good_for_their_own_action() {
     let token = token.split_once("<nextToken>").and_then(|(_, rest)| rest.split_once('<')).unwrap().0;
     for action in paged {
         let least = match action {
-            "DescribeAddressesAttribute" | "DescribeImages" | "DescribeReplaceRootVolumeTasks" => 1,
+            "DescribeAddressesAttribute"
+            | "DescribeImages"
+            | "DescribeManagedPrefixLists"
+            | "DescribeReplaceRootVolumeTasks" => 1,
             _ => 5,
         };
         let most = match action {
             "DescribeReplaceRootVolumeTasks" => 50,
-            "DescribeInstanceTypes" | "DescribeRouteTables" => 100,
+            "DescribeInstanceTypes" | "DescribeManagedPrefixLists" | "DescribeRouteTables" => 100,
+            "DescribeVpcClassicLinkDnsSupport" => 255,
             _ => 1000,
         };
         for (size, code) in [
@@ -202,20 +222,20 @@ fn pages_are_of_ec2s_sizes_and_tokens_good_for_their_own_action() {
             (most, Code::DryRunOperation),
             (most + 1, Code::InvalidParameterValue),
         ] {
-            let error = world.direct(&format!("Action={action}&MaxResults={size}&DryRun=true")).unwrap_err();
-            assert_eq!(error.code, code, "{action} MaxResults={size}: {error}");
+            let answer = world.direct(&format!("Action={action}&MaxResults={size}{}", rehearsal(action)));
+            assert_eq!(outcome(&answer), code, "{action} MaxResults={size}: {answer:?}");
         }
-        let next = format!("Action={action}&MaxResults=5&NextToken={}&DryRun=true", encoded(token));
-        let next = world.direct(&next).unwrap_err();
+        let next = format!("Action={action}&MaxResults=5&NextToken={}{}", encoded(token), rehearsal(action));
+        let next = world.direct(&next);
         let expected = if action == "DescribeInstanceTypes" { Code::DryRunOperation } else { Code::InvalidNextToken };
-        assert_eq!(next.code, expected, "{action}: {next}");
+        assert_eq!(outcome(&next), expected, "{action}: {next:?}");
         let filtered = ask(&world, action, "NextToken", token);
         assert_eq!(filtered, Code::InvalidNextToken, "{action}");
     }
 }
 
 /// What EC2 takes text for, and so hostile text too, within bounds and character sets.
-const TEXT: [&str; 15] = [
+const TEXT: [&str; 16] = [
     // An empty zone, subnet, VPC or page token is none.
     "AvailabilityZone",
     "AvailabilityZoneId",
@@ -230,6 +250,7 @@ const TEXT: [&str; 15] = [
     // An image's may have slashes and dots.
     "Name",
     "NextToken",
+    "Protocol",
     "SubnetId",
     "UserData",
     "Value",

@@ -7,7 +7,7 @@ mod associate;
 mod attribute;
 mod describe;
 
-pub(super) use associate::{associate, disassociate, disassociate_from, follow_private_address, leave_interface};
+pub(super) use associate::{associate, bind, disassociate, disassociate_from, follow_private_address, leave_interface};
 pub(super) use attribute::{describe as describe_attribute, modify as modify_attribute, reset as reset_attribute};
 pub(super) use describe::describe;
 

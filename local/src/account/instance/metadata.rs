@@ -147,7 +147,7 @@ impl Tree {
         }
         if let Some(vpc) = region.vpcs.get(&interface.vpc) {
             put("vpc-ipv4-cidr-block", vpc.cidr.to_string());
-            put("vpc-ipv4-cidr-blocks", vpc.cidr.to_string());
+            put("vpc-ipv4-cidr-blocks", vpc.ranges().map(|range| range.to_string()).collect::<Vec<_>>().join("\n"));
         }
         let primary = interface.primary_public_address(region);
         if let Some(name) = interface.public_dns_name(primary, region) {

@@ -197,6 +197,10 @@ pub(in crate::account) fn groups(
 ) -> Result<Vec<SecurityGroupId>, ApiError> {
     let vpc = &region.subnets.require(subnet)?.vpc;
     let mut groups = region.security_groups.parse_all(ids.iter().copied())?;
+    if let Some(id) = groups.iter().find(|id| region.security_groups.get(id).is_some_and(|group| group.vpc != *vpc)) {
+        let message = format!("Security group {id} and subnet {subnet} belong to different networks.");
+        return Err(ApiError::new(Code::InvalidParameter, message));
+    }
     for name in names {
         let id = region.find_group(vpc, name).ok_or_else(|| {
             let message = format!("The security group '{name}' does not exist in default VPC '{vpc}'");

@@ -5,7 +5,7 @@ use super::{
     life::{self, End, later},
 };
 use crate::{
-    account::{Context, Effect, Start, address, ids::InstanceId, root_volume, snapshot},
+    account::{Context, Effect, Start, address, dhcp_options, ids::InstanceId, root_volume, snapshot},
     machine::{Description, Event},
 };
 use std::time::Duration;
@@ -43,6 +43,7 @@ pub(in crate::account) fn on(context: &mut Context<'_>, id: &InstanceId) {
             .filter(|(_, interface)| !interface.is_leaving())
             .filter_map(|(nic, interface)| interface.nic(nic, region))
             .collect(),
+        dhcp: interfaces.first().map(|(_, interface)| dhcp_options::of(region, &interface.vpc)),
         memory_mib: instance_type.memory_mib(),
         vcpus: u32::try_from(instance_type.vcpus()).unwrap_or(u32::MAX),
         disk_gib: root_volume.and_then(|volume| u32::try_from(volume.shape.gib).ok()),

@@ -153,6 +153,7 @@ impl New {
             source_dest_check: true,
             attachment,
             client_token: self.client_token.clone(),
+            nat_gateway: None,
         };
         context.region.network_interfaces.insert(id.clone(), interface);
         context.interface_changed(id);

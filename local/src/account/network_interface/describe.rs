@@ -126,6 +126,12 @@ impl NetworkInterface {
         if let Some(attachment) = attachment {
             shown.set("Attachment", attachment);
         }
+        if self.nat_gateway.is_some() {
+            shown.set("InterfaceType", "natGateway");
+            shown.set("Status", "in-use");
+            shown.set("Attachment", held_by_aws());
+            shown.set("RequesterId", settings.account.as_str());
+        }
         let with_ids = |holder: Structure, private| {
             let ids = self.elastic_ids(private, region);
             match (holder.structure("Association").cloned(), ids) {
@@ -143,9 +149,19 @@ impl NetworkInterface {
             .with("PrivateIpAddresses", addresses)
             .with_some("AvailabilityZone", zone.map(|zone| zone.name()))
             .with_some("AvailabilityZoneId", zone.map(|zone| zone.id()))
-            .with("RequesterManaged", false)
+            .with("RequesterManaged", self.nat_gateway.is_some())
             .with("TagSet", region.tags.shown(id))
     }
+}
+
+/// The bond of an interface with what AWS has it for.
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/requester-managed-eni.html>.
+fn held_by_aws() -> Structure {
+    Structure::new()
+        .with("DeleteOnTermination", false)
+        .with("DeviceIndex", 1_i64)
+        .with("InstanceOwnerId", "amazon-aws")
+        .with("Status", "attached")
 }
 
 const LISTING: Listing = Listing {

@@ -16,7 +16,7 @@ use super::{
     Context,
     address::{self, public_dns_name},
     elastic_address,
-    ids::{AllocationId, AttachmentId, InstanceId, NetworkInterfaceId, SecurityGroupId, SubnetId, VpcId},
+    ids::{AllocationId, AttachmentId, InstanceId, NatGatewayId, NetworkInterfaceId, SecurityGroupId, SubnetId, VpcId},
     region::Region,
 };
 use crate::network::Nic;
@@ -48,6 +48,9 @@ pub(super) struct NetworkInterface {
     pub(super) attachment: Option<Attachment>,
     #[serde(default)]
     pub(super) client_token: Option<String>,
+    /// The NAT gateway that it is for; then it is AWS's.
+    #[serde(default)]
+    pub(super) nat_gateway: Option<NatGatewayId>,
 }
 
 /// The bond between a network interface and an instance.

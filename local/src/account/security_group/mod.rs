@@ -53,6 +53,22 @@ pub(super) fn make_default(region: &mut Region, source: &mut Source, vpc: VpcId)
     add_rule(region, source, rule, TagSet::new());
 }
 
+/// Whether a VPC has groups beside the one that each has.
+pub(super) fn has_made(region: &Region, vpc: &VpcId) -> bool {
+    region.security_groups.iter().any(|(_, group)| group.vpc == *vpc && group.name != DEFAULT)
+}
+
+/// Deletes the group that each VPC has, with the VPC.
+pub(super) fn delete_default(region: &mut Region, vpc: &VpcId) -> Option<SecurityGroupId> {
+    let id = region.default_group(vpc)?.clone();
+    for rule in region.security_groups.get(&id).map(|group| group.rules.clone()).unwrap_or_default() {
+        remove_rule(region, &rule);
+    }
+    region.security_groups.remove(&id);
+    region.tags.forget(&id);
+    Some(id)
+}
+
 /// Makes a group; it lets all out, and nothing in.
 fn make(region: &mut Region, source: &mut Source, name: &str, description: &str, vpc: VpcId) -> SecurityGroupId {
     let id: SecurityGroupId = source.id();

@@ -134,6 +134,7 @@ fn specification(disk: &Path) -> Specification {
         hostname: "check".into(),
         login_user: "root".into(),
         nics: vec![nic],
+        dhcp: None,
         memory_mib: 512,
         vcpus: 2,
         disk_gib: Some(8),

@@ -93,7 +93,12 @@ pub fn run(boot: &Boot, limits: Limits, beginning: Beginning, keeper: OwnedFd, e
     become_root(go.users)?;
     rustix::system::sethostname(machine.hostname.as_bytes()).map_err(told("set the host name", &machine.hostname))?;
 
-    let settings = Settings { hostname: &machine.hostname, login_user: &machine.login_user, interfaces: &machine.nics };
+    let settings = Settings {
+        hostname: &machine.hostname,
+        login_user: &machine.login_user,
+        interfaces: &machine.nics,
+        dhcp: machine.dhcp.as_ref(),
+    };
     let parts = Parts {
         files,
         snapshots: snapshots.into_iter().map(|(_, tree)| tree).collect(),

@@ -4,12 +4,14 @@
 //! a list; whatever isn't there, or isn't readable for all, stays outside.
 
 use super::{package_sources, pam, root::told, shared, system_accounts};
-use crate::{guest::accounts::give, network::Nic};
+use crate::{
+    guest::accounts::give,
+    network::{DhcpOptions, Nic},
+};
 use std::{
     fmt::Write as _,
     fs,
     io::{self, Write as _},
-    net::Ipv4Addr,
     os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
 };
@@ -22,6 +24,8 @@ pub struct Settings<'a> {
     pub login_user: &'a str,
     /// The network interfaces.
     pub interfaces: &'a [Nic],
+    /// What it is told of its network, see [`Description::dhcp`](crate::machine::Description::dhcp).
+    pub dhcp: Option<&'a DhcpOptions>,
 }
 
 /// What programs need of the host's `/etc` to work: nothing that holds a secret, a name or an address.
@@ -185,13 +189,18 @@ pub fn own_texts(settings: &Settings<'_>) -> OwnTexts {
         let _ = writeln!(hosts, "{address} {names}");
     }
     let mut resolv = String::from("options timeout:2 attempts:2\n");
-    if let Some(interface) = primary {
-        // EC2's resolver, which answers at the subnet's third address as well as at the VPC's, see
-        // <https://docs.aws.amazon.com/vpc/latest/userguide/subnet-sizing.html>.
-        let resolver = Ipv4Addr::from(u32::from(interface.subnet.0).wrapping_add(2));
-        let _ = writeln!(resolv, "nameserver {resolver}");
+    // EC2's resolver answers at the subnet's third address as well as at the VPC's, see
+    // <https://docs.aws.amazon.com/vpc/latest/userguide/subnet-sizing.html>.
+    let usual = DhcpOptions {
+        domain: hostname.split_once('.').map(|(_, domain)| domain.to_owned()),
+        name_servers: vec![None],
+        ..DhcpOptions::default()
+    };
+    let told = settings.dhcp.unwrap_or(&usual);
+    for server in primary.into_iter().flat_map(|interface| told.name_servers_of(interface.subnet.0)) {
+        let _ = writeln!(resolv, "nameserver {server}");
     }
-    if let Some((_, domain)) = hostname.split_once('.') {
+    if let Some(domain) = &told.domain {
         let _ = writeln!(resolv, "search {domain}");
     }
     OwnTexts { hostname: format!("{hostname}\n"), hosts, resolv_conf: resolv }

@@ -46,7 +46,11 @@ impl Said {
 }
 
 fn ask(message: &[u8]) -> Option<Said> {
-    let frame = answer(&nic(), "ec2.internal", message)?;
+    say(answer(&nic(), &DhcpOptions::amazon("ec2.internal"), message)?)
+}
+
+/// What a frame says.
+fn say(frame: Vec<u8>) -> Option<Said> {
     let packet = SlicedPacket::from_ethernet(&frame).unwrap();
     let (Some(NetSlice::Ipv4(ip)), Some(TransportSlice::Udp(udp))) = (packet.net, packet.transport) else { panic!() };
     assert_eq!((ip.header().source_addr(), udp.source_port(), udp.destination_port()), (SERVER_ADDRESS, 67, 68));
@@ -90,6 +94,28 @@ fn a_machine_is_offered_and_given_what_its_interface_has() {
         (option::REBINDING, &3150u32.to_be_bytes()),
     ] {
         assert_eq!(given.option(code), Some(value), "{code}");
+    }
+}
+
+#[test]
+fn a_vpc_may_have_options_of_its_own() {
+    let servers = [[10, 2, 5, 1].into(), [10, 2, 5, 2].into()];
+    let told = DhcpOptions {
+        domain: None,
+        name_servers: vec![Some(servers[0]), None],
+        time_servers: servers.to_vec(),
+        netbios_servers: vec![servers[1]],
+        netbios_node: Some(2),
+    };
+    let given = say(answer(&nic(), &told, &message(1, 0, NOBODY, &[])).unwrap()).unwrap();
+    for (code, value) in [
+        (option::NAME_SERVER, Some(&[10, 2, 5, 1, 10, 1, 6, 2][..])),
+        (option::TIME_SERVER, Some(&[10, 2, 5, 1, 10, 2, 5, 2])),
+        (option::NETBIOS_SERVER, Some(&[10, 2, 5, 2])),
+        (option::NETBIOS_NODE, Some(&[2])),
+        (option::DOMAIN, None),
+    ] {
+        assert_eq!(given.option(code), value, "{code}");
     }
 }
 
@@ -144,9 +170,10 @@ proptest! {
         let mut broken = message(3, 0, OWN, &[]);
         broken.truncate(FIXED + 7);
         broken.extend(&options);
-        let _ = answer(&nic(), &domain, &broken);
+        let told = DhcpOptions::amazon(domain);
+        let _ = answer(&nic(), &told, &broken);
         broken[..start.len()].copy_from_slice(&start);
-        let _ = answer(&nic(), &domain, &broken);
-        let _ = answer(&nic(), &domain, &options);
+        let _ = answer(&nic(), &told, &broken);
+        let _ = answer(&nic(), &told, &options);
     }
 }

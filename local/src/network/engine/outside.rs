@@ -17,8 +17,8 @@ use smoltcp::time::Instant;
 use std::sync::atomic::Ordering;
 
 impl Engine {
-    /// Lets a packet out, if its machine has a way and its groups let it.
-    pub(super) fn depart(&mut self, id: u64, plugged: &mut Plugged, packet: &[u8], now: Instant) {
+    /// Lets a packet out, if its machine `has_way` and its groups let it.
+    pub(super) fn depart(&mut self, id: u64, plugged: &mut Plugged, packet: &[u8], has_way: bool, now: Instant) {
         if !plugged.link.filter.admits(Direction::Egress, packet, Far::ELSEWHERE, now) {
             return;
         }
@@ -28,8 +28,8 @@ impl Engine {
         }
         let flow = self.ids.fetch_add(1, Ordering::Relaxed);
         self.gateway.count(self.owners.len());
-        let Plugged { link, stack, exchange, attributes, .. } = plugged;
-        let gateway = Some(&mut self.gateway).filter(|_| attributes.lets_out(router::source(packet)));
+        let Plugged { link, stack, exchange, .. } = plugged;
+        let gateway = Some(&mut self.gateway).filter(|_| has_way);
         match exchange.depart(packet, flow, gateway, link, stack, now) {
             Departure::Done => {}
             Departure::Stack => stack.receive(packet, link, now),

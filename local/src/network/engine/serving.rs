@@ -57,7 +57,8 @@ impl Engine {
 fn service(to: SocketAddrV4, plugged: &Plugged) -> Option<Service> {
     if to == SocketAddrV4::new(METADATA, 80) {
         Some(Service::Metadata)
-    } else if to.port() == DNS && router::is_name_server(*to.ip(), &plugged.link.nic) {
+    } else if to.port() == DNS && !plugged.attributes.is_nameless && router::is_name_server(*to.ip(), &plugged.link.nic)
+    {
         Some(Service::Names)
     } else {
         None

@@ -16,6 +16,8 @@
 //! nothing else; it gets one about what it has sent, or if a rule admits ICMP of that type. AWS's page on the
 //! [MTU](https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/network_mtu.html) says that no rule is needed for those.
 //!
+//! Network ACLs (`acl`) have no part in that: they are asked first, of packets that cross the border of the NIC's subnet.
+//!
 //! What this room isn't: the place where it is decided which packets are filtered. Names, metadata and the router never are.
 
 mod connections;
@@ -24,13 +26,17 @@ mod packet;
 mod recent;
 mod rule;
 
+pub(super) use packet::{Packet, is_later_fragment, read};
 pub(super) use rule::is_within;
 pub use rule::{Direction, Peer, Rule, Traffic};
 
-use super::OUTSIDE;
+use super::{
+    OUTSIDE,
+    acl::{self, AclRule},
+};
 use connections::{Connections, Flow};
 use fragments::Fragments;
-use packet::{Packet, Parsed};
+use packet::Parsed;
 use recent::Recent;
 use smoltcp::time::Instant;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -40,6 +46,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 pub(super) struct Filter {
     groups: Vec<String>,
     rules: Vec<Rule>,
+    /// The network ACL of the NIC's subnet; none lets all pass.
+    acl: Option<Vec<AclRule>>,
     connections: Connections,
     entering: Way,
     leaving: Way,
@@ -78,6 +86,16 @@ impl Filter {
         self.rules = rules;
     }
 
+    /// From now on this is the network ACL of the NIC's subnet.
+    pub(super) fn set_acl(&mut self, acl: Option<Vec<AclRule>>) {
+        self.acl = acl;
+    }
+
+    /// Whether a packet may cross the border of the NIC's subnet.
+    pub(super) fn crosses(&self, direction: Direction, packet: &[u8]) -> bool {
+        self.acl.as_ref().is_none_or(|rules| acl::admits(rules, direction, packet))
+    }
+
     /// Forgets all about a machine that is gone, by its port if it was one of the VPC, and by its addresses: they may be
     /// another one's next.
     pub(super) fn forget(&mut self, port: Option<u64>, addresses: &[Ipv4Addr]) {
@@ -90,8 +108,12 @@ impl Filter {
         }
     }
 
-    /// Whether an IPv4 packet passes, to or from somebody; takes note of the connection.
+    /// Whether an IPv4 packet passes, to or from somebody; takes note of the connection. Who is no machine is in no subnet
+    /// either; whether two machines are in the same one is for the caller to know.
     pub(super) fn admits(&mut self, direction: Direction, packet: &[u8], far: Far<'_>, now: Instant) -> bool {
+        if far.port.is_none() && !self.crosses(direction, packet) {
+            return false;
+        }
         let (is_admitted, fragment) = match packet::parse(packet) {
             Some(Parsed::Packet(packet, fragment)) => (self.admits_packet(direction, &packet, far, now), fragment),
             Some(Parsed::Error { message, about, fragment }) => {
@@ -115,7 +137,9 @@ impl Filter {
 
     /// Whether a connection from outside to a TCP port would be let in.
     pub(super) fn lets_in(&self, from: SocketAddrV4, to: SocketAddrV4) -> bool {
-        self.permits(Direction::Ingress, &Packet::opening(from, to), &[])
+        let packet = Packet::opening(from, to);
+        self.acl.as_ref().is_none_or(|rules| acl::admits_packet(rules, Direction::Ingress, &packet))
+            && self.permits(Direction::Ingress, &packet, &[])
     }
 
     fn admits_packet(&mut self, direction: Direction, packet: &Packet, far: Far<'_>, now: Instant) -> bool {

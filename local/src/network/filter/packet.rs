@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// What a filter must know of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Packet {
+pub(in crate::network) struct Packet {
     pub(super) source: Ipv4Addr,
     pub(super) destination: Ipv4Addr,
     pub(super) content: Content,
@@ -14,7 +14,7 @@ pub(super) struct Packet {
 
 /// What is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Content {
+pub(in crate::network) enum Content {
     /// `opens` is SYN without ACK.
     Tcp {
         from: u16,
@@ -107,7 +107,7 @@ pub(super) fn parse(bytes: &[u8]) -> Option<Parsed> {
     if let Some(fragment) = fragment.filter(|fragment| fragment.start > 0) {
         return Some(Parsed::Later(fragment));
     }
-    let message = read(&header, payload)?;
+    let message = content(&header, payload)?;
     match message.content {
         Content::Icmp { kind, .. } if is_error(kind) => {
             let about = quoted(payload.get(ICMP_HEADER..)?)?;
@@ -116,6 +116,19 @@ pub(super) fn parse(bytes: &[u8]) -> Option<Parsed> {
         }
         _ => Some(Parsed::Packet(message, fragment)),
     }
+}
+
+/// What a packet says of itself, be it an ICMP error; `None` if it isn't as it should be, or has no ports.
+pub(in crate::network) fn read(bytes: &[u8]) -> Option<Packet> {
+    match parse(bytes)? {
+        Parsed::Packet(packet, _) | Parsed::Error { message: packet, .. } => Some(packet),
+        Parsed::Later(_) => None,
+    }
+}
+
+/// Whether a packet is a fragment, and not the first.
+pub(in crate::network) fn is_later_fragment(bytes: &[u8]) -> bool {
+    matches!(parse(bytes), Some(Parsed::Later(_)))
 }
 
 /// The packet of which an ICMP error quotes the beginning. There are no errors about errors, nor about fragments that
@@ -137,13 +150,13 @@ fn quoted(quote: &[u8]) -> Option<Packet> {
                 resets: false,
             },
         },
-        _ => read(&header, payload)?,
+        _ => content(&header, payload)?,
     };
     let is_error = matches!(packet.content, Content::Icmp { kind, .. } if is_error(kind));
     (is_whole && !is_error && header.fragments_offset().value() == 0).then_some(packet)
 }
 
-fn read(header: &Ipv4HeaderSlice<'_>, payload: &[u8]) -> Option<Packet> {
+fn content(header: &Ipv4HeaderSlice<'_>, payload: &[u8]) -> Option<Packet> {
     let content = match header.protocol() {
         // All of the header, options included: a fragment that holds less could be completed by another one (RFC 3128).
         IpNumber::TCP => {
@@ -229,7 +242,7 @@ impl Packet {
     }
 
     /// The address that isn't the machine's.
-    pub(super) fn remote(&self, direction: Direction) -> Ipv4Addr {
+    pub(in crate::network) fn remote(&self, direction: Direction) -> Ipv4Addr {
         match direction {
             Direction::Ingress => self.source,
             Direction::Egress => self.destination,

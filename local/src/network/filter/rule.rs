@@ -59,6 +59,18 @@ pub enum Peer {
 }
 
 impl Traffic {
+    /// Whether a packet is of this traffic, whatever it says.
+    pub(in crate::network) fn names(&self, packet: &Packet) -> bool {
+        match self {
+            Self::All => true,
+            Self::Protocol(number) => *number == packet.content.protocol(),
+            Self::Icmp(None, code) if packet.steers() => {
+                matches!(packet.content, Content::Icmp { code: with, .. } if code.is_none_or(|code| code == with))
+            }
+            _ => self.covers(packet),
+        }
+    }
+
     /// Whether a packet is of this traffic. What would tell a machine where to send has to be named by its type: that is
     /// stricter than EC2's words, for nobody who admits all has that in mind.
     pub(super) fn covers(&self, packet: &Packet) -> bool {

@@ -1,11 +1,19 @@
-//! Subnets, and who holds which of their addresses.
+//! Subnets, and who holds which of their addresses; by files how they come and go, and their attributes.
+
+mod attribute;
+mod create;
+
+pub(super) use attribute::modify_attribute;
+pub(super) use create::{create, create_default, delete};
 
 use super::{
     Context,
     address::Cidr,
     describe::Listing,
-    ids::{NetworkInterfaceId, Source, SubnetId, VpcId},
+    ids::{NetworkAclAssociationId, NetworkInterfaceId, Source, SubnetId, VpcId},
+    network_acl,
     place::Zone,
+    region::Region,
     request::invalid,
 };
 use crate::{
@@ -36,6 +44,12 @@ impl Subnet {
     /// The default subnet of a zone.
     pub(super) fn default_of(vpc: VpcId, zone: Zone, cidr: Cidr) -> Self {
         Self { vpc, zone, cidr, default_for_zone: true, map_public_ip: true, holders: BTreeMap::new() }
+    }
+
+    /// Puts it where it belongs; each subnet has a network ACL, and at first that is its VPC's.
+    pub(super) fn settle(self, region: &mut Region, id: SubnetId, acl: NetworkAclAssociationId) {
+        network_acl::join_default(region, &self.vpc, id.clone(), acl);
+        region.subnets.insert(id, self);
     }
 
     /// How many addresses are free.
@@ -137,30 +151,32 @@ const LISTING: Listing = Listing {
 
 pub(super) fn describe(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
     let region = &*context.region;
-    let account = context.settings.account.as_str();
-    LISTING.answer("Subnets", input, &region.subnets, &region.tags, |id, subnet| {
-        let names = Structure::new()
-            .with("HostnameType", "ip-name")
-            .with("EnableResourceNameDnsARecord", false)
-            .with("EnableResourceNameDnsAAAARecord", false);
-        Structure::new()
-            .with("SubnetId", id)
-            .with("SubnetArn", format!("arn:aws:ec2:{}:{account}:subnet/{id}", region.place.name))
-            .with("VpcId", &subnet.vpc)
-            .with("OwnerId", account)
-            .with("State", "available")
-            .with("CidrBlock", subnet.cidr.to_string())
-            .with("AvailableIpAddressCount", i64::try_from(subnet.free()).unwrap_or(i64::MAX))
-            .with("AvailabilityZone", subnet.zone.name())
-            .with("AvailabilityZoneId", subnet.zone.id())
-            .with("DefaultForAz", subnet.default_for_zone)
-            .with("MapPublicIpOnLaunch", subnet.map_public_ip)
-            .with("MapCustomerOwnedIpOnLaunch", false)
-            .with("AssignIpv6AddressOnCreation", false)
-            .with("Ipv6CidrBlockAssociationSet", Vec::<Structure>::new())
-            .with("EnableDns64", false)
-            .with("Ipv6Native", false)
-            .with("PrivateDnsNameOptionsOnLaunch", names)
-            .with("Tags", region.tags.shown(id))
-    })
+    LISTING.answer("Subnets", input, &region.subnets, &region.tags, |id, subnet| shown(context, id, subnet))
+}
+
+fn shown(context: &Context<'_>, id: &SubnetId, subnet: &Subnet) -> Structure {
+    let (region, account) = (&*context.region, context.settings.account.as_str());
+    let names = Structure::new()
+        .with("HostnameType", "ip-name")
+        .with("EnableResourceNameDnsARecord", false)
+        .with("EnableResourceNameDnsAAAARecord", false);
+    Structure::new()
+        .with("SubnetId", id)
+        .with("SubnetArn", format!("arn:aws:ec2:{}:{account}:subnet/{id}", region.place.name))
+        .with("VpcId", &subnet.vpc)
+        .with("OwnerId", account)
+        .with("State", "available")
+        .with("CidrBlock", subnet.cidr.to_string())
+        .with("AvailableIpAddressCount", i64::try_from(subnet.free()).unwrap_or(i64::MAX))
+        .with("AvailabilityZone", subnet.zone.name())
+        .with("AvailabilityZoneId", subnet.zone.id())
+        .with("DefaultForAz", subnet.default_for_zone)
+        .with("MapPublicIpOnLaunch", subnet.map_public_ip)
+        .with("MapCustomerOwnedIpOnLaunch", false)
+        .with("AssignIpv6AddressOnCreation", false)
+        .with("Ipv6CidrBlockAssociationSet", Vec::<Structure>::new())
+        .with("EnableDns64", false)
+        .with("Ipv6Native", false)
+        .with("PrivateDnsNameOptionsOnLaunch", names)
+        .with("Tags", region.tags.shown(id))
 }

@@ -1,0 +1,53 @@
+//! The attributes of a subnet.
+
+use crate::{
+    account::{
+        Context,
+        request::{combination, lower, missing, one_of, required, unsupported},
+    },
+    error::ApiError,
+    wire::Structure,
+};
+
+/// Those that can be switched on and off; only the first one can be on.
+const SWITCHES: [&str; 5] = [
+    "MapPublicIpOnLaunch",
+    "AssignIpv6AddressOnCreation",
+    "EnableDns64",
+    "EnableResourceNameDnsARecordOnLaunch",
+    "EnableResourceNameDnsAAAARecordOnLaunch",
+];
+const NAMES: &str = "PrivateDnsHostnameTypeOnLaunch";
+
+/// Changes one attribute.
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifySubnetAttribute.html>.
+pub(in crate::account) fn modify_attribute(
+    context: &mut Context<'_>,
+    input: &Structure,
+) -> Result<Structure, ApiError> {
+    let id = context.region.subnets.parse(required(input, "SubnetId")?)?;
+    let mut changes = Vec::new();
+    for member in SWITCHES {
+        if let Some(attribute) = input.structure(member) {
+            let value = attribute.boolean("Value").ok_or_else(|| missing(&format!("{member}.Value")))?;
+            changes.push((member, value));
+        }
+    }
+    if let Some(kind) = one_of(input, NAMES, &["ip-name", "resource-name"])? {
+        changes.push((NAMES, kind != "ip-name"));
+    }
+    let &[(attribute, value)] = changes.as_slice() else {
+        let named: Vec<String> = changes.iter().map(|(member, _)| lower(member)).collect();
+        return Err(combination(match named.as_slice() {
+            [] => "No attributes specified.".to_owned(),
+            _ => format!("Fields for multiple attribute types specified: {}", named.join(", ")),
+        }));
+    };
+    match attribute {
+        "MapPublicIpOnLaunch" => context.region.subnets.require_mut(&id)?.map_public_ip = value,
+        NAMES if value => return Err(unsupported("The host name type 'resource-name'")),
+        _ if value => return Err(unsupported(format!("The parameter {attribute}=true"))),
+        _ => {}
+    }
+    Ok(Structure::new())
+}
