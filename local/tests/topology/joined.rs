@@ -1,0 +1,107 @@
+//! Machines of several networks.
+
+use crate::serving::Serving;
+
+#[test]
+fn peers_reach_each_other_by_routes_on_both_sides_and_overlapping_networks_stay_apart() {
+    let serving = Serving::start();
+    let (one, near) = serving.network(1);
+    let (two, far) = serving.network(2);
+    // The same addresses once more, and nobody hears of it.
+    let (_, other) = serving.network(2);
+    serving.launch(&other, "10.2.0.10", "");
+    let watcher = serving.watcher(&near, "10.1.0.10", "10.2.0.10");
+    watcher.until("lost");
+    let peering = format!("Action=CreateVpcPeeringConnection&VpcId={one}&PeerVpcId={two}");
+    let peering = serving.find(&peering, "vpcPeeringConnectionId");
+    serving.call(&format!("Action=AcceptVpcPeeringConnection&VpcPeeringConnectionId={peering}"));
+    for (vpc, network) in [(&one, "10.2.0.0/16"), (&two, "10.1.0.0/16")] {
+        let table = serving.main_table(vpc);
+        serving.call(&format!(
+            "Action=CreateRoute&RouteTableId={table}&DestinationCidrBlock={network}&VpcPeeringConnectionId={peering}"
+        ));
+    }
+    serving.launch(&far, "10.2.0.10", "");
+    watcher.until("reached");
+
+    // A network ACL that lets nothing pass, at the border of the other one's subnet.
+    let acl = serving.find(&format!("Action=CreateNetworkAcl&VpcId={two}"), "networkAclId");
+    let bond = format!("Action=DescribeNetworkAcls&Filter.1.Name=association.subnet-id&Filter.1.Value.1={far}");
+    let bond = serving.find(&bond, "networkAclAssociationId");
+    let replace = format!("Action=ReplaceNetworkAclAssociation&AssociationId={bond}&NetworkAclId={acl}");
+    serving.call(&replace);
+    watcher.until("lost");
+    for (egress, ports) in
+        [("false", "PortRange.From=22&PortRange.To=22"), ("true", "PortRange.From=1024&PortRange.To=65535")]
+    {
+        serving.call(&format!(
+            "Action=CreateNetworkAclEntry&NetworkAclId={acl}&RuleNumber=100&Protocol=6&RuleAction=allow&Egress={egress}\
+             &CidrBlock=10.1.0.0/16&{ports}"
+        ));
+    }
+    watcher.until("reached");
+    serving.call(&format!("Action=DeleteVpcPeeringConnection&VpcPeeringConnectionId={peering}"));
+    watcher.until("lost");
+}
+
+#[test]
+fn public_addresses_are_reached_by_the_subnets_own_routes() {
+    let serving = Serving::start();
+    let (vpc, public) = serving.network(3);
+    let private = serving.subnet(&vpc, "10.3.1.0/24");
+    for subnet in [&public, &private] {
+        serving.call(&format!("Action=ModifySubnetAttribute&SubnetId={subnet}&MapPublicIpOnLaunch.Value=true"));
+    }
+    let gateway = serving.find("Action=CreateInternetGateway", "internetGatewayId");
+    serving.call(&format!("Action=AttachInternetGateway&InternetGatewayId={gateway}&VpcId={vpc}"));
+    let table = serving.find(&format!("Action=CreateRouteTable&VpcId={vpc}"), "routeTableId");
+    serving.call(&format!("Action=AssociateRouteTable&RouteTableId={table}&SubnetId={public}"));
+    let route = |table: &str| {
+        format!("Action=CreateRoute&RouteTableId={table}&DestinationCidrBlock=0.0.0.0/0&GatewayId={gateway}")
+    };
+    serving.call(&route(&table));
+    let server = serving.launch(&public, "10.3.0.10", "");
+    let address = serving.find(&format!("Action=DescribeInstances&InstanceId.1={server}"), "ipAddress");
+    let neighbour = serving.watcher(&public, "10.3.0.11", &address);
+    neighbour.until("reached");
+    // It has a public address, too, but its subnet has no way out.
+    let hidden = serving.watcher(&private, "10.3.1.10", &address);
+    hidden.until("lost");
+    serving.call(&route(&serving.main_table(&vpc)));
+    hidden.until("reached");
+    serving.call(&format!("Action=DeleteRoute&RouteTableId={table}&DestinationCidrBlock=0.0.0.0/0"));
+    neighbour.until("lost");
+}
+
+#[test]
+fn what_was_made_holds_for_the_next_endpoint() {
+    let mut serving = Serving::start();
+    let (one, near) = serving.network(1);
+    let (two, far) = serving.network(2);
+    let peering = format!("Action=CreateVpcPeeringConnection&VpcId={one}&PeerVpcId={two}");
+    let peering = serving.find(&peering, "vpcPeeringConnectionId");
+    serving.call(&format!("Action=AcceptVpcPeeringConnection&VpcPeeringConnectionId={peering}"));
+    for (vpc, network) in [(&one, "10.2.0.0/16"), (&two, "10.1.0.0/16")] {
+        let table = serving.main_table(vpc);
+        serving.call(&format!(
+            "Action=CreateRoute&RouteTableId={table}&DestinationCidrBlock={network}&VpcPeeringConnectionId={peering}"
+        ));
+    }
+    serving.launch(&far, "10.2.0.10", "");
+    serving.succeed();
+    serving.watcher(&near, "10.1.0.10", "10.2.0.10").until("reached");
+}
+
+#[test]
+fn machines_are_told_what_their_vpc_has_for_dhcp_options() {
+    let serving = Serving::start();
+    let (vpc, subnet) = serving.network(4);
+    let options = "Action=CreateDhcpOptions&DhcpConfiguration.1.Key=domain-name&DhcpConfiguration.1.Value.1=example.test\
+                   &DhcpConfiguration.2.Key=domain-name-servers&DhcpConfiguration.2.Value.1=10.4.0.53\
+                   &DhcpConfiguration.2.Value.2=AmazonProvidedDNS";
+    let options = serving.find(options, "dhcpOptionsId");
+    serving.call(&format!("Action=AssociateDhcpOptions&VpcId={vpc}&DhcpOptionsId={options}"));
+    let script = "#!/bin/sh\necho has $(grep -v '^options' /etc/resolv.conf)\n";
+    let machine = serving.launch(&subnet, "10.4.0.10", script);
+    serving.until_console(&machine, "has nameserver 10.4.0.53 nameserver 10.4.0.2 search example.test");
+}
