@@ -293,10 +293,8 @@ impl Engine {
         let id = *id;
         plugged.link.filter.set(attributes.groups.clone(), rules);
         plugged.link.filter.set_acl(attributes.acl.clone());
-        if let Some(neighbours) = self.vpcs.get_mut(&plugged.link.nic.vpc) {
-            neighbours.set_routes(id, attributes.routes.clone());
-        }
         let nic = &mut plugged.link.nic;
+        let (vpc, routes) = (nic.vpc.clone(), attributes.routes.clone());
         let primary = nic.addresses.first().copied();
         let publics = attributes.public_addresses(primary);
         let public = |(private, address)| (address, Public { port: id, vpc: nic.vpc.clone(), private });
@@ -307,6 +305,10 @@ impl Engine {
             primary.into_iter().chain(attributes.secondary.iter().map(|it| it.address)).collect();
         plugged.attributes = attributes;
         self.readdress(id, addresses);
+        // A NIC that is plugged in anew has none.
+        if let Some(neighbours) = self.vpcs.get_mut(&vpc) {
+            neighbours.set_routes(id, routes);
+        }
         self.forget_public(&before);
     }
 

@@ -100,6 +100,13 @@ impl Lab {
             Attributes { source_dest_check: true, reaches_internet: true, routes, ..Attributes::default() };
         change(&mut attributes);
         self.switch.heed(Change::NetworkInterface { id: nic.id.clone(), attributes: Some(attributes) });
+        self.settle();
+    }
+
+    /// Waits until what the switch was told holds: it answers in order.
+    fn settle(&self) {
+        let (_ours, theirs) = UnixStream::pair().unwrap();
+        wait(self.switch.connect("eni-of-nobody", 1, theirs)).unwrap_err();
     }
 
     /// Connects to a machine from outside.

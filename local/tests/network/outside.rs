@@ -5,7 +5,7 @@ use crate::{
     machine::Machine,
     world::{CLOUDS, FAR, HOST, PRIVATE, WORLD, on_a_host_of_its_own},
 };
-use ec2_local::network::{Attached, Direction, Nic, Outside, Peer, Traffic};
+use ec2_local::network::{Attached, Direction, Nic, Outside, Peer, Route, Traffic, Via};
 use etherparse::{Icmpv4Type, Ipv4HeaderSlice, PacketBuilder, icmpv4::DestUnreachableHeader};
 use std::{
     io::{ErrorKind, Read, Write},
@@ -72,6 +72,28 @@ fn tcp_reaches_the_world_whole_and_both_ways() {
         for writer in writers {
             writer.join().unwrap();
         }
+    });
+}
+
+/// A NAT gateway needs no public address of the machine's, and brings it nobody who wasn't asked.
+#[test]
+fn a_machine_behind_a_nat_gateway_reaches_the_world() {
+    on_a_host_of_its_own("outside::a_machine_behind_a_nat_gateway_reaches_the_world", |world| {
+        let (lab, nic, machine, _attached) = start();
+        let led = |via: Via| {
+            lab.set_attributes(&nic, |attributes| {
+                attributes.groups = vec![OPEN.to_owned()];
+                attributes.reaches_internet = false;
+                attributes.routes = vec![Route::everywhere(via)];
+            });
+        };
+        greet(world.listen(80), "hello");
+        for without in [Via::Internet, Via::Nothing] {
+            led(without);
+            greeting(&machine, WORLD, 80).unwrap_err();
+        }
+        led(Via::Nat);
+        assert_eq!(greeting(&machine, WORLD, 80).unwrap(), "hello");
     });
 }
 

@@ -24,7 +24,7 @@ pub(in crate::account) fn associate(context: &mut Context<'_>, input: &Structure
             return Err(combination("You may specify instance or network interface, but not both in the same call"));
         }
         (Some(instance), None) => only_interface(context, &region.instances.parse(instance)?)?,
-        (None, Some(interface)) => region.network_interfaces.parse(interface)?,
+        (None, Some(interface)) => network_interface::own(region, interface)?,
         (None, None) => return Err(missing("InstanceId or NetworkInterfaceId")),
     };
     let holder = region.network_interfaces.require(&interface)?;
@@ -38,6 +38,9 @@ pub(in crate::account) fn associate(context: &mut Context<'_>, input: &Structure
         }
     };
     let bound = region.elastic_addresses.require(&id)?.association.clone();
+    if let Some(bound) = &bound {
+        network_interface::own(region, bound.interface.as_ref())?;
+    }
     if let Some(bound) = bound.filter(|_| input.boolean("AllowReassociation") == Some(false)) {
         let message = format!("resource {id} is already associated with associate-id {}", bound.id);
         return Err(ApiError::new(Code::ResourceAlreadyAssociated, message));
@@ -121,6 +124,9 @@ pub(in crate::account) fn disassociate(context: &mut Context<'_>, input: &Struct
         (None, Some(text)) => by_address(region, text)?,
         (None, None) => return Err(missing("AssociationId")),
     };
+    if let Some(bound) = &region.elastic_addresses.require(&id)?.association {
+        network_interface::own(region, bound.interface.as_ref())?;
+    }
     disassociate_from(context, &id);
     Ok(Structure::new())
 }

@@ -17,7 +17,7 @@ use std::net::Ipv4Addr;
 
 /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_AssignPrivateIpAddresses.html>.
 pub(in crate::account) fn assign(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
-    let id = context.region.network_interfaces.parse(required(input, "NetworkInterfaceId")?)?;
+    let id = super::own(context.region, required(input, "NetworkInterfaceId")?)?;
     let mut wanted = input.strings("PrivateIpAddresses").map(parse).collect::<Result<Vec<_>, _>>()?;
     wanted.sort();
     wanted.dedup();
@@ -103,7 +103,7 @@ fn move_here(context: &mut Context<'_>, address: Ipv4Addr, to: &NetworkInterface
 
 /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_UnassignPrivateIpAddresses.html>.
 pub(in crate::account) fn unassign(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
-    let id = context.region.network_interfaces.parse(required(input, "NetworkInterfaceId")?)?;
+    let id = super::own(context.region, required(input, "NetworkInterfaceId")?)?;
     let named = required_list(input, "PrivateIpAddresses")?;
     let named = named.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     let interface = context.region.network_interfaces.require(&id)?;

@@ -18,7 +18,7 @@ const DETACHING: Duration = Duration::from_secs(3);
 
 /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_AttachNetworkInterface.html>.
 pub(in crate::account) fn attach(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
-    let id = context.region.network_interfaces.parse(required(input, "NetworkInterfaceId")?)?;
+    let id = super::own(context.region, required(input, "NetworkInterfaceId")?)?;
     let holder = context.region.instances.parse(required(input, "InstanceId")?)?;
     let index = input.integer("DeviceIndex").ok_or_else(|| missing("DeviceIndex"))?;
     if input.integer("NetworkCardIndex").is_some_and(|index| index != 0) {

@@ -38,7 +38,7 @@ pub(in crate::account) fn describe(context: &mut Context<'_>, input: &Structure)
 /// Changes one attribute.
 /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyNetworkInterfaceAttribute.html>.
 pub(in crate::account) fn modify(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
-    let id = context.region.network_interfaces.parse(required(input, "NetworkInterfaceId")?)?;
+    let id = super::own(context.region, required(input, "NetworkInterfaceId")?)?;
     let attributes = ["AssociatePublicIpAddress", "Attachment", "Description", "Groups", "SourceDestCheck"];
     let changed: Vec<&str> = attributes.into_iter().filter(|member| input.get(member).is_some()).collect();
     let &[attribute] = changed.as_slice() else {
@@ -103,7 +103,7 @@ fn set_public(context: &mut Context<'_>, id: &NetworkInterfaceId, associate: boo
 
 /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ResetNetworkInterfaceAttribute.html>.
 pub(in crate::account) fn reset(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
-    let id = context.region.network_interfaces.parse(required(input, "NetworkInterfaceId")?)?;
+    let id = super::own(context.region, required(input, "NetworkInterfaceId")?)?;
     if one_of(input, "SourceDestCheck", &["sourceDestCheck", "true"])?.is_none() {
         return Err(combination("No attributes specified."));
     }

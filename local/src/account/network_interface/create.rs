@@ -234,7 +234,7 @@ pub(super) fn description(input: &Structure) -> Result<String, ApiError> {
 
 /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeleteNetworkInterface.html>.
 pub(in crate::account) fn delete(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
-    let id = context.region.network_interfaces.parse(required(input, "NetworkInterfaceId")?)?;
+    let id = super::own(context.region, required(input, "NetworkInterfaceId")?)?;
     if context.region.network_interfaces.require(&id)?.attachment.is_some() {
         return Err(invalid(format!("Network interface '{id}' is currently in use.")));
     }

@@ -19,7 +19,10 @@ use super::{
     ids::{AllocationId, AttachmentId, InstanceId, NatGatewayId, NetworkInterfaceId, SecurityGroupId, SubnetId, VpcId},
     region::Region,
 };
-use crate::network::Nic;
+use crate::{
+    error::{ApiError, Code},
+    network::Nic,
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::Ipv4Addr};
 use time::OffsetDateTime;
@@ -120,6 +123,17 @@ impl NetworkInterface {
         let is_only_one = instance.is_none_or(|instance| instance.network_interfaces.len() <= 1);
         self.associate_public && is_only_one && self.elastic.is_empty()
     }
+}
+
+/// Reads the id of an interface that a client may change. One that AWS has for something of its own is AWS's.
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/requester-managed-eni.html>.
+pub(super) fn own(region: &Region, id: &str) -> Result<NetworkInterfaceId, ApiError> {
+    let id = region.network_interfaces.parse(id)?;
+    if region.network_interfaces.get(&id).is_some_and(|interface| interface.nat_gateway.is_some()) {
+        let message = "You do not have permission to access the specified resource.";
+        return Err(ApiError::new(Code::AuthFailure, message));
+    }
+    Ok(id)
 }
 
 /// Gives an interface that is to have one a public address.

@@ -94,6 +94,66 @@ fn peer(world: &mut World, one: &str, other: &str) -> String {
 }
 
 #[test]
+fn a_public_nat_gateway_holds_its_address_and_leads_out_as_far_as_its_subnet_does() {
+    let mut world = World::new();
+    let vpc = world.vpc("10.0.0.0/16");
+    let (public, private) = (world.subnet(&vpc, "10.0.0.0/24"), world.subnet(&vpc, "10.0.1.0/24"));
+    let allocated = world.ok("AllocateAddress", Structure::new());
+    let (allocation, address) = (allocated.string("AllocationId").unwrap(), allocated.string("PublicIp").unwrap());
+    let request = of("SubnetId", &public).with("AllocationId", allocation);
+    let made = world.ok("CreateNatGateway", request.clone());
+    let gateway = made.structure("NatGateway").unwrap();
+    let id = gateway.string("NatGatewayId").unwrap();
+    let shown = gateway.structures("NatGatewayAddresses").next().unwrap();
+    assert_eq!((shown.string("PublicIp"), shown.string("AllocationId")), (Some(address), Some(allocation)));
+    let nic = shown.string("NetworkInterfaceId").unwrap();
+    // Nobody else may have what is the gateway's.
+    assert!(world.err("CreateNatGateway", request).starts_with("Resource.AlreadyAssociated"));
+    assert!(world.err("ReleaseAddress", of("AllocationId", allocation)).starts_with("InvalidIPAddress.InUse"));
+    let named = of("NetworkInterfaceId", nic);
+    for (action, request) in [
+        ("DeleteNetworkInterface", named.clone()),
+        ("ModifyNetworkInterfaceAttribute", named.clone().with("Description", Structure::new().with("Value", "mine"))),
+        ("AssignPrivateIpAddresses", named.clone().with("SecondaryPrivateIpAddressCount", 1_i64)),
+        ("DisassociateAddress", of("PublicIp", address)),
+        ("AssociateAddress", named.with("AllocationId", allocation)),
+    ] {
+        assert!(world.err(action, request).starts_with("AuthFailure"), "{action}");
+    }
+
+    let [main] = world.all_of(&vpc, "DescribeRouteTables", "RouteTables", "RouteTableId").try_into().unwrap();
+    let route = of("RouteTableId", &main).with("DestinationCidrBlock", "0.0.0.0/0");
+    world.ok("CreateRoute", route.clone().with("NatGatewayId", id));
+    world.running_in(&private);
+    let via = |world: &mut World| {
+        let mut told = world.account.take_changes().into_iter().filter_map(|change| match change {
+            Change::NetworkInterface { attributes: Some(attributes), .. } => Some(attributes),
+            _ => None,
+        });
+        let attributes = told.find(|attributes| !attributes.groups.is_empty()).expect("a machine's interface");
+        let route = attributes.routes.into_iter().find(|route| route.destination.1 == 0).unwrap();
+        (route.via, attributes.reaches_internet)
+    };
+    assert_eq!(via(&mut world), (Via::Nothing, false), "the gateway's own subnet has no way out yet");
+    let made = world.ok("CreateInternetGateway", Structure::new());
+    let internet = made.structure("InternetGateway").unwrap().string("InternetGatewayId").unwrap().to_owned();
+    world.ok("AttachInternetGateway", of("InternetGatewayId", &internet).with("VpcId", vpc.as_str()));
+    let made = world.ok("CreateRouteTable", of("VpcId", &vpc));
+    let table = made.structure("RouteTable").unwrap().string("RouteTableId").unwrap().to_owned();
+    world.ok("AssociateRouteTable", of("RouteTableId", &table).with("SubnetId", public.as_str()));
+    let out = of("RouteTableId", &table).with("DestinationCidrBlock", "0.0.0.0/0");
+    world.ok("CreateRoute", out.with("GatewayId", internet.as_str()));
+    assert_eq!(via(&mut world), (Via::Nat, false));
+
+    world.ok("DeleteNatGateway", of("NatGatewayId", id));
+    assert_eq!(via(&mut world), (Via::Nothing, false));
+    world.pass(Duration::from_secs(1));
+    assert_eq!(state(&mut world, id), "deleted");
+    world.ok("ReleaseAddress", of("AllocationId", allocation));
+    assert_eq!(world.account.whole(), Ok(()));
+}
+
+#[test]
 fn vpcs_are_joined_when_the_other_one_accepts() {
     let mut world = World::new();
     let (one, two) = (world.vpc("10.1.0.0/16"), world.vpc("10.2.0.0/16"));

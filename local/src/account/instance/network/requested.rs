@@ -94,7 +94,7 @@ pub(super) fn read_existing(
     if structure.boolean("DeleteOnTermination") == Some(true) {
         return Err(combination("DeleteOnTermination can only be true for a network interface that is created"));
     }
-    let id = region.network_interfaces.parse(id)?;
+    let id = crate::account::network_interface::own(region, id)?;
     let interface = region.network_interfaces.require(&id)?;
     if interface.attachment.is_some() {
         return Err(ApiError::new(Code::InvalidNetworkInterfaceInUse, format!("Interface: [{id}] in use.")));
