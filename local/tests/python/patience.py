@@ -9,7 +9,12 @@ import time
 PATIENCE = 30
 
 
-def until(attempt, may_fail=lambda error: isinstance(error, AssertionError) or ".NotFound" in str(error)):
+def is_unknown(error):
+    """Whether it says that something isn't there, which has no code of its own for every kind."""
+    return "NotFound" in str(error) or "does not exist" in str(error)
+
+
+def until(attempt, may_fail=lambda error: isinstance(error, AssertionError) or is_unknown(error)):
     """What `attempt` returns, once it doesn't fail for something that isn't known yet."""
     deadline = time.monotonic() + PATIENCE
     while True:
@@ -23,4 +28,4 @@ def until(attempt, may_fail=lambda error: isinstance(error, AssertionError) or "
 
 def patiently(call, **parameters):
     """A call that names what may be fresh; nothing is done as long as it isn't known."""
-    return until(lambda: call(**parameters), lambda error: ".NotFound" in str(error))
+    return until(lambda: call(**parameters), is_unknown)
