@@ -91,6 +91,9 @@ fn call(account: &mut Account, query: &str) -> Result<(&'static str, Structure, 
                 Effect::PowerOff { instance } | Effect::Kill { instance } => {
                     account.machine_event(NOW, &instance, Event::PoweredOff);
                 }
+                Effect::Detach { instance, volume, .. } => {
+                    account.machine_event(NOW, &instance, Event::Detached(volume));
+                }
                 _ => {}
             }
         }

@@ -76,6 +76,8 @@ macro_rules! codes {
 /// The list of all codes.
 const ERRORS: &str = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html";
 const MODIFY: &str = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyInstanceAttribute.html";
+const ATTACH: &str = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_AttachVolume.html";
+const MODIFY_VOLUME: &str = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyVolume.html";
 const STATUS: &str = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstanceStatus.html";
 const FILTERS: &str = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html";
 const IDEMPOTENCY: &str = "https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html";
@@ -271,8 +273,6 @@ codes! {
     InvalidNetworkInterfaceAttachmentIdMalformed = "InvalidNetworkInterfaceAttachmentId.Malformed", 400, ERRORS;
     /// The network interface's attachment does not exist.
     InvalidAttachmentIdNotFound = "InvalidAttachmentID.NotFound", 400, ERRORS;
-    /// The instance's type can have no more network interfaces.
-    AttachmentLimitExceeded = "AttachmentLimitExceeded", 400, ERRORS;
     /// The account may have no more network interfaces.
     NetworkInterfaceLimitExceeded = "NetworkInterfaceLimitExceeded", 400, VPC_QUOTAS;
     /// More private addresses than the network interface may have.
@@ -287,6 +287,24 @@ codes! {
     InvalidVolumeNotFound = "InvalidVolume.NotFound", 400, ERRORS;
     /// The volume is attached.
     VolumeInUse = "VolumeInUse", 400, ERRORS;
+    /// The volume, the snapshot, or the instance that a volume is to be attached to, is in a state in which this can't be done.
+    IncorrectState = "IncorrectState", 400, ERRORS;
+    /// The volume is not in the zone of the instance.
+    InvalidVolumeZoneMismatch = "InvalidVolume.ZoneMismatch", 400, ERRORS;
+    /// The zone does not exist in this region.
+    InvalidZoneNotFound = "InvalidZone.NotFound", 400, ERRORS;
+    /// The volume is not attached to that instance, or not as that device.
+    InvalidAttachmentNotFound = "InvalidAttachment.NotFound", 400, ERRORS;
+    /// The instance's type can have no more volumes or network interfaces.
+    AttachmentLimitExceeded = "AttachmentLimitExceeded", 400, ATTACH;
+    /// A parameter that is of no use without another.
+    InvalidParameterDependency = "InvalidParameterDependency", 400, ERRORS;
+    /// The volume is still being modified.
+    IncorrectModificationState = "IncorrectModificationState", 400, ERRORS;
+    /// The volume was modified as often as it may be in 24 hours.
+    VolumeModificationRateExceeded = "VolumeModificationRateExceeded", 400, MODIFY_VOLUME;
+    /// The volume was never modified.
+    InvalidVolumeModificationNotFound = "InvalidVolumeModification.NotFound", 400, MODIFY_VOLUME;
     /// The snapshot's id is malformed.
     InvalidSnapshotIdMalformed = "InvalidSnapshotID.Malformed", 400, ERRORS;
     /// The snapshot does not exist.
@@ -295,8 +313,6 @@ codes! {
     InvalidSnapshotInUse = "InvalidSnapshot.InUse", 400, ERRORS;
     /// Five snapshots of the volume are pending, or one of an `st1` or `sc1` volume.
     ConcurrentSnapshotLimitExceeded = "ConcurrentSnapshotLimitExceeded", 400, ERRORS;
-    /// The resource is in a state in which this can't be done; here: the snapshot isn't completed.
-    IncorrectState = "IncorrectState", 400, ERRORS;
     /// The route table's id is malformed.
     InvalidRouteTableIdMalformed = "InvalidRouteTableId.Malformed", 400, ERRORS;
     /// The route table does not exist.

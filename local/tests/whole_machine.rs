@@ -104,6 +104,7 @@ impl Whole {
             memory_mib: 1024,
             vcpus: 2,
             disk_gib: None,
+            volumes: Vec::new(),
             boot_id: "11111111-1111-4111-8111-111111111111".into(),
         };
         let specification = Specification { machine, disk: self.disk(), image: None, layers: Vec::new() };

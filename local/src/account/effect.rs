@@ -1,7 +1,7 @@
 //! What the account wants done to machines.
 
 use crate::{
-    machine::{Description, Kind},
+    machine::{BlockDevice, Description, Kind},
     network::Nic,
 };
 
@@ -52,6 +52,32 @@ pub enum Effect {
         instance: String,
         /// `eni-…`.
         nic: String,
+    },
+    /// Give its machine a volume; the volume's disk is made if it isn't there.
+    Attach {
+        /// `i-…`.
+        instance: String,
+        /// The volume, and its name in the machine.
+        device: BlockDevice,
+    },
+    /// Take a volume from its machine, once nothing there uses it any more; with force, at once. The machine says when it has let go
+    /// of it.
+    Detach {
+        /// `i-…`.
+        instance: String,
+        /// `vol-…`.
+        volume: String,
+        /// Whether what uses it is of no account.
+        force: bool,
+    },
+    /// A volume that its machine has becomes larger.
+    Resize {
+        /// `i-…`.
+        instance: String,
+        /// `vol-…`.
+        volume: String,
+        /// Its size from now on.
+        gib: u64,
     },
     /// The volume is gone for good, and no machine has it: remove its disk, if it has one.
     Discard {

@@ -30,9 +30,13 @@ pub fn account(bytes: &[u8]) {
                 Effect::Start(start) => (start.machine.instance, Event::Started),
                 Effect::PowerOff { instance } | Effect::Kill { instance } => (instance, Event::PoweredOff),
                 Effect::TakeLayer { snapshot, .. } => (snapshot, Event::Taken),
-                Effect::DiscardLayer { .. } | Effect::Discard { .. } | Effect::Plug { .. } | Effect::Unplug { .. } => {
-                    continue;
-                }
+                Effect::Detach { instance, volume, .. } => (instance, Event::Detached(volume)),
+                Effect::Attach { .. }
+                | Effect::Resize { .. }
+                | Effect::DiscardLayer { .. }
+                | Effect::Discard { .. }
+                | Effect::Plug { .. }
+                | Effect::Unplug { .. } => continue,
             };
             account.machine_event(now, &instance, event);
         }

@@ -76,7 +76,7 @@ use crate::{
     network::{DhcpOptions, Metadata},
     wire::Structure,
 };
-use ids::{Id, InstanceId, NetworkInterfaceId, SnapshotId, Source};
+use ids::{Id, InstanceId, NetworkInterfaceId, SnapshotId, Source, VolumeId};
 use region::Region;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -105,6 +105,8 @@ struct Shared {
     /// Those that are in use, and by which interface: an elastic one may be bound to none.
     public_addresses: BTreeMap<Ipv4Addr, (&'static str, Option<NetworkInterfaceId>)>,
     timers: BTreeSet<(OffsetDateTime, &'static str, InstanceId)>,
+    /// Volumes that were deleted, and when they are seen no more.
+    deleted_volumes: BTreeSet<(OffsetDateTime, &'static str, VolumeId)>,
     effects: Vec<Effect>,
     changed: switch::Changed,
     layers: system::Layers,
@@ -172,6 +174,7 @@ impl Account {
             source: Source::new(settings.seed),
             public_addresses: BTreeMap::new(),
             timers: BTreeSet::new(),
+            deleted_volumes: BTreeSet::new(),
             effects: Vec::new(),
             changed: switch::Changed::default(),
             layers: system::Layers::default(),
@@ -332,6 +335,13 @@ impl Account {
     /// Lets time pass: instances become `running`, `stopped`, `terminated`, and vanish.
     pub fn advance(&mut self, now: OffsetDateTime) {
         let Self { settings, shared, regions, .. } = self;
+        // Nothing but what is seen depends on it, so it is no timer.
+        while shared.deleted_volumes.first().is_some_and(|(at, ..)| *at <= now) {
+            let Some((_, region, id)) = shared.deleted_volumes.pop_first() else { break };
+            if let Some(region) = regions.get_mut(region) {
+                volume::vanish(region, &id);
+            }
+        }
         while shared.timers.first().is_some_and(|(at, ..)| *at <= now) {
             let Some((_, region, id)) = shared.timers.pop_first() else { break };
             if let Some(region) = regions.get_mut(region) {

@@ -9,7 +9,8 @@ use super::{
     Account, Context, Record, RecordError,
     ids::InstanceId,
     instance::{Power, State, power},
-    snapshot, volume,
+    snapshot,
+    volume::{self, attach},
 };
 use crate::{conditions::Verdict, machine::Event};
 use time::OffsetDateTime;
@@ -32,10 +33,11 @@ const NOTE: &str = "\r\nThe host of this instance failed. It was recovered, and 
 impl Account {
     /// Makes what isn't stored, because it follows from the rows.
     pub(super) fn derive(&mut self) {
-        let Self { shared, regions, .. } = self;
+        let Self { settings, shared, regions, .. } = self;
         shared.public_addresses.clear();
         shared.timers.clear();
         shared.layers.clear();
+        shared.deleted_volumes.clear();
         for (name, region) in regions {
             for (id, interface) in region.network_interfaces.iter() {
                 if let Some(address) = interface.public_address {
@@ -56,6 +58,16 @@ impl Account {
             }
             volume::know_systems(region);
             shared.layers.count(region);
+            for (id, volume) in region.volumes.iter() {
+                if let Some(at) = volume.vanishes(settings) {
+                    shared.deleted_volumes.insert((at, name, id.clone()));
+                }
+                if let Some(attachment) = &volume.attachment
+                    && let Some(detaching) = attachment.detaching
+                {
+                    shared.timers.insert((detaching.until, name, attachment.instance.clone()));
+                }
+            }
             for (id, instance) in region.instances.iter() {
                 shared.timers.insert((instance.settles, name, id.clone()));
                 if let Power::GoingOff { kill, .. } = instance.power {
@@ -80,6 +92,8 @@ impl Account {
                 .map(|(id, instance)| (id.clone(), instance.state, instance.power))
                 .collect();
             for (id, state, power) in instances {
+                // Its machine, if it had one, is gone, and holds no volume any more.
+                attach::released(&mut context, &id, None);
                 match (state, power) {
                     (State::Pending | State::Running, _) => recovered += usize::from(recover(&mut context, &id)),
                     (_, Power::Off) => {}
@@ -91,9 +105,10 @@ impl Account {
         recovered
     }
 
-    /// The volumes: each has a disk, or may have one.
+    /// The volumes: each has a disk, or may have one, but for those that were deleted.
     pub fn volumes(&self) -> impl Iterator<Item = &str> {
-        self.regions.values().flat_map(|region| region.volumes.iter()).map(|(id, _)| id.as_ref())
+        let volumes = self.regions.values().flat_map(|region| region.volumes.iter());
+        volumes.filter(|(_, volume)| volume.deleted.is_none()).map(|(id, _)| id.as_ref())
     }
 
     /// The snapshots whose layers something needs.

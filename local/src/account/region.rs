@@ -29,7 +29,7 @@ use super::{
     subnet::Subnet,
     table::{Eventual, Table},
     tags::Tags,
-    volume::Volume,
+    volume::{Volume, encryption::Encryption},
     vpc::{self, Vpc},
 };
 use crate::{
@@ -68,6 +68,7 @@ pub(super) struct Region {
     pub(super) tags: Tags,
     pub(super) consoles: Consoles,
     pub(super) tokens: Tokens,
+    pub(super) encryption: Encryption,
 }
 
 impl Region {
@@ -110,11 +111,12 @@ impl Region {
             tags: Tags::default(),
             consoles: Consoles::default(),
             tokens: Tokens::default(),
+            encryption: Encryption::default(),
         }
     }
 
     /// All that is kept beyond the endpoint's life, by the names under which it is stored.
-    pub(super) fn stored(&mut self) -> [(&'static str, &mut dyn Stored); 23] {
+    pub(super) fn stored(&mut self) -> [(&'static str, &mut dyn Stored); 24] {
         [
             ("images", &mut self.images),
             ("instances", &mut self.instances),
@@ -139,6 +141,7 @@ impl Region {
             ("tags", self.tags.stored()),
             ("consoles", &mut self.consoles),
             ("tokens", self.tokens.stored()),
+            ("volume-encryption", self.encryption.stored()),
         ]
     }
 

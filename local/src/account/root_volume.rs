@@ -159,13 +159,10 @@ pub(super) fn replace(context: &mut Context<'_>, id: &InstanceId) {
     shape.gib = shape.gib.max(task.gib);
     shape.encrypted |= task.encrypted;
     let new = Volume {
-        zone: old.zone,
-        shape,
-        snapshot: task.made_of.clone(),
         system: Some(task.system.clone()),
         is_fresh: true,
-        created: context.now,
         attachment: Some(Attachment { time: context.now, ..attachment }),
+        ..Volume::new(old.zone, shape, task.made_of.clone(), context.now)
     };
     let new_id: VolumeId = context.shared.source.id();
     // The task has held the layers for it.

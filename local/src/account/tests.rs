@@ -26,6 +26,7 @@ mod states;
 mod switch;
 mod tags;
 mod times;
+mod volumes;
 mod vpcs;
 
 use super::*;
@@ -98,7 +99,10 @@ impl World {
                         self.event(&instance, Event::PoweredOff)
                     }
                     Effect::TakeLayer { snapshot, .. } => self.event(&snapshot, Event::Taken),
-                    Effect::DiscardLayer { .. }
+                    Effect::Detach { instance, volume, .. } => self.event(&instance, Event::Detached(volume)),
+                    Effect::Attach { .. }
+                    | Effect::Resize { .. }
+                    | Effect::DiscardLayer { .. }
                     | Effect::Discard { .. }
                     | Effect::Plug { .. }
                     | Effect::Unplug { .. } => {}

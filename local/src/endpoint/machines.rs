@@ -161,6 +161,8 @@ impl Worker {
                     machine.unplug(&nic);
                 }
             }
+            Effect::Attach { .. } | Effect::Resize { .. } => {}
+            Effect::Detach { instance, volume, .. } => drop(self.events.send((instance, Event::Detached(volume)))),
             Effect::Discard { volume } => self.discard(volume),
             Effect::TakeLayer { snapshot, volume, kind, root, instance } => {
                 let taken = self.take_layer(&snapshot, &volume, (kind, root), instance.as_deref());

@@ -97,6 +97,7 @@ mod tests {
             memory_mib: 512,
             vcpus: 2,
             disk_gib: None,
+            volumes: Vec::new(),
             boot_id: "1".into(),
         };
         let specification = Specification { machine, disk: "/nonexistent".into(), image: None, layers: Vec::new() };

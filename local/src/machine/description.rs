@@ -4,6 +4,24 @@ use crate::network::{DhcpOptions, Nic};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
+/// A volume beside the root's, as a machine has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockDevice {
+    /// `vol-…`.
+    pub volume: String,
+    /// The name that was asked for, for example `/dev/sdf`.
+    pub name: String,
+    /// Its size.
+    pub gib: u64,
+}
+
+impl BlockDevice {
+    /// A volume of this size under this name.
+    pub fn new(volume: &str, name: &str, gib: i64) -> Self {
+        Self { volume: volume.to_owned(), name: name.to_owned(), gib: gib.unsigned_abs() }
+    }
+}
+
 /// What a machine is like, wherever its files lie.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
@@ -25,6 +43,9 @@ pub struct Description {
     /// The size of its root volume in GiB, for its first boot; none: as large as the host's file system. Where that size
     /// can't be had, the console says so.
     pub disk_gib: Option<u32>,
+    /// The volumes that it has beside the root's.
+    #[serde(default)]
+    pub volumes: Vec<BlockDevice>,
     /// A fresh UUID for every boot: `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
 }

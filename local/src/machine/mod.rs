@@ -10,7 +10,7 @@ mod descriptors;
 mod kind;
 pub mod sandbox;
 
-pub use description::{Description, Specification};
+pub use description::{BlockDevice, Description, Specification};
 pub use descriptors::allow_many as allow_many_descriptors;
 pub use kind::{Hypervisors, ImageForm, Kind, clear_files, clear_remains, end_user, part_of_disk, play};
 
@@ -31,6 +31,8 @@ pub enum Event {
     Console(Vec<u8>),
     /// The guest asked for a reboot from within; it is off now and waits to be started again.
     Rebooting,
+    /// It has let go of a volume, `vol-…`.
+    Detached(String),
     /// It is off, by itself or by request; nothing of it is left but its disk.
     PoweredOff,
     /// A snapshot was taken, and its layer is whole.

@@ -194,6 +194,46 @@ def networks(call):
     assert again == default["CidrBlock"], again
 
 
+def make_volume(call, wait, instance):
+    """A volume of each type, one of which is attached, modified and detached."""
+    assert call("GetEbsEncryptionByDefault")["EbsEncryptionByDefault"] is False
+    own = call("GetEbsDefaultKmsKeyId")["KmsKeyId"]
+    assert call("ModifyEbsDefaultKmsKeyId", KmsKeyId="alias/mine")["KmsKeyId"] != own
+    assert call("EnableEbsEncryptionByDefault")["EbsEncryptionByDefault"] is True
+    zone = call("DescribeInstances", InstanceIds=[instance])["Reservations"][0]["Instances"][0]["Placement"]["AvailabilityZone"]
+    made = []
+    for shape in [
+        {"VolumeType": "gp2"}, {"VolumeType": "gp3", "Iops": 4000, "Throughput": 200}, {"VolumeType": "io1", "Iops": 100},
+        {"VolumeType": "io2", "Iops": 100}, {"VolumeType": "st1", "Size": 125}, {"VolumeType": "sc1", "Size": 125},
+        {"VolumeType": "standard"},
+    ]:
+        tags = tagged("volume")
+        volume = call("CreateVolume", **{"AvailabilityZone": zone, "Size": 8, **shape}, TagSpecifications=tags)
+        assert volume["Encrypted"] and volume["KmsKeyId"] != own and volume["VolumeType"] == shape["VolumeType"], volume
+        made.append(volume["VolumeId"])
+    assert call("DisableEbsEncryptionByDefault")["EbsEncryptionByDefault"] is False
+    assert call("ResetEbsDefaultKmsKeyId")["KmsKeyId"] == own
+    wait("volume_available", made)
+    volume = made[0]
+    attached = call("AttachVolume", VolumeId=volume, InstanceId=instance, Device="/dev/sdg")
+    assert attached["State"] == "attaching", attached
+    modified = call("ModifyVolume", VolumeId=volume, Size=10, VolumeType="gp3")["VolumeModification"]
+    assert (modified["TargetSize"], modified["OriginalVolumeType"]) == (10, "gp2"), modified
+    wait("volume_in_use", [volume])
+    call("EnableVolumeIO", VolumeId=volume)
+    call("ModifyVolumeAttribute", VolumeId=volume, AutoEnableIO={"Value": True})
+    assert call("DescribeVolumeAttribute", VolumeId=volume, Attribute="autoEnableIO")["AutoEnableIO"]["Value"] is True
+    return made
+
+
+def end_volumes(call, wait, volumes):
+    assert call("DetachVolume", VolumeId=volumes[0])["State"] == "detaching"
+    wait("volume_available", volumes)
+    for volume in volumes:
+        call("DeleteVolume", VolumeId=volume)
+    wait("volume_deleted", volumes)
+
+
 def look(call, instances):
     """Describes all there is, whole and page by page."""
     for name in [
@@ -202,7 +242,8 @@ def look(call, instances):
         "DescribeInstanceTypeOfferings", "DescribeInstanceTypes", "DescribeInstances", "DescribeInternetGateways", "DescribeNetworkAcls",
         "DescribeNetworkInterfaces", "DescribePlacementGroups", "DescribeRegions", "DescribeRouteTables", "DescribeSecurityGroupRules",
         "DescribeSecurityGroups", "DescribeSnapshotTierStatus", "DescribeSnapshots", "DescribeSubnets", "DescribeTags",
-        "DescribeVolumes", "DescribeVpcClassicLink", "DescribeVpcClassicLinkDnsSupport", "DescribeVpcs",
+        "DescribeVolumeStatus", "DescribeVolumes", "DescribeVolumesModifications", "DescribeVpcClassicLink",
+        "DescribeVpcClassicLinkDnsSupport", "DescribeVpcs",
     ]:
         listed = [value for value in call(name).values() if isinstance(value, list)]
         assert listed and all(listed), (name, listed)
@@ -346,7 +387,7 @@ def change_network(call, instances):
 
 
 def end(call, group):
-    left = call("DescribeVolumes")["Volumes"]
+    left = [volume for volume in call("DescribeVolumes")["Volumes"] if volume["State"] != "deleting"]
     assert [volume["State"] for volume in left] == ["available"] * 2, "those of the root were to stay"
     for volume in left:
         call("DeleteVolume", VolumeId=volume["VolumeId"])
@@ -359,6 +400,10 @@ def end(call, group):
     assert call("DescribePlacementGroups")["PlacementGroups"] == []
     call("DeleteKeyPair", KeyName="made")
     assert call("DeleteKeyPair", KeyName="made")["Return"] is True
+    until(lambda: gone(call))
+
+
+def gone(call):
     for name in ["DescribeVolumes", "DescribeNetworkInterfaces"]:
         assert not next(iter(call(name).values())), name
 
@@ -368,10 +413,12 @@ def life(call, wait):
     image, group, instances = make(call)
     networks(call)
     wait("instance_running", instances)
+    volumes = make_volume(call, wait, instances[0])
     until(lambda: look(call, instances))
     look_at_attributes(call, image, instances[0])
     snapshots_and_images(call, instances[0])
     change_network(call, instances)
+    end_volumes(call, wait, volumes)
     change(call, wait, group, instances)
     end(call, group)
 
@@ -388,7 +435,8 @@ def with_boto3(actions):
 
     def wait(name, ids):
         """As it is, but for the delay: it would be 15 s."""
-        ec2.get_waiter(name).wait(InstanceIds=ids, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
+        of = "VolumeIds" if name.startswith("volume") else "InstanceIds"
+        ec2.get_waiter(name).wait(**{of: ids}, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
         if name == "instance_running":
             in_time = {"WaiterConfig": {"Delay": 1, "MaxAttempts": 120}}
             for waiter in ["instance_exists", "instance_status_ok", "system_status_ok"]:
@@ -398,6 +446,7 @@ def with_boto3(actions):
                 "volume_in_use", "vpc_available", "vpc_exists",
             ]:
                 ec2.get_waiter(waiter).wait(**in_time)
+        if name == "volume_in_use":
             until(page_through)
 
     def page_through():
@@ -442,6 +491,8 @@ def with_cli(actions):
 
     def wait(name, ids):
         """As a process of its own; it would look every 15 s, so what it waits for must have come about."""
+        if name.startswith("volume"):
+            return wait_for_volumes(name, ids)
         state = name.removeprefix("instance_")
         for _ in range(600):
             found = call("DescribeInstanceStatus", IncludeAllInstances=True)["InstanceStatuses"]
@@ -450,6 +501,14 @@ def with_cli(actions):
             time.sleep(0.1)
         program = [sys.executable, "-m", "awscli", "ec2", "wait", name.replace("_", "-"), "--instance-ids", *ids]
         subprocess.run(program, check=True, timeout=120)
+
+    def wait_for_volumes(name, ids):
+        state = name.removeprefix("volume_").replace("_", "-")
+        for _ in range(600):
+            found = [volume for volume in call("DescribeVolumes")["Volumes"] if volume["VolumeId"] in ids]
+            if {volume["State"] for volume in found} == (set() if state == "deleted" else {state}):
+                break
+            time.sleep(0.1)
 
     life(call, wait)
     return called

@@ -51,6 +51,7 @@ pub fn specification(disk: &Path, boot_id: &str) -> Specification {
         memory_mib: 1024,
         vcpus: 2,
         disk_gib: None,
+        volumes: Vec::new(),
         boot_id: boot_id.into(),
     };
     Specification { machine, disk: disk.into(), image: None, layers: Vec::new() }

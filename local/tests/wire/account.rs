@@ -63,6 +63,9 @@ impl Accounts {
                         account.machine_event(*now, &instance, Event::PoweredOff);
                     }
                     Effect::TakeLayer { snapshot, .. } => account.machine_event(*now, &snapshot, Event::Taken),
+                    Effect::Detach { instance, volume, .. } => {
+                        account.machine_event(*now, &instance, Event::Detached(volume));
+                    }
                     _ => {}
                 }
             }
@@ -197,6 +200,10 @@ impl World {
             "volumeId",
             "Action=DescribeVolumes&Filter.1.Name=status&Filter.1.Value.1=available",
         );
+        self.learn("elsewhere-volume", "volumeId", "Action=CreateVolume&AvailabilityZone=us-east-1c&Size=1");
+        self.learn("attached-volume", "volumeId", "Action=CreateVolume&AvailabilityZoneId=use1-az1&Size=1");
+        let attach = "Action=AttachVolume&VolumeId={attached-volume}&InstanceId={instance}&Device=/dev/sdz";
+        assert_eq!(self.call(attach).status, 200);
         self.spare_addresses();
     }
 

@@ -23,6 +23,11 @@ const ASKED: &[(Code, &[&str])] = &[
     (Code::IdempotentInstanceTerminated, &["Action=TerminateInstances&InstanceId.1={instance}", LAUNCH]),
     (Code::IdempotentParameterMismatch, &["{launch}&ClientToken=made"]),
     (
+        Code::IncorrectModificationState,
+        &["Action=ModifyVolume&VolumeId={volume}&Size=10", "Action=ModifyVolume&VolumeId={volume}&Size=11"],
+    ),
+    (Code::IncorrectState, &["Action=DetachVolume&VolumeId={spare-volume}"]),
+    (
         Code::IncorrectInstanceState,
         &["Action=TerminateInstances&InstanceId.1={instance}", "Action=StartInstances&InstanceId.1={instance}"],
     ),
@@ -56,6 +61,7 @@ const ASKED: &[(Code, &[&str])] = &[
         &["Action=ModifyImageAttribute&ImageId={own-image}&LaunchPermission.Add.1.UserId=me"],
     ),
     (Code::InvalidSnapshotInUse, &["Action=DeleteSnapshot&SnapshotId={image-snapshot}"]),
+    (Code::InvalidAttachmentNotFound, &["Action=DetachVolume&VolumeId={attached-volume}&Device=/dev/sdy"]),
     (Code::InvalidBlockDeviceMapping, &["{launch}&BlockDeviceMapping.1.Ebs.VolumeSize=9"]),
     (Code::InvalidGroupDuplicate, &["Action=CreateSecurityGroup&GroupName=g&GroupDescription=again"]),
     (Code::InvalidGroupIdMalformed, &["Action=DescribeSecurityGroups&GroupId.1=g"]),
@@ -93,6 +99,7 @@ const ASKED: &[(Code, &[&str])] = &[
     (Code::InvalidNextToken, &["Action=DescribeInstances&NextToken=next"]),
     (Code::InvalidParameterCombination, &["Action=DescribeInstances&InstanceId.1={instance}&MaxResults=5"]),
     (Code::InvalidParameterValue, &["Action=DescribeVpcs&Filter.1.Name=colour&Filter.1.Value.1=red"]),
+    (Code::InvalidParameterDependency, &["Action=CreateVolume&AvailabilityZone=us-east-1a&Size=1&KmsKeyId=alias/mine"]),
     (
         Code::InvalidPermissionDuplicate,
         &[
@@ -132,8 +139,14 @@ const ASKED: &[(Code, &[&str])] = &[
     (Code::InvalidUserIdMalformed, &["Action=DescribeImages&Owner.1=me"]),
     (Code::InvalidVolumeIdMalformed, &["Action=DescribeVolumes&VolumeId.1=mine"]),
     (Code::InvalidVolumeNotFound, &["Action=DeleteVolume&VolumeId=vol-0123456789abcdef0"]),
+    (Code::InvalidVolumeModificationNotFound, &["Action=DescribeVolumesModifications&VolumeId.1={volume}"]),
+    (
+        Code::InvalidVolumeZoneMismatch,
+        &["Action=AttachVolume&VolumeId={elsewhere-volume}&InstanceId={instance}&Device=/dev/sdf"],
+    ),
     (Code::InvalidVpcIdMalformed, &["Action=DescribeVpcs&VpcId.1=mine"]),
     (Code::InvalidVpcIdNotFound, &["Action=DescribeVpcs&VpcId.1=vpc-0123456789abcdef0"]),
+    (Code::InvalidZoneNotFound, &["Action=CreateVolume&AvailabilityZone=us-east-1z&Size=1"]),
     (Code::MalformedQueryString, &["Action=%zz"]),
     (Code::MissingAction, &["InstanceId.1={instance}"]),
     (Code::MissingParameter, &["Action=RebootInstances"]),
@@ -243,12 +256,6 @@ const DONE: &[(Code, Provoke)] = &[
         let values: String = (1..=201).map(|n| format!("&Filter.1.Value.{n}=x")).collect();
         World::new().call(&format!("Action=DescribeVpcs&Filter.1.Name=state{values}"))
     }),
-    (Code::IncorrectState, || {
-        let world = World::new();
-        let made = world.faulty("CreateSnapshot stuck=600", "Action=CreateSnapshot&VolumeId={volume}");
-        let copy = "Action=CopySnapshot&SourceRegion=us-east-1&SourceSnapshotId=";
-        world.call(&format!("{copy}{}", made.element("snapshotId")))
-    }),
     (Code::InstanceLimitExceeded, || bare(|settings| settings.quotas.instances = 0, PLAIN)),
     (Code::InsufficientInstanceCapacity, || {
         bare(|settings| settings.capacity.extend("*/t3.micro=0".parse::<Capacity>()), PLAIN)
@@ -268,6 +275,15 @@ const DONE: &[(Code, Provoke)] = &[
         )
     }),
     (Code::VcpuLimitExceeded, || bare(|settings| settings.quotas.vcpus = Some(1), PLAIN)),
+    (Code::VolumeModificationRateExceeded, || {
+        // Each is over before the next request.
+        let world = World::with(|settings| settings.pace = 0.0005);
+        for size in 9..13 {
+            let answer = world.call(&format!("Action=ModifyVolume&VolumeId={{volume}}&Size={size}"));
+            assert_eq!(answer.status, 200, "{answer:?}");
+        }
+        world.call("Action=ModifyVolume&VolumeId={volume}&Size=13")
+    }),
     (Code::VpcIdNotSpecified, || bare(|settings| settings.default_vpc = false, PLAIN)),
     // The stub panics on purpose.
     (Code::InternalError, || Endpoint::start().call("Action=TerminateInstances&InstanceId.1=i-1")),

@@ -214,6 +214,7 @@ fn pages_are_of_ec2s_sizes_and_tokens_good_for_their_own_action() {
             "DescribeReplaceRootVolumeTasks" => 50,
             "DescribeInstanceTypes" | "DescribeManagedPrefixLists" | "DescribeRouteTables" => 100,
             "DescribeVpcClassicLinkDnsSupport" => 255,
+            "DescribeVolumesModifications" => 500,
             _ => 1000,
         };
         for (size, code) in [
@@ -235,8 +236,8 @@ fn pages_are_of_ec2s_sizes_and_tokens_good_for_their_own_action() {
 }
 
 /// What EC2 takes text for, and so hostile text too, within bounds and character sets.
-const TEXT: [&str; 16] = [
-    // An empty zone, subnet, VPC or page token is none.
+const TEXT: [&str; 17] = [
+    // An empty zone, key, subnet, VPC or page token is none.
     "AvailabilityZone",
     "AvailabilityZoneId",
     "ClientToken",
@@ -247,6 +248,7 @@ const TEXT: [&str; 16] = [
     "IpProtocol",
     "Key",
     "KeyName",
+    "KmsKeyId",
     // An image's may have slashes and dots.
     "Name",
     "NextToken",

@@ -34,7 +34,10 @@ pub(in crate::account) fn describe(context: &mut Context<'_>, input: &Structure)
         "rootDeviceName" => {
             answer.with("RootDeviceName", value(super::describe::root_device(context.region, instance).into()))
         }
-        "blockDeviceMapping" => answer.with("BlockDeviceMappings", super::describe::mappings(context.region, instance)),
+        "blockDeviceMapping" => {
+            let mappings = super::describe::mappings(context.settings, context.now, context.region, instance);
+            answer.with("BlockDeviceMappings", mappings)
+        }
         "sourceDestCheck" => {
             answer.with("SourceDestCheck", value(primary.is_some_and(|nic| nic.source_dest_check).into()))
         }

@@ -10,7 +10,7 @@ use crate::{
         snapshot::{self, Snapshot},
         system::System,
         tags::TagSet,
-        volume::{Attachment, Shape, Volume},
+        volume::{Attachment, Shape, Volume, encryption},
     },
     error::{ApiError, Code},
     wire::Structure,
@@ -34,18 +34,20 @@ fn refused(message: impl Into<String>) -> ApiError {
 /// Joins the image's mappings with those of the request.
 pub(super) fn read(context: &Context<'_>, input: &Structure, image: &Image) -> Result<Vec<Mapping>, ApiError> {
     let root_device = image.root_device();
-    let root = Mapping {
+    let mut root = Mapping {
         device: root_device.to_owned(),
         shape: image.root.clone(),
         snapshot: Some(image.root_snapshot.clone()),
         system: Some(image.system()),
         delete_on_termination: image.deletes_root(),
     };
+    encryption::apply(context, &Structure::new(), &mut root.shape)?;
     let mut others: BTreeMap<String, Option<Mapping>> = BTreeMap::new();
-    let implied: Vec<Mapping> = image.devices().iter().filter_map(|device| of_image(context, device)).collect();
-    let mut merged = root.clone();
+    let implied = image.devices().iter().filter_map(|device| of_image(context, device).transpose());
+    let implied = implied.collect::<Result<Vec<Mapping>, ApiError>>()?;
+    let mut merged = root;
     for mapping in input.structures("BlockDeviceMappings") {
-        only(mapping, "BlockDeviceMappings.", &["DeviceName", "Ebs", "NoDevice"])?;
+        only(mapping, "BlockDeviceMappings.", &["DeviceName", "Ebs", "NoDevice", "VirtualName"])?;
         let device = mapping
             .string("DeviceName")
             .ok_or_else(|| refused("Device name is required for a block device mapping"))?;
@@ -55,20 +57,27 @@ pub(super) fn read(context: &Context<'_>, input: &Structure, image: &Image) -> R
             )));
         }
         let removed = mapping.string("NoDevice").is_some();
-        let volume = match (mapping.structure("Ebs"), removed) {
-            (Some(_), true) => return Err(refused(format!("{device}: NoDevice and Ebs can not be used together"))),
-            (Some(ebs), false) => {
+        let is_ephemeral = mapping.string("VirtualName").map(check_virtual_name).transpose()?.is_some();
+        let volume = match (mapping.structure("Ebs"), removed, is_ephemeral) {
+            (Some(_), true, _) => return Err(refused(format!("{device}: NoDevice and Ebs can not be used together"))),
+            (_, true, true) | (Some(_), _, true) => {
+                return Err(refused(format!("{device}: VirtualName can not be used together with Ebs or NoDevice")));
+            }
+            (Some(ebs), false, false) => {
                 Some(volume(context, device, ebs, image, implied.iter().find(|it| it.device == device))?)
             }
-            (None, true) => None,
-            (None, false) => return Err(refused(format!("{device}: one of Ebs or NoDevice is required"))),
+            // An instance store that the type hasn't, or that is there without being asked for.
+            (None, true, false) | (None, false, true) => None,
+            (None, false, false) => return Err(refused(format!("{device}: one of Ebs or NoDevice is required"))),
         };
         if others.insert(device.to_owned(), volume.clone()).is_some() {
             return Err(refused(format!("Duplicate device name {device}")));
         }
         match volume {
             Some(volume) if device == root_device => merged = volume,
-            None if device == root_device => return Err(refused("The root device can not be removed with NoDevice")),
+            None if device == root_device => {
+                return Err(refused("The root device can not be removed with NoDevice, nor be an instance store"));
+            }
             _ => {}
         }
     }
@@ -77,15 +86,26 @@ pub(super) fn read(context: &Context<'_>, input: &Structure, image: &Image) -> R
         others.entry(mapping.device.clone()).or_insert(Some(mapping));
     }
     let extra: Vec<Mapping> = others.into_values().flatten().collect();
-    if let Some(extra) = extra.first()
+    if let Some(extra) = extra.iter().find(|extra| extra.snapshot.is_some())
         && image.settings.kind.has_machine()
     {
         return Err(unsupported(format!(
-            "A volume besides the root {root_device} ({}) for the image '{}'",
+            "A volume of a snapshot beside the root {root_device} ({}) for the image '{}'",
             extra.device, image.settings.name
         )));
     }
     Ok(std::iter::once(merged).chain(extra).collect())
+}
+
+/// Mappings of instance stores are heeded by types of old alone, of which none runs here: those that have them show them unasked,
+/// and the others ignore them.
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-store-volumes.html>.
+fn check_virtual_name(name: &str) -> Result<(), ApiError> {
+    let number = name.strip_prefix("ephemeral").filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+    match number.and_then(|number| number.parse::<u8>().ok()) {
+        Some(0..=23) => Ok(()),
+        _ => Err(refused(format!("The virtual name '{name}' is none of ephemeral0 to ephemeral23"))),
+    }
 }
 
 /// Names of devices on Linux. Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/device_naming.html>.
@@ -100,16 +120,18 @@ pub(in crate::account) fn is_device_name(name: &str) -> bool {
 }
 
 /// The volume that an image has at a device; none where that is a disk of the host's, of which no type here has any.
-fn of_image(context: &Context<'_>, device: &Device) -> Option<Mapping> {
-    let image::Contents::Volume { shape, snapshot, delete_on_termination } = &device.contents else { return None };
+fn of_image(context: &Context<'_>, device: &Device) -> Result<Option<Mapping>, ApiError> {
+    let image::Contents::Volume { shape, snapshot, delete_on_termination } = &device.contents else { return Ok(None) };
     let made_of = snapshot.as_ref().and_then(|id| context.region.snapshots.get(id));
-    Some(Mapping {
+    let mut shape = shape.clone();
+    encryption::apply(context, &Structure::new(), &mut shape)?;
+    Ok(Some(Mapping {
         device: device.name.clone(),
-        shape: shape.clone(),
+        shape,
         snapshot: snapshot.clone(),
         system: made_of.and_then(|snapshot| snapshot.system.clone()),
         delete_on_termination: *delete_on_termination,
-    })
+    }))
 }
 
 fn volume(
@@ -119,7 +141,16 @@ fn volume(
     image: &Image,
     implied: Option<&Mapping>,
 ) -> Result<Mapping, ApiError> {
-    let members = ["DeleteOnTermination", "Iops", "SnapshotId", "VolumeSize", "VolumeType", "Throughput", "Encrypted"];
+    let members = [
+        "DeleteOnTermination",
+        "Encrypted",
+        "Iops",
+        "KmsKeyId",
+        "SnapshotId",
+        "Throughput",
+        "VolumeSize",
+        "VolumeType",
+    ];
     only(ebs, "BlockDeviceMappings.Ebs.", &members)?;
     let is_root = device == image.root_device();
     let implied = implied.filter(|_| ebs.string("SnapshotId").is_none());
@@ -134,9 +165,10 @@ fn volume(
                 image.root_snapshot
             )));
         }
-        return of_snapshot(device, ebs, (id, snapshot));
+        return of_snapshot(context, device, ebs, (id, snapshot));
     }
-    let shape = Shape::read(ebs, default)?;
+    let mut shape = Shape::read(ebs, default)?;
+    encryption::apply(context, ebs, &mut shape)?;
     if let Some(implied) = implied.filter(|implied| shape.gib < implied.shape.gib) {
         return Err(too_small(&shape, implied.snapshot.as_ref(), implied.shape.gib));
     }
@@ -166,11 +198,17 @@ fn too_small(shape: &Shape, snapshot: Option<&SnapshotId>, gib: i64) -> ApiError
     refused(format!("Volume of size {}GB is smaller than snapshot '{snapshot}', expect size >= {gib}GB", shape.gib))
 }
 
-fn of_snapshot(device: &str, ebs: &Structure, (id, snapshot): (SnapshotId, &Snapshot)) -> Result<Mapping, ApiError> {
+fn of_snapshot(
+    context: &Context<'_>,
+    device: &str,
+    ebs: &Structure,
+    (id, snapshot): (SnapshotId, &Snapshot),
+) -> Result<Mapping, ApiError> {
     if ebs.boolean("Encrypted").is_some_and(|encrypted| encrypted != snapshot.encrypted) {
         return Err(unsupported(format!("{device}: a volume whose encryption is not that of its snapshot")));
     }
-    let shape = Shape::of_snapshot(ebs, snapshot.gib, snapshot.encrypted)?;
+    let mut shape = Shape::of_snapshot(ebs, snapshot.gib, snapshot.encrypted)?;
+    encryption::apply(context, ebs, &mut shape)?;
     if shape.gib < snapshot.gib {
         return Err(too_small(&shape, Some(&id), snapshot.gib));
     }
@@ -183,20 +221,11 @@ impl Mapping {
     /// Makes the volume, attached to an instance.
     pub(super) fn make(&self, context: &mut Context<'_>, zone: Zone, instance: &InstanceId, tags: &TagSet) -> VolumeId {
         let (now, id) = (context.now, context.shared.source.id::<VolumeId>());
-        let attachment = Attachment {
-            instance: instance.clone(),
-            device: self.device.clone(),
-            time: now,
-            delete_on_termination: self.delete_on_termination,
-        };
+        let attachment = Attachment::new(instance.clone(), &self.device, now, self.delete_on_termination);
         let volume = Volume {
-            zone,
-            shape: self.shape.clone(),
-            snapshot: self.snapshot.clone(),
             system: self.system.clone(),
-            is_fresh: false,
-            created: now,
             attachment: Some(attachment),
+            ..Volume::new(zone, self.shape.clone(), self.snapshot.clone(), now)
         };
         context.shared.hold_layers(volume.system.as_ref());
         context.region.volumes.insert(id.clone(), volume);

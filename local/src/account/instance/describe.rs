@@ -183,7 +183,7 @@ const LISTING: Listing = Listing {
 };
 
 pub(in crate::account) fn describe(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
-    let (settings, region, now) = (context.settings, &*context.region, context.now);
+    let (settings, now, region) = (context.settings, context.now, &*context.region);
     let account = settings.account.as_str();
     let (rows, next) = LISTING.select(
         input,
@@ -199,7 +199,7 @@ pub(in crate::account) fn describe(context: &mut Context<'_>, input: &Structure)
                 .with("OwnerId", account)
                 .with("NetworkInterfaceAddresses", elastic)
                 .with("NetworkInterfaceTags", crate::wire::Value::List(nic_tags));
-            Row { shown: shown(settings, region, now, id, instance), hidden }
+            Row { shown: shown(settings, now, region, id, instance), hidden }
         },
     )?;
     let mut reservations: Vec<(&ReservationId, Vec<Structure>)> = Vec::new();
@@ -229,7 +229,7 @@ pub(super) fn reservation(context: &Context<'_>, id: &ReservationId, instances: 
     let region = &*context.region;
     let instances = instances
         .iter()
-        .filter_map(|id| Some(shown(context.settings, region, context.now, id, region.instances.get(id)?)));
+        .filter_map(|id| Some(shown(context.settings, context.now, region, id, region.instances.get(id)?)));
     reservation_of(&context.settings.account, id, instances.collect())
 }
 
@@ -252,8 +252,8 @@ pub(super) fn launched(context: &Context<'_>, id: &ReservationId, instances: &[I
 /// An instance as Describe shows it.
 pub(super) fn shown(
     settings: &Settings,
-    region: &Region,
     now: OffsetDateTime,
+    region: &Region,
     id: &InstanceId,
     instance: &Instance,
 ) -> Structure {
@@ -312,24 +312,35 @@ pub(super) fn shown(
         .with("MetadataOptions", instance.metadata_options.shown(instance.state != State::Pending))
         .with("PrivateDnsNameOptions", names)
         .with("ProductCodes", Vec::<Structure>::new())
-        .with("BlockDeviceMappings", mappings(region, instance))
+        .with("BlockDeviceMappings", mappings(settings, now, region, instance))
         .with("Tags", region.tags.shown(id));
     with_network(shown, settings, region, now, instance)
 }
 
 /// The name of an instance's root device, whose volume is the first: images of earlier versions had another.
-pub(super) fn root_device<'a>(region: &'a Region, instance: &Instance) -> &'a str {
+pub(in crate::account) fn root_device<'a>(region: &'a Region, instance: &Instance) -> &'a str {
     let volume = instance.volumes.first().and_then(|id| region.volumes.get(id));
     volume.and_then(|volume| volume.attachment.as_ref()).map_or(ROOT_DEVICE, |attachment| &attachment.device)
 }
 
+/// The names of an instance's devices, its root's first.
+pub(super) fn device_names<'a>(region: &'a Region, instance: &'a Instance) -> impl Iterator<Item = &'a str> {
+    let attachments = instance.volumes.iter().filter_map(|id| region.volumes.get(id)?.attachment.as_ref());
+    attachments.map(|attachment| attachment.device.as_str())
+}
+
 /// The volumes of an instance.
-pub(super) fn mappings(region: &Region, instance: &Instance) -> Vec<Structure> {
+pub(super) fn mappings(
+    settings: &Settings,
+    now: OffsetDateTime,
+    region: &Region,
+    instance: &Instance,
+) -> Vec<Structure> {
     let mapping = |id| {
         let attachment = region.volumes.get(id)?.attachment.as_ref()?;
         let ebs = Structure::new()
             .with("VolumeId", id)
-            .with("Status", "attached")
+            .with("Status", attachment.state(settings, now).name_in_instance())
             .with("AttachTime", whole_second(attachment.time))
             .with("DeleteOnTermination", attachment.delete_on_termination);
         Some(Structure::new().with("DeviceName", attachment.device.as_str()).with("Ebs", ebs))

@@ -13,6 +13,7 @@ use crate::{
         quota,
         request::{combination, invalid, one_of, only, required, unsupported},
         tags::{TagSpecifications, check_metadata_keys},
+        volume::attach::too_many,
     },
     error::{ApiError, Code},
     wire::Structure,
@@ -109,6 +110,8 @@ impl Launch {
             metadata_options,
             tags,
         };
+        let (attachments, _) = instance_type.attachments();
+        too_many(launch.volumes.len() > attachments, attachments, instance_type.name)?;
         let zone = region.subnets.require(&launch.place.subnet)?.zone;
         shortage::check(context, instance_type, zone)?;
         Ok(launch)

@@ -4,7 +4,7 @@
 //! address comes with `running` and goes with the first step away from it.
 
 use super::{Instance, Power, State, StateReason, power};
-use crate::account::{Context, Effect, ids::InstanceId, network_interface, root_volume, volume};
+use crate::account::{Context, Effect, ids::InstanceId, network_interface, root_volume, volume::attach};
 use std::time::Duration;
 use time::OffsetDateTime;
 
@@ -71,6 +71,7 @@ pub(in crate::account) fn settle(context: &mut Context<'_>, id: &InstanceId) {
         (State::Terminated, _) if due => vanish(context, id),
         _ => {}
     }
+    attach::settle(context, id);
 }
 
 fn run(context: &mut Context<'_>, id: &InstanceId) {
@@ -129,7 +130,7 @@ fn terminated(context: &mut Context<'_>, id: &InstanceId) {
     }
     root_volume::give_up(context, id);
     for id in volumes {
-        volume::release(context, &id);
+        attach::release(context, &id);
     }
     context.wake(id, vanishes);
 }

@@ -59,8 +59,7 @@ impl Tree {
         let root = super::describe::root_device(region, instance);
         self.put("block-device-mapping/ami", root.trim_start_matches("/dev/"));
         self.put("block-device-mapping/root", root);
-        for (number, mapping) in (1..).zip(super::describe::mappings(region, instance).iter().skip(1)) {
-            let device = mapping.string("DeviceName").unwrap_or_default();
+        for (number, device) in (1..).zip(super::describe::device_names(region, instance).skip(1)) {
             self.put(format!("block-device-mapping/ebs{number}"), device.trim_start_matches("/dev/"));
         }
         self.put("events/maintenance/history", "[]");

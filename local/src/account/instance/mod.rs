@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{machine::Kind, wire::Structure};
 pub(super) use block_device::is_device_name;
+pub(super) use describe::root_device;
 pub(super) use launch::PARAMETERS;
 pub(super) use life::later;
 use metadata_options::MetadataOptions;

@@ -5,8 +5,14 @@ use super::{
     life::{self, End, later},
 };
 use crate::{
-    account::{Context, Effect, Start, address, dhcp_options, ids::InstanceId, root_volume, snapshot},
-    machine::{Description, Event},
+    account::{
+        Context, Effect, Start, address, dhcp_options,
+        ids::{Id, InstanceId, VolumeId},
+        region::Region,
+        root_volume, snapshot,
+        volume::attach,
+    },
+    machine::{BlockDevice, Description, Event},
 };
 use std::time::Duration;
 
@@ -47,6 +53,7 @@ pub(in crate::account) fn on(context: &mut Context<'_>, id: &InstanceId) {
         memory_mib: instance_type.memory_mib(),
         vcpus: u32::try_from(instance_type.vcpus()).unwrap_or(u32::MAX),
         disk_gib: root_volume.and_then(|volume| u32::try_from(volume.shape.gib).ok()),
+        volumes: volumes.iter().skip(1).filter_map(|id| block_device(region, id)).collect(),
         boot_id,
     };
     let system = root_volume.and_then(|volume| volume.system.as_ref());
@@ -62,6 +69,13 @@ pub(in crate::account) fn on(context: &mut Context<'_>, id: &InstanceId) {
         has_disk,
         machine,
     })));
+}
+
+/// A volume as a machine has it that boots now; one that is to be detached it doesn't get any more.
+fn block_device(region: &Region, id: &VolumeId) -> Option<BlockDevice> {
+    let volume = region.volumes.get(id)?;
+    let attachment = volume.attachment.as_ref().filter(|attachment| attachment.detaching.is_none())?;
+    Some(BlockDevice::new(id.as_ref(), &attachment.device, volume.shape.gib))
 }
 
 /// Presses the power button; with `restart` the machine is started again once it is off.
@@ -109,6 +123,11 @@ pub(in crate::account) fn machine_event(context: &mut Context<'_>, id: &Instance
             root_volume::started(context, id);
             life::settle(context, id);
         }
+        Event::Detached(volume) => {
+            if let Ok(volume) = VolumeId::parse(&volume) {
+                attach::released(context, id, Some(&volume));
+            }
+        }
         Event::Rebooting => went_off(context, id, true),
         Event::PoweredOff => {
             let restart = matches!(power, Power::GoingOff { restart: true, .. } | Power::Killed { restart: true });
@@ -123,6 +142,7 @@ fn went_off(context: &mut Context<'_>, id: &InstanceId, restart: bool) {
     let Some(instance) = context.region.instances.get_mut(id) else { return };
     instance.power = Power::Off;
     let volumes = instance.volumes.clone();
+    attach::released(context, id, None);
     snapshot::take_waiting(context, &volumes);
     let Some(instance) = context.region.instances.get_mut(id) else { return };
     if !matches!(instance.state, State::Pending | State::Running) {
@@ -146,6 +166,7 @@ fn failed(context: &mut Context<'_>, id: &InstanceId, why: &str) {
     let is_leaving = !matches!(instance.state, State::Pending | State::Running);
     let end = if instance.was_running { End::Stop } else { End::Terminate };
     let volumes = instance.volumes.clone();
+    attach::released(context, id, None);
     snapshot::take_waiting(context, &volumes);
     context.region.consoles.write(id, context.now, format!("\r\n{why}\r\n").as_bytes());
     if is_leaving {

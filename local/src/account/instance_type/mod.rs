@@ -70,6 +70,16 @@ impl InstanceType {
         self.columns.vcpus.unsigned_abs()
     }
 
+    /// How many volumes it may have, and whether interfaces count as well, but for the first one, as they do on Nitro.
+    /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/volume_limits.html>.
+    pub(super) fn attachments(&self) -> (usize, bool) {
+        let shown = self.shown();
+        let ebs = shown.structure("EbsInfo");
+        let most = ebs.and_then(|ebs| ebs.integer("MaximumEbsAttachments")).and_then(|most| usize::try_from(most).ok());
+        let is_dedicated = ebs.and_then(|ebs| ebs.string("AttachmentLimitType")) == Some("dedicated");
+        (most.unwrap_or(if self.nitro { 27 } else { 40 }), self.nitro && !is_dedicated)
+    }
+
     pub(super) fn cores(&self) -> i64 {
         (self.columns.vcpus / self.columns.threads_per_core).max(1)
     }

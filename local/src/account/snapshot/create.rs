@@ -7,8 +7,9 @@ use crate::{
         ids::{InstanceId, SnapshotId, VolumeId},
         instance::later,
         permission::Permissions,
-        request::{combination, invalid, missing, one_of, only, required},
+        request::{combination, invalid, missing, one_of, only, required, unsupported},
         tags::{TagSet, TagSpecifications},
+        volume::Volume,
     },
     error::{ApiError, Code},
     wire::Structure,
@@ -108,8 +109,11 @@ fn volumes(context: &Context<'_>, id: &InstanceId, wanted: &Structure) -> Result
     }
 }
 
-/// Sees that one more snapshot of a volume may be pending.
+/// Sees that a snapshot of a volume can be taken, and that one more may be pending.
 pub(in crate::account) fn check_room(context: &Context<'_>, volume: &VolumeId) -> Result<(), ApiError> {
+    if may_have_bytes(context, context.region.volumes.require(volume)?) {
+        return Err(unsupported(format!("A snapshot of the volume '{volume}', which is no root volume of a machine")));
+    }
     let pending = context.region.snapshots.iter().map(|(_, snapshot)| snapshot);
     let pending = pending.filter(|one| one.volume == *volume && one.state(context.now) == State::Pending).count();
     let is_slow = !context.region.volumes.require(volume)?.shape.bootable();
@@ -118,6 +122,16 @@ pub(in crate::account) fn check_room(context: &Context<'_>, volume: &VolumeId) -
     }
     let message = "Maximum allowed in-progress snapshots for a single volume exceeded.";
     Err(ApiError::new(Code::ConcurrentSnapshotLimitExceeded, message))
+}
+
+/// Whether a machine has written, or may have written, to a volume that is none's root.
+fn may_have_bytes(context: &Context<'_>, volume: &Volume) -> bool {
+    let holder = volume.attachment.as_ref().and_then(|attachment| context.region.instances.get(&attachment.instance));
+    let in_machine = holder.map_or_else(
+        || context.settings.images.iter().any(|image| image.kind.has_machine()),
+        |holder| holder.kind.has_machine(),
+    );
+    volume.system.is_none() && in_machine
 }
 
 /// Takes a snapshot of a volume.

@@ -93,8 +93,22 @@ fn refusals() {
             let ebs = one("VolumeType", "st1").with("VolumeSize", 200_i64);
             l.with("BlockDeviceMappings", vec![one("DeviceName", "/dev/sda1").with("Ebs", ebs)])
         }),
-        ("UnsupportedOperation: A volume besides the root /dev/sda1 (/dev/sdf)", |l| {
-            l.with("BlockDeviceMappings", vec![one("DeviceName", "/dev/sdf").with("Ebs", one("VolumeSize", 1_i64))])
+        ("InvalidBlockDeviceMapping: The virtual name 'ephemeral24'", |l| {
+            l.with("BlockDeviceMappings", vec![one("DeviceName", "/dev/sdf").with("VirtualName", "ephemeral24")])
+        }),
+        ("InvalidParameterDependency: The parameter KmsKeyId requires", |l| {
+            let ebs = one("VolumeSize", 1_i64).with("KmsKeyId", "alias/mine");
+            l.with("BlockDeviceMappings", vec![one("DeviceName", "/dev/sdf").with("Ebs", ebs)])
+        }),
+        ("AttachmentLimitExceeded: ", |l| {
+            let mapping = |n: char| one("DeviceName", format!("/dev/xvdb{n}")).with("Ebs", one("VolumeSize", 1_i64));
+            l.with(
+                "BlockDeviceMappings",
+                ('a'..='z')
+                    .map(mapping)
+                    .chain([one("DeviceName", "/dev/sdf").with("Ebs", one("VolumeSize", 1_i64))])
+                    .collect::<Vec<_>>(),
+            )
         }),
         ("InvalidBlockDeviceMapping: Duplicate device name /dev/sda1", |l| {
             let mapping = one("DeviceName", "/dev/sda1").with("Ebs", one("VolumeSize", 9_i64));

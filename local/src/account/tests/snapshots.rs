@@ -54,6 +54,7 @@ fn a_snapshot_is_pending_until_it_is_taken_and_its_time_has_come() {
     // What is taken stays as it is, whatever becomes of its volume.
     world.ok("TerminateInstances", ids(&[&instance]));
     world.settle();
+    world.pass(Duration::from_secs(3));
     assert!(
         world.err("DescribeVolumes", Structure::new().with("VolumeIds", vec![&*volume])).starts_with("InvalidVolume")
     );

@@ -138,6 +138,7 @@ fn specification(disk: &Path) -> Specification {
         memory_mib: 512,
         vcpus: 2,
         disk_gib: Some(8),
+        volumes: Vec::new(),
         boot_id: "00000000-0000-4000-8000-000000000000".into(),
     };
     Specification { machine, disk: disk.into(), image: None, layers: Vec::new() }
