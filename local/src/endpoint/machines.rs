@@ -7,7 +7,7 @@
 use super::{disks::Disks, images::Images, layers::Layers};
 use crate::{
     account::{Effect, Kind, Start},
-    machine::{Event, Hypervisors, Machine, Specification},
+    machine::{BlockDevice, Event, Hypervisors, Machine, Specification},
 };
 use std::{
     collections::HashMap,
@@ -142,27 +142,20 @@ impl Worker {
 
     fn carry_out(&self, effect: Effect) {
         tracing::debug!(?effect, "effect");
-        let with = |instance: &str, act: fn(&dyn Machine)| {
+        let with = |instance: &str, act: &dyn Fn(&dyn Machine)| {
             if let Some(machine) = self.powered.lock().get(instance) {
                 act(&**machine);
             }
         };
         match effect {
             Effect::Start(start) => self.start(*start),
-            Effect::PowerOff { instance } => with(&instance, |machine| machine.power_off()),
-            Effect::Kill { instance } => with(&instance, |machine| machine.kill()),
-            Effect::Plug { instance, nic } => {
-                if let Some(machine) = self.powered.lock().get(&instance) {
-                    machine.plug(nic);
-                }
-            }
-            Effect::Unplug { instance, nic } => {
-                if let Some(machine) = self.powered.lock().get(&instance) {
-                    machine.unplug(&nic);
-                }
-            }
-            Effect::Attach { .. } | Effect::Resize { .. } => {}
-            Effect::Detach { instance, volume, .. } => drop(self.events.send((instance, Event::Detached(volume)))),
+            Effect::PowerOff { instance } => with(&instance, &|machine| machine.power_off()),
+            Effect::Kill { instance } => with(&instance, &|machine| machine.kill()),
+            Effect::Plug { instance, nic } => with(&instance, &|machine| machine.plug(nic.clone())),
+            Effect::Unplug { instance, nic } => with(&instance, &|machine| machine.unplug(&nic)),
+            Effect::Attach { instance, device } => self.attach(&instance, device),
+            Effect::Detach { instance, volume, force } => with(&instance, &|machine| machine.detach(&volume, force)),
+            Effect::Resize { instance, volume, gib } => with(&instance, &|machine| machine.resize(&volume, gib)),
             Effect::Discard { volume } => self.discard(volume),
             Effect::TakeLayer { snapshot, volume, kind, root, instance } => {
                 let taken = self.take_layer(&snapshot, &volume, (kind, root), instance.as_deref());
@@ -194,6 +187,9 @@ impl Worker {
         let (mut disk, mut image) = (PathBuf::new(), None);
         if kind.has_machine() {
             disk = self.disks.make(&volume, has_disk)?;
+            for device in &machine.volumes {
+                self.disks.make(&device.volume, false)?;
+            }
             let hold = |root: String| self.images.hold(&root, &volume, &machine.instance);
             image = root.map(hold).transpose().map_err(io::Error::other)?;
         }
@@ -221,6 +217,18 @@ impl Worker {
             _ => kind.take_layer(&self.disks.path(volume), &into)?,
         }
         self.layers.finish(snapshot)
+    }
+
+    fn attach(&self, instance: &str, device: BlockDevice) {
+        let made = self.disks.make(&device.volume, false);
+        match (made, self.powered.lock().get(instance)) {
+            (Ok(_), Some(machine)) => machine.attach(device),
+            (Ok(_), None) => {}
+            (Err(error), _) => {
+                let text = format!("\r\nendpoint: failed to attach {}: {error}\r\n", device.volume);
+                drop(self.events.send((instance.to_owned(), Event::Console(text.into_bytes()))));
+            }
+        }
     }
 
     fn discard(&self, volume: String) {

@@ -1,7 +1,7 @@
 //! A machine that isn't one: it has power or it hasn't, and nothing runs in it. For tests of the API alone.
 
 use super::{
-    Event, Hypervisor, Machine, Specification,
+    BlockDevice, Event, Hypervisor, Machine, Specification,
     kind::{ImageForm, MachineKind},
 };
 use crate::network::Switch;
@@ -71,6 +71,14 @@ impl Machine for BlankMachine {
     fn kill(&self) {
         self.power_off();
     }
+
+    fn attach(&self, _: BlockDevice) {}
+
+    fn detach(&self, volume: &str, _: bool) {
+        self.tell(Event::Detached(volume.to_owned()));
+    }
+
+    fn resize(&self, _: &str, _: u64) {}
 }
 
 impl Drop for BlankMachine {

@@ -56,7 +56,7 @@ pub struct Specification {
     /// What it is like.
     pub machine: Description,
     /// A directory of its root volume's, mode 0700: what the machine writes stays here over stop and start. Made by the caller,
-    /// removed by the caller once no machine has it. Empty where there is no machine, see [`Kind::has_machine`](super::Kind::has_machine).
+    /// removed by the caller once no machine has it. Those of its other volumes lie beside it, and are called as they are. Empty where there is no machine, see [`Kind::has_machine`](super::Kind::has_machine).
     pub disk: PathBuf,
     /// The root directory of its image; `None` for the host's own programs. It must stay as long as the disk does.
     pub image: Option<PathBuf>,

@@ -75,4 +75,12 @@ pub trait Machine: Send + Sync {
 
     /// Takes a network interface away, by its id, whether it was there from the start or came later. Default: nothing.
     fn unplug(&self, _nic: &str) {}
+    /// Gives it a volume, whose disk is there. What can't be had is told on the console.
+    fn attach(&self, device: BlockDevice);
+
+    /// Takes a volume from it once nothing in it uses it any more, or by force; that it has let go is told by an event.
+    fn detach(&self, volume: &str, force: bool);
+
+    /// A volume that it has is larger from now on.
+    fn resize(&self, volume: &str, gib: u64);
 }

@@ -1,7 +1,7 @@
 //! How machines come up, what they keep, and how they end.
 
 use crate::fixture::{Disk, FIRST_BOOT, PATIENCE, Running, SECOND_BOOT, mounts_of, specification};
-use ec2_local::machine::{Event, Machine};
+use ec2_local::machine::{BlockDevice, Event, Machine};
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 #[test]
@@ -107,6 +107,9 @@ fn is_gone_when_killed_or_dropped() {
             impl Machine for Gone {
                 fn power_off(&self) {}
                 fn kill(&self) {}
+                fn attach(&self, _: BlockDevice) {}
+                fn detach(&self, _: &str, _: bool) {}
+                fn resize(&self, _: &str, _: u64) {}
             }
             drop(std::mem::replace(&mut machine.machine, Box::new(Gone)));
         } else {

@@ -97,6 +97,9 @@ struct Serve {
     /// A private network that this host reaches, and machines may as well, for example 10.20.0.0/16; can be repeated
     #[arg(long, value_name = "NETWORK")]
     allow_private: Vec<PrivateNetwork>,
+    /// No machine's root may mount its volumes: what is on them, mounted, reaches the host's kernel as a file system
+    #[arg(long)]
+    no_volume_mounts: bool,
     /// How many instances a region may run [default: 10000]
     #[arg(long, value_name = "COUNT")]
     instance_quota: Option<u64>,
@@ -122,6 +125,9 @@ struct Serve {
 
 impl Serve {
     fn settings(self) -> Settings {
+        if self.no_volume_mounts {
+            ec2_local::machine::sandbox::forbid_volume_mounts();
+        }
         let mut settings = Settings::default();
         settings.port = self.port;
         settings.pace = self.pace;

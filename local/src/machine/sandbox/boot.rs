@@ -4,6 +4,7 @@ use super::{
     clock::{self, Beginning},
     image_root, interfaces, kernel,
     limits::Limits,
+    mounting,
     protocol::{self, Boot, Go, Report},
     root::{self, Parts, told},
     seccomp,
@@ -65,7 +66,6 @@ pub fn run(boot: &Boot, limits: Limits, beginning: Beginning, keeper: OwnedFd, e
     set_parent_process_death_signal(Some(Signal::KILL))?;
     // The keeper may have died before that, and then its end of the connection is closed.
     let Some((go, mut trees)) = protocol::receive::<Go>(&keeper)? else { return Ok(End::PowerOff) };
-    drop(keeper);
     rustix::thread::set_name(c"init")?;
     if !go.has_cgroup_namespace {
         // The keeper has put this process into the machine's cgroup.
@@ -115,6 +115,13 @@ pub fn run(boot: &Boot, limits: Limits, beginning: Beginning, keeper: OwnedFd, e
     let begun =
         time.map_err(|error| format!("what is told of the time since the boot is the host's: failed to {error}"));
     seccomp::forbid()?;
+    // The volumes come before anything runs that may want them.
+    let listener = if go.has_devices && boot.mounts { mounting::tell().ok() } else { None };
+    let beside: Vec<_> = listener.iter().map(AsFd::as_fd).collect();
+    protocol::send(&keeper, &(), &beside)?;
+    drop(listener);
+    protocol::receive::<()>(&keeper)?;
+    drop(keeper);
     drop_capabilities()?;
     let noted = logins::note_boot(&Root::default()).map_err(|error| format!("failed to note the boot: {error}"));
     built.notes.extend([begun, noted].into_iter().filter_map(Result::err));

@@ -10,7 +10,8 @@ use super::{
 use rustix::process::geteuid;
 use std::{
     io,
-    path::Path,
+    ops::Add,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -48,10 +49,13 @@ fn count_named(tenants: &[&Arc<Tenant>]) -> Vec<Taken> {
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(tenant) = tenants.get(index) else { return };
-            let taken = of_disk(tenant.disk()).unwrap_or_else(|error| {
-                tracing::debug!("failed to measure {}: {error}", tenant.disk().display());
-                Taken::NOTHING
-            });
+            let measured = |disk: &PathBuf| {
+                of_disk(disk).unwrap_or_else(|error| {
+                    tracing::debug!("failed to measure {}: {error}", disk.display());
+                    Taken::NOTHING
+                })
+            };
+            let taken = tenant.disks().iter().map(measured).fold(Taken::NOTHING, Add::add);
             counted.lock().unwrap_or_else(PoisonError::into_inner)[index] = taken;
         }
     };

@@ -5,7 +5,9 @@
 //! does: by a signal on the parent's death, and by the end of the connection where that signal is missed.
 
 use super::{
-    advice, boot,
+    advice,
+    block_devices::{self, BlockDevices},
+    boot,
     cgroup::Cgroup,
     clock::Beginning,
     devices, errand,
@@ -15,6 +17,7 @@ use super::{
     kernel::{self, Side},
     layer,
     limits::{self, Limits},
+    mounting::Mounter,
     nameless,
     protocol::{self, Boot, Command, Go, Report, Request, Shown, Users},
     remains,
@@ -24,7 +27,7 @@ use super::{
 };
 use crate::{
     guest::init::{End, OomScore},
-    machine::descriptors::allow_many,
+    machine::{BlockDevice, descriptors::allow_many},
     network::Nic,
 };
 use rustix::{
@@ -115,6 +118,7 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
     let volume = sources::mount_volume(boot, &files, &identity, &mut notes)?;
     // What is mounted in the machine alone can be read here as long as it is there.
     let mounted = volume.as_ref().map(|volume| volume.try_clone()).transpose()?.map(fs::File::from);
+    let root_device = volume.as_ref().and_then(|volume| rustix::fs::fstat(volume).ok()).map(|found| found.st_dev);
     let limits =
         Limits::of(boot.specification.machine.memory_mib, boot.specification.machine.vcpus).within(&boot.share);
     let limits = if matches!(identity, Identity::Range(_)) { limits } else { limits.beside_others() };
@@ -150,16 +154,49 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
         .and_then(|()| cgroup.enter(init));
     let released =
         noted.and_then(|()| release(init, boot, volume, &identity, has_cgroup_namespace, notes, &connection));
-    // From here on its end tells init that nothing more will come.
-    drop(connection);
+    let mut volumes = match identity {
+        Identity::Range(owner) => Some(BlockDevices::new(init, owner, &boot.specification.disk, root_device)),
+        _ => None,
+    };
+    // Init waits for its volumes. From then on the connection's end tells that nothing more will come.
+    let mut mounter: Option<Mounter> = None;
+    let mut connection = Some(connection).filter(|_| released.is_ok());
     let mut killed = released.is_err();
     if killed {
         pidfd_send_signal(&handle, Signal::KILL)?;
     }
     loop {
-        let [commanded, ended] = protocol::wait_readable([endpoint.as_fd(), handle.as_fd()])?;
+        let waits = volumes.as_ref().is_some_and(BlockDevices::wait_for_machine);
+        let calls = mounter.as_mut().and_then(Mounter::listener).map(|calls| calls.try_clone_to_owned()).transpose()?;
+        let waits = waits || mounter.as_ref().is_some_and(Mounter::is_busy);
+        // Nobody listens to both: init has nothing to mount before it has its volumes.
+        let third = connection.as_ref().map(AsFd::as_fd).or(calls.as_ref().map(AsFd::as_fd));
+        let polled: Vec<_> = [endpoint.as_fd(), handle.as_fd()].into_iter().chain(third).collect();
+        let readable = protocol::wait_for_any(&polled, waits.then_some(block_devices::LOOK))?;
+        let is_readable = |index: usize| readable.get(index).is_some_and(|readable| *readable);
+        let (commanded, ended) = (is_readable(0), is_readable(1));
         if ended {
             break;
+        }
+        if is_readable(2)
+            && connection.is_none()
+            && let (Some(mounter), Some(volumes)) = (&mut mounter, &volumes)
+        {
+            mounter.answer(&volumes.numbers());
+        }
+        if is_readable(2)
+            && let Some(connection) = connection.take()
+            && let Some(((), listeners)) = protocol::receive::<()>(&connection)?
+        {
+            mounter = listeners.into_iter().next().map(|listener| Mounter::new(init, listener));
+            for device in &boot.specification.machine.volumes {
+                attach(volumes.as_mut(), device, endpoint)?;
+            }
+            // It may just have ended.
+            let _ = protocol::send(&connection, &(), &[]);
+        }
+        for volume in volumes.iter_mut().flat_map(BlockDevices::released) {
+            protocol::send(endpoint, &Report::Detached(volume), &[])?;
         }
         if commanded {
             let (command, beside) = protocol::receive::<Command>(endpoint)?.unwrap_or((Command::Kill, Vec::new()));
@@ -172,6 +209,22 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
                     let take = || take_layer(mounted.as_ref(), &files, beside, &identity);
                     let why = standstill::during(init, &cgroup, take).err().map(|error| error.to_string());
                     protocol::send(endpoint, &Report::Layer(why), &[])?;
+                    continue;
+                }
+                Command::Attach(device) => {
+                    attach(volumes.as_mut(), &device, endpoint)?;
+                    continue;
+                }
+                Command::Detach(volume, force) => {
+                    if volumes.as_mut().is_none_or(|volumes| volumes.detach(&volume, force)) {
+                        protocol::send(endpoint, &Report::Detached(volume), &[])?;
+                    }
+                    continue;
+                }
+                Command::Resize(volume, gib) => {
+                    if let Some(Err(error)) = volumes.as_mut().map(|volumes| volumes.resize(&volume, gib)) {
+                        note(endpoint, &format!("{volume} is as large as it was: failed to {error}"))?;
+                    }
                     continue;
                 }
                 other => other,
@@ -207,6 +260,22 @@ fn plug(nic: Nic, init: Pid, endpoint: &OwnedFd) -> io::Result<()> {
     }
 }
 
+/// Gives the machine a volume, or says on its console why not.
+fn attach(volumes: Option<&mut BlockDevices>, device: &BlockDevice, endpoint: &OwnedFd) -> io::Result<()> {
+    let attached = match volumes {
+        Some(volumes) => volumes.attach(device),
+        None => Err(io::Error::other("make a block device: only the host's root can")),
+    };
+    match attached {
+        Ok(()) => Ok(()),
+        Err(error) => note(endpoint, &format!("{} is not in /dev: failed to {error}", device.volume)),
+    }
+}
+
+fn note(endpoint: &OwnedFd, text: &str) -> io::Result<()> {
+    protocol::send(endpoint, &Report::Note(text.to_owned()), &[])
+}
+
 /// The answer to a question about the machine.
 fn answer(command: &Command, init: Pid, boot: &Boot, cgroup: &Cgroup) -> Option<Report> {
     match *command {
@@ -221,7 +290,7 @@ fn answer(command: &Command, init: Pid, boot: &Boot, cgroup: &Cgroup) -> Option<
             let is_complete = found.is_complete && is_certain;
             Some(Report::Nameless(question, Taken { is_complete, ..found }))
         }
-        Command::PowerOff | Command::Kill | Command::TakeLayer | Command::Plug(_) => None,
+        _ => None,
     }
 }
 

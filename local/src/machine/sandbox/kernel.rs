@@ -12,7 +12,7 @@ use std::{
     ffi::CStr,
     io,
     mem::{size_of, zeroed},
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
 };
 
 /// The calling process's side after [`clone_into_namespaces`].
@@ -148,6 +148,12 @@ pub fn map_owners(mount: impl AsFd, user_namespace: impl AsFd) -> io::Result<()>
     set_mount_attributes(mount, libc::MOUNT_ATTR_IDMAP | libc::MOUNT_ATTR_RDONLY, user_namespace, libc::AT_EMPTY_PATH)
 }
 
+/// The same of a mount that stays writable.
+pub fn map_owners_writably(mount: impl AsFd, user_namespace: impl AsFd) -> io::Result<()> {
+    let user_namespace = user_namespace.as_fd().as_raw_fd() as u64;
+    set_mount_attributes(mount, libc::MOUNT_ATTR_IDMAP, user_namespace, libc::AT_EMPTY_PATH)
+}
+
 /// Makes a detached mount and those below it read-only. Kernels before 5.12 can't.
 pub fn make_tree_read_only(mount: impl AsFd) -> io::Result<()> {
     match set_mount_attributes(mount, libc::MOUNT_ATTR_RDONLY, 0, libc::AT_EMPTY_PATH | libc::AT_RECURSIVE) {
@@ -161,6 +167,10 @@ fn set_mount_attributes(mount: impl AsFd, set: u64, user_namespace: u64, flags: 
     let mut attributes: libc::mount_attr = unsafe { zeroed() };
     attributes.attr_set = set;
     attributes.userns_fd = user_namespace;
+    change_mount_attributes(mount, &attributes, flags)
+}
+
+fn change_mount_attributes(mount: impl AsFd, attributes: &libc::mount_attr, flags: libc::c_int) -> io::Result<()> {
     // SAFETY: all pointers are valid for the call, and the size is the structure's.
     let result = unsafe {
         libc::syscall(
@@ -168,7 +178,7 @@ fn set_mount_attributes(mount: impl AsFd, set: u64, user_namespace: u64, flags: 
             mount.as_fd().as_raw_fd(),
             c"".as_ptr(),
             flags,
-            &raw const attributes,
+            &raw const *attributes,
             size_of::<libc::mount_attr>(),
         )
     };
@@ -209,6 +219,51 @@ pub fn attach_loop_device(device: &impl AsFd, file: &impl AsFd) -> io::Result<()
     check(unsafe { libc::ioctl(device.as_fd().as_raw_fd(), LOOP_CONFIGURE, &raw const config) }.into())
 }
 
+/// Has a loop device look how large its file is by now.
+pub fn update_loop_size(device: &impl AsFd) -> io::Result<()> {
+    // SAFETY: this request takes no argument.
+    check(unsafe { libc::ioctl(device.as_fd().as_raw_fd(), LOOP_SET_CAPACITY) }.into())
+}
+
+/// Leaves nothing of a loop device to those who still have it open: from now on it begins where its file ends.
+pub fn empty_loop_device(device: &impl AsFd, length: u64) -> io::Result<()> {
+    let config = LoopConfig { offset: length, flags: LO_FLAGS_AUTOCLEAR, ..LoopConfig::EMPTY };
+    // SAFETY: the request takes a pointer to a `struct loop_info64`, which is what follows the first two members, and lives through the
+    // call.
+    check(unsafe { libc::ioctl(device.as_fd().as_raw_fd(), LOOP_SET_STATUS64, &raw const config.device) }.into())
+}
+
+/// Moves this process, which must have one thread only, into a mount namespace; its root directory is that one's.
+pub fn enter_mounts(namespace: &impl AsFd) -> io::Result<()> {
+    // SAFETY: no pointers are passed.
+    check(unsafe { libc::setns(namespace.as_fd().as_raw_fd(), libc::CLONE_NEWNS) }.into())
+}
+
+/// Moves this process, which must have one thread only, into a mount namespace of its own.
+pub fn unshare_mounts() -> io::Result<()> {
+    // SAFETY: no pointers are passed.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNS) }.into())
+}
+
+/// Reaches and makes files as this user and group from now on.
+pub fn make_files_as(user: u32, group: u32) {
+    // SAFETY: plain system calls; they tell who it was before, and can't fail for the host's root.
+    unsafe {
+        libc::setfsgid(group);
+        libc::setfsuid(user);
+    }
+}
+
+/// Makes a detached mount writable.
+pub fn make_writable(mount: impl AsFd) -> io::Result<()> {
+    // SAFETY: the structure is plain data for which zeroes are valid.
+    let mut attributes: libc::mount_attr = unsafe { zeroed() };
+    attributes.attr_clr = libc::MOUNT_ATTR_RDONLY;
+    change_mount_attributes(mount, &attributes, libc::AT_EMPTY_PATH)
+}
+
+const LOOP_SET_CAPACITY: libc::Ioctl = 0x4c07;
+const LOOP_SET_STATUS64: libc::Ioctl = 0x4c04;
 const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4c82;
 const LOOP_CONFIGURE: libc::Ioctl = 0x4c0a;
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
@@ -307,6 +362,72 @@ pub fn filter_system_calls(filter: &[libc::sock_filter]) -> io::Result<()> {
     // SAFETY: the program and the instructions that it points to live through the call, which only reads them.
     check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) })
 }
+
+/// Has a filter tell of system calls of this process and its descendants, whose callers wait until they are answered by what is
+/// returned.
+pub fn listen_to_system_calls(filter: &[libc::sock_filter]) -> io::Result<OwnedFd> {
+    let length = filter.len().try_into().map_err(io::Error::other)?;
+    let program = libc::sock_fprog { len: length, filter: filter.as_ptr().cast_mut() };
+    let listen = |flags: libc::c_ulong| {
+        // SAFETY: the program and the instructions that it points to live through the call, which only reads them.
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) }
+    };
+    let (listener, undisturbed) =
+        (libc::SECCOMP_FILTER_FLAG_NEW_LISTENER, libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
+    let mut result = listen(listener | undisturbed);
+    if result == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL) {
+        // Before Linux 5.19 a signal disturbs who waits.
+        result = listen(listener);
+    }
+    check(result)?;
+    let descriptor = i32::try_from(result).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just opened it for this process, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// A system call whose caller waits.
+#[derive(Debug)]
+pub struct Call {
+    id: u64,
+    pub pid: i32,
+    pub arguments: [u64; 6],
+}
+
+/// The next one.
+pub fn next_system_call(listener: &impl AsFd) -> io::Result<Call> {
+    // SAFETY: the structure is plain data for which zeroes are valid, and the kernel wants zeroes.
+    let mut told: libc::seccomp_notif = unsafe { zeroed() };
+    // SAFETY: the request takes a pointer to such a structure, which lives through the call.
+    check(unsafe { libc::ioctl(listener.as_fd().as_raw_fd(), SECCOMP_IOCTL_NOTIF_RECV, &raw mut told) }.into())?;
+    Ok(Call { id: told.id, pid: told.pid.cast_signed(), arguments: told.data.args })
+}
+
+/// Fails if the caller doesn't wait any more.
+pub fn is_waiting(listener: &impl AsFd, call: &Call) -> io::Result<()> {
+    // SAFETY: the request takes a pointer to a number, which lives through the call.
+    check(unsafe { libc::ioctl(listener.as_fd().as_raw_fd(), SECCOMP_IOCTL_NOTIF_ID_VALID, &raw const call.id) }.into())
+}
+
+/// Lets the kernel do what was asked for.
+pub fn let_system_call_pass(listener: &impl AsFd, call: &Call) -> io::Result<()> {
+    respond(listener, call, 0, libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32)
+}
+
+/// Has a system call answer this error, or that it was done (0).
+pub fn answer_system_call(listener: &impl AsFd, call: &Call, error: i32) -> io::Result<()> {
+    respond(listener, call, -error, 0)
+}
+
+fn respond(listener: &impl AsFd, call: &Call, error: i32, flags: u32) -> io::Result<()> {
+    let response = libc::seccomp_notif_resp { id: call.id, val: 0, error, flags };
+    // SAFETY: the request takes a pointer to such a structure, which lives through the call.
+    check(unsafe { libc::ioctl(listener.as_fd().as_raw_fd(), SECCOMP_IOCTL_NOTIF_SEND, &raw const response) }.into())
+}
+
+/// Of `linux/seccomp.h`.
+const SECCOMP_IOCTL_NOTIF_RECV: libc::Ioctl = 0xc050_2100_u32 as libc::Ioctl;
+const SECCOMP_IOCTL_NOTIF_SEND: libc::Ioctl = 0xc018_2101_u32 as libc::Ioctl;
+const SECCOMP_IOCTL_NOTIF_ID_VALID: libc::Ioctl = 0x4008_2102;
 
 /// Closes all descriptors from this number on but one: the process must not use any of them afterwards.
 pub fn close_all_from(first: u32, but: BorrowedFd<'_>) -> io::Result<()> {

@@ -168,7 +168,7 @@ fn mount_sys() -> io::Result<Option<BlockDevice>> {
     let (whole, target) = (Path::new("sys"), Path::new("root/sys"));
     fs::create_dir(whole).map_err(told("make", whole.display()))?;
     mount("sysfs", whole, "sysfs", KERNELS | MountFlags::RDONLY, None).map_err(told("mount", "it"))?;
-    mount("tmpfs", target, "tmpfs", KERNELS, c"mode=0755,size=0,nr_inodes=128").map_err(told("mount", "it"))?;
+    mount("tmpfs", target, "tmpfs", KERNELS, c"mode=0755,size=0,nr_inodes=1024").map_err(told("mount", "it"))?;
     for name in EMPTY {
         fs::create_dir_all(target.join(name)).map_err(told("make", format!("/sys/{name}")))?;
     }

@@ -12,6 +12,7 @@
 //! What this isn't: a kernel, a boot loader or a service manager of its own, nor an imitation of one.
 
 mod advice;
+mod block_devices;
 mod boot;
 mod cgroup;
 mod clock;
@@ -24,6 +25,7 @@ mod holdings;
 mod identity;
 mod image_files;
 mod image_root;
+mod inside;
 mod interfaces;
 mod keeper;
 mod kernel;
@@ -31,6 +33,7 @@ mod kernel_views;
 mod kind;
 mod layer;
 mod limits;
+mod mounting;
 mod nameless;
 mod package_sources;
 mod pam;
@@ -61,7 +64,7 @@ pub use errand::{remove_disk, unpack_image};
 pub(super) use kind::SandboxKind;
 pub use tables::describe as describe_tables;
 
-use super::{Event, Hypervisor, Machine, Specification};
+use super::{BlockDevice, Event, Hypervisor, Machine, Specification};
 use crate::network::{Nic, Switch};
 use limits::Limits;
 
@@ -75,7 +78,11 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     path::Path,
     process::{Child, Stdio},
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::Duration,
 };
@@ -90,6 +97,15 @@ pub const ROLE: &str = "sandbox";
 const PIPE: usize = 64 << 10;
 /// How long a console that is flooded has to wait: a serial line is a thousand times slower, and who listens must keep up.
 const FLOOD_PAUSE: Duration = Duration::from_millis(10);
+
+/// Whether no machine's root may mount its volumes.
+static NO_MOUNTS: AtomicBool = AtomicBool::new(false);
+
+/// From now on no root of a machine that starts may mount its volumes: what is on them doesn't reach the host's kernel then, as a file
+/// system.
+pub fn forbid_volume_mounts() {
+    NO_MOUNTS.store(true, Ordering::Relaxed);
+}
 
 /// How a NIC is plugged in: what is returned unplugs it on drop.
 type Plug = dyn Fn(Nic, OwnedFd) -> Box<dyn Send> + Send + Sync;
@@ -145,11 +161,16 @@ impl Hypervisor for Sandbox {
             first_id: range.first(),
             share,
             program: self.program.clone(),
+            mounts: !NO_MOUNTS.load(Ordering::Relaxed),
             covers: if specification.image.is_none() { shared::covers().transpose()? } else { None },
             specification: specification.clone(),
         };
         protocol::send(&control, &Request::Boot(Box::new(boot)), &[])?;
         let tenant = Tenant::new(&specification.disk, control.clone());
+        for device in &specification.machine.volumes {
+            tenant.note_volume(&device.volume, true);
+        }
+        let known = Arc::downgrade(&tenant);
         let thread = format!("a thread for {}", specification.machine.instance);
         self.watch.admit(&tenant).map_err(told("start", &thread))?;
         let (answers, layers) = mpsc::channel();
@@ -171,7 +192,7 @@ impl Hypervisor for Sandbox {
             .stack_size(256 << 10)
             .spawn(move || running.attend_until_gone(keepers))
             .map_err(told("start", thread))?;
-        Ok(Box::new(SandboxMachine { control, layers: Mutex::new(layers), plugs }))
+        Ok(Box::new(SandboxMachine { control, layers: Mutex::new(layers), plugs, tenant: known }))
     }
 }
 
@@ -180,6 +201,7 @@ struct SandboxMachine {
     /// What came of taking its layers, in order.
     layers: Mutex<mpsc::Receiver<Option<String>>>,
     plugs: Arc<Plugs>,
+    tenant: Weak<Tenant>,
 }
 
 impl SandboxMachine {
@@ -217,6 +239,21 @@ impl Machine for SandboxMachine {
 
     fn unplug(&self, nic: &str) {
         self.plugs.unplug(nic);
+    }
+
+    fn attach(&self, device: BlockDevice) {
+        if let Some(tenant) = self.tenant.upgrade() {
+            tenant.note_volume(&device.volume, true);
+        }
+        self.command(Command::Attach(device));
+    }
+
+    fn detach(&self, volume: &str, force: bool) {
+        self.command(Command::Detach(volume.to_owned(), force));
+    }
+
+    fn resize(&self, volume: &str, gib: u64) {
+        self.command(Command::Resize(volume.to_owned(), gib));
     }
 }
 
@@ -307,6 +344,11 @@ impl Running {
                 Report::PoweredOff => outcome = outcome.or(Some(Event::PoweredOff)),
                 Report::Rebooting => outcome = outcome.or(Some(Event::Rebooting)),
                 Report::Failed(why) => outcome = outcome.or(Some(Event::Failed(why))),
+                Report::Detached(volume) => {
+                    self.tenant.note_volume(&volume, false);
+                    self.tell(Event::Detached(volume));
+                }
+                Report::Note(text) => self.tell(Event::Console(format!("\r\nendpoint: {text}\r\n").into_bytes())),
                 Report::Holds(question, holding) => self.tenant.note(question, holding),
                 Report::Nameless(question, taken) => self.tenant.note_nameless(question, taken),
                 // Whoever has asked may have gone.

@@ -9,11 +9,11 @@ use super::{
 };
 use crate::{
     archive::{Contents, Limits},
-    machine::Specification,
+    machine::{BlockDevice, Specification},
     network::Nic,
 };
 use rustix::{
-    event::{PollFd, PollFlags, poll},
+    event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     net::{
         AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -26,6 +26,7 @@ use std::{
     mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::PathBuf,
+    time::Duration,
 };
 
 /// What the role is started for.
@@ -53,6 +54,8 @@ pub struct Boot {
     pub share: Share,
     /// Run instead of the agent.
     pub program: Option<Vec<String>>,
+    /// Whether its root may mount its volumes.
+    pub mounts: bool,
     /// What is to be covered in the host's directories, where the kernel doesn't keep it from the machine.
     pub covers: Option<Vec<PathBuf>>,
 }
@@ -60,6 +63,12 @@ pub struct Boot {
 /// What the endpoint wants of a running machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
+    /// Give it a volume.
+    Attach(BlockDevice),
+    /// Take the volume of this id from it, by force or once nothing uses it any more.
+    Detach(String, bool),
+    /// The volume of this id has so many GiB from now on.
+    Resize(String, u64),
     PowerOff,
     Kill,
     /// Give it a network interface more.
@@ -83,6 +92,10 @@ pub enum Report {
     Plugged(Nic),
     /// It hasn't, and why.
     NotPlugged(String, String),
+    /// The machine has let go of the volume of this id.
+    Detached(String),
+    /// Something for the console.
+    Note(String),
     /// It is over: init ended by itself, or was ended by request.
     PoweredOff,
     /// It is over: somebody inside asked for a reboot.
@@ -197,6 +210,19 @@ pub fn wait_readable<const N: usize>(descriptors: [BorrowedFd<'_>; N]) -> io::Re
             Err(error) => return Err(error.into()),
             Ok(_) => return Ok(polled.each_ref().map(|polled| !polled.revents().is_empty())),
         }
+    }
+}
+
+/// The same of any number of descriptors, for this long at most.
+pub fn wait_for_any(descriptors: &[BorrowedFd<'_>], longest: Option<Duration>) -> io::Result<Vec<bool>> {
+    let mut polled: Vec<_> =
+        descriptors.iter().map(|descriptor| PollFd::from_borrowed_fd(*descriptor, PollFlags::IN)).collect();
+    let longest = longest.and_then(|longest| Timespec::try_from(longest).ok());
+    match poll(&mut polled, longest.as_ref()) {
+        // Whoever waits looks again.
+        Err(Errno::INTR) => Ok(vec![false; polled.len()]),
+        Err(error) => Err(error.into()),
+        Ok(_) => Ok(polled.iter().map(|polled| !polled.revents().is_empty()).collect()),
     }
 }
 

@@ -25,7 +25,7 @@
 use super::{kernel, root::told};
 use libc::{
     BPF_ABS, BPF_ALU, BPF_AND, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, EAFNOSUPPORT,
-    ENOMEM, ENOSYS, EPERM, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, seccomp_data, sock_filter,
+    ENOMEM, ENOSYS, EPERM, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, SECCOMP_RET_USER_NOTIF, seccomp_data, sock_filter,
 };
 use std::{io, mem::offset_of};
 
@@ -104,6 +104,51 @@ const CORES: u32 = 4;
 const SHMGET: u32 = 23;
 /// Calls of x86_64's 32-bit pointer ABI bear this bit; it would be a way around all numbers.
 const X32: u32 = 0x4000_0000;
+
+/// Mounts, and their new way, by their numbers on these architectures.
+#[cfg(target_arch = "x86_64")]
+const MOUNT: u32 = 165;
+#[cfg(target_arch = "x86_64")]
+const IOCTL: u32 = 16;
+#[cfg(target_arch = "aarch64")]
+const MOUNT: u32 = 40;
+#[cfg(target_arch = "aarch64")]
+const IOCTL: u32 = 29;
+const FSOPEN: u32 = 430;
+/// `MS_REMOUNT`, `MS_BIND` and `MS_MOVE`: what is mounted already.
+const MOUNTED: u32 = 32 | 4096 | 8192;
+
+/// `BLKBSZSET` and `BLKFLSBUF`, on which `mkfs.xfs` insists: only the host's root may say in which blocks the kernel is to read a
+/// device, and when it is to forget what it has read. What is read later is the same without. So it is answered that it was done.
+const SET_BLOCK_SIZE: u32 = 0x4008_1271;
+const FLUSH_BUFFERS: u32 = 0x1261;
+
+/// A program that tells a listener of mounts that may be new file systems. Programs of other architectures than the kernel's own
+/// can't mount those.
+pub fn told_of_mounts() -> Vec<sock_filter> {
+    let native = ABIS.first().map_or(0, |abi| abi.architecture);
+    let allow = || instruction(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    vec![
+        load(offset_of!(seccomp_data, arch)),
+        jump(BPF_JEQ, native, 1, 0),
+        allow(),
+        load(offset_of!(seccomp_data, nr)),
+        jump(BPF_JEQ, FSOPEN, 0, 1),
+        refuse(ENOSYS),
+        jump(BPF_JEQ, IOCTL, 0, 5),
+        load(argument(1)),
+        jump(BPF_JEQ, FLUSH_BUFFERS, 1, 0),
+        jump(BPF_JEQ, SET_BLOCK_SIZE, 0, 1),
+        refuse(0),
+        allow(),
+        jump(BPF_JEQ, MOUNT, 1, 0),
+        allow(),
+        load(argument(3)),
+        jump(BPF_JSET, MOUNTED, 0, 1),
+        allow(),
+        instruction(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
+    ]
+}
 
 /// Forbids the calls, for this process and its descendants.
 pub fn forbid() -> io::Result<()> {

@@ -122,24 +122,30 @@ fn copy_sparsely(mut from: File, mut to: File, length: u64) -> io::Result<()> {
     }
 }
 
-/// Mounts it, attached nowhere: it is unmounted when the last copy of what is returned is gone.
-pub fn mount(disk: &Path) -> io::Result<OwnedFd> {
+/// Opens it for this process alone. Where it lies is nobody's business in a machine, which may see in /sys what a device is made
+/// from: seen from a mount of its own, it lies nowhere.
+pub fn open(disk: &Path) -> io::Result<File> {
     let name = disk.join(NAME).display().to_string();
-    let named = |tried: &'static str| told(tried, name.clone());
-    // Where it lies is nobody's business in a machine, which may see in /sys what a device is made from: seen from a mount
-    // of its own, it lies nowhere.
     let directory = root::tree(disk)?;
     let file = openat(&directory, NAME, OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
-        .map_err(named("open"))?;
+        .map_err(told("open", &name))?;
     let file = File::from(file);
     // The device has the same open file: the lock holds until it has let go.
     let since = Instant::now();
     while file.try_lock().is_err() {
         if since.elapsed() > PATIENCE {
-            return Err(io::Error::other(format!("mount {name}: it is still in use")));
+            return Err(io::Error::other(format!("open {name}: it is still in use")));
         }
         thread::sleep(LOOK);
     }
+    Ok(file)
+}
+
+/// Mounts it, attached nowhere: it is unmounted when the last copy of what is returned is gone.
+pub fn mount(disk: &Path) -> io::Result<OwnedFd> {
+    let name = disk.join(NAME).display().to_string();
+    let named = |tried: &'static str| told(tried, name.clone());
+    let file = open(disk)?;
     repair(&file, &disk.join(NAME))?;
     let (path, device) = attach(&file)?;
     let mounted = || {
@@ -158,7 +164,7 @@ pub fn mount(disk: &Path) -> io::Result<OwnedFd> {
 }
 
 /// Attaches the file to a free loop device, which lets go of it once nobody uses it any more.
-fn attach(file: &File) -> io::Result<(String, File)> {
+pub fn attach(file: &File) -> io::Result<(String, File)> {
     let open = |path: &str| File::options().read(true).write(true).open(path).map_err(told("open", path));
     let control = open("/dev/loop-control")?;
     for _ in 0..TRIES {

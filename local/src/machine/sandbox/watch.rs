@@ -11,6 +11,7 @@ use super::{
     taken::Taken,
 };
 use std::{
+    collections::BTreeSet,
     io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
@@ -28,6 +29,8 @@ const LOOK_CLOSER: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub struct Tenant {
     disk: PathBuf,
+    /// The disks of its other volumes.
+    volumes: Mutex<BTreeSet<PathBuf>>,
     control: Arc<OwnedFd>,
     verdict: OnceLock<String>,
     holds: Questions<Entry, Holding>,
@@ -38,6 +41,7 @@ impl Tenant {
     pub fn new(disk: &Path, control: Arc<OwnedFd>) -> Arc<Self> {
         Arc::new(Self {
             disk: disk.to_owned(),
+            volumes: Mutex::default(),
             control,
             verdict: OnceLock::new(),
             holds: Questions::default(),
@@ -47,6 +51,23 @@ impl Tenant {
 
     pub fn disk(&self) -> &Path {
         &self.disk
+    }
+
+    /// It has a volume, or hasn't it any more.
+    pub fn note_volume(&self, volume: &str, has: bool) {
+        let disk = self.disk.with_file_name(volume);
+        let mut volumes = self.volumes.lock().unwrap_or_else(PoisonError::into_inner);
+        if has {
+            volumes.insert(disk);
+        } else {
+            volumes.remove(&disk);
+        }
+    }
+
+    /// All disks that it fills.
+    pub fn disks(&self) -> Vec<PathBuf> {
+        let volumes = self.volumes.lock().unwrap_or_else(PoisonError::into_inner);
+        std::iter::once(&self.disk).chain(volumes.iter()).cloned().collect()
     }
 
     /// Why its power was taken, if it was.
