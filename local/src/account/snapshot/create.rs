@@ -111,7 +111,7 @@ fn volumes(context: &Context<'_>, id: &InstanceId, wanted: &Structure) -> Result
 
 /// Sees that a snapshot of a volume can be taken, and that one more may be pending.
 pub(in crate::account) fn check_room(context: &Context<'_>, volume: &VolumeId) -> Result<(), ApiError> {
-    if may_have_bytes(context, context.region.volumes.require(volume)?) {
+    if may_have_bytes(context, volume, context.region.volumes.require(volume)?) {
         return Err(unsupported(format!("A snapshot of the volume '{volume}', which is no root volume of a machine")));
     }
     let pending = context.region.snapshots.iter().map(|(_, snapshot)| snapshot);
@@ -124,14 +124,14 @@ pub(in crate::account) fn check_room(context: &Context<'_>, volume: &VolumeId) -
     Err(ApiError::new(Code::ConcurrentSnapshotLimitExceeded, message))
 }
 
-/// Whether a machine has written, or may have written, to a volume that is none's root.
-fn may_have_bytes(context: &Context<'_>, volume: &Volume) -> bool {
+/// Whether a machine has written, or may have written, to a volume that isn't its root's: its bytes are in no snapshot.
+fn may_have_bytes(context: &Context<'_>, id: &VolumeId, volume: &Volume) -> bool {
     let holder = volume.attachment.as_ref().and_then(|attachment| context.region.instances.get(&attachment.instance));
-    let in_machine = holder.map_or_else(
-        || context.settings.images.iter().any(|image| image.kind.has_machine()),
-        |holder| holder.kind.has_machine(),
-    );
-    volume.system.is_none() && in_machine
+    match holder {
+        // A root volume that was kept may be another machine's data.
+        Some(holder) => holder.kind.has_machine() && holder.volumes.first() != Some(id),
+        None => volume.system.is_none() && context.settings.images.iter().any(|image| image.kind.has_machine()),
+    }
 }
 
 /// Takes a snapshot of a volume.

@@ -174,3 +174,38 @@ fn what_was_to_be_taken_is_taken_by_the_next_endpoint() {
     let [Effect::TakeLayer { snapshot, .. }, Effect::Start(_)] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!(*snapshot, id);
 }
+
+#[test]
+fn what_a_machine_has_written_beside_its_root_is_in_no_snapshot_and_none_is_made() {
+    let mut world = World::new();
+    let kept = Structure::new().with("DeviceName", "/dev/sda1");
+    let kept = kept.with("Ebs", Structure::new().with("DeleteOnTermination", false));
+    let request = Structure::new()
+        .with("ImageId", world.image("host"))
+        .with("InstanceType", "t3.micro")
+        .with("MinCount", 1)
+        .with("MaxCount", 1)
+        .with("BlockDeviceMappings", vec![kept]);
+    let answer = world.ok("RunInstances", request);
+    let former = instance_id(&answer);
+    world.settle();
+    let root = volume(&mut world, &former);
+    world.ok("TerminateInstances", ids(&[&former]));
+    world.settle();
+    take(&mut world, &root);
+
+    let instance = world.running();
+    let zone = world.instance(&instance).structure("Placement").unwrap().string("AvailabilityZone").unwrap().to_owned();
+    let empty = world.ok("CreateVolume", Structure::new().with("AvailabilityZone", zone).with("Size", 1));
+    world.pass(Duration::from_secs(10));
+    let of = |volume: &str| Structure::new().with("VolumeId", volume);
+    for (volume, device) in [(&*root, "/dev/sdf"), (empty.string("VolumeId").unwrap(), "/dev/sdg")] {
+        let attach = of(volume).with("InstanceId", &*instance).with("Device", device);
+        world.ok("AttachVolume", attach);
+        assert!(world.err("CreateSnapshot", of(volume)).starts_with("UnsupportedOperation: "));
+    }
+    let image = Structure::new().with("InstanceId", &*instance).with("Name", "golden");
+    assert!(world.err("CreateImage", image.clone()).starts_with("UnsupportedOperation: "));
+    let without = |device: &str| Structure::new().with("DeviceName", device).with("NoDevice", "");
+    world.ok("CreateImage", image.with("BlockDeviceMappings", vec![without("/dev/sdf"), without("/dev/sdg")]));
+}

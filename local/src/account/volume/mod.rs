@@ -224,6 +224,7 @@ fn shown(settings: &Settings, now: OffsetDateTime, region: &Region, id: &VolumeI
     volume
         .shape_at(settings, now)
         .shown()
+        .with_some("KmsKeyId", volume.shape.kms_key.as_deref())
         .with("VolumeId", id)
         .with("Size", volume.shape_at(settings, now).gib)
         .with("SnapshotId", volume.snapshot.as_ref().map_or("", AsRef::as_ref))

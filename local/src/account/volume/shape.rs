@@ -125,7 +125,6 @@ impl Shape {
             .with_some("Iops", self.iops)
             .with_some("Throughput", self.throughput)
             .with("Encrypted", self.encrypted)
-            .with_some("KmsKeyId", self.kms_key.as_deref())
     }
 }
 
