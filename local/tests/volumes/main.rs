@@ -4,6 +4,7 @@
 mod lives;
 mod machine;
 mod mounts;
+mod ordinary;
 #[path = "../endurance/server.rs"]
 #[expect(dead_code, reason = "the tests of endurance need more of it")]
 mod server;

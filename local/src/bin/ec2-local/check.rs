@@ -7,7 +7,7 @@ use ec2_local::{
     endpoint::{SpareDisk, StateDirectory, abandoned_accounts, describe_ssh},
     machine::{
         Description, Event, Hypervisor, Specification, clear_remains,
-        sandbox::{Sandbox, describe_tables},
+        sandbox::{Sandbox, describe_block_devices, describe_tables},
     },
     network::Nic,
 };
@@ -68,7 +68,8 @@ pub fn run() -> Result<String, String> {
             Event::PoweredOff => {
                 let console = String::from_utf8_lossy(&console);
                 outcome = if has_told(&console) {
-                    Ok(report(&console) + &tables + &describe_ssh() + "\n" + &left)
+                    let volumes = describe_block_devices() + "\n";
+                    Ok(report(&console) + &volumes + &tables + &describe_ssh() + "\n" + &left)
                 } else {
                     Err(format!("run a shell in a machine, which said: {}", shown(console.trim())))
                 };

@@ -60,6 +60,19 @@ struct Attached {
     is_detaching: bool,
 }
 
+/// Whether machines of this user have volumes as block devices on this host, for a person.
+pub fn describe() -> String {
+    let why = if rustix::process::geteuid().is_root() {
+        volume::find_free().err().map(|error| format!("failed to {error}"))
+    } else {
+        Some("only the host's root can make a block device".to_owned())
+    };
+    match why {
+        None => "machines have volumes as block devices: yes".to_owned(),
+        Some(why) => format!("machines have volumes as block devices: no; {why}"),
+    }
+}
+
 impl BlockDevices {
     /// Those of the machine of this init, whose root is this user; `disk` is its root volume's, which has this device.
     pub fn new(init: Pid, owner: u32, disk: &Path, root: Option<u64>) -> Self {

@@ -59,6 +59,7 @@ mod volume;
 mod watch;
 
 pub use super::ROLE_VARIABLE;
+pub use block_devices::describe as describe_block_devices;
 pub use cgroup::clear_remains;
 pub use errand::{remove_disk, unpack_image};
 pub(super) use kind::SandboxKind;

@@ -165,12 +165,8 @@ pub fn mount(disk: &Path) -> io::Result<OwnedFd> {
 
 /// Attaches the file to a free loop device, which lets go of it once nobody uses it any more.
 pub fn attach(file: &File) -> io::Result<(String, File)> {
-    let open = |path: &str| File::options().read(true).write(true).open(path).map_err(told("open", path));
-    let control = open("/dev/loop-control")?;
     for _ in 0..TRIES {
-        let path =
-            format!("/dev/loop{}", kernel::free_loop_device(&control).map_err(told("find", "a free loop device"))?);
-        let device = open(&path)?;
+        let (path, device) = find_free()?;
         match kernel::attach_loop_device(&device, file) {
             // Somebody else was faster.
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
@@ -178,4 +174,14 @@ pub fn attach(file: &File) -> io::Result<(String, File)> {
         }
     }
     Err(io::Error::other("find a free loop device: others were faster each time"))
+}
+
+/// A loop device that was free just now.
+pub fn find_free() -> io::Result<(String, File)> {
+    let open = |path: &str| File::options().read(true).write(true).open(path).map_err(told("open", path));
+    let control = open("/dev/loop-control")?;
+    let number = kernel::free_loop_device(&control).map_err(told("find", "a free loop device"))?;
+    let path = format!("/dev/loop{number}");
+    let device = open(&path)?;
+    Ok((path, device))
 }
