@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 
-from patience import patiently, until
+from patience import is_unknown, patiently, until
 
 sys.path.append(str(pathlib.Path(__file__).parents[2] / "model"))
 import table
@@ -436,7 +436,9 @@ def with_boto3(actions):
     def wait(name, ids):
         """As it is, but for the delay: it would be 15 s."""
         of = "VolumeIds" if name.startswith("volume") else "InstanceIds"
-        ec2.get_waiter(name).wait(**{of: ids}, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
+        # Most waiters take what isn't known yet for a failure.
+        waiter = ec2.get_waiter(name)
+        until(lambda: waiter.wait(**{of: ids}, WaiterConfig={"Delay": 1, "MaxAttempts": 120}), is_unknown)
         if name == "instance_running":
             in_time = {"WaiterConfig": {"Delay": 1, "MaxAttempts": 120}}
             for waiter in ["instance_exists", "instance_status_ok", "system_status_ok"]:
