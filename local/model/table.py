@@ -25,6 +25,14 @@ class Table:
         return self.shape(reference).get("members", {}) if reference else {}
 
 
+    def done(self, operation):
+        """What an answer that sets no `Return` has there all the same: a boolean, or, for a few, its text; nothing where it has none."""
+        member = self.members(self.operations[operation].get("output")).get("Return")
+        if member is None:
+            return {}
+        return {"Return": "true" if self.shape(member["shape"])["type"] == "string" else True}
+
+
 def read():
     """The table as it is kept, and the version of botocore whose model it was made from."""
     kept = json.loads(PATH.read_text())

@@ -43,8 +43,15 @@ enum Status {
 /// How long a request waits for its answer, and how long what is over stays visible to who owns both VPCs.
 /// Source: <https://docs.aws.amazon.com/vpc/latest/peering/vpc-peering-basics.html#vpc-peering-lifecycle>.
 const WAITS: Duration = Duration::from_secs(7 * 86400);
+/// However fast all goes, somebody has to accept it.
+const WAITS_AT_LEAST: Duration = Duration::from_secs(60);
 const VISIBLE: Duration = Duration::from_secs(2 * 3600);
 const EXPIRED: Duration = Duration::from_secs(2 * 86400);
+
+/// How long a connection waits to be accepted.
+fn waits(settings: &Settings) -> Duration {
+    settings.paced(WAITS).max(WAITS_AT_LEAST)
+}
 
 impl Peering {
     /// Whether it joins its VPCs.
@@ -68,13 +75,13 @@ impl Peering {
     }
 
     fn has_expired(&self, settings: &Settings, now: OffsetDateTime) -> bool {
-        self.status == Status::Pending && now >= self.created + settings.paced(WAITS)
+        self.status == Status::Pending && now >= self.created + waits(settings)
     }
 
     fn is_visible(&self, settings: &Settings, now: OffsetDateTime) -> bool {
         match self.status {
             Status::Active => true,
-            Status::Pending => now < self.created + settings.paced(WAITS + EXPIRED),
+            Status::Pending => now < self.created + waits(settings) + settings.paced(EXPIRED),
             Status::Rejected | Status::Deleted | Status::Failed => now < self.changed + settings.paced(VISIBLE),
         }
     }
@@ -142,7 +149,7 @@ fn shown(context: &Context<'_>, id: &VpcPeeringConnectionId, peering: &Peering) 
         .with("AccepterVpcInfo", accepter)
         .with_some(
             "ExpirationTime",
-            is_pending.then(|| Value::Timestamp(whole_second(peering.created + context.settings.paced(WAITS)))),
+            is_pending.then(|| Value::Timestamp(whole_second(peering.created + waits(context.settings)))),
         )
         .with("Status", status)
         .with("Tags", region.tags.shown(id))
