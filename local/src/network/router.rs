@@ -299,9 +299,10 @@ pub(super) fn has_come_far(packet: &[u8]) -> bool {
 /// Takes one from the packet's hops, and puts its checksum right (RFC 1624).
 pub(super) fn age(packet: &mut [u8]) {
     packet[8] -= 1;
-    let checksum = u16::from_be_bytes([packet[10], packet[11]]);
-    let (sum, carry) = checksum.overflowing_add(0x0100);
-    packet[10..12].copy_from_slice(&(sum + u16::from(carry)).to_be_bytes());
+    let sum = u32::from(u16::from_be_bytes([packet[10], packet[11]])) + 0x0100;
+    // Of the two zeroes of ones' complement it is never the one of all bits.
+    let [.., high, low] = (sum + u32::from(sum >= 0xffff)).to_be_bytes();
+    packet[10..12].copy_from_slice(&[high, low]);
 }
 
 /// Who wants to open a connection to whom, if that is what a TCP packet says.

@@ -298,13 +298,23 @@ proptest! {
 
     #[test]
     fn the_checksum_stays_right_whatever_it_was(ttl in 2u8.., id in any::<u16>(), destination in any::<[u8; 4]>()) {
-        let mut header = etherparse::Ipv4Header::new(0, ttl, IpNumber::UDP, [10, 1, 6, 5], destination).unwrap();
-        header.identification = id;
-        let mut packet = Vec::new();
-        header.write(&mut packet).unwrap();
-        age(&mut packet);
-        let aged = Ipv4HeaderSlice::from_slice(&packet).unwrap();
-        prop_assert_eq!(aged.ttl(), ttl - 1);
-        prop_assert_eq!(aged.header_checksum(), aged.to_header().calc_header_checksum());
+        ages(ttl, id, destination);
     }
+}
+
+#[test]
+fn the_checksum_stays_right_where_it_becomes_zero() {
+    ages(231, 37613, [189, 211, 52, 18]);
+}
+
+#[track_caller]
+fn ages(ttl: u8, id: u16, destination: [u8; 4]) {
+    let mut header = etherparse::Ipv4Header::new(0, ttl, IpNumber::UDP, [10, 1, 6, 5], destination).unwrap();
+    header.identification = id;
+    let mut packet = Vec::new();
+    header.write(&mut packet).unwrap();
+    age(&mut packet);
+    let aged = Ipv4HeaderSlice::from_slice(&packet).unwrap();
+    assert_eq!(aged.ttl(), ttl - 1);
+    assert_eq!(aged.header_checksum(), aged.to_header().calc_header_checksum());
 }
