@@ -59,20 +59,22 @@ async fn is_still_up(session: &Session, output: &Output) -> bool {
 }
 
 /// Waits until it is done, and says with what; first which boot it is, where that is no success. Where the machine goes down
-/// (shutdown(8) makes /run/nologin), it doesn't end by itself for a minute.
-const SCRIPT: &str = "command -v cloud-init >/dev/null 2>&1 || exit 0
-cloud-init status --wait >/dev/null 2>&1
-code=$?
-[ $code = 0 ] && exit 0
-cat /proc/sys/kernel/random/boot_id
-n=60
-while [ $((n -= 1)) -gt 0 ] && { [ -e /run/nologin ] || [ \"$(systemctl is-system-running 2>/dev/null)\" = stopping ]; }; do sleep 1; done
-cloud-init status --long 2>&1
-for log in /var/log/cloud-init-output.log /var/log/cloud-init.log; do
-    echo \"--- $log\"
-    tail -n 40 $log 2>/dev/null || sudo -n tail -n 40 $log 2>&1
-done
-exit $code";
+/// (shutdown(8) makes /run/nologin), it doesn't end by itself for a minute. In one line, which every login shell takes literally, so that it
+/// isn't sent as input, which waits until the shell has begun.
+const SCRIPT: &str = "command -v cloud-init >/dev/null 2>&1 || exit 0; \
+    cloud-init status --wait >/dev/null 2>&1; \
+    code=$?; \
+    [ $code = 0 ] && exit 0; \
+    cat /proc/sys/kernel/random/boot_id; \
+    n=60; \
+    while [ $((n -= 1)) -gt 0 ] && \
+    { [ -e /run/nologin ] || [ \"$(systemctl is-system-running 2>/dev/null)\" = stopping ]; }; do sleep 1; done; \
+    cloud-init status --long 2>&1; \
+    for log in /var/log/cloud-init-output.log /var/log/cloud-init.log; do \
+    echo \"--- $log\"; \
+    tail -n 40 $log 2>/dev/null || sudo -n tail -n 40 $log 2>&1; \
+    done; \
+    exit $code";
 
 fn judge(machine: &Machine, output: &Output, line: Option<&Line>) -> Result<(), Error> {
     let said = output.stdout.split_once('\n').map_or("", |(_, said)| said);
