@@ -32,6 +32,7 @@ OPERATIONS = """
     AssociateIamInstanceProfile DisassociateIamInstanceProfile ReplaceIamInstanceProfileAssociation
     DescribeIamInstanceProfileAssociations
     RequestSpotInstances CancelSpotInstanceRequests DescribeSpotInstanceRequests DescribeSpotPriceHistory
+    DescribeFleets DescribeSpotFleetRequests DescribeSpotDatafeedSubscription
     DescribeReservedInstances DescribeCapacityReservations DescribeHosts
 
     CreateLaunchTemplate CreateLaunchTemplateVersion DescribeLaunchTemplates DescribeLaunchTemplateVersions

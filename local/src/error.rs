@@ -208,6 +208,22 @@ codes! {
     InvalidPlacementGroupDuplicate = "InvalidPlacementGroup.Duplicate", 400, ERRORS;
     /// The placement group does not exist.
     InvalidPlacementGroupUnknown = "InvalidPlacementGroup.Unknown", 400, ERRORS;
+    /// The launch template's id is malformed.
+    InvalidLaunchTemplateIdMalformed = "InvalidLaunchTemplateId.Malformed", 400, ERRORS;
+    /// The launch template does not exist.
+    InvalidLaunchTemplateIdNotFound = "InvalidLaunchTemplateId.NotFound", 400, ERRORS;
+    /// The launch template has no such version.
+    InvalidLaunchTemplateIdVersionNotFound = "InvalidLaunchTemplateId.VersionNotFound", 400, ERRORS;
+    /// Another launch template of the account has the name.
+    InvalidLaunchTemplateNameAlreadyExists = "InvalidLaunchTemplateName.AlreadyExistsException", 400, ERRORS;
+    /// A name that launch templates can't have.
+    InvalidLaunchTemplateNameMalformed = "InvalidLaunchTemplateName.MalformedException", 400, ERRORS;
+    /// There is no launch template of that name.
+    InvalidLaunchTemplateNameNotFound = "InvalidLaunchTemplateName.NotFoundException", 400, ERRORS;
+    /// The account may have no more launch templates.
+    MaxTemplateLimitExceeded = "MaxTemplateLimitExceeded", 400, ERRORS;
+    /// The launch template may have no more versions.
+    MaxTemplateVersionLimitExceeded = "MaxTemplateVersionLimitExceeded", 400, ERRORS;
     /// The public key is no OpenSSH, PEM or DER key that EC2 takes.
     InvalidKeyFormat = "InvalidKey.Format", 400, ERRORS;
     /// The key pair's id is not of the form `key-` and 8 or 17 hexadecimal digits.

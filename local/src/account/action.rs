@@ -2,8 +2,8 @@
 
 use super::{
     Context, absent, account_attributes, console, dhcp_options, elastic_address, image, instance, instance_type,
-    internet_gateway, key_pair, nat_gateway, network_acl, network_interface, peering, place, placement_group,
-    request::only, root_volume, route_table, security_group, snapshot, subnet, tags, volume, vpc,
+    internet_gateway, key_pair, launch_template, nat_gateway, network_acl, network_interface, peering, place,
+    placement_group, request::only, root_volume, route_table, security_group, snapshot, subnet, tags, volume, vpc,
 };
 use crate::{
     error::ApiError,
@@ -133,6 +133,23 @@ pub(super) const ACTIONS: &[Action] = &[
     action("CreateInternetGateway", internet_gateway::create, &["TagSpecifications"]),
     action("CreateKeyPair", key_pair::create, &["KeyName", "KeyType", "KeyFormat", "TagSpecifications"]),
     action(
+        "CreateLaunchTemplate",
+        launch_template::create,
+        &["ClientToken", "LaunchTemplateData", "LaunchTemplateName", "TagSpecifications", "VersionDescription"],
+    ),
+    action(
+        "CreateLaunchTemplateVersion",
+        launch_template::create_version,
+        &[
+            "ClientToken",
+            "LaunchTemplateData",
+            "LaunchTemplateId",
+            "LaunchTemplateName",
+            "SourceVersion",
+            "VersionDescription",
+        ],
+    ),
+    action(
         "CreateNatGateway",
         nat_gateway::create,
         &["AllocationId", "ClientToken", "ConnectivityType", "PrivateIpAddress", "SubnetId", "TagSpecifications"],
@@ -204,6 +221,12 @@ pub(super) const ACTIONS: &[Action] = &[
     action("DeleteDhcpOptions", dhcp_options::delete, &["DhcpOptionsId"]),
     action("DeleteInternetGateway", internet_gateway::delete, &["InternetGatewayId"]),
     action("DeleteKeyPair", key_pair::delete, &["KeyName", "KeyPairId"]),
+    action("DeleteLaunchTemplate", launch_template::delete, &["LaunchTemplateId", "LaunchTemplateName"]),
+    action(
+        "DeleteLaunchTemplateVersions",
+        launch_template::delete_versions,
+        &["LaunchTemplateId", "LaunchTemplateName", "Versions"],
+    ),
     action("DeleteNatGateway", nat_gateway::delete, &["NatGatewayId"]),
     action("DeleteNetworkAcl", network_acl::delete, &["NetworkAclId"]),
     action("DeleteNetworkAclEntry", network_acl::delete_entry, &["Egress", "NetworkAclId", "RuleNumber"]),
@@ -272,6 +295,25 @@ pub(super) const ACTIONS: &[Action] = &[
         &["Filters", "InternetGatewayIds", "MaxResults", "NextToken"],
     ),
     action("DescribeKeyPairs", key_pair::describe, &["Filters", "IncludePublicKey", "KeyNames", "KeyPairIds"]),
+    action(
+        "DescribeLaunchTemplateVersions",
+        launch_template::describe_versions,
+        &[
+            "Filters",
+            "LaunchTemplateId",
+            "LaunchTemplateName",
+            "MaxResults",
+            "MaxVersion",
+            "MinVersion",
+            "NextToken",
+            "Versions",
+        ],
+    ),
+    action(
+        "DescribeLaunchTemplates",
+        launch_template::describe,
+        &["Filters", "LaunchTemplateIds", "LaunchTemplateNames", "MaxResults", "NextToken"],
+    ),
     action("DescribeManagedPrefixLists", absent::managed_prefix_lists, PAGES),
     action("DescribeNatGateways", nat_gateway::describe, &["Filter", "MaxResults", "NatGatewayIds", "NextToken"]),
     action("DescribeNetworkAcls", network_acl::describe, &["Filters", "MaxResults", "NetworkAclIds", "NextToken"]),
@@ -353,6 +395,7 @@ pub(super) const ACTIONS: &[Action] = &[
     action("GetConsoleOutput", console::get_output, &["InstanceId", "Latest"]),
     action("GetEbsDefaultKmsKeyId", volume::encryption::get_key, &[]),
     action("GetEbsEncryptionByDefault", volume::encryption::get, &[]),
+    action("GetLaunchTemplateData", launch_template::get_data, &["InstanceId"]),
     action("ImportKeyPair", key_pair::import, &["KeyName", "PublicKeyMaterial", "TagSpecifications"]),
     action("ModifyAddressAttribute", elastic_address::modify_attribute, &["AllocationId", "DomainName"]),
     action("ModifyEbsDefaultKmsKeyId", volume::encryption::modify_key, &["KmsKeyId"]),
@@ -400,6 +443,11 @@ pub(super) const ACTIONS: &[Action] = &[
             "InstanceId",
             "InstanceMetadataTags",
         ],
+    ),
+    action(
+        "ModifyLaunchTemplate",
+        launch_template::modify,
+        &["ClientToken", "DefaultVersion", "LaunchTemplateId", "LaunchTemplateName"],
     ),
     action(
         "ModifyNetworkInterfaceAttribute",

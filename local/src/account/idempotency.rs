@@ -21,6 +21,11 @@ fn key(action: &str, token: &str) -> String {
     format!("{action} {token}")
 }
 
+/// How long a token may be. Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateLaunchTemplate.html>.
+fn longest(action: &str) -> usize {
+    if action.contains("LaunchTemplate") { 128 } else { 64 }
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Made {
     input: Structure,
@@ -36,9 +41,10 @@ impl Tokens {
         input: &Structure,
     ) -> Result<Result<Option<String>, &str>, ApiError> {
         let Some(token) = input.string("ClientToken").filter(|token| !token.is_empty()) else { return Ok(Ok(None)) };
-        if token.len() > 64 || !token.is_ascii() {
+        let longest = longest(action);
+        if token.len() > longest || !token.is_ascii() {
             return Err(invalid(format!(
-                "Value ({token}) for parameter clientToken is invalid. The token can include up to 64 ASCII characters."
+                "Value ({token}) for parameter clientToken is invalid. The token can include up to {longest} ASCII characters."
             )));
         }
         match self.0.get(&key(action, token)) {

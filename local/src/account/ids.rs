@@ -110,6 +110,10 @@ ids! {
     /// A placement group.
     PlacementGroupId = "pg", "placement-group", InvalidParameterValue, InvalidPlacementGroupUnknown,
         "The Placement Group '{}' is unknown.", "The Placement Groups '{}' are unknown.";
+    /// A launch template.
+    LaunchTemplateId = "lt", "launch-template", InvalidLaunchTemplateIdMalformed, InvalidLaunchTemplateIdNotFound,
+        "The specified launch template, with template ID {}, does not exist.",
+        "The specified launch templates, with template IDs {}, do not exist.";
     /// A security group.
     SecurityGroupId = "sg", "security-group", InvalidGroupIdMalformed, InvalidGroupNotFound,
         "The security group '{}' does not exist", "The security groups '{}' do not exist";

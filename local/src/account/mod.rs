@@ -30,6 +30,7 @@ mod instance;
 mod instance_type;
 mod internet_gateway;
 mod key_pair;
+mod launch_template;
 mod nat_gateway;
 mod network_acl;
 mod network_interface;

@@ -18,6 +18,10 @@ pub struct Quotas {
     pub vcpus: Option<u64>,
     /// Key pairs; default 5,000.
     pub key_pairs: u64,
+    /// Launch templates; default 5,000.
+    pub launch_templates: u64,
+    /// Versions of a launch template; default 10,000.
+    pub versions_per_launch_template: u64,
     /// Security groups; default 2,500.
     pub security_groups: u64,
     /// Rules of a security group, in each direction, of IPv4 and of IPv6; default 60.
@@ -48,6 +52,8 @@ impl Default for Quotas {
             instances: 10_000,
             vcpus: None,
             key_pairs: 5_000,
+            launch_templates: 5_000,
+            versions_per_launch_template: 10_000,
             security_groups: 2_500,
             rules_per_security_group: 60,
             network_interfaces: 5_000,

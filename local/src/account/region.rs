@@ -6,14 +6,15 @@ use super::{
     elastic_address::ElasticAddress,
     idempotency::Tokens,
     ids::{
-        AllocationId, DhcpOptionsId, Id, ImageId, InstanceId, InternetGatewayId, KeyPairId, NatGatewayId, NetworkAclId,
-        NetworkInterfaceId, PlacementGroupId, ReplaceRootVolumeTaskId, RouteTableId, SecurityGroupId,
-        SecurityGroupRuleId, SnapshotId, Source, SubnetId, VolumeId, VpcId, VpcPeeringConnectionId,
+        AllocationId, DhcpOptionsId, Id, ImageId, InstanceId, InternetGatewayId, KeyPairId, LaunchTemplateId,
+        NatGatewayId, NetworkAclId, NetworkInterfaceId, PlacementGroupId, ReplaceRootVolumeTaskId, RouteTableId,
+        SecurityGroupId, SecurityGroupRuleId, SnapshotId, Source, SubnetId, VolumeId, VpcId, VpcPeeringConnectionId,
     },
     image::{self, Image},
     instance::Instance,
     internet_gateway::InternetGateway,
     key_pair::KeyPair,
+    launch_template::LaunchTemplate,
     nat_gateway::NatGateway,
     network_acl::NetworkAcl,
     network_interface::NetworkInterface,
@@ -47,6 +48,7 @@ pub(super) struct Region {
     pub(super) images: Table<ImageId, Image>,
     pub(super) instances: Table<InstanceId, Instance>,
     pub(super) key_pairs: Table<KeyPairId, KeyPair>,
+    pub(super) launch_templates: Table<LaunchTemplateId, LaunchTemplate>,
     pub(super) placement_groups: Table<PlacementGroupId, PlacementGroup>,
     pub(super) security_groups: Table<SecurityGroupId, SecurityGroup>,
     pub(super) security_group_rules: Table<SecurityGroupRuleId, Rule>,
@@ -91,6 +93,7 @@ impl Region {
             images: Table::default(),
             instances: Table::default(),
             key_pairs: Table::default(),
+            launch_templates: Table::default(),
             placement_groups: Table::default(),
             security_groups: Table::default(),
             security_group_rules: Table::default(),
@@ -116,11 +119,12 @@ impl Region {
     }
 
     /// All that is kept beyond the endpoint's life, by the names under which it is stored.
-    pub(super) fn stored(&mut self) -> [(&'static str, &mut dyn Stored); 24] {
+    pub(super) fn stored(&mut self) -> [(&'static str, &mut dyn Stored); 25] {
         [
             ("images", &mut self.images),
             ("instances", &mut self.instances),
             ("key-pairs", &mut self.key_pairs),
+            ("launch-templates", &mut self.launch_templates),
             ("placement-groups", &mut self.placement_groups),
             ("security-groups", &mut self.security_groups),
             ("security-group-rules", &mut self.security_group_rules),
@@ -146,11 +150,12 @@ impl Region {
     }
 
     /// All that isn't known everywhere at once.
-    fn eventual(&mut self) -> [&mut dyn Eventual; 20] {
+    fn eventual(&mut self) -> [&mut dyn Eventual; 21] {
         [
             &mut self.images,
             &mut self.instances,
             &mut self.key_pairs,
+            &mut self.launch_templates,
             &mut self.placement_groups,
             &mut self.security_groups,
             &mut self.security_group_rules,

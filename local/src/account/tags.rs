@@ -166,6 +166,11 @@ fn check_key(key: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// Whether a tag is AWS's own: it counts for nothing, and nobody can take it away.
+fn is_own(key: &str) -> bool {
+    key.starts_with("aws:")
+}
+
 fn check_count(count: usize) -> Result<(), ApiError> {
     if count > LIMIT {
         return Err(ApiError::new(
@@ -197,6 +202,7 @@ pub(super) fn exists(region: &Region, id: &str) -> bool {
     has(&region.instances, id)
         || has(&region.images, id)
         || has(&region.key_pairs, id)
+        || has(&region.launch_templates, id)
         || has(&region.placement_groups, id)
         || has(&region.security_groups, id)
         || has(&region.security_group_rules, id)
@@ -233,7 +239,8 @@ pub(super) fn create(context: &mut Context<'_>, input: &Structure) -> Result<Str
     for id in &resources {
         let present = context.region.tags.tags.get(id);
         let fresh = tags.keys().filter(|key| !present.is_some_and(|present| present.contains_key(*key))).count();
-        check_count(present.map_or(0, BTreeMap::len) + fresh)?;
+        let others = present.map_or(0, |present| present.keys().filter(|key| !is_own(key)).count());
+        check_count(others + fresh)?;
         if context.region.shows_tags_in_metadata(id) {
             check_metadata_keys(tags.keys())?;
         }
@@ -252,7 +259,7 @@ pub(super) fn delete(context: &mut Context<'_>, input: &Structure) -> Result<Str
     for id in resources(context.region, input)? {
         context.region.tags.change(id, |tags| {
             if input.list("Tags").is_empty() {
-                tags.clear();
+                tags.retain(|key, _| is_own(key));
             }
             for tag in input.structures("Tags") {
                 let key = tag.string("Key").unwrap_or_default();

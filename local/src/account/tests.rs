@@ -13,6 +13,7 @@ mod images;
 mod joined;
 mod key_pairs;
 mod launch;
+mod launch_templates;
 mod lives;
 mod metadata;
 mod network_interfaces;

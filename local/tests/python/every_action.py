@@ -29,7 +29,11 @@ KNOWN, _ = table.read()
 
 # There are many types, and a page of five is the smallest.
 FEW = {"Filters": [{"Name": "instance-type", "Values": ["t3*"]}]}
-FEW = {"DescribeInstanceTypes": FEW, "DescribeInstanceTypeOfferings": FEW}
+FEW = {
+    "DescribeInstanceTypes": FEW, "DescribeInstanceTypeOfferings": FEW,
+    # Of all templates there are but these.
+    "DescribeLaunchTemplateVersions": {"Versions": ["$Latest", "$Default"]},
+}
 
 KEY = b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIILxJHyT7qNnuW4ZN/Hn8NCSyVuqxrjwqmuYXoyyyBk5"
 ODD = [{"Key": "odd: <&> \"'", "Value": " \té日\r\n]]>"}, {"Key": "empty", "Value": ""}]
@@ -66,10 +70,11 @@ def make(call):
     assert len(made["SecurityGroupRules"]) == 5, made
     call("AuthorizeSecurityGroupEgress", GroupId=group, IpPermissions=permissions)
     image = call("DescribeImages", Filters=[{"Name": "name", "Values": ["blank"]}])["Images"][0]["ImageId"]
+    template = make_template(call)
     launched = call(
         "RunInstances",
-        ImageId=image, InstanceType="t3.micro", MinCount=1, MaxCount=2, KeyName="made", ClientToken="<token>",
-        UserData="aGVsbG8=", SecurityGroupIds=[group], Monitoring={"Enabled": True},
+        ImageId=image, LaunchTemplate={"LaunchTemplateId": template, "Version": "2"}, MinCount=1, MaxCount=2, KeyName="made", ClientToken="<token>",
+        UserData="aGVsbG8=", SecurityGroupIds=[group],
         BlockDeviceMappings=[
             {"DeviceName": "/dev/sda1", "Ebs": {"VolumeType": "io2", "Iops": 500, "VolumeSize": 20, "DeleteOnTermination": False}},
             {"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1}},
@@ -88,6 +93,45 @@ def make(call):
     )["NetworkInterface"]
     assert len(interface["PrivateIpAddresses"]) == 2, interface
     return image, group, instances
+
+
+def make_template(call):
+    """A launch template of several versions, the second of which is that of the instances."""
+    data = {"InstanceType": "t3.small", "KernelId": "aki-12345678", "TagSpecifications": tagged("instance")}
+    template = call(
+        "CreateLaunchTemplate",
+        LaunchTemplateName="template", LaunchTemplateData=data, VersionDescription="<&>", ClientToken="<template>",
+        TagSpecifications=tagged("launch-template"),
+    )["LaunchTemplate"]["LaunchTemplateId"]
+    for data in [{"InstanceType": "t3.micro"}, {"Monitoring": {"Enabled": True}}]:
+        # Not of the first one, which names a kernel.
+        source = {} if "InstanceType" in data else {"SourceVersion": "2"}
+        made = call("CreateLaunchTemplateVersion", LaunchTemplateId=template, LaunchTemplateData=data, **source)
+        held = made["LaunchTemplateVersion"]["LaunchTemplateData"]
+        assert data.items() <= held.items() and held["InstanceType"] == "t3.micro", made
+    modified = call("ModifyLaunchTemplate", LaunchTemplateId=template, DefaultVersion="3")["LaunchTemplate"]
+    assert (modified["DefaultVersionNumber"], modified["LatestVersionNumber"]) == (3, 3), modified
+    return template
+
+
+def end_template(call, instance):
+    """What the instance has of its template, and the end of that."""
+    tags = [{"Name": "resource-id", "Values": [instance]}, {"Name": "key", "Values": ["aws:ec2launchtemplate:version"]}]
+    assert [tag["Value"] for tag in call("DescribeTags", Filters=tags)["Tags"]] == ["2"]
+    data = call("GetLaunchTemplateData", InstanceId=instance)["LaunchTemplateData"]
+    assert (data["InstanceType"], data["KeyName"]) == ("t3.micro", "made"), data
+    template = call("DescribeLaunchTemplates")["LaunchTemplates"][0]["LaunchTemplateId"]
+    numbers = lambda: [
+        version["VersionNumber"]
+        for version in call("DescribeLaunchTemplateVersions", LaunchTemplateId=template)["LaunchTemplateVersions"]
+    ]
+    assert numbers() == [3, 2, 1]
+    ended = call("DeleteLaunchTemplateVersions", LaunchTemplateId=template, Versions=["1", "3", "9"])
+    assert len(ended["SuccessfullyDeletedLaunchTemplateVersions"]) == 1, ended
+    codes = [item["ResponseError"]["Code"] for item in ended["UnsuccessfullyDeletedLaunchTemplateVersions"]]
+    assert codes == ["unexpectedError", "launchTemplateVersionDoesNotExist"], ended
+    assert numbers() == [3, 2]
+    call("DeleteLaunchTemplate", LaunchTemplateId=template)
 
 
 # What nobody has here, so it is described as none.
@@ -239,7 +283,8 @@ def look(call, instances):
     for name in [
         "DescribeAccountAttributes", "DescribeAddresses", "DescribeAddressesAttribute", "DescribeAvailabilityZones",
         "DescribeDhcpOptions", "DescribeImages", "DescribeInstanceCreditSpecifications", "DescribeInstanceStatus",
-        "DescribeInstanceTypeOfferings", "DescribeInstanceTypes", "DescribeInstances", "DescribeInternetGateways", "DescribeNetworkAcls",
+        "DescribeInstanceTypeOfferings", "DescribeInstanceTypes", "DescribeInstances", "DescribeInternetGateways", "DescribeLaunchTemplates",
+        "DescribeNetworkAcls",
         "DescribeNetworkInterfaces", "DescribePlacementGroups", "DescribeRegions", "DescribeRouteTables", "DescribeSecurityGroupRules",
         "DescribeSecurityGroups", "DescribeSnapshotTierStatus", "DescribeSnapshots", "DescribeSubnets", "DescribeTags",
         "DescribeVolumeStatus", "DescribeVolumes", "DescribeVolumesModifications", "DescribeVpcClassicLink",
@@ -419,6 +464,7 @@ def life(call, wait):
     snapshots_and_images(call, instances[0])
     change_network(call, instances)
     end_volumes(call, wait, volumes)
+    end_template(call, instances[0])
     change(call, wait, group, instances)
     end(call, group)
 

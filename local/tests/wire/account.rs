@@ -189,6 +189,10 @@ impl World {
 
     /// Makes what nothing uses: a group, and a volume that has outlived its instance.
     fn spare(&mut self) {
+        let template = "Action=CreateLaunchTemplate&LaunchTemplateName=made&LaunchTemplateData.KernelId=aki-12345678";
+        self.learn("template", "launchTemplateId", template);
+        let version = "Action=CreateLaunchTemplateVersion&LaunchTemplateId={template}";
+        self.done(&format!("{version}&LaunchTemplateData.InstanceType=t3.micro"));
         self.learn("placement-group", "groupId", "Action=CreatePlacementGroup&GroupName=spare&Strategy=partition");
         self.learn("spare-group", "groupId", "Action=CreateSecurityGroup&GroupName=spare&GroupDescription=unused");
         let kept = "&BlockDeviceMapping.1.DeviceName=/dev/sda1&BlockDeviceMapping.1.Ebs.DeleteOnTermination=false";

@@ -115,6 +115,24 @@ const ASKED: &[(Code, &[&str])] = &[
         Code::InvalidPlacementGroupDuplicate,
         &["Action=CreatePlacementGroup&GroupName=p", "Action=CreatePlacementGroup&GroupName=p&Strategy=spread"],
     ),
+    (Code::InvalidLaunchTemplateIdMalformed, &["Action=DescribeLaunchTemplates&LaunchTemplateId.1=mine"]),
+    (
+        Code::InvalidLaunchTemplateIdNotFound,
+        &["Action=DescribeLaunchTemplates&LaunchTemplateId.1=lt-0123456789abcdef0"],
+    ),
+    (
+        Code::InvalidLaunchTemplateIdVersionNotFound,
+        &["{launch}&LaunchTemplate.LaunchTemplateId={template}&LaunchTemplate.Version=3"],
+    ),
+    (
+        Code::InvalidLaunchTemplateNameAlreadyExists,
+        &["Action=CreateLaunchTemplate&LaunchTemplateName=made&LaunchTemplateData.InstanceType=t3.micro"],
+    ),
+    (
+        Code::InvalidLaunchTemplateNameMalformed,
+        &["Action=CreateLaunchTemplate&LaunchTemplateName=a+b&LaunchTemplateData.InstanceType=t3.micro"],
+    ),
+    (Code::InvalidLaunchTemplateNameNotFound, &["Action=DeleteLaunchTemplate&LaunchTemplateName=lost"]),
     (Code::InvalidPlacementGroupUnknown, &["Action=DeletePlacementGroup&GroupName=lost"]),
     (Code::InvalidReservationIdNotFound, &["Action=CreateTags&ResourceId.1=r-0123456789abcdef0&Tag.1.Key=k"]),
     (Code::InvalidRouteTableIdMalformed, &["Action=DescribeRouteTables&RouteTableId.1=mine"]),
@@ -266,6 +284,14 @@ const DONE: &[(Code, Provoke)] = &[
     }),
     (Code::KeyPairLimitExceeded, || {
         bare(|settings| settings.quotas.key_pairs = 0, "Action=CreateKeyPair&KeyName=k&KeyType=ed25519")
+    }),
+    (Code::MaxTemplateLimitExceeded, || {
+        let request = "Action=CreateLaunchTemplate&LaunchTemplateName=fresh&LaunchTemplateData.InstanceType=t3.micro";
+        crowded(|quotas| quotas.launch_templates = 1, request)
+    }),
+    (Code::MaxTemplateVersionLimitExceeded, || {
+        let request = "Action=CreateLaunchTemplateVersion&LaunchTemplateId={template}&LaunchTemplateData.KeyName=k";
+        crowded(|quotas| quotas.versions_per_launch_template = 2, request)
     }),
     (Code::NetworkInterfaceLimitExceeded, || bare(|settings| settings.quotas.network_interfaces = 0, PLAIN)),
     (Code::SecurityGroupLimitExceeded, || {

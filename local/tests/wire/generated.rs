@@ -186,7 +186,9 @@ fn numbers_at_the_edges_are_refused() {
         }
         for value in [i32::MIN.into(), i32::MAX.into(), i64::MIN, i64::MAX] {
             // EC2 launches as many as there is room for, and all protocols have no ports.
+            // What a launch template holds is looked at when it is launched.
             let takes_it = parameter.name == "MaxCount" && value == i64::from(i32::MAX)
+                || parameter.name.starts_with(TEMPLATE)
                 || action.ends_with("Egress") && parameter.name.ends_with("Port");
             let taken = ask(world, action, &parameter.name, &value.to_string()) == Code::DryRunOperation;
             assert!(!taken || takes_it, "{action} {}={value}", parameter.name);
@@ -206,6 +208,8 @@ fn pages_are_of_ec2s_sizes_and_tokens_good_for_their_own_action() {
         let least = match action {
             "DescribeAddressesAttribute"
             | "DescribeImages"
+            | "DescribeLaunchTemplateVersions"
+            | "DescribeLaunchTemplates"
             | "DescribeManagedPrefixLists"
             | "DescribeReplaceRootVolumeTasks" => 1,
             _ => 5,
@@ -213,6 +217,7 @@ fn pages_are_of_ec2s_sizes_and_tokens_good_for_their_own_action() {
         let most = match action {
             "DescribeReplaceRootVolumeTasks" => 50,
             "DescribeInstanceTypes" | "DescribeManagedPrefixLists" | "DescribeRouteTables" => 100,
+            "DescribeLaunchTemplateVersions" | "DescribeLaunchTemplates" => 200,
             "DescribeVpcClassicLinkDnsSupport" => 255,
             "DescribeVolumesModifications" => 500,
             _ => 1000,
@@ -223,11 +228,12 @@ fn pages_are_of_ec2s_sizes_and_tokens_good_for_their_own_action() {
             (most, Code::DryRunOperation),
             (most + 1, Code::InvalidParameterValue),
         ] {
-            let answer = world.direct(&format!("Action={action}&MaxResults={size}{}", rehearsal(action)));
+            let answer =
+                world.direct(&format!("Action={action}&MaxResults={size}{}{}", scope(action), rehearsal(action)));
             assert_eq!(outcome(&answer), code, "{action} MaxResults={size}: {answer:?}");
         }
-        let next = format!("Action={action}&MaxResults=5&NextToken={}{}", encoded(token), rehearsal(action));
-        let next = world.direct(&next);
+        let next = format!("Action={action}&MaxResults=5&NextToken={}{}", encoded(token), scope(action));
+        let next = world.direct(&format!("{next}{}", rehearsal(action)));
         let expected = if action == "DescribeInstanceTypes" { Code::DryRunOperation } else { Code::InvalidNextToken };
         assert_eq!(outcome(&next), expected, "{action}: {next:?}");
         let filtered = ask(&world, action, "NextToken", token);
@@ -235,9 +241,17 @@ fn pages_are_of_ec2s_sizes_and_tokens_good_for_their_own_action() {
     }
 }
 
+/// What a page must say of whose rows it is.
+fn scope(action: &str) -> &'static str {
+    if action == "DescribeLaunchTemplateVersions" { "&LaunchTemplateVersion.1=$Latest" } else { "" }
+}
+
+/// What a launch template holds: EC2 takes nearly all, and so does the account.
+const TEMPLATE: &str = "LaunchTemplateData.";
+
 /// What EC2 takes text for, and so hostile text too, within bounds and character sets.
-const TEXT: [&str; 17] = [
-    // An empty zone, key, subnet, VPC or page token is none.
+const TEXT: [&str; 20] = [
+    // An empty zone, key, subnet, VPC, launch template or page token is none.
     "AvailabilityZone",
     "AvailabilityZoneId",
     "ClientToken",
@@ -249,6 +263,8 @@ const TEXT: [&str; 17] = [
     "Key",
     "KeyName",
     "KmsKeyId",
+    "LaunchTemplateId",
+    "LaunchTemplateName",
     // An image's may have slashes and dots.
     "Name",
     "NextToken",
@@ -256,6 +272,7 @@ const TEXT: [&str; 17] = [
     "SubnetId",
     "UserData",
     "Value",
+    "VersionDescription",
     "VpcId",
 ];
 
@@ -295,6 +312,9 @@ fn hostile_and_over_long_text_is_refused() {
             }
             let name = format!("{action} {}", parameter.name);
             assert!(*value != longer && !value.contains(['\0', '\u{1}']), "{name}");
+            if parameter.name.starts_with(TEMPLATE) {
+                continue;
+            }
             if *value == long {
                 taken_long.insert(name);
             }

@@ -31,6 +31,15 @@ pub const SAMPLES: &[(&str, &str)] = &[
     ("CreateImage", "InstanceId={instance}&Name=fresh"),
     ("CreateInternetGateway", "TagSpecification.1.ResourceType=internet-gateway&TagSpecification.1.Tag.1.Key=k"),
     ("CreateKeyPair", "KeyName=fresh&KeyType=ed25519"),
+    (
+        "CreateLaunchTemplate",
+        "LaunchTemplateName=fresh&LaunchTemplateData.InstanceType=t3.micro&ClientToken=sample\
+         &TagSpecification.1.ResourceType=launch-template&TagSpecification.1.Tag.1.Key=k",
+    ),
+    (
+        "CreateLaunchTemplateVersion",
+        "LaunchTemplateId={template}&SourceVersion=1&LaunchTemplateData.InstanceType=t3.small&ClientToken=sample",
+    ),
     ("CreateNatGateway", "SubnetId={made-subnet}&ConnectivityType=private"),
     ("CreateNetworkAcl", "VpcId={made-vpc}&ClientToken=sample"),
     (
@@ -58,6 +67,8 @@ pub const SAMPLES: &[(&str, &str)] = &[
     ("DeleteDhcpOptions", "DhcpOptionsId={spare-options}"),
     ("DeleteInternetGateway", "InternetGatewayId={spare-gateway}"),
     ("DeleteKeyPair", "KeyName=k"),
+    ("DeleteLaunchTemplate", "LaunchTemplateId={template}"),
+    ("DeleteLaunchTemplateVersions", "LaunchTemplateName=made&LaunchTemplateVersion.1=2"),
     ("DeleteNatGateway", "NatGatewayId={nat}"),
     ("DeleteNetworkAcl", "NetworkAclId={spare-acl}"),
     ("DeleteNetworkAclEntry", "NetworkAclId={spare-acl}&RuleNumber=100&Egress=false"),
@@ -89,6 +100,8 @@ pub const SAMPLES: &[(&str, &str)] = &[
     ("DescribeInstances", ""),
     ("DescribeInternetGateways", ""),
     ("DescribeKeyPairs", "IncludePublicKey=true"),
+    ("DescribeLaunchTemplateVersions", "LaunchTemplateId={template}"),
+    ("DescribeLaunchTemplates", "LaunchTemplateName.1=made"),
     ("DescribeManagedPrefixLists", ""),
     ("DescribeNatGateways", ""),
     ("DescribeNetworkAcls", ""),
@@ -138,12 +151,14 @@ pub const SAMPLES: &[(&str, &str)] = &[
     ("GetConsoleOutput", "InstanceId={instance}"),
     ("GetEbsDefaultKmsKeyId", ""),
     ("GetEbsEncryptionByDefault", ""),
+    ("GetLaunchTemplateData", "InstanceId={instance}"),
     ("ImportKeyPair", "KeyName=fresh&PublicKeyMaterial={public-key}"),
     ("ModifyAddressAttribute", "AllocationId={allocation}&DomainName=mail.example.com"),
     ("ModifyEbsDefaultKmsKeyId", "KmsKeyId=alias/mine"),
     ("ModifyImageAttribute", "ImageId={own-image}&Description.Value=better"),
     ("ModifyInstanceAttribute", "InstanceId={instance}&DisableApiStop.Value=true"),
     ("ModifyInstanceMetadataOptions", "InstanceId={instance}&HttpTokens=required"),
+    ("ModifyLaunchTemplate", "LaunchTemplateId={template}&SetDefaultVersion=2"),
     ("ModifyNetworkInterfaceAttribute", "NetworkInterfaceId={nic}&SourceDestCheck.Value=false"),
     (
         "ModifySecurityGroupRules",

@@ -250,7 +250,7 @@ pub(super) fn launched(context: &Context<'_>, id: &ReservationId, instances: &[I
 }
 
 /// An instance as Describe shows it.
-pub(super) fn shown(
+pub(in crate::account) fn shown(
     settings: &Settings,
     now: OffsetDateTime,
     region: &Region,

@@ -12,7 +12,7 @@ use crate::{
         instance_type::{self, InstanceType},
         quota,
         request::{combination, invalid, one_of, only, required, unsupported},
-        tags::{TagSpecifications, check_metadata_keys},
+        tags::{TagSet, TagSpecifications, check_metadata_keys},
         volume::attach::too_many,
     },
     error::{ApiError, Code},
@@ -32,6 +32,8 @@ pub(super) struct Launch {
     pub(super) options: Options,
     pub(super) metadata_options: MetadataOptions,
     pub(super) tags: TagSpecifications,
+    /// The tags that AWS itself gives the instances.
+    pub(super) own_tags: TagSet,
 }
 
 /// The parameters that are served; others are refused by name.
@@ -48,6 +50,7 @@ pub(in crate::account) const PARAMETERS: &[&str] = &[
     "InstanceInitiatedShutdownBehavior",
     "InstanceType",
     "KeyName",
+    "LaunchTemplate",
     "MaintenanceOptions",
     "MaxCount",
     "MetadataOptions",
@@ -109,6 +112,7 @@ impl Launch {
             options: options(input, instance_type)?,
             metadata_options,
             tags,
+            own_tags: TagSet::new(),
         };
         let (attachments, _) = instance_type.attachments();
         too_many(launch.volumes.len() > attachments, attachments, instance_type.name)?;

@@ -10,7 +10,7 @@ use crate::{
     account::{
         Context, capacity,
         ids::{InstanceId, ReservationId},
-        quota,
+        launch_template, quota,
         request::{at_most_a_thousand, required_list},
     },
     error::{ApiError, Code},
@@ -27,7 +27,9 @@ pub(in crate::account) fn run(context: &mut Context<'_>, input: &Structure) -> R
         Ok(token) => token,
         Err(reservation) => return again(context, reservation),
     };
-    let launch = Launch::read(context, input)?;
+    let (merged, template) = launch_template::applied(context, input)?;
+    let mut launch = Launch::read(context, &merged)?;
+    launch.own_tags = template.map(|used| used.tags()).unwrap_or_default();
     let reservation: ReservationId = context.shared.source.id();
     let mut made = Vec::new();
     let count = usize::try_from(launch.count).unwrap_or(usize::MAX);
@@ -77,7 +79,9 @@ fn make(
     let volumes = launch.volumes.iter().map(|mapping| mapping.make(context, zone, &id, &tags)).collect();
     let (now, region) = (context.now, &mut *context.region);
     made.iter().for_each(|nic| region.tags.set(nic, launch.tags.of("network-interface")));
-    region.tags.set(&id, launch.tags.of("instance"));
+    let mut tags = launch.tags.of("instance");
+    tags.extend(launch.own_tags.clone());
+    region.tags.set(&id, tags);
     let instance = Instance {
         reservation: reservation.clone(),
         launch_index: index,
