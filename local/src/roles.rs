@@ -15,6 +15,7 @@ pub fn run_named() {
     ignore_broken_pipes();
     match role.to_str() {
         Some(endpoint::ROLE) => endpoint::role_main(),
+        Some(endpoint::OWNED_ROLE) => endpoint::owned_role_main(),
         Some(role) => machine::play(role),
         None => {}
     }

@@ -17,7 +17,7 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -257,10 +257,24 @@ pub(super) fn greet(state: &StateDirectory) -> Result<Option<Client>, EndpointEr
 
 /// Starts an endpoint, under the lock that the caller holds.
 fn start(state: &StateDirectory, settings: &Settings) -> Result<Client, EndpointError> {
-    let log_path = state.log();
-    let log = state.open()?.appended_file("log")?;
+    let settings = serde_json::to_string(settings);
+    let log = state.log();
+    let settings = settings.map_err(|e| EndpointError::Start { reason: e.to_string(), log: log.clone() })?;
+    let (_, client) = spawn(state, state, super::ROLE, &settings, Stdio::null())?;
+    Ok(client)
+}
+
+/// Starts an endpoint's process in a role, once it answers; its log is that of another state directory, if need be.
+pub(super) fn spawn(
+    state: &StateDirectory,
+    logging: &StateDirectory,
+    role: &str,
+    settings: &str,
+    stdin: Stdio,
+) -> Result<(Child, Client), EndpointError> {
+    let log_path = logging.log();
+    let log = logging.open()?.appended_file("log")?;
     let wrong = |reason: String| EndpointError::Start { reason, log: log_path.clone() };
-    let settings = serde_json::to_string(settings).map_err(|e| wrong(e.to_string()))?;
     let mut command = Command::new(executable());
     // No credentials, tokens or proxies of the user: who may call RunInstances may run code.
     command.env_clear().env("EC2_LOCAL_STATE_DIR", state.path()).env("EC2_LOCAL_SETTINGS", settings);
@@ -269,10 +283,10 @@ fn start(state: &StateDirectory, settings: &Settings) -> Result<Client, Endpoint
             command.env(name, value);
         }
     }
-    command.env(ROLE_VARIABLE, super::ROLE);
+    command.env(ROLE_VARIABLE, role);
     let mut child = command
         .current_dir("/")
-        .stdin(Stdio::null())
+        .stdin(stdin)
         .stdout(Stdio::piped())
         .stderr(log)
         .spawn()
@@ -283,7 +297,10 @@ fn start(state: &StateDirectory, settings: &Settings) -> Result<Client, Endpoint
         pipe.read_to_string(&mut said).map_err(|e| wrong(e.to_string()))?;
     }
     match said.trim_end() {
-        "ready" => greet(state)?.ok_or_else(|| wrong("it ended at once".to_owned())),
+        "ready" => match greet(state)? {
+            Some(client) => Ok((child, client)),
+            None => Err(wrong("it ended at once".to_owned())),
+        },
         "" => {
             let ended = child.wait().map(|status| status.to_string()).unwrap_or_default();
             Err(wrong(format!("it ended before it was ready ({ended})")))

@@ -58,6 +58,11 @@ pub enum EndpointError {
     },
     /// No endpoint runs, and none was to be started.
     NotRunning,
+    /// The endpoint of this process had ended before it was told to.
+    Ended {
+        /// How.
+        how: String,
+    },
     /// The endpoint refused a control request, or didn't answer it.
     Control {
         /// What it was asked.
@@ -138,11 +143,15 @@ impl EndpointError {
                 differences.join(", ")
             ),
             Self::Control { asked, reason } => write!(f, "ask the local EC2 for `{asked}`: {reason}"),
+            Self::Ended { how } => write!(
+                f,
+                "keep the local EC2 until the end: it had ended before ({how}), so calls since then were answered by nobody"
+            ),
             Self::Image { tried, reason } => write!(f, "{tried}: {reason}"),
             // The switch's own words say what was tried.
             Self::Connect { reason, .. } if reason.starts_with("connect to ") => f.write_str(reason),
             Self::Connect { machine, port, reason } => write!(f, "connect to port {port} of {machine}: {reason}"),
-            Self::NotRunning => f.write_str("reach the local EC2: none is running; start one with `ec2-local serve`"),
+            Self::NotRunning => f.write_str("reach the local EC2: none is running; start one with `ec2-local serve`, or for one command with `ec2-local run`"),
         }
     }
 }

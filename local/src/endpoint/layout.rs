@@ -21,6 +21,11 @@ pub(super) const EARLIER_DISKS: &str = "machines";
 /// Where snapshots' layers are, likewise.
 pub(super) const LAYERS: &str = "layers";
 
+/// A state directory of one endpoint's own, in a directory with nothing else.
+pub(super) const OWN: Layout = Layout { mark: Mark::new(MARK, "an endpoint's own state"), part: part_of_own };
+pub(super) const OWN_STATE: &str = "state";
+const WHOLE_STATE: Layout = Layout { mark: STATE, part: part_of_state };
+
 /// An endpoint's directory.
 pub(super) const RUN: Layout = Layout { mark: Mark::new(MARK, "an endpoint's directory"), part: part_of_run };
 
@@ -29,6 +34,26 @@ pub(super) const DISK: Layout = Layout { mark: Mark::new(MARK, "a machine's disk
 
 /// An image's tree.
 pub(super) const TREE: Layout = Layout { mark: Mark::new(MARK, "an image's tree"), part: part_of_tree };
+
+fn part_of_own(name: &str) -> Option<Part> {
+    (name == OWN_STATE).then_some(Part::Marked(&WHOLE_STATE))
+}
+
+fn part_of_state(name: &str) -> Option<Part> {
+    match name {
+        "secret" | "secret.new" | ".secret.new" | "log" => Some(Part::File),
+        "run" => Some(Part::Directory(|_| Some(Part::Marked(&RUN)))),
+        "images" => Some(Part::Directory(part_of_images)),
+        _ => None,
+    }
+}
+
+fn part_of_images(name: &str) -> Option<Part> {
+    match name {
+        "trees" => Some(Part::Directory(|_| Some(Part::Marked(&TREE)))),
+        _ => Some(Part::File),
+    }
+}
 
 /// A journal isn't among it: whatever lies beside one, it is an account.
 fn part_of_run(name: &str) -> Option<Part> {

@@ -24,6 +24,8 @@ mod layers;
 mod layout;
 mod log;
 mod machines;
+mod own_state;
+mod owned;
 mod process;
 mod public_addresses;
 mod run_directory;
@@ -41,6 +43,8 @@ pub use error::EndpointError;
 pub use images::{Image, ImageName, Images, Import, Listed};
 pub use journaling::{Opening, TakenOver};
 pub use log::begin_log;
+pub use owned::Owned;
+pub(crate) use owned::role_main as owned_role_main;
 pub(crate) use process::role_main;
 pub use process::{LOGIN_USER, Stay, keep_files_private, run};
 pub use public_addresses::describe_ssh;
@@ -60,6 +64,9 @@ use std::time::Duration;
 
 /// The role of the endpoint's process.
 pub(crate) const ROLE: &str = "endpoint";
+
+/// The role of one that another process owns.
+pub(crate) const OWNED_ROLE: &str = "owned-endpoint";
 
 /// Which build of this crate a process runs: a client only uses an endpoint of its own build.
 pub const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), "-", env!("EC2_LOCAL_BUILD"));

@@ -20,7 +20,7 @@ use crate::{
     peer,
     wire::{self, Door},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File, OpenOptions},
@@ -241,15 +241,28 @@ pub fn keep_files_private() {
 
 /// The role of a process that was started on demand: settings come by the environment, `ready` or a reason goes to stdout.
 pub(crate) fn role_main() -> ! {
+    begin_role();
+    let result = told_settings()
+        .and_then(|settings| run(&settings, Stay::WhileNeeded, |_| say("ready")).map_err(|e| e.to_string()));
+    end_role(result)
+}
+
+/// What every endpoint's process begins with that another process has started.
+pub(super) fn begin_role() {
     // Ctrl-C at the terminal is for the process that started us.
     let _ = rustix::process::setsid();
     keep_files_private();
     begin_log("info");
-    let settings = std::env::var("EC2_LOCAL_SETTINGS")
-        .map_err(|e| e.to_string())
-        .and_then(|text| serde_json::from_str(&text).map_err(|e| e.to_string()));
-    let result =
-        settings.and_then(|settings| run(&settings, Stay::WhileNeeded, |_| say("ready")).map_err(|e| e.to_string()));
+}
+
+/// What the process that started us wants.
+pub(super) fn told_settings<T: DeserializeOwned>() -> Result<T, String> {
+    let text = std::env::var("EC2_LOCAL_SETTINGS").map_err(|e| e.to_string())?;
+    serde_json::from_str(&text).map_err(|e| e.to_string())
+}
+
+/// Ends the process; a failure is told to the one that started it, and to the log.
+pub(super) fn end_role(result: Result<(), String>) -> ! {
     if let Err(reason) = &result {
         tracing::error!("failed to {reason}");
         let lost = fault_of_log().map(|error| format!("; nor can that be written to the log: {error}"));
@@ -259,7 +272,7 @@ pub(crate) fn role_main() -> ! {
 }
 
 /// Tells the process that started us, and closes the pipe: its end is what is waited for.
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     let mut stdout = io::stdout();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     if let Ok(null) = OpenOptions::new().write(true).open("/dev/null") {

@@ -169,6 +169,11 @@ impl RunDirectory {
         }
     }
 
+    /// Gives up the account that was found: the directory goes with it.
+    pub(super) fn give_up(self) -> Result<(), EndpointError> {
+        Ok(self.run.remove_file(journal::NAME)?)
+    }
+
     /// The directory goes, with all that is ours in it.
     fn move_out(&self) -> Result<(), EndpointError> {
         // An account that was found and not taken over, since something else went wrong, is for the next one.

@@ -6,6 +6,7 @@
 //!   secret                           0600, made once
 //!   log                              appended by every endpoint
 //!   images/                          imported images, shared by all builds
+//!   commands/…/state/                another such directory, of one command; gone when that is
 //!   run/BUILD/                       gone when the endpoint is
 //!     endpoint                       locked by the endpoint as long as it lives
 //!     journal                        its account

@@ -13,6 +13,7 @@ pub mod sandbox;
 pub use description::{BlockDevice, Description, Specification};
 pub use descriptors::allow_many as allow_many_descriptors;
 pub use kind::{Hypervisors, ImageForm, Kind, clear_files, clear_remains, end_user, part_of_disk, play};
+pub use sandbox::forbid_volume_mounts;
 
 use crate::network::Nic;
 use std::io;

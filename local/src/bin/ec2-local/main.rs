@@ -3,8 +3,10 @@
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
 mod check;
+mod environment;
 mod image;
 mod output;
+mod run;
 
 use clap::{Args, Parser, Subcommand};
 use ec2_local::{
@@ -13,6 +15,7 @@ use ec2_local::{
     endpoint::{self, Client, EndpointError, Settings, Status, Stay},
     network::PrivateNetwork,
 };
+use environment::Format;
 use std::{
     io::{self, Write},
     process::ExitCode,
@@ -31,6 +34,18 @@ struct Arguments {
 enum Command {
     /// Serve until Ctrl-C, and then end all machines
     Serve(Serve),
+    /// Run a command with an endpoint of its own, which ends with it: ec2-local run -- pytest
+    ///
+    /// The command has in its environment what `env` prints, and EC2_LOCAL_STATE_DIR, so that other subcommands reach the same
+    /// endpoint. Its exit status is kept, 128 and the signal's number where one has ended it; 125 is a failure of ec2-local's,
+    /// 126 a command that can't be run, 127 one that isn't there. Machines, endpoint and state end with the command, whatever
+    /// it leaves in the background, and with this process, however that ends.
+    Run {
+        #[command(flatten)]
+        serve: Serve,
+        #[command(flatten)]
+        run: run::CommandLine,
+    },
     /// Boot a machine, and tell what it has for this user on this host, or which setting forbids it
     Check,
     /// Import systems other than the host's, and list and remove them
@@ -39,7 +54,11 @@ enum Command {
         command: image::Command,
     },
     /// Print what an AWS client needs in its environment: eval "$(ec2-local env)"
-    Env,
+    Env {
+        /// Who reads it
+        #[arg(long, value_enum, default_value_t = Format::Sh)]
+        format: Format,
+    },
     /// Show what AWS does to you, and the faults that are still to come; or change it
     Conditions {
         /// calm, typical or hostile: for all clients from now on
@@ -124,9 +143,9 @@ struct Serve {
 }
 
 impl Serve {
-    fn settings(self) -> Settings {
-        if self.no_volume_mounts {
-            ec2_local::machine::sandbox::forbid_volume_mounts();
+    fn settings(self) -> Result<Settings, String> {
+        if let Some(pace) = self.pace.filter(|pace| !(pace.is_finite() && *pace >= 0.0)) {
+            return Err(format!("serve: the pace {pace} is no number from 0 upwards"));
         }
         let mut settings = Settings::default();
         settings.port = self.port;
@@ -144,22 +163,32 @@ impl Serve {
         quotas.rules_per_security_group = self.rule_quota.unwrap_or(quotas.rules_per_security_group);
         quotas.network_interfaces = self.interface_quota.unwrap_or(quotas.network_interfaces);
         quotas.elastic_addresses = self.address_quota.unwrap_or(quotas.elastic_addresses);
-        settings
+        Ok(settings)
     }
 }
 
 fn main() -> ExitCode {
     ec2_local::roles::run_named();
-    endpoint::keep_files_private();
     // Whatever the command is: what stays, and why, is for the person who gave it.
     endpoint::begin_log("warn");
+    let asked = Arguments::parse().command;
+    // Somebody else's command is to have the mask and the limits that it was given.
+    if let Command::Run { serve, run: asked } = asked {
+        let volume_mounts = !serve.no_volume_mounts;
+        return match serve.settings() {
+            Ok(settings) => run::run(&asked, &settings, volume_mounts),
+            Err(reason) => run::fail(&reason),
+        };
+    }
+    endpoint::keep_files_private();
     // What imports and clears passes files on, and who may have few open is refused that while machines of the user's pass on many.
     let _ = ec2_local::machine::allow_many_descriptors();
-    let result = match Arguments::parse().command {
+    let result = match asked {
+        Command::Run { .. } => Ok(()),
         Command::Serve(asked) => serve(asked),
         Command::Check => check::run().and_then(|report| output::print(&report)),
         Command::Image { command } => image::run(command),
-        Command::Env => env(),
+        Command::Env { format } => env(format),
         Command::Conditions { name } => control(|client| match name {
             Some(name) => client.set_conditions(name),
             None => client.status(),
@@ -181,10 +210,10 @@ fn main() -> ExitCode {
 }
 
 fn serve(asked: Serve) -> Result<(), String> {
-    let settings = asked.settings();
-    if let Some(pace) = settings.pace.filter(|pace| !(pace.is_finite() && *pace >= 0.0)) {
-        return Err(format!("serve: the pace {pace} is no number from 0 upwards"));
+    if asked.no_volume_mounts {
+        ec2_local::machine::sandbox::forbid_volume_mounts();
     }
+    let settings = asked.settings()?;
     endpoint::run(&settings, Stay::UntilTold, |opening| {
         // The reader of the first line may have gone; that ends nothing.
         let _ = writeln!(io::stdout(), "{opening}in another shell:  eval \"$(ec2-local env)\"");
@@ -230,24 +259,9 @@ fn ssh_config() -> Result<(), String> {
     output::print(&config.map_err(|e| e.to_string())?)
 }
 
-fn env() -> Result<(), String> {
+fn env(format: Format) -> Result<(), String> {
     let client = endpoint::connect().map_err(|e| e.to_string())?;
-    let credentials = client.credentials();
-    let mut said = String::new();
-    for (name, value) in [
-        ("AWS_ENDPOINT_URL_EC2", client.url()),
-        ("AWS_ENDPOINT_URL_STS", client.url()),
-        ("AWS_ACCESS_KEY_ID", &credentials.access_key),
-        ("AWS_SECRET_ACCESS_KEY", &credentials.secret_key),
-        ("AWS_REGION", "us-east-1"),
-        ("AWS_DEFAULT_REGION", "us-east-1"),
-    ] {
-        said.push_str(&format!("export {name}={value}\n"));
-    }
-    // Left over from an AWS session, it would be signed along and refused.
-    said.push_str("unset AWS_SESSION_TOKEN AWS_PROFILE\n");
-    // The last line: a shell to which it all is one line must not take the rest for a part of it.
     let status = client.status().map_err(|e| e.to_string())?;
-    said.push_str(&format!("# conditions: {}, seed {}\n", status.conditions, client.seed()));
-    output::print(&said)
+    let note = format!("conditions: {}, seed {}", status.conditions, client.seed());
+    output::print(&environment::written(format, &environment::set(&client), &note)?)
 }
