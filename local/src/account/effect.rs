@@ -21,20 +21,18 @@ pub enum Effect {
         /// `i-…`.
         instance: String,
     },
-    /// Have what a machine has changed on its root volume in a layer of its own, by the snapshot's id. Taken again, it is as it was.
-    TakeLayer {
-        /// `snap-…`.
-        snapshot: String,
-        /// The root volume, `vol-…`.
-        volume: String,
-        /// What runs it.
-        kind: Kind,
-        /// The root directory below it, see [`ImageSettings::root`](super::ImageSettings::root).
-        root: Option<String>,
-        /// The instance that has the volume, whether its machine has power or not.
+    /// Take snapshots of volumes, all of the same moment. Those that were taken before are as they were. Told by
+    /// [`Event::Taken`](crate::machine::Event::Taken) or `Failed` of each snapshot.
+    Take {
+        /// The instance that has the volumes, whether its machine has power or not.
         instance: Option<String>,
+        /// The snapshots.
+        parts: Vec<Part>,
     },
-    /// Nothing needs the layer of a snapshot any more: remove it.
+    /// A volume that nothing holds gets what is in a snapshot, unless it has that already. Told by
+    /// [`Event::Filled`](crate::machine::Event::Filled) or `Failed` of the volume.
+    Fill(Filling),
+    /// Nothing needs what is in a snapshot any more: remove it.
     DiscardLayer {
         /// `snap-…`.
         snapshot: String,
@@ -102,6 +100,50 @@ pub struct Start {
     pub layers: Vec<String>,
     /// Whether it was running before: then there must be the volume's disk, and it must not begin anew without.
     pub has_disk: bool,
+    /// Which of its other volumes get what is in a snapshot before, unless they have that already.
+    pub fillings: Vec<Filling>,
     /// What it is like.
     pub machine: Description,
+}
+
+/// A snapshot to take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Part {
+    /// `snap-…`.
+    pub snapshot: String,
+    /// `vol-…`.
+    pub volume: String,
+    /// What of the volume.
+    pub content: Content,
+}
+
+/// What a snapshot has of its volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Content {
+    /// What a machine has changed on its root volume, as a layer.
+    Layer {
+        /// What runs the machine.
+        kind: Kind,
+        /// The root directory below it, see [`ImageSettings::root`](super::ImageSettings::root).
+        root: Option<String>,
+    },
+    /// All that is on it, whatever that may be.
+    Bytes {
+        /// What it gets first, where it hasn't that yet.
+        filling: Option<Filling>,
+    },
+}
+
+/// A volume that is made of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Filling {
+    /// `vol-…`.
+    pub volume: String,
+    /// The snapshot that has the bytes, `snap-…`.
+    pub snapshot: String,
+    /// The size of the volume.
+    pub gib: u64,
 }

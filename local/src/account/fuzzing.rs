@@ -26,19 +26,22 @@ pub fn account(bytes: &[u8]) {
             Err(error) => assert_ne!(error.code, Code::InternalError, "{action}: {error}"),
         }
         for effect in account.take_effects() {
-            let (instance, event) = match effect {
-                Effect::Start(start) => (start.machine.instance, Event::Started),
-                Effect::PowerOff { instance } | Effect::Kill { instance } => (instance, Event::PoweredOff),
-                Effect::TakeLayer { snapshot, .. } => (snapshot, Event::Taken),
-                Effect::Detach { instance, volume, .. } => (instance, Event::Detached(volume)),
+            let told = match effect {
+                Effect::Start(start) => vec![(start.machine.instance, Event::Started)],
+                Effect::PowerOff { instance } | Effect::Kill { instance } => vec![(instance, Event::PoweredOff)],
+                Effect::Take { parts, .. } => parts.into_iter().map(|part| (part.snapshot, Event::Taken)).collect(),
+                Effect::Fill(filling) => vec![(filling.volume, Event::Filled)],
+                Effect::Detach { instance, volume, .. } => vec![(instance, Event::Detached(volume))],
                 Effect::Attach { .. }
                 | Effect::Resize { .. }
                 | Effect::DiscardLayer { .. }
                 | Effect::Discard { .. }
                 | Effect::Plug { .. }
-                | Effect::Unplug { .. } => continue,
+                | Effect::Unplug { .. } => Vec::new(),
             };
-            account.machine_event(now, &instance, event);
+            for (subject, event) in told {
+                account.machine_event(now, &subject, event);
+            }
         }
     }
 }

@@ -63,7 +63,7 @@ mod whole;
 mod tests;
 
 pub use capacity::Capacity;
-pub use effect::{Effect, Start};
+pub use effect::{Content, Effect, Filling, Part, Start};
 pub use quota::Quotas;
 pub use record::{Record, RecordError};
 pub use recovery::RootVolume;
@@ -307,13 +307,24 @@ impl Account {
         std::mem::take(&mut self.shared.effects)
     }
 
-    /// Something happened to an instance's machine, or came of taking a snapshot. Events of what doesn't exist are ignored.
+    /// Something happened to an instance's machine, or came of taking a snapshot or of filling a volume. Events of what doesn't exist are ignored.
     pub fn machine_event(&mut self, now: OffsetDateTime, subject: &str, event: Event) {
         let Self { settings, shared, regions, .. } = self;
         if let Ok(id) = SnapshotId::parse(subject) {
             if let Some(region) = regions.values_mut().find(|region| region.snapshots.contains(&id)) {
                 let verdict = Verdict::default();
                 snapshot::event(&mut Context { now, settings, shared, region, others: None, verdict }, &id, event);
+            }
+            return;
+        }
+        if let Ok(id) = VolumeId::parse(subject) {
+            if let Some(region) = regions.values_mut().find(|region| region.volumes.contains(&id)) {
+                let verdict = Verdict::default();
+                volume::filling::event(
+                    &mut Context { now, settings, shared, region, others: None, verdict },
+                    &id,
+                    event,
+                );
             }
             return;
         }

@@ -84,6 +84,7 @@ impl Account {
         let mut recovered = 0;
         for region in regions.values_mut() {
             let mut context = Context { now, settings, shared, region, others: None, verdict: Verdict::default() };
+            volume::filling::begin_again(&mut context);
             snapshot::take_again(&mut context);
             let instances: Vec<_> = context
                 .region
@@ -111,7 +112,7 @@ impl Account {
         volumes.filter(|(_, volume)| volume.deleted.is_none()).map(|(id, _)| id.as_ref())
     }
 
-    /// The snapshots whose layers something needs.
+    /// The snapshots whose layers or bytes something needs.
     pub fn layers(&self) -> impl Iterator<Item = &str> {
         self.shared.layers.needed()
     }

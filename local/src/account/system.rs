@@ -2,6 +2,7 @@
 //!
 //! A snapshot of a root volume is a layer: what its machine has changed. Below it lie the layers that the machine was made
 //! with, and at the bottom the root directory that was imported, or the host's. What is made of a snapshot has all of these.
+//! A snapshot of any other volume has its bytes, until the last volume that is made of them has them, too.
 
 use super::{
     Effect, Region, Shared,
@@ -59,6 +60,9 @@ impl Layers {
         let volumes = region.volumes.iter().filter_map(|(_, volume)| volume.system.as_ref());
         let snapshots = region.snapshots.iter().filter_map(|(_, snapshot)| snapshot.system.as_ref());
         volumes.chain(snapshots).chain(root_volume::systems(region)).for_each(|system| self.hold(system));
+        let fillings = region.volumes.iter().filter_map(|(_, volume)| volume.filling.as_ref());
+        let bytes = region.snapshots.iter().filter_map(|(_, snapshot)| snapshot.bytes.as_ref());
+        fillings.chain(bytes).for_each(|snapshot| self.hold_one(snapshot));
     }
 
     pub(super) fn clear(&mut self) {
@@ -66,9 +70,11 @@ impl Layers {
     }
 
     fn hold(&mut self, system: &System) {
-        for layer in &system.layers {
-            *self.0.entry(layer.clone()).or_default() += 1;
-        }
+        system.layers.iter().for_each(|layer| self.hold_one(layer));
+    }
+
+    fn hold_one(&mut self, snapshot: &SnapshotId) {
+        *self.0.entry(snapshot.clone()).or_default() += 1;
     }
 
     /// The snapshots whose files are needed.
@@ -85,13 +91,25 @@ impl Shared {
 
     /// One has gone: files that nobody needs any more go, too.
     pub(super) fn release_layers(&mut self, system: Option<&System>) {
-        for layer in system.into_iter().flat_map(|system| &system.layers) {
-            let Some(count) = self.layers.0.get_mut(layer) else { continue };
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.layers.0.remove(layer);
-                self.effects.push(Effect::DiscardLayer { snapshot: layer.to_string() });
-            }
+        system.into_iter().flat_map(|system| &system.layers).for_each(|layer| self.release(layer));
+    }
+
+    /// A volume has come that is to get the bytes of a snapshot, or a snapshot that has them.
+    pub(super) fn hold_bytes(&mut self, snapshot: Option<&SnapshotId>) {
+        snapshot.into_iter().for_each(|snapshot| self.layers.hold_one(snapshot));
+    }
+
+    /// Such a volume has got them, or one has gone.
+    pub(super) fn release_bytes(&mut self, snapshot: Option<&SnapshotId>) {
+        snapshot.into_iter().for_each(|snapshot| self.release(snapshot));
+    }
+
+    fn release(&mut self, snapshot: &SnapshotId) {
+        let Some(count) = self.layers.0.get_mut(snapshot) else { return };
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            self.layers.0.remove(snapshot);
+            self.effects.push(Effect::DiscardLayer { snapshot: snapshot.to_string() });
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod conditions;
 mod credits;
+mod data_volumes;
 mod describe;
 mod elastic_addresses;
 mod faults;
@@ -99,7 +100,10 @@ impl World {
                     Effect::PowerOff { instance } | Effect::Kill { instance } => {
                         self.event(&instance, Event::PoweredOff)
                     }
-                    Effect::TakeLayer { snapshot, .. } => self.event(&snapshot, Event::Taken),
+                    Effect::Take { parts, .. } => {
+                        parts.iter().for_each(|part| self.event(&part.snapshot, Event::Taken));
+                    }
+                    Effect::Fill(filling) => self.event(&filling.volume, Event::Filled),
                     Effect::Detach { instance, volume, .. } => self.event(&instance, Event::Detached(volume)),
                     Effect::Attach { .. }
                     | Effect::Resize { .. }

@@ -1,19 +1,30 @@
-//! The machines: what the account wants done to them is done here, one thing after another, in the account's order.
+//! The machines: what the account wants done to them is done here, in the account's order.
 //!
 //! What was decided first is carried out first, however many requests are served at once: a kill that overtook its start would
 //! find no machine, and the machine would run on. So the holder of the account enqueues what it decided before letting go of it,
 //! and one thread carries it out. That a machine is off comes by the same way, since its start may not be through yet.
+//! What copies files takes long, and has a thread of its own: only what concerns the same instance, volume or snapshot waits for it.
 
-use super::{disks::Disks, images::Images, layers::Layers};
+use super::{
+    disks::Disks,
+    images::Images,
+    lanes::{Concerns, Lanes},
+    layers::Layers,
+    taking::Taking,
+};
 use crate::{
-    account::{Effect, Kind, Start},
-    machine::{BlockDevice, Event, Hypervisors, Machine, Specification},
+    account::{Effect, Filling, Start},
+    machine::{BlockDevice, Event, Hypervisors, Machine, Specification, fill_volume},
 };
 use std::{
     collections::HashMap,
     io,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
 };
 use tokio::{
@@ -35,16 +46,58 @@ enum Order {
     Say(String, String),
     /// An instance's machine is off, and nothing of it is left but its disk.
     Forget(String),
-    /// The endpoint ends: no machine gets power from now on. Answered when the power was taken from all.
+    /// One that takes long is done.
+    Done(u64),
+    /// The endpoint ends: no machine gets power from now on. Answered when the power was taken from all, and nothing is copied any more.
     Close(oneshot::Sender<()>),
+    /// Nobody orders anything any more.
+    End,
+}
+
+impl Concerns for Order {
+    fn concerns(&self) -> Vec<&str> {
+        match self {
+            Self::CarryOut(effect) => match effect {
+                Effect::Start(start) => {
+                    let volumes = start.machine.volumes.iter().map(|device| &*device.volume);
+                    volumes.chain([&*start.machine.instance, &*start.volume]).collect()
+                }
+                Effect::PowerOff { instance }
+                | Effect::Kill { instance }
+                | Effect::Plug { instance, .. }
+                | Effect::Unplug { instance, .. } => vec![instance],
+                Effect::Take { instance, parts } => {
+                    let parts = parts.iter().flat_map(|part| [&*part.volume, &*part.snapshot]);
+                    parts.chain(instance.as_deref()).collect()
+                }
+                Effect::Fill(filling) => vec![&filling.volume],
+                Effect::DiscardLayer { snapshot } => vec![snapshot],
+                Effect::Attach { instance, device } => vec![instance, &device.volume],
+                Effect::Detach { instance, volume, .. } | Effect::Resize { instance, volume, .. } => {
+                    vec![instance, volume]
+                }
+                Effect::Discard { volume } => vec![volume],
+            },
+            Self::Say(instance, _) | Self::Forget(instance) => vec![instance],
+            Self::Done(_) | Self::Close(_) | Self::End => Vec::new(),
+        }
+    }
+
+    fn takes_long(&self) -> bool {
+        match self {
+            Self::CarryOut(Effect::Take { .. } | Effect::Fill(_)) => true,
+            Self::CarryOut(Effect::Start(start)) => !start.fillings.is_empty(),
+            _ => false,
+        }
+    }
 }
 
 /// The machines that have power, by instance.
 #[derive(Default)]
-struct Powered(Mutex<HashMap<String, Arc<dyn Machine>>>);
+pub(super) struct Powered(Mutex<HashMap<String, Arc<dyn Machine>>>);
 
 impl Powered {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<dyn Machine>>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<dyn Machine>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -70,9 +123,11 @@ impl Machines {
             layers: Arc::new(layers),
             images,
             events,
+            orders: orders.clone(),
+            stops: AtomicBool::new(false),
             runtime: Handle::current(),
         };
-        thread::Builder::new().name("machines".into()).spawn(move || worker.work(&received))?;
+        thread::Builder::new().name("machines".into()).spawn(move || Arc::new(worker).work(&received))?;
         Ok(Self { orders, powered })
     }
 
@@ -109,6 +164,12 @@ impl Machines {
     }
 }
 
+impl Drop for Machines {
+    fn drop(&mut self) {
+        self.order(Order::End);
+    }
+}
+
 /// What the thread works with.
 struct Worker {
     powered: Arc<Powered>,
@@ -117,26 +178,71 @@ struct Worker {
     layers: Arc<Layers>,
     images: Images,
     events: UnboundedSender<(String, Event)>,
+    orders: mpsc::Sender<Order>,
+    /// Whether whoever copies is to stop.
+    stops: AtomicBool,
     runtime: Handle,
 }
 
 impl Worker {
-    fn work(self, orders: &mpsc::Receiver<Order>) {
-        let mut is_closed = false;
+    fn work(self: Arc<Self>, orders: &mpsc::Receiver<Order>) {
+        let mut lanes = Lanes::default();
+        let mut closing: Option<oneshot::Sender<()>> = None;
         for order in orders {
             match order {
-                Order::CarryOut(effect) if !is_closed => self.carry_out(effect),
-                Order::CarryOut(_) => {}
-                // Nobody listens any more when the endpoint ends.
-                Order::Say(instance, text) => drop(self.events.send((instance, Event::Console(text.into_bytes())))),
-                Order::Forget(instance) => drop(self.powered.lock().remove(&instance)),
+                Order::Done(number) => lanes.end(number),
                 Order::Close(closed) => {
-                    is_closed = true;
+                    closing = Some(closed);
+                    self.stops.store(true, Ordering::Relaxed);
+                    lanes.forget();
                     self.powered.lock().values().for_each(|machine| machine.kill());
-                    // Who asked may not have waited.
-                    let _ = closed.send(());
+                }
+                Order::End => return,
+                Order::CarryOut(_) if self.stops.load(Ordering::Relaxed) => {}
+                other => lanes.add(other),
+            }
+            while let Some(order) = lanes.next() {
+                if order.takes_long() {
+                    let number = lanes.begin(&order);
+                    self.clone().begin(order, number);
+                } else {
+                    self.attend(order);
                 }
             }
+            if lanes.are_empty()
+                && let Some(closed) = closing.take()
+            {
+                // One that was started meanwhile may have come after the others.
+                self.powered.lock().values().for_each(|machine| machine.kill());
+                // Who asked may not have waited.
+                let _ = closed.send(());
+            }
+        }
+    }
+
+    /// Has a thread of its own do what takes long.
+    fn begin(self: Arc<Self>, order: Order, number: u64) {
+        let order = Arc::new(Mutex::new(Some(order)));
+        let (worker, theirs) = (self.clone(), order.clone());
+        let work = move |worker: &Self, order: &Mutex<Option<Order>>| {
+            let order = order.lock().unwrap_or_else(PoisonError::into_inner).take();
+            order.into_iter().for_each(|order| worker.attend(order));
+            let _ = worker.orders.send(Order::Done(number));
+        };
+        let begun = thread::Builder::new().name("copy".into()).spawn(move || work(&worker, &theirs));
+        // Then all others wait for it.
+        if begun.is_err() {
+            work(&self, &order);
+        }
+    }
+
+    fn attend(&self, order: Order) {
+        match order {
+            Order::CarryOut(effect) => self.carry_out(effect),
+            // Nobody listens any more when the endpoint ends.
+            Order::Say(instance, text) => drop(self.events.send((instance, Event::Console(text.into_bytes())))),
+            Order::Forget(instance) => drop(self.powered.lock().remove(&instance)),
+            Order::Done(_) | Order::Close(_) | Order::End => {}
         }
     }
 
@@ -157,10 +263,17 @@ impl Worker {
             Effect::Detach { instance, volume, force } => with(&instance, &|machine| machine.detach(&volume, force)),
             Effect::Resize { instance, volume, gib } => with(&instance, &|machine| machine.resize(&volume, gib)),
             Effect::Discard { volume } => self.discard(volume),
-            Effect::TakeLayer { snapshot, volume, kind, root, instance } => {
-                let taken = self.take_layer(&snapshot, &volume, (kind, root), instance.as_deref());
-                let event = taken.map_or_else(|error| Event::Failed(error.to_string()), |()| Event::Taken);
-                drop(self.events.send((snapshot, event)));
+            Effect::Take { instance, parts } => {
+                let Self { powered, disks, layers, images, stops, .. } = self;
+                let taking = Taking { powered, disks, layers, images, stops };
+                for (snapshot, event) in taking.take(instance.as_deref(), &parts) {
+                    drop(self.events.send((snapshot, event)));
+                }
+            }
+            Effect::Fill(filling) => {
+                let filled = fill(&self.disks, &self.layers, &filling, &self.stops);
+                let event = filled.map_or_else(|error| Event::Failed(error.to_string()), |()| Event::Filled);
+                drop(self.events.send((filling.volume, event)));
             }
             Effect::DiscardLayer { snapshot } => {
                 let (layers, images) = (self.layers.clone(), self.images.clone());
@@ -183,7 +296,10 @@ impl Worker {
     }
 
     fn started(&self, start: Start) -> io::Result<Box<dyn Machine>> {
-        let Start { kind, root, volume, layers, has_disk, machine, .. } = start;
+        let Start { kind, root, volume, layers, has_disk, fillings, machine, .. } = start;
+        for filling in &fillings {
+            fill(&self.disks, &self.layers, filling, &self.stops)?;
+        }
         let (mut disk, mut image) = (PathBuf::new(), None);
         if kind.has_machine() {
             disk = self.disks.make(&volume, has_disk)?;
@@ -195,28 +311,6 @@ impl Worker {
         }
         let layers = layers.iter().map(|layer| self.layers.find(layer)).collect::<io::Result<_>>()?;
         self.hypervisors.start(kind, Specification { machine, disk, image, layers }, self.events.clone())
-    }
-
-    /// Has what is on a root volume in its snapshot's layer. Whoever wants something of the volume waits meanwhile.
-    fn take_layer(
-        &self,
-        snapshot: &str,
-        volume: &str,
-        (kind, root): (Kind, Option<String>),
-        instance: Option<&str>,
-    ) -> io::Result<()> {
-        let Some(into) = self.layers.begin(snapshot)? else { return Ok(()) };
-        if let Some(root) = root {
-            self.images.hold(&root, snapshot, instance.unwrap_or(volume)).map_err(io::Error::other)?;
-        }
-        let running = instance.and_then(|instance| self.powered.lock().get(instance).cloned());
-        match running.map(|machine| machine.take_layer(&into)) {
-            Some(Ok(())) => {}
-            // It may just have gone off by itself.
-            Some(Err(error)) if error.kind() != io::ErrorKind::NotConnected => return Err(error),
-            _ => kind.take_layer(&self.disks.path(volume), &into)?,
-        }
-        self.layers.finish(snapshot)
     }
 
     fn attach(&self, instance: &str, device: BlockDevice) {
@@ -240,6 +334,13 @@ impl Worker {
             sweep(&images);
         });
     }
+}
+
+/// Gives a volume what is in the snapshot that it is made of, unless it has that.
+pub(super) fn fill(disks: &Disks, layers: &Layers, filling: &Filling, stops: &AtomicBool) -> io::Result<()> {
+    let taken = layers.find(&filling.snapshot)?;
+    let disk = disks.make(&filling.volume, false)?;
+    fill_volume(&taken, &disk, filling.gib, stops)
 }
 
 fn sweep(images: &Images) {

@@ -20,6 +20,7 @@ mod idle;
 mod images;
 mod journal;
 mod journaling;
+mod lanes;
 mod layers;
 mod layout;
 mod log;
@@ -34,6 +35,7 @@ mod spare_disk;
 mod ssh_config;
 mod state;
 mod streams;
+mod taking;
 mod way_in;
 
 pub use abandoned::abandoned_accounts;

@@ -9,7 +9,7 @@ use crate::{
 };
 use ec2_state_directory::{Directory, Part};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-use std::{fmt, io, os::fd::BorrowedFd, path::Path};
+use std::{fmt, io, os::fd::BorrowedFd, path::Path, sync::atomic::AtomicBool};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// All kinds.
@@ -60,6 +60,16 @@ pub(super) trait MachineKind: Sync {
             io::ErrorKind::Unsupported,
             format!("take snapshots of machines of the kind `{}`", self.name()),
         ))
+    }
+
+    /// Has what is on a volume's disk, which no machine has, in an empty directory; nothing, if its machines have never had it.
+    fn take_volume(&self, _disk: &Path, _into: &Path, _stop: &AtomicBool) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Gives a volume's disk what [`take_volume`](Self::take_volume) has had in a directory, unless it has that already.
+    fn fill_volume(&self, _taken: &Path, _disk: &Path, _gib: u64, _stop: &AtomicBool) -> io::Result<()> {
+        Ok(())
     }
 
     /// Waits until none of its machines uses a disk any more, and ends what does.
@@ -193,6 +203,25 @@ pub fn part_of_disk(name: &str) -> Option<Part> {
 /// The machine doesn't end.
 pub fn end_user(disk: &Directory) -> io::Result<()> {
     KINDS.iter().try_for_each(|kind| kind.end_user(disk))
+}
+
+/// Has what is on a volume's disk, which no machine has, in an empty directory, until it is told to stop.
+///
+/// # Errors
+///
+/// What failed, and why; or a machine has it.
+pub fn take_volume(disk: &Path, into: &Path, stop: &AtomicBool) -> io::Result<()> {
+    KINDS.iter().try_for_each(|kind| kind.take_volume(disk, into, stop))
+}
+
+/// Gives a volume's disk of so many GiB what was taken of another in this directory, unless it has that already. It has all of it, or
+/// nothing.
+///
+/// # Errors
+///
+/// What failed, and why.
+pub fn fill_volume(taken: &Path, disk: &Path, gib: u64, stop: &AtomicBool) -> io::Result<()> {
+    KINDS.iter().try_for_each(|kind| kind.fill_volume(taken, disk, gib, stop))
 }
 
 /// Removes all that machines may have put into a directory on a disk, or that is in an image's. The directory stays.

@@ -12,11 +12,16 @@ pub mod sandbox;
 
 pub use description::{BlockDevice, Description, Specification};
 pub use descriptors::allow_many as allow_many_descriptors;
-pub use kind::{Hypervisors, ImageForm, Kind, clear_files, clear_remains, end_user, part_of_disk, play};
+pub use kind::{
+    Hypervisors, ImageForm, Kind, clear_files, clear_remains, end_user, fill_volume, part_of_disk, play, take_volume,
+};
 pub use sandbox::forbid_volume_mounts;
 
 use crate::network::Nic;
-use std::io;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// Names the role that a process of this executable is to play, see [`play`].
@@ -36,10 +41,29 @@ pub enum Event {
     Detached(String),
     /// It is off, by itself or by request; nothing of it is left but its disk.
     PoweredOff,
-    /// A snapshot was taken, and its layer is whole.
+    /// A snapshot was taken, and is whole.
     Taken,
+    /// A volume has what is in the snapshot that it is made of.
+    Filled,
     /// It could not start, or broke; nothing of it is left but its disk. The text says why and what to do.
     Failed(String),
+}
+
+/// What is to be taken of a machine, and the empty directory that it is to be in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Take {
+    /// The volume, `vol-…`; none: what the machine has changed on its root volume, as a layer below other machines' disks.
+    pub volume: Option<String>,
+    /// The directory.
+    pub into: PathBuf,
+}
+
+impl Take {
+    /// So much of a machine.
+    pub fn new(volume: Option<&str>, into: &Path) -> Self {
+        Self { volume: volume.map(str::to_owned), into: into.to_owned() }
+    }
 }
 
 /// Starts machines of one kind.
@@ -60,13 +84,13 @@ pub trait Machine: Send + Sync {
     /// Takes the power away.
     fn kill(&self);
 
-    /// Has what the machine has changed so far in an empty directory, as a layer below other machines' disks. The machine stands
-    /// still meanwhile.
+    /// Has what is on its volumes in empty directories, all of the same moment. The machine stands still meanwhile. What came of each,
+    /// in order.
     ///
     /// # Errors
     ///
-    /// What failed, and why; or machines of this kind have no layers, or this one is off by now.
-    fn take_layer(&self, _into: &std::path::Path) -> io::Result<()> {
+    /// Nothing was taken: machines of this kind have no volumes, or this one is off by now.
+    fn take(&self, _takes: &[Take]) -> io::Result<Vec<io::Result<()>>> {
         Err(io::Error::new(io::ErrorKind::Unsupported, "take a snapshot of a machine of this kind"))
     }
 

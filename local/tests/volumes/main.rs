@@ -8,6 +8,7 @@ mod ordinary;
 #[path = "../endurance/server.rs"]
 #[expect(dead_code, reason = "the tests of endurance need more of it")]
 mod server;
+mod snapshots;
 #[path = "../endurance/wire.rs"]
 mod wire;
 

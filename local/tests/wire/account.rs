@@ -62,7 +62,10 @@ impl Accounts {
                     Effect::PowerOff { instance } | Effect::Kill { instance } => {
                         account.machine_event(*now, &instance, Event::PoweredOff);
                     }
-                    Effect::TakeLayer { snapshot, .. } => account.machine_event(*now, &snapshot, Event::Taken),
+                    Effect::Take { parts, .. } => {
+                        parts.iter().for_each(|part| account.machine_event(*now, &part.snapshot, Event::Taken));
+                    }
+                    Effect::Fill(filling) => account.machine_event(*now, &filling.volume, Event::Filled),
                     Effect::Detach { instance, volume, .. } => {
                         account.machine_event(*now, &instance, Event::Detached(volume));
                     }

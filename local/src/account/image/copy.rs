@@ -11,10 +11,11 @@ use crate::{
         instance::later,
         permission::Permissions,
         region::Region,
-        request::{combination, required},
+        request::required,
         settings::ImageSettings,
         snapshot::{self, Snapshot, Taking},
         tags::{TagSet, TagSpecifications},
+        volume::encryption,
     },
     error::{ApiError, Code},
     wire::Structure,
@@ -50,18 +51,17 @@ pub(in crate::account) fn copy(context: &mut Context<'_>, input: &Structure) -> 
         "" => format!("[Copied {source_id} from {from}] {}", source.description()),
         text => text.to_owned(),
     };
-    let encrypt = input.boolean("Encrypted");
     let snapshots = snapshots(abroad, &source, context)?;
-    if encrypt == Some(false) && snapshots.iter().any(|(_, snapshot)| snapshot.encrypted) {
-        return Err(combination("An unencrypted copy of an encrypted snapshot can't be made."));
+    let mut keys = Vec::new();
+    for (_, snapshot) in &snapshots {
+        keys.push(encryption::of_copy(context, input, snapshot.encrypted)?);
     }
+    let root_key = keys.first().cloned().flatten();
     let id: ImageId = context.shared.source.id();
-    let mut copies =
-        Copies { encrypted: encrypt == Some(true), tags: tags.of("snapshot"), id: &id, source: &source_id, from };
-    let made = copies.made(context, &source, snapshots);
+    let copies = Copies { tags: tags.of("snapshot"), id: &id, source: &source_id, from };
+    let made = copies.made(context, &source, snapshots.into_iter().zip(keys).collect());
     let (root_snapshot, made) = made?;
-    let mut root = source.root.clone();
-    root.encrypted |= encrypt == Some(true);
+    let root = source.root.clone().encrypted_with(root_key);
     let settings = ImageSettings::made(name, description.trim(), root.gib, context.now, &made.system);
     let options = Options { imds_v2: source.options.imds_v2, ..Options::default() };
     let image = Image { settings, root_snapshot, root, made: Some(made), options };
@@ -77,6 +77,8 @@ fn snapshots(region: &Region, image: &Image, context: &Context<'_>) -> Result<Ve
         volume: snapshot::no_volume(),
         gib: image.root.gib,
         encrypted: image.root.encrypted,
+        bytes: None,
+        kms_key: image.root.kms_key.clone(),
         description: String::new(),
         started: context.now,
         completes: context.now,
@@ -94,7 +96,6 @@ fn snapshots(region: &Region, image: &Image, context: &Context<'_>) -> Result<Ve
 
 /// How the copies of an image's snapshots are made.
 struct Copies<'a> {
-    encrypted: bool,
     tags: TagSet,
     id: &'a ImageId,
     source: &'a ImageId,
@@ -102,31 +103,37 @@ struct Copies<'a> {
 }
 
 impl Copies<'_> {
-    fn one(&self, context: &mut Context<'_>, (id, snapshot): (SnapshotId, Snapshot)) -> SnapshotId {
+    fn one(
+        &self,
+        context: &mut Context<'_>,
+        (id, snapshot): (SnapshotId, Snapshot),
+        key: Option<String>,
+    ) -> SnapshotId {
         let description = format!(
             "Copied for DestinationAmi {} from SourceAmi {} for SourceSnapshot {id}. Task created by CopyImage.",
             self.id, self.source
         );
-        snapshot::copied(context, &snapshot, self.encrypted || snapshot.encrypted, description, &self.tags)
+        snapshot::copied(context, &snapshot, key, description, &self.tags)
     }
 
     fn made(
-        &mut self,
+        &self,
         context: &mut Context<'_>,
         source: &Image,
-        snapshots: Vec<(SnapshotId, Snapshot)>,
+        snapshots: Vec<((SnapshotId, Snapshot), Option<String>)>,
     ) -> Result<(SnapshotId, Made), ApiError> {
         let mut copies = Vec::new();
-        for snapshot in snapshots {
-            copies.push(self.one(context, snapshot));
+        for (snapshot, key) in snapshots {
+            copies.push((self.one(context, snapshot, key.clone()), key));
         }
         let mut copies = copies.into_iter();
-        let root = copies.next().ok_or_else(|| ApiError::new(Code::InternalError, "an image has no root"))?;
+        let (root, _) = copies.next().ok_or_else(|| ApiError::new(Code::InternalError, "an image has no root"))?;
         let mut devices = source.devices().to_vec();
         for device in &mut devices {
             if let Device { contents: Contents::Volume { shape, snapshot: Some(snapshot), .. }, .. } = device {
-                shape.encrypted |= self.encrypted;
-                *snapshot = copies.next().unwrap_or_else(|| snapshot.clone());
+                let Some((copy, key)) = copies.next() else { continue };
+                *shape = shape.clone().encrypted_with(key);
+                *snapshot = copy;
             }
         }
         let system = context.region.snapshots.require(&root)?.system.clone().unwrap_or_else(|| source.system());

@@ -137,7 +137,8 @@ fn volume(context: &Context<'_>, name: &str, ebs: &Structure, default: Option<De
     if let Some(encrypted) = ebs.boolean("Encrypted").filter(|it| *it != snapshot.encrypted) {
         return Err(refused(format!("{name}: Encrypted ({encrypted}) can't be said of the snapshot '{id}'")));
     }
-    let shape = Shape::of_snapshot(ebs, snapshot.gib, snapshot.encrypted)?;
+    let mut shape = Shape::of_snapshot(ebs, snapshot.gib, snapshot.encrypted)?;
+    shape.kms_key.clone_from(&snapshot.kms_key);
     if shape.gib < snapshot.gib {
         return Err(refused(format!(
             "Volume of size {}GB is smaller than snapshot '{id}', expect size >= {}GB",

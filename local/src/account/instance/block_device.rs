@@ -24,6 +24,8 @@ pub(super) struct Mapping {
     shape: Shape,
     snapshot: Option<SnapshotId>,
     system: Option<System>,
+    /// The snapshot whose bytes it gets.
+    filling: Option<SnapshotId>,
     delete_on_termination: bool,
 }
 
@@ -39,6 +41,7 @@ pub(super) fn read(context: &Context<'_>, input: &Structure, image: &Image) -> R
         shape: image.root.clone(),
         snapshot: Some(image.root_snapshot.clone()),
         system: Some(image.system()),
+        filling: None,
         delete_on_termination: image.deletes_root(),
     };
     encryption::apply(context, &Structure::new(), &mut root.shape)?;
@@ -86,11 +89,12 @@ pub(super) fn read(context: &Context<'_>, input: &Structure, image: &Image) -> R
         others.entry(mapping.device.clone()).or_insert(Some(mapping));
     }
     let extra: Vec<Mapping> = others.into_values().flatten().collect();
-    if let Some(extra) = extra.iter().find(|extra| extra.snapshot.is_some())
+    let boots = |extra: &&Mapping| extra.system.as_ref().is_some_and(|system| system.kind.has_machine());
+    if let Some(extra) = extra.iter().find(boots)
         && image.settings.kind.has_machine()
     {
         return Err(unsupported(format!(
-            "A volume of a snapshot beside the root {root_device} ({}) for the image '{}'",
+            "A volume of a root volume's snapshot beside the root {root_device} ({}) for the image '{}'",
             extra.device, image.settings.name
         )));
     }
@@ -130,6 +134,7 @@ fn of_image(context: &Context<'_>, device: &Device) -> Result<Option<Mapping>, A
         shape,
         snapshot: snapshot.clone(),
         system: made_of.and_then(|snapshot| snapshot.system.clone()),
+        filling: made_of.and_then(|snapshot| snapshot.bytes.clone()),
         delete_on_termination: *delete_on_termination,
     }))
 }
@@ -185,6 +190,7 @@ fn volume(
         shape,
         snapshot: if is_root { Some(image.root_snapshot.clone()) } else { implied.and_then(|it| it.snapshot.clone()) },
         system: if is_root { Some(image.system()) } else { implied.and_then(|it| it.system.clone()) },
+        filling: implied.filter(|_| !is_root).and_then(|it| it.filling.clone()),
         delete_on_termination: ebs.boolean("DeleteOnTermination").unwrap_or(if is_root {
             image.deletes_root()
         } else {
@@ -204,17 +210,14 @@ fn of_snapshot(
     ebs: &Structure,
     (id, snapshot): (SnapshotId, &Snapshot),
 ) -> Result<Mapping, ApiError> {
-    if ebs.boolean("Encrypted").is_some_and(|encrypted| encrypted != snapshot.encrypted) {
-        return Err(unsupported(format!("{device}: a volume whose encryption is not that of its snapshot")));
-    }
     let mut shape = Shape::of_snapshot(ebs, snapshot.gib, snapshot.encrypted)?;
-    encryption::apply(context, ebs, &mut shape)?;
+    encryption::apply_to_restored(context, ebs, snapshot, &mut shape)?;
     if shape.gib < snapshot.gib {
         return Err(too_small(&shape, Some(&id), snapshot.gib));
     }
     let delete_on_termination = ebs.boolean("DeleteOnTermination").unwrap_or(true);
-    let (device, system) = (device.to_owned(), snapshot.system.clone());
-    Ok(Mapping { device, shape, snapshot: Some(id), system, delete_on_termination })
+    let (device, system, filling) = (device.to_owned(), snapshot.system.clone(), snapshot.bytes.clone());
+    Ok(Mapping { device, shape, snapshot: Some(id), system, filling, delete_on_termination })
 }
 
 impl Mapping {
@@ -224,10 +227,12 @@ impl Mapping {
         let attachment = Attachment::new(instance.clone(), &self.device, now, self.delete_on_termination);
         let volume = Volume {
             system: self.system.clone(),
+            filling: self.filling.clone(),
             attachment: Some(attachment),
             ..Volume::new(zone, self.shape.clone(), self.snapshot.clone(), now)
         };
         context.shared.hold_layers(volume.system.as_ref());
+        context.shared.hold_bytes(volume.filling.as_ref());
         context.region.volumes.insert(id.clone(), volume);
         context.region.tags.set(&id, tags.clone());
         id

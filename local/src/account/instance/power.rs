@@ -10,7 +10,7 @@ use crate::{
         ids::{Id, InstanceId, VolumeId},
         region::Region,
         root_volume, snapshot,
-        volume::attach,
+        volume::{attach, filling},
     },
     machine::{BlockDevice, Description, Event},
 };
@@ -60,6 +60,8 @@ pub(in crate::account) fn on(context: &mut Context<'_>, id: &InstanceId) {
     let has_disk = was_running && root_volume.is_some_and(|volume| !volume.is_fresh);
     let layers = system.map_or_else(Vec::new, |system| system.layers.iter().map(ToString::to_string).collect());
     let volume = volumes.first().map(ToString::to_string).unwrap_or_default();
+    let to_be_filled = |id: &VolumeId| region.volumes.get(id).and_then(|volume| volume.to_be_filled(id));
+    let fillings = volumes.iter().filter_map(to_be_filled).collect();
     context.shared.effects.push(Effect::Start(Box::new(Start {
         kind,
         image,
@@ -67,6 +69,7 @@ pub(in crate::account) fn on(context: &mut Context<'_>, id: &InstanceId) {
         volume,
         layers,
         has_disk,
+        fillings,
         machine,
     })));
 }
@@ -120,7 +123,9 @@ pub(in crate::account) fn machine_event(context: &mut Context<'_>, id: &Instance
             let Some(instance) = context.region.instances.get_mut(id) else { return };
             instance.power = Power::On;
             instance.powered_on.get_or_insert(now);
+            let volumes = instance.volumes.clone();
             root_volume::started(context, id);
+            volumes.iter().for_each(|volume| filling::filled(context, volume));
             life::settle(context, id);
         }
         Event::Detached(volume) => {

@@ -7,8 +7,9 @@ use crate::{
         ids::{Id, SnapshotId},
         instance::later,
         permission::Permissions,
-        request::{combination, invalid, required},
+        request::{invalid, required},
         tags::{TagSet, TagSpecifications},
+        volume::encryption,
     },
     error::ApiError,
     wire::Structure,
@@ -28,24 +29,21 @@ pub(in crate::account) fn copy(context: &mut Context<'_>, input: &Structure) -> 
     if input.string("PresignedUrl").is_some_and(|url| !url.contains("Action=CopySnapshot")) {
         return Err(invalid("PresignedUrl must be of the action CopySnapshot"));
     }
-    if source.encrypted && input.boolean("Encrypted") == Some(false) {
-        return Err(combination("An unencrypted copy of an encrypted snapshot can't be made."));
-    }
+    let key = encryption::of_copy(context, input, source.encrypted)?;
     let tags = TagSpecifications::read(input, &["snapshot"])?.of("snapshot");
     let description = match description(input)? {
         "" => format!("[Copied {id} from {from}]"),
         text => text.to_owned(),
     };
-    let encrypted = source.encrypted || input.boolean("Encrypted") == Some(true);
-    let copy = copied(context, &source, encrypted, description, &tags);
+    let copy = copied(context, &source, key, description, &tags);
     Ok(Structure::new().with("SnapshotId", &copy).with("Tags", context.region.tags.shown(&copy)))
 }
 
-/// Makes a copy: its contents are the same files, which are never changed.
+/// Makes a copy, encrypted where there is a key: its contents are the same files, which are never changed.
 pub(in crate::account) fn copied(
     context: &mut Context<'_>,
     source: &Snapshot,
-    encrypted: bool,
+    key: Option<String>,
     description: String,
     tags: &TagSet,
 ) -> SnapshotId {
@@ -55,19 +53,23 @@ pub(in crate::account) fn copied(
     let copy = Snapshot {
         volume: no_volume(),
         gib: source.gib,
-        encrypted,
+        encrypted: key.is_some(),
         description,
         started: context.now,
         completes: later(later(context.now, context.settings.paced(DURATION)), context.verdict.stuck),
         taking: if has_files { Taking::Due } else { Taking::Done },
         waits_for_power_off: false,
         system: source.system.clone().map(|system| if has_files { system.under(&id) } else { system }),
+        bytes: source.bytes.clone(),
+        kms_key: key,
         permissions: Permissions::default(),
     };
     context.shared.hold_layers(copy.system.as_ref());
-    let effect = has_files.then(|| copy.effect(&id, context.region)).flatten();
-    context.shared.effects.extend(effect);
+    context.shared.hold_bytes(copy.bytes.as_ref());
     context.region.tags.set(&id, tags.clone());
     context.region.snapshots.insert(id.clone(), copy);
+    if has_files {
+        context.shared.take_snapshot(&id, context.region);
+    }
     id
 }

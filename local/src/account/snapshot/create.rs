@@ -9,7 +9,7 @@ use crate::{
         permission::Permissions,
         request::{combination, invalid, missing, one_of, only, required, unsupported},
         tags::{TagSet, TagSpecifications},
-        volume::Volume,
+        volume::{self, Volume},
     },
     error::{ApiError, Code},
     wire::Structure,
@@ -111,8 +111,12 @@ fn volumes(context: &Context<'_>, id: &InstanceId, wanted: &Structure) -> Result
 
 /// Sees that a snapshot of a volume can be taken, and that one more may be pending.
 pub(in crate::account) fn check_room(context: &Context<'_>, volume: &VolumeId) -> Result<(), ApiError> {
-    if may_have_bytes(context, volume, context.region.volumes.require(volume)?) {
-        return Err(unsupported(format!("A snapshot of the volume '{volume}', which is no root volume of a machine")));
+    let row = context.region.volumes.require(volume)?;
+    volume::check_has_content(context, volume, row)?;
+    if is_anothers_root(context, volume, row) {
+        return Err(unsupported(format!(
+            "A snapshot of the volume '{volume}', a root volume that another machine has beside its own,"
+        )));
     }
     let pending = context.region.snapshots.iter().map(|(_, snapshot)| snapshot);
     let pending = pending.filter(|one| one.volume == *volume && one.state(context.now) == State::Pending).count();
@@ -124,14 +128,11 @@ pub(in crate::account) fn check_room(context: &Context<'_>, volume: &VolumeId) -
     Err(ApiError::new(Code::ConcurrentSnapshotLimitExceeded, message))
 }
 
-/// Whether a machine has written, or may have written, to a volume that isn't its root's: its bytes are in no snapshot.
-fn may_have_bytes(context: &Context<'_>, id: &VolumeId, volume: &Volume) -> bool {
+/// Whether a volume that a machine has booted from is beside another one's root: what that writes to it is in no layer.
+fn is_anothers_root(context: &Context<'_>, id: &VolumeId, volume: &Volume) -> bool {
     let holder = volume.attachment.as_ref().and_then(|attachment| context.region.instances.get(&attachment.instance));
-    match holder {
-        // A root volume that was kept may be another machine's data.
-        Some(holder) => holder.kind.has_machine() && holder.volumes.first() != Some(id),
-        None => volume.system.is_none() && context.settings.images.iter().any(|image| image.kind.has_machine()),
-    }
+    let boots = volume.system.as_ref().is_some_and(|system| system.kind.has_machine());
+    boots && holder.is_some_and(|holder| holder.kind.has_machine() && holder.volumes.first() != Some(id))
 }
 
 /// Takes a snapshot of a volume.
@@ -144,6 +145,9 @@ pub(in crate::account) fn take(
     let volume = context.region.volumes.require(volume_id)?;
     let has_files = volume.system.as_ref().is_some_and(|system| system.kind.has_machine());
     let system = volume.system.as_ref().map(|system| if has_files { system.under(&id) } else { system.clone() });
+    // Where there are no machines, nobody can have written to it.
+    let may_have_bytes = !has_files && context.settings.images.iter().any(|image| image.kind.has_machine());
+    let is_due = has_files || may_have_bytes;
     let snapshot = Snapshot {
         volume: volume_id.clone(),
         gib: volume.shape.gib,
@@ -151,17 +155,20 @@ pub(in crate::account) fn take(
         description: wanted.description.clone(),
         started: context.now,
         completes: later(later(context.now, context.settings.paced(DURATION)), context.verdict.stuck),
-        taking: if has_files { Taking::Due } else { Taking::Done },
-        waits_for_power_off: has_files && wanted.after_power_off,
+        taking: if is_due { Taking::Due } else { Taking::Done },
+        waits_for_power_off: is_due && wanted.after_power_off,
         system,
+        bytes: may_have_bytes.then(|| id.clone()),
+        kms_key: volume.shape.kms_key.clone(),
         permissions: Permissions::default(),
     };
     context.shared.hold_layers(snapshot.system.as_ref());
-    if !snapshot.waits_for_power_off {
-        let effect = snapshot.effect(&id, context.region);
-        context.shared.effects.extend(effect);
-    }
+    context.shared.hold_bytes(snapshot.bytes.as_ref());
+    let waits = snapshot.waits_for_power_off;
     context.region.tags.set(&id, wanted.tags.clone());
     context.region.snapshots.insert(id.clone(), snapshot);
+    if !waits {
+        context.shared.take_snapshot(&id, context.region);
+    }
     Ok(id)
 }

@@ -64,6 +64,7 @@ pub(super) fn shown(context: &Context<'_>, id: &SnapshotId, snapshot: &Snapshot)
     shown_of_many(context, id, snapshot)
         .with("StorageTier", "standard")
         .with("TransferType", "standard")
+        .with_some("KmsKeyId", snapshot.kms_key.as_deref())
         .with_some("CompletionTime", completed)
         .with_some("StateMessage", message)
 }

@@ -11,7 +11,7 @@ pub(super) use create::{Wanted, check_room, create, create_many, description, ta
 pub(super) use describe::{describe, describe_tiers};
 
 use super::{
-    Context, Effect,
+    Content, Context, Effect, Part, Shared,
     ids::{Id, ImageId, SnapshotId, VolumeId},
     permission::Permissions,
     region::Region,
@@ -46,6 +46,12 @@ pub(super) struct Snapshot {
     pub(super) waits_for_power_off: bool,
     /// What boots from it; none where it is of a volume that nothing boots from.
     pub(super) system: Option<System>,
+    /// The snapshot that has its bytes: itself, or the one that it is a copy of. None where it has a layer, or nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) bytes: Option<SnapshotId>,
+    /// The ARN of the key that it is encrypted with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) kms_key: Option<String>,
     #[serde(default)]
     pub(super) permissions: Permissions,
 }
@@ -101,18 +107,32 @@ impl Snapshot {
         percent
     }
 
-    /// What has to happen so that it has its contents.
-    pub(super) fn effect(&self, id: &SnapshotId, region: &Region) -> Option<Effect> {
-        let system = self.system.as_ref().filter(|system| system.kind.has_machine())?;
+    /// What has to happen so that it has its contents, and the instance that has the volume.
+    fn part(&self, id: &SnapshotId, region: &Region) -> Option<(Option<String>, Part)> {
         let volume = region.volumes.get(&self.volume);
+        let content = match &self.system {
+            Some(system) if system.kind.has_machine() => {
+                Content::Layer { kind: system.kind, root: system.root.clone() }
+            }
+            _ if self.bytes.as_ref() == Some(id) => {
+                Content::Bytes { filling: volume.and_then(|volume| volume.to_be_filled(&self.volume)) }
+            }
+            _ => return None,
+        };
         let holder = volume.and_then(|volume| volume.attachment.as_ref()).map(|it| it.instance.to_string());
-        Some(Effect::TakeLayer {
-            snapshot: id.to_string(),
-            volume: self.volume.to_string(),
-            kind: system.kind,
-            root: system.root.clone(),
-            instance: holder,
-        })
+        Some((holder, Part { snapshot: id.to_string(), volume: self.volume.to_string(), content }))
+    }
+}
+
+impl Shared {
+    /// Has the contents of a snapshot taken, at once with those of the same instance that were last asked for.
+    pub(super) fn take_snapshot(&mut self, id: &SnapshotId, region: &Region) {
+        let part = region.snapshots.get(id).and_then(|snapshot| snapshot.part(id, region));
+        let Some((instance, part)) = part else { return };
+        match self.effects.last_mut() {
+            Some(Effect::Take { instance: last, parts }) if last.is_some() && *last == instance => parts.push(part),
+            _ => self.effects.push(Effect::Take { instance, parts: vec![part] }),
+        }
     }
 }
 
@@ -152,21 +172,23 @@ pub(super) fn take_waiting(context: &mut Context<'_>, volumes: &[VolumeId]) {
     for id in snapshots.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
         let Some(snapshot) = context.region.snapshots.get_mut(&id) else { continue };
         snapshot.waits_for_power_off = false;
-        let effect = context.region.snapshots.get(&id).and_then(|snapshot| snapshot.effect(&id, context.region));
-        context.shared.effects.extend(effect);
+        context.shared.take_snapshot(&id, context.region);
     }
 }
 
 /// All that was to be taken when the endpoint was killed is taken from what the volumes hold now.
 pub(super) fn take_again(context: &mut Context<'_>) {
     let due = context.region.snapshots.iter().filter(|(_, snapshot)| snapshot.taking == Taking::Due);
-    for id in due.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+    let of = |volume: &VolumeId| context.region.volumes.get(volume)?.attachment.as_ref().map(|it| it.instance.clone());
+    let mut due: Vec<_> = due.map(|(id, snapshot)| (of(&snapshot.volume), id.clone())).collect();
+    due.sort();
+    for (_, id) in due {
         let Some(snapshot) = context.region.snapshots.get_mut(&id) else { continue };
         snapshot.waits_for_power_off = false;
-        let snapshot = snapshot.clone();
-        if context.region.volumes.contains(&snapshot.volume) || snapshot.volume == no_volume() {
-            let effect = snapshot.effect(&id, context.region);
-            context.shared.effects.extend(effect);
+        let volume = snapshot.volume.clone();
+        let is_there = context.region.volumes.get(&volume).is_some_and(|volume| volume.deleted.is_none());
+        if is_there || volume == no_volume() {
+            context.shared.take_snapshot(&id, context.region);
         } else {
             event(context, &id, Event::Failed("the endpoint was killed, and the volume is gone".to_owned()));
         }
@@ -194,6 +216,7 @@ pub(super) fn end(context: &mut Context<'_>, id: &SnapshotId) {
     let Some(snapshot) = context.region.snapshots.remove(id) else { return };
     context.region.tags.forget(id);
     context.shared.release_layers(snapshot.system.as_ref());
+    context.shared.release_bytes(snapshot.bytes.as_ref());
 }
 
 /// The volume that copies name, and that never is one.

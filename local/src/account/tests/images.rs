@@ -39,11 +39,9 @@ fn the_machine_goes_off_is_taken_and_comes_again() {
     assert_eq!(error, format!("InvalidAMIID.Unavailable: AMI '{id}' is pending, and cannot be run"));
     world.effects.clear();
     world.event(&instance, Event::PoweredOff);
-    let [Effect::TakeLayer { snapshot, .. }, Effect::Start(start)] = &world.effects[..] else {
-        panic!("{:?}", world.effects)
-    };
+    let [Effect::Take { parts, .. }, Effect::Start(start)] = &world.effects[..] else { panic!("{:?}", world.effects) };
     assert_eq!((start.machine.instance.as_str(), start.has_disk), (instance.as_str(), true));
-    let snapshot = snapshot.clone();
+    let snapshot = parts[0].snapshot.clone();
     world.settle();
     let shown = image(&mut world, &id);
     assert_eq!((shown.string("State"), shown.string("SourceInstanceId")), (Some("available"), Some(&*instance)));
@@ -70,17 +68,17 @@ fn a_stopped_or_unwilling_machine_is_taken_as_it_is() {
     let mut world = World::new();
     let instance = world.running();
     make(&mut world, &instance, "running");
-    let [Effect::TakeLayer { .. }] = &world.effects[..] else { panic!("{:?}", world.effects) };
+    let [Effect::Take { .. }] = &world.effects[..] else { panic!("{:?}", world.effects) };
     world.settle();
     world.ok("StopInstances", ids(&[&instance]));
     world.ok("CreateImage", create(&instance, "stopping"));
     assert_eq!(world.effects, [Effect::PowerOff { instance: instance.clone() }]);
     world.effects.clear();
     world.event(&instance, Event::PoweredOff);
-    let [Effect::TakeLayer { .. }] = &world.effects[..] else { panic!("{:?}", world.effects) };
+    let [Effect::Take { .. }] = &world.effects[..] else { panic!("{:?}", world.effects) };
     world.settle();
     world.ok("CreateImage", create(&instance, "stopped"));
-    let [Effect::TakeLayer { .. }] = &world.effects[..] else { panic!("{:?}", world.effects) };
+    let [Effect::Take { .. }] = &world.effects[..] else { panic!("{:?}", world.effects) };
     world.settle();
     world.ok("TerminateInstances", ids(&[&instance]));
     let error = world.err("CreateImage", create(&instance, "ending"));

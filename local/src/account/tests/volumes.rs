@@ -110,7 +110,7 @@ fn what_a_volume_can_not_be_is_refused() {
         ("InvalidParameterCombination: ", of_type("io2").with("Iops", 300_i64).with("Throughput", 125_i64)),
         ("InvalidParameterValue: Throughput of 124", of_type("gp3").with("Throughput", 124_i64)),
         ("UnsupportedOperation: The parameter MultiAttachEnabled", least().with("MultiAttachEnabled", true)),
-        ("UnsupportedOperation: The parameter SnapshotId", least().with("SnapshotId", "snap-0123456789abcdef0")),
+        ("InvalidSnapshot.NotFound: ", least().with("SnapshotId", "snap-0123456789abcdef0")),
         ("InvalidParameterDependency: ", least().with("KmsKeyId", "alias/mine")),
         ("InvalidParameterValue: Value (mine) for", least().with("Encrypted", true).with("KmsKeyId", "mine")),
         (

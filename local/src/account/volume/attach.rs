@@ -1,9 +1,9 @@
 //! AttachVolume, DetachVolume, and what an instance's end does to its volumes.
 
 use super::{
-    Attachment, State,
+    Attachment, State, Volume,
     attachment::{DETACHING, Detaching},
-    end,
+    end, filling,
 };
 use crate::{
     account::{
@@ -68,12 +68,22 @@ fn check(context: &Context<'_>, id: &VolumeId, instance_id: &InstanceId, device:
             return Err(ApiError::new(Code::IncorrectState, message));
         }
     }
+    if instance.kind.has_machine() && is_unbooted(volume) {
+        return Err(unsupported(format!(
+            "To attach the volume '{id}', which is made of a root volume's snapshot, beside the root's"
+        )));
+    }
     let attachments = instance.volumes.iter().filter_map(|id| context.region.volumes.get(id)?.attachment.as_ref());
     if attachments.map(|attachment| attachment.device.as_str()).any(|used| used == device) {
         let message = format!("Invalid value '{device}' for unixDevice. Attachment point {device} is already in use");
         return Err(invalid(message));
     }
     check_count(instance, instance.volumes.len() + 1)
+}
+
+/// Whether no machine has booted yet from a volume that is to be booted from: its layers are no file system.
+fn is_unbooted(volume: &Volume) -> bool {
+    volume.is_fresh && volume.system.as_ref().is_some_and(|system| system.kind.has_machine())
 }
 
 /// Refuses more volumes than the instance's type may have. Of most types, interfaces count as well.
@@ -176,12 +186,14 @@ pub(in crate::account) fn settle(context: &mut Context<'_>, instance: &InstanceI
     if let Some(held) = region.instances.get_mut(instance) {
         held.volumes.retain(|id| !over.contains(id));
     }
+    over.iter().for_each(|id| filling::begin(context, id));
 }
 
 /// The instance that a volume was attached to is terminated: the volume ends with it, or is kept with all that is on it.
 pub(in crate::account) fn release(context: &mut Context<'_>, id: &VolumeId) {
     let attachment = context.region.volumes.get_mut(id).and_then(|volume| volume.attachment.take());
-    if attachment.is_some_and(|attachment| attachment.delete_on_termination) {
-        end(context, id);
+    match attachment {
+        Some(attachment) if attachment.delete_on_termination => end(context, id),
+        _ => filling::begin(context, id),
     }
 }

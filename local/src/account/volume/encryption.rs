@@ -5,7 +5,8 @@ use super::Shape;
 use crate::{
     account::{
         Context,
-        request::{given, invalid, required},
+        request::{combination, given, invalid, required},
+        snapshot::Snapshot,
         stored::{Kept, Stored},
     },
     error::{ApiError, Code},
@@ -54,6 +55,43 @@ pub(in crate::account) fn apply(context: &Context<'_>, ebs: &Structure, shape: &
     let key = key.or(shape.kms_key.take());
     shape.kms_key = shape.encrypted.then(|| key.unwrap_or_else(|| default_key(context)));
     Ok(())
+}
+
+/// The same of a volume that is made of a snapshot: encrypted it stays, by another key if one is named.
+/// Source: <https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption.html#encryption-parameters>.
+pub(in crate::account) fn apply_to_restored(
+    context: &Context<'_>,
+    ebs: &Structure,
+    snapshot: &Snapshot,
+    shape: &mut Shape,
+) -> Result<(), ApiError> {
+    if snapshot.encrypted && ebs.boolean("Encrypted") == Some(false) {
+        return Err(combination("An unencrypted volume of an encrypted snapshot can't be made."));
+    }
+    shape.kms_key.clone_from(&snapshot.kms_key);
+    apply(context, ebs, shape)
+}
+
+/// The key of a copy of a snapshot, if it is encrypted: that of the request or the region's, since keys are of one region.
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CopySnapshot.html>.
+pub(in crate::account) fn of_copy(
+    context: &Context<'_>,
+    input: &Structure,
+    source: bool,
+) -> Result<Option<String>, ApiError> {
+    let key = given(input, "KmsKeyId").map(|key| arn(context, key)).transpose()?;
+    match input.boolean("Encrypted") {
+        Some(false) if source => Err(combination("An unencrypted copy of an encrypted snapshot can't be made.")),
+        // A key for what stays unencrypted is an error, and none for a copy that is encrypted in any case.
+        wanted if key.is_some() && wanted != Some(true) && !source => Err(ApiError::new(
+            Code::InvalidParameterDependency,
+            "The parameter KmsKeyId requires the parameter Encrypted to be set.",
+        )),
+        wanted => {
+            let encrypts = source || wanted == Some(true) || context.region.encryption.is_default();
+            Ok(encrypts.then(|| key.unwrap_or_else(|| default_key(context))))
+        }
+    }
 }
 
 /// The ARN of the key that volumes get for which none is named.

@@ -1,4 +1,4 @@
-//! Volumes: the resource, and by files what kind each is, its key, its attachment, its modifications and its status.
+//! Volumes: the resource, and by files what kind each is, its key, what it is made of, its attachment, its modifications and its status.
 //!
 //! What becomes of a volume with time (it is `creating`, then `available`) follows from the times in its row. Where something must
 //! happen at a time, as when a volume has left its instance, the instance's timer sees to that.
@@ -6,6 +6,7 @@
 pub(super) mod attach;
 pub(super) mod attachment;
 pub(super) mod encryption;
+pub(super) mod filling;
 pub(super) mod modify;
 mod shape;
 pub(super) mod status;
@@ -28,6 +29,7 @@ use crate::{
     wire::Structure,
 };
 pub(super) use attachment::Attachment;
+pub(super) use filling::check_has_content;
 use modify::Modification;
 use serde::{Deserialize, Serialize};
 pub(super) use shape::Shape;
@@ -54,6 +56,12 @@ pub(super) struct Volume {
     /// Whether it has taken the place of another, and no machine has booted from it yet.
     #[serde(default)]
     pub(super) is_fresh: bool,
+    /// The snapshot whose bytes it is to get, and hasn't yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) filling: Option<SnapshotId>,
+    /// Whether it couldn't get them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_lost: bool,
     pub(super) created: OffsetDateTime,
     pub(super) attachment: Option<Attachment>,
     /// The token of the CreateVolume that made it.
@@ -78,6 +86,7 @@ pub(super) enum State {
     Available,
     InUse,
     Deleting,
+    Error,
 }
 
 impl State {
@@ -87,6 +96,7 @@ impl State {
             Self::Available => "available",
             Self::InUse => "in-use",
             Self::Deleting => "deleting",
+            Self::Error => "error",
         }
     }
 }
@@ -100,6 +110,8 @@ impl Volume {
             snapshot,
             system: None,
             is_fresh: false,
+            filling: None,
+            is_lost: false,
             created,
             attachment: None,
             client_token: None,
@@ -114,6 +126,8 @@ impl Volume {
         match () {
             () if self.deleted.is_some() => State::Deleting,
             () if self.attachment.is_some() => State::InUse,
+            () if self.is_lost => State::Error,
+            () if self.filling.is_some() => State::Creating,
             () if now < later(self.created, settings.paced(CREATING)) => State::Creating,
             () => State::Available,
         }
@@ -146,12 +160,21 @@ pub(super) fn create(context: &mut Context<'_>, input: &Structure) -> Result<Str
     if let Some(size) = input.integer("Size") {
         ebs.set("VolumeSize", size);
     }
-    let mut shape = Shape::read(&ebs, None)?;
-    encryption::apply(context, input, &mut shape)?;
+    let volume = match given(input, "SnapshotId") {
+        Some(snapshot) => filling::of_snapshot(context, zone, &ebs, snapshot)?,
+        None => {
+            let mut shape = Shape::read(&ebs, None)?;
+            encryption::apply(context, input, &mut shape)?;
+            Volume::new(zone, shape, None, context.now)
+        }
+    };
     let tags = TagSpecifications::read(input, &["volume"])?;
     let id: VolumeId = context.shared.source.id();
-    let volume = Volume { client_token: token.clone(), ..Volume::new(zone, shape, None, context.now) };
+    let volume = Volume { client_token: token.clone(), ..volume };
+    context.shared.hold_layers(volume.system.as_ref());
+    context.shared.hold_bytes(volume.filling.as_ref());
     context.region.volumes.insert(id.clone(), volume);
+    filling::begin(context, &id);
     context.region.tags.set(&id, tags.of("volume"));
     context.region.tokens.remember(ACTION, token, input, id.as_ref(), 1);
     let volume = context.region.volumes.require(&id)?;
@@ -290,7 +313,7 @@ pub(super) fn delete(context: &mut Context<'_>, input: &Structure) -> Result<Str
 
 fn require_available(context: &Context<'_>, id: &VolumeId) -> Result<(), ApiError> {
     match context.volume_state(id)? {
-        State::Available => Ok(()),
+        State::Available | State::Error => Ok(()),
         state => {
             let message = format!("The volume '{id}' is '{}', and not 'available'.", state.name());
             Err(ApiError::new(Code::IncorrectState, message))
@@ -302,9 +325,10 @@ fn require_available(context: &Context<'_>, id: &VolumeId) -> Result<(), ApiErro
 pub(super) fn end(context: &mut Context<'_>, id: &VolumeId) {
     let Some(volume) = context.region.volumes.get_mut(id) else { return };
     volume.deleted = Some(context.now);
-    let (at, system) = (volume.vanishes(context.settings), volume.system.take());
+    let (at, system, filling) = (volume.vanishes(context.settings), volume.system.take(), volume.filling.take());
     context.shared.effects.push(Effect::Discard { volume: id.to_string() });
     context.shared.release_layers(system.as_ref());
+    context.shared.release_bytes(filling.as_ref());
     match at {
         Some(at) if at > context.now => {
             context.shared.deleted_volumes.insert((at, context.region.place.name, id.clone()));

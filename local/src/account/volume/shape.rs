@@ -107,10 +107,16 @@ impl Shape {
         Self::read(ebs, Some(self))
     }
 
-    /// Reads the same of a volume that is made of a snapshot, whose size and encryption it has.
+    /// Reads the same of a volume that is made of a snapshot of this size, which is encrypted or not.
     pub(in crate::account) fn of_snapshot(ebs: &Structure, gib: i64, encrypted: bool) -> Result<Self, ApiError> {
         let size = ebs.integer("VolumeSize").unwrap_or(gib);
+        let encrypted = encrypted || ebs.boolean("Encrypted") == Some(true);
         Self::read(&ebs.clone().with("VolumeSize", size).with("Encrypted", encrypted), None)
+    }
+
+    /// The same, encrypted where there is a key.
+    pub(in crate::account) fn encrypted_with(self, key: Option<String>) -> Self {
+        Self { encrypted: key.is_some(), kms_key: key, ..self }
     }
 
     /// Whether an instance can boot from it.

@@ -133,6 +133,19 @@ impl BlockDevices {
         self.inside.list(self.partitions())
     }
 
+    /// The file of a volume that the machine has.
+    pub fn file(&self, volume: &str) -> Option<&File> {
+        self.attached.iter().find(|attached| attached.volume == volume).map(|attached| &attached.file)
+    }
+
+    /// Has what is to be written to a volume that the machine has written to its file.
+    pub fn flush(&self, volume: &str) -> io::Result<()> {
+        match self.attached.iter().find(|attached| attached.volume == volume) {
+            Some(attached) => kernel::flush_device(&attached.device).map_err(told("write what waits for", volume)),
+            None => Ok(()),
+        }
+    }
+
     /// A volume is to be detached, by force at once; says whether the machine hasn't it any more.
     pub fn detach(&mut self, volume: &str, force: bool) -> bool {
         let Some(index) = self.attached.iter().position(|attached| attached.volume == volume) else { return true };

@@ -31,6 +31,9 @@ const DEEPEST: usize = 400;
 /// The longest names and the longest value of the attributes of a file (xattr(7)).
 const LONGEST: usize = 64 << 10;
 
+/// How much is copied before it is asked whether to go on.
+const PIECE: u64 = 32 << 20;
+
 /// To whom the copies belong: ids from the first on become those from the second on.
 #[derive(Debug, Clone, Copy)]
 pub struct Shift {
@@ -238,7 +241,12 @@ fn shift_value(name: &[u8], value: &mut [u8], shift: Shift) {
 }
 
 /// Copies what isn't a hole.
-pub fn copy_sparsely(mut from: &File, mut to: &File, length: u64) -> io::Result<()> {
+pub fn copy_sparsely(from: &File, to: &File, length: u64) -> io::Result<()> {
+    copy_ranges(from, to, length, &|| false)
+}
+
+/// The same, until it is told to stop.
+pub fn copy_ranges(mut from: &File, mut to: &File, length: u64, stops: &dyn Fn() -> bool) -> io::Result<()> {
     ftruncate(to, length)?;
     let mut at = 0;
     while at < length {
@@ -249,8 +257,16 @@ pub fn copy_sparsely(mut from: &File, mut to: &File, length: u64) -> io::Result<
         let end = seek(from, SeekFrom::Hole(at))?.min(length);
         from.seek(io::SeekFrom::Start(at))?;
         to.seek(io::SeekFrom::Start(at))?;
-        io::copy(&mut Read::by_ref(&mut from).take(end.saturating_sub(at)), &mut to)?;
-        at = end;
+        while at < end {
+            if stops() {
+                return Err(io::Error::new(io::ErrorKind::Interrupted, "the endpoint ends"));
+            }
+            match io::copy(&mut Read::by_ref(&mut from).take((end - at).min(PIECE)), &mut to)? {
+                // It has become shorter.
+                0 => return Ok(()),
+                copied => at += copied,
+            }
+        }
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ use super::{
     root::told,
     seclusion, shared, sources, standstill,
     taken::{self, Taken},
+    taking::Taking,
 };
 use crate::{
     guest::init::{End, OomScore},
@@ -205,10 +206,17 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
                     plug(nic, init, endpoint)?;
                     continue;
                 }
-                Command::TakeLayer => {
-                    let take = || take_layer(mounted.as_ref(), &files, beside, &identity);
-                    let why = standstill::during(init, &cgroup, take).err().map(|error| error.to_string());
-                    protocol::send(endpoint, &Report::Layer(why), &[])?;
+                Command::Take(wanted) => {
+                    let mut taking = Taking {
+                        mounted: mounted.as_ref(),
+                        files: &files,
+                        volumes: volumes.as_ref(),
+                        identity: &identity,
+                    };
+                    // What is written by now needn't be while the machine stands still.
+                    taking.flush(&wanted);
+                    let outcomes = standstill::during(init, &cgroup, || taking.take(&wanted, beside));
+                    protocol::send(endpoint, &Report::Snapshots(outcomes), &[])?;
                     continue;
                 }
                 Command::Attach(device) => {
@@ -245,11 +253,6 @@ fn keep(boot: &Boot, endpoint: &OwnedFd) -> io::Result<Report> {
     let (_, status) = waitpid(Some(init), WaitOptions::empty())?.ok_or(io::ErrorKind::NotFound)?;
     released?;
     Ok(if killed { Report::PoweredOff } else { meaning(status) })
-}
-
-fn take_layer(mounted: Option<&fs::File>, files: &Path, beside: Vec<OwnedFd>, identity: &Identity) -> io::Result<()> {
-    let into = beside.into_iter().next().ok_or(io::ErrorKind::InvalidInput)?;
-    layer::take_within(layer::files_of(mounted, files)?.as_fd(), into.as_fd(), identity)
 }
 
 /// Gives the machine a network interface more.

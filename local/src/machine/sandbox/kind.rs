@@ -1,6 +1,6 @@
 //! What holds for all sandboxes, and what they keep on their disks.
 
-use super::{ROLE, Sandbox, cgroup, errand, identity::FILES, layer, remains, role_main, volume};
+use super::{ROLE, Sandbox, cgroup, contents, errand, identity::FILES, layer, remains, role_main, volume};
 use crate::{
     archive::{Contents, Limits},
     machine::{
@@ -10,7 +10,7 @@ use crate::{
     network::Switch,
 };
 use ec2_state_directory::{Directory, Part};
-use std::{io, os::fd::BorrowedFd, path::Path};
+use std::{io, os::fd::BorrowedFd, path::Path, sync::atomic::AtomicBool};
 
 /// On a snapshot's directory, outside of what machines can write: without it the snapshot was never taken to the end.
 const WHOLE: &str = "whole";
@@ -37,7 +37,7 @@ impl MachineKind for SandboxKind {
 
     fn part_of_disk(&self, name: &str) -> Option<Part> {
         match name {
-            remains::NOTE | volume::NAME | WHOLE => Some(Part::File),
+            remains::NOTE | volume::NAME | contents::DRAFT | WHOLE => Some(Part::File),
             FILES => Some(Part::Everything),
             _ => None,
         }
@@ -45,6 +45,14 @@ impl MachineKind for SandboxKind {
 
     fn take_layer(&self, disk: &Path, into: &Path) -> io::Result<()> {
         layer::take(disk, into)
+    }
+
+    fn take_volume(&self, disk: &Path, into: &Path, stop: &AtomicBool) -> io::Result<()> {
+        contents::take(disk, into, stop)
+    }
+
+    fn fill_volume(&self, taken: &Path, disk: &Path, gib: u64, stop: &AtomicBool) -> io::Result<()> {
+        contents::fill(taken, disk, gib, stop)
     }
 
     fn end_user(&self, disk: &Directory) -> io::Result<()> {

@@ -16,6 +16,7 @@ mod block_devices;
 mod boot;
 mod cgroup;
 mod clock;
+mod contents;
 mod copy;
 mod devices;
 mod disks;
@@ -55,6 +56,7 @@ mod system_accounts;
 mod system_files;
 mod tables;
 mod taken;
+mod taking;
 mod volume;
 mod watch;
 
@@ -65,7 +67,7 @@ pub use errand::{remove_disk, unpack_image};
 pub(super) use kind::SandboxKind;
 pub use tables::describe as describe_tables;
 
-use super::{BlockDevice, Event, Hypervisor, Machine, Specification};
+use super::{BlockDevice, Event, Hypervisor, Machine, Specification, Take};
 use crate::network::{Nic, Switch};
 use limits::Limits;
 
@@ -77,7 +79,6 @@ use std::{
     fs,
     io::{self, Read},
     os::fd::{AsFd, OwnedFd},
-    path::Path,
     process::{Child, Stdio},
     sync::{
         Arc, Mutex, PoisonError, Weak,
@@ -174,7 +175,7 @@ impl Hypervisor for Sandbox {
         let known = Arc::downgrade(&tenant);
         let thread = format!("a thread for {}", specification.machine.instance);
         self.watch.admit(&tenant).map_err(told("start", &thread))?;
-        let (answers, layers) = mpsc::channel();
+        let (answers, received) = mpsc::channel();
         let plugs = Arc::new(Plugs::new(&specification.machine.nics));
         let running = Running {
             control: control.clone(),
@@ -193,14 +194,14 @@ impl Hypervisor for Sandbox {
             .stack_size(256 << 10)
             .spawn(move || running.attend_until_gone(keepers))
             .map_err(told("start", thread))?;
-        Ok(Box::new(SandboxMachine { control, layers: Mutex::new(layers), plugs, tenant: known }))
+        Ok(Box::new(SandboxMachine { control, answers: Mutex::new(received), plugs, tenant: known }))
     }
 }
 
 struct SandboxMachine {
     control: Arc<OwnedFd>,
-    /// What came of taking its layers, in order.
-    layers: Mutex<mpsc::Receiver<Option<String>>>,
+    /// What came of taking its snapshots, in order.
+    answers: Mutex<mpsc::Receiver<Vec<Option<String>>>>,
     plugs: Arc<Plugs>,
     tenant: Weak<Tenant>,
 }
@@ -221,15 +222,16 @@ impl Machine for SandboxMachine {
         self.command(Command::Kill);
     }
 
-    fn take_layer(&self, into: &Path) -> io::Result<()> {
-        let directory = fs::File::open(into).map_err(told("open", into.display()))?;
-        let layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
-        protocol::send(&self.control, &Command::TakeLayer, &[directory.as_fd()])?;
-        match layers.recv() {
-            Ok(None) => Ok(()),
-            Ok(Some(why)) => Err(io::Error::other(why)),
-            Err(_) => Err(io::Error::new(io::ErrorKind::NotConnected, "take the machine's layer: it is off")),
-        }
+    fn take(&self, takes: &[Take]) -> io::Result<Vec<io::Result<()>>> {
+        let open = |take: &Take| fs::File::open(&take.into).map_err(told("open", take.into.display()));
+        let directories = takes.iter().map(open).collect::<io::Result<Vec<_>>>()?;
+        let beside: Vec<_> = directories.iter().map(AsFd::as_fd).collect();
+        let wanted = takes.iter().map(|take| take.volume.clone()).collect();
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        protocol::send(&self.control, &Command::Take(wanted), &beside)?;
+        let gone = || io::Error::new(io::ErrorKind::NotConnected, "take the machine's snapshots: it is off");
+        let outcomes = answers.recv().map_err(|_| gone())?;
+        Ok(outcomes.into_iter().map(|why| why.map_or(Ok(()), |why| Err(io::Error::other(why)))).collect())
     }
 
     fn plug(&self, nic: Nic) {
@@ -273,7 +275,7 @@ struct Running {
     range: Range,
     tenant: Arc<Tenant>,
     events: UnboundedSender<(String, Event)>,
-    answers: mpsc::Sender<Option<String>>,
+    answers: mpsc::Sender<Vec<Option<String>>>,
 }
 
 impl Running {
@@ -353,9 +355,9 @@ impl Running {
                 Report::Holds(question, holding) => self.tenant.note(question, holding),
                 Report::Nameless(question, taken) => self.tenant.note_nameless(question, taken),
                 // Whoever has asked may have gone.
-                Report::Layer(why) => drop(self.answers.send(why)),
+                Report::Snapshots(outcomes) => drop(self.answers.send(outcomes)),
                 // Nobody has asked a running machine for these.
-                Report::Unpacked(_) | Report::Taken(_) => {}
+                Report::Unpacked(_) | Report::Taken(_) | Report::Layer(_) => {}
             }
         }
         // The keeper reports after init's end. If it was killed itself, its init is about to die.

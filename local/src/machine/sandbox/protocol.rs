@@ -75,8 +75,9 @@ pub enum Command {
     Plug(Nic),
     /// Count how many of these it holds. The number is the question's.
     Count(Entry, u64),
-    /// Have what the machine has changed so far in an empty directory, which is beside it.
-    TakeLayer,
+    /// Have what is on volumes of these ids in empty directories, which are beside it; none stands for what the machine has changed on
+    /// its root volume.
+    Take(Vec<Option<String>>),
     /// Count what its files take that have no name. The number is the question's.
     CountNameless(u64),
 }
@@ -106,6 +107,8 @@ pub enum Report {
     Failed(String),
     /// A layer was taken; or why not.
     Layer(Option<String>),
+    /// What came of taking several snapshots: why one wasn't taken, if so.
+    Snapshots(Vec<Option<String>>),
     /// What was measured.
     Taken(Taken),
     /// How many it holds of what the question with this number was about.

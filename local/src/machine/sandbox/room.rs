@@ -5,7 +5,7 @@
 
 use super::{disks, taken::Taken, watch::Tenant};
 use rustix::fs::StatVfs;
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{collections::HashMap, io, os::fd::BorrowedFd, path::PathBuf, sync::Arc};
 
 /// What is left to the host: a fiftieth of its disk, but not less and not more than these, and of a small disk a fourth. More
 /// than that is often not free, and no machine's fault.
@@ -32,6 +32,20 @@ impl Room {
         self.bytes.look(Measure::Bytes, &system, tenants);
         self.inodes.look(Measure::Inodes, &system, tenants);
     }
+}
+
+/// Sees that so much more can be written where a file is without what is left to the host.
+pub fn check(file: BorrowedFd<'_>, bytes: u64) -> io::Result<()> {
+    let (free, all) = Measure::Bytes.of(&rustix::fs::fstatvfs(file)?);
+    let reserve = Measure::Bytes.reserve(all);
+    if free >= bytes.saturating_add(reserve) {
+        return Ok(());
+    }
+    let [free, bytes, reserve] = [free, bytes, reserve].map(|amount| Measure::Bytes.tell(amount));
+    let reason = format!(
+        "find room on the host's disk: {free} are free, {bytes} are needed, and {reserve} are left to the host; free some"
+    );
+    Err(io::Error::new(io::ErrorKind::StorageFull, reason))
 }
 
 /// What can be used up.
