@@ -6,6 +6,7 @@
 //! - `describes`: describes of 1,000 instances, beside moto's server. `ratio moto/ours` at the end is the least of them.
 //! - `scale`: what an instance costs among 500, and among 5,000.
 //! - `images`: what an image of 1 MB of changes takes over a small base, and over a large one.
+//! - `volumes`: what a machine writes to a volume, beside the same written to a file on the host. `ratio volume/file` is of the times.
 //! - `machines`: how soon an endpoint answers, how soon a machine does, and what 50 idle ones take.
 //!
 //! With `--test`, and under `cargo test`, it does a little of everything, to see that it works: its figures mean nothing.
@@ -20,6 +21,7 @@ mod moto;
 mod scale;
 mod sshd;
 mod switch;
+mod volumes;
 
 use std::{
     env,
@@ -40,6 +42,7 @@ const PARTS: &[Part] = &[
     ("describes", describes::run),
     ("scale", scale::run),
     ("images", images::run),
+    ("volumes", volumes::run),
     ("machines", machines::run),
 ];
 

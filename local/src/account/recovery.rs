@@ -121,7 +121,7 @@ impl Account {
     pub fn root_volumes(&self) -> impl Iterator<Item = RootVolume<'_>> {
         let instances = self.regions.values().flat_map(|region| region.instances.iter());
         instances.filter_map(|(id, instance)| {
-            let volume = instance.volumes.first()?.as_ref();
+            let volume = instance.root()?.as_ref();
             Some(RootVolume { instance: id.as_ref(), volume, image: instance.image_root.as_deref() })
         })
     }

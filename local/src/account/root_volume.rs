@@ -75,7 +75,7 @@ pub(super) fn create(context: &mut Context<'_>, input: &Structure) -> Result<Str
         let message = format!("A root volume replacement task of the instance '{instance_id}' is in progress.");
         return Err(ApiError::new(Code::IncorrectState, message));
     }
-    let root = instance.volumes.first().cloned();
+    let root = instance.root().cloned();
     let root = root.ok_or_else(|| invalid(format!("The instance '{instance_id}' has no root volume")))?;
     let tags = TagSpecifications::read(input, &["replace-root-volume-task"])?.of("replace-root-volume-task");
     let (image, snapshot) = (input.string("ImageId"), input.string("SnapshotId"));
@@ -151,7 +151,7 @@ pub(super) fn replace(context: &mut Context<'_>, id: &InstanceId) {
     let Some(task) = context.region.replace_root_volume_tasks.get_mut(&task_id) else { return };
     task.is_replaced = true;
     let task = task.clone();
-    let root = context.region.instances.get(id).and_then(|instance| instance.volumes.first().cloned());
+    let root = context.region.instances.get(id).and_then(|instance| instance.root().cloned());
     let Some(root) = root else { return };
     let Some(old) = context.region.volumes.get_mut(&root) else { return };
     let Some(attachment) = old.attachment.take() else { return };
@@ -182,7 +182,7 @@ pub(super) fn replace(context: &mut Context<'_>, id: &InstanceId) {
 /// The machine of an instance has power: a task is done, and the root volume has a disk.
 pub(super) fn started(context: &mut Context<'_>, id: &InstanceId) {
     let now = context.now;
-    let root = context.region.instances.get(id).and_then(|instance| instance.volumes.first().cloned());
+    let root = context.region.instances.get(id).and_then(|instance| instance.root().cloned());
     let Some(root) = root.filter(|root| context.region.volumes.get(root).is_some_and(|volume| volume.is_fresh)) else {
         return;
     };

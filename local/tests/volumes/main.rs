@@ -9,6 +9,7 @@ mod ordinary;
 #[expect(dead_code, reason = "the tests of endurance need more of it")]
 mod server;
 mod snapshots;
+mod weather;
 #[path = "../endurance/wire.rs"]
 mod wire;
 

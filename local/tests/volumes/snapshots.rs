@@ -187,3 +187,45 @@ fn other_machines_start_while_much_is_taken() {
     until_snapshot(&server, &taken, "completed");
     end(&place, server, &[&one, &other], &[&volume], &[&taken]);
 }
+
+#[test]
+fn a_root_volume_is_mended_elsewhere_and_another_takes_its_place() {
+    if !can_be_had() {
+        return;
+    }
+    let place = Place::new();
+    let server = Server::start(&place.state);
+    place.prepare(&server);
+    let (one, other) = (place.launch(&server, ""), place.launch(&server, ""));
+    eventually("it answers", || place.run(&one, "mkdir -p /opt && echo broken >/opt/file").0);
+    let of = format!("Action=DescribeVolumes&Filter.1.Name=attachment.instance-id&Filter.1.Value.1={one}");
+    let root = server.door.ok(&of).one("volumeId");
+    let taken = snapshot(&server, &root);
+    until_snapshot(&server, &taken, "completed");
+    server.door.ok(&format!("Action=StopInstances&InstanceId.1={one}"));
+    until(&server, &one, "stopped");
+    server.door.ok(&format!("Action=DetachVolume&VolumeId={root}"));
+    until_volume(&server, &root, "available");
+    // The instance boots from a volume of the snapshot meanwhile.
+    let made = restore(&server, &taken, 8);
+    until_volume(&server, &made, "available");
+    attach(&server, &made, &one, "/dev/sda1");
+    server.door.ok(&format!("Action=StartInstances&InstanceId.1={one}"));
+    until(&server, &one, "running");
+    eventually("it is as it was", || place.run(&one, "grep -q broken /opt/file && echo other >/opt/file").0);
+    attach(&server, &root, &other, "/dev/sdf");
+    eventually("it is there", || place.run(&other, "test -b /dev/sdf").0);
+    place.ok(&other, "mount /dev/sdf /mnt && f=$(find /mnt -path \"*/opt/file\") && test -n \"$f\" && echo mended >$f && umount /mnt");
+    server.door.ok(&format!("Action=DetachVolume&VolumeId={root}"));
+    until_volume(&server, &root, "available");
+    server.door.ok(&format!("Action=StopInstances&InstanceId.1={one}"));
+    until(&server, &one, "stopped");
+    server.door.ok(&format!("Action=DetachVolume&VolumeId={made}"));
+    until_volume(&server, &made, "available");
+    attach(&server, &root, &one, "/dev/sda1");
+    server.door.ok(&format!("Action=StartInstances&InstanceId.1={one}"));
+    until(&server, &one, "running");
+    eventually("it is mended", || place.run(&one, "grep -q mended /opt/file").0);
+    // What is attached by hand outlives its instance.
+    end(&place, server, &[&one, &other], &[&root, &made], &[&taken]);
+}

@@ -35,6 +35,9 @@ pub(in crate::account) fn create(context: &mut Context<'_>, input: &Structure) -
             "Invalid value '{instance_id}' for instanceId. Instance is not in state 'running' or 'stopping' or 'stopped'"
         )));
     }
+    if instance.root().is_none() {
+        return Err(invalid(format!("The instance '{instance_id}' has no root volume")));
+    }
     let devices = devices(context, input, &instance.volumes)?;
     for (volume, _) in devices.iter().filter_map(|(volume, device)| Some((volume.as_ref()?, device))) {
         snapshot::check_room(context, volume)?;

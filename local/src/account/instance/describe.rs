@@ -317,9 +317,12 @@ pub(in crate::account) fn shown(
     with_network(shown, settings, region, now, instance)
 }
 
-/// The name of an instance's root device, whose volume is the first: images of earlier versions had another.
-pub(in crate::account) fn root_device<'a>(region: &'a Region, instance: &Instance) -> &'a str {
-    let volume = instance.volumes.first().and_then(|id| region.volumes.get(id));
+/// The name of an instance's root device: images of earlier versions had another.
+pub(in crate::account) fn root_device<'a>(region: &'a Region, instance: &'a Instance) -> &'a str {
+    if let Some(name) = &instance.rootless {
+        return name;
+    }
+    let volume = instance.root().and_then(|id| region.volumes.get(id));
     volume.and_then(|volume| volume.attachment.as_ref()).map_or(ROOT_DEVICE, |attachment| &attachment.device)
 }
 

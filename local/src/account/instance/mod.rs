@@ -53,7 +53,11 @@ pub(super) struct Instance {
     pub(super) options: Options,
     pub(super) metadata_options: MetadataOptions,
     pub(super) network_interfaces: Vec<NetworkInterfaceId>,
+    /// The root's comes first, if there is one.
     pub(super) volumes: Vec<VolumeId>,
+    /// The name of the root device, while no volume is attached there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) rootless: Option<String>,
 
     pub(super) state: State,
     /// When the state may change at the earliest.
@@ -215,5 +219,15 @@ impl Instance {
     /// The NIC that it was launched with.
     pub(super) fn primary(&self) -> Option<&NetworkInterfaceId> {
         self.network_interfaces.first()
+    }
+
+    /// Its root volume, unless that was detached.
+    pub(super) fn root(&self) -> Option<&VolumeId> {
+        if self.rootless.is_some() { None } else { self.volumes.first() }
+    }
+
+    /// Its other volumes.
+    pub(super) fn data_volumes(&self) -> &[VolumeId] {
+        &self.volumes[usize::from(self.root().is_some())..]
     }
 }

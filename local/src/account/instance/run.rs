@@ -11,7 +11,7 @@ use crate::{
         Context, capacity,
         ids::{InstanceId, ReservationId},
         launch_template, quota,
-        request::{at_most_a_thousand, required_list},
+        request::{at_most_a_thousand, invalid, required_list},
     },
     error::{ApiError, Code},
     wire::Structure,
@@ -101,6 +101,7 @@ fn make(
         metadata_options: launch.metadata_options.clone(),
         network_interfaces,
         volumes,
+        rootless: None,
         state: State::Pending,
         settles,
         transition_reason: String::new(),
@@ -168,6 +169,7 @@ pub(in crate::account) fn start(context: &mut Context<'_>, input: &Structure) ->
     for id in ids.iter().filter(|id| state(context, id) == State::Stopped) {
         let instance = context.region.instances.require(id)?;
         shortage::check(context, instance.instance_type, instance.zone)?;
+        check_root(context, id, instance)?;
     }
     check_room(context, &ids)?;
     Ok(change(context, &ids, "StartingInstances", |context, id| {
@@ -176,6 +178,18 @@ pub(in crate::account) fn start(context: &mut Context<'_>, input: &Structure) ->
             life::start(context, id);
         }
     }))
+}
+
+/// Sees that there is something to boot from.
+fn check_root(context: &Context<'_>, id: &InstanceId, instance: &Instance) -> Result<(), ApiError> {
+    let attachment = instance.root().and_then(|root| context.region.volumes.get(root)?.attachment.as_ref());
+    if attachment.is_some_and(|attachment| attachment.detaching.is_none()) {
+        return Ok(());
+    }
+    let device = super::root_device(context.region, instance);
+    Err(invalid(format!(
+        "Invalid value '{id}' for instanceId. Instance does not have a volume attached at root ({device})"
+    )))
 }
 
 /// Sees that there is room for all that are started together.

@@ -94,14 +94,15 @@ pub(in crate::account) fn create_many(context: &mut Context<'_>, input: &Structu
 
 /// The volumes of an instance that a request wants.
 fn volumes(context: &Context<'_>, id: &InstanceId, wanted: &Structure) -> Result<Vec<VolumeId>, ApiError> {
-    let held = &context.region.instances.require(id)?.volumes;
-    let (root, data) = held.split_at(held.len().min(1));
+    let instance = context.region.instances.require(id)?;
+    let (root, data) = (instance.root(), instance.data_volumes());
     let excluded = context.region.volumes.parse_all(wanted.strings("ExcludeDataVolumeIds"))?;
     if let Some(other) = excluded.iter().find(|volume| !data.contains(volume)) {
         return Err(invalid(format!("The volume '{other}' is no data volume of the instance '{id}'")));
     }
-    let root = root.iter().filter(|_| wanted.boolean("ExcludeBootVolume") != Some(true));
-    let volumes: Vec<_> = root.chain(data.iter().filter(|volume| !excluded.contains(volume))).cloned().collect();
+    let root = root.filter(|_| wanted.boolean("ExcludeBootVolume") != Some(true));
+    let volumes: Vec<_> =
+        root.into_iter().chain(data.iter().filter(|volume| !excluded.contains(volume))).cloned().collect();
     if volumes.is_empty() {
         Err(invalid(format!("No volume of the instance '{id}' is left to be taken")))
     } else {
@@ -132,7 +133,7 @@ pub(in crate::account) fn check_room(context: &Context<'_>, volume: &VolumeId) -
 fn is_anothers_root(context: &Context<'_>, id: &VolumeId, volume: &Volume) -> bool {
     let holder = volume.attachment.as_ref().and_then(|attachment| context.region.instances.get(&attachment.instance));
     let boots = volume.system.as_ref().is_some_and(|system| system.kind.has_machine());
-    boots && holder.is_some_and(|holder| holder.kind.has_machine() && holder.volumes.first() != Some(id))
+    boots && holder.is_some_and(|holder| holder.kind.has_machine() && holder.root() != Some(id))
 }
 
 /// Takes a snapshot of a volume.

@@ -233,3 +233,51 @@ fn a_volume_of_a_roots_snapshot_is_no_data_volume_before_a_machine_has_booted_fr
     world.ok("DeleteVolume", of_volume(&made));
     assert!(world.effects.contains(&Effect::DiscardLayer { snapshot: id }));
 }
+
+#[test]
+fn a_stopped_instance_gives_its_root_volume_away_and_boots_from_another() {
+    let mut world = World::new();
+    let (instance, data) = with_data(&mut world);
+    let root = volumes(&mut world, &instance).remove(0);
+    let id = taken(&mut world, &root);
+    let stop = |world: &mut World| {
+        world.ok("StopInstances", ids(&[&instance]));
+        world.settle();
+    };
+    stop(&mut world);
+    world.ok("DetachVolume", of_volume(&root));
+    let error = world.err("StartInstances", ids(&[&instance]));
+    assert!(error.contains("does not have a volume attached at root (/dev/sda1)"), "{error}");
+    world.pass(Duration::from_secs(10));
+    assert_eq!(volume(&mut world, &root).string("State"), Some("available"));
+    assert_eq!(volumes(&mut world, &instance), [data.clone()]);
+    let shown = world.instance(&instance);
+    assert_eq!(shown.string("RootDeviceName"), Some("/dev/sda1"));
+    assert!(world.err("StartInstances", ids(&[&instance])).contains("does not have a volume attached at root"));
+    let image = Structure::new().with("InstanceId", &*instance).with("Name", "golden");
+    assert!(world.err("CreateImage", image).starts_with("InvalidParameterValue: "));
+    // So it is for the next endpoint, too, which doesn't take the other volume for the root's.
+    world.account.take_over(world.now);
+    assert_eq!(world.account.root_volumes().count(), 0);
+
+    let attach = |volume: &str, device: &str| of_volume(volume).with("InstanceId", &*instance).with("Device", device);
+    let empty = created(&mut world, sized(9));
+    world.pass(Duration::from_secs(10));
+    assert!(world.err("AttachVolume", attach(&empty, "/dev/sda1")).starts_with("UnsupportedOperation: "));
+    let made = created(&mut world, of_snapshot(&id));
+    world.pass(Duration::from_secs(10));
+    world.ok("AttachVolume", attach(&made, "/dev/sda1"));
+    world.ok("AttachVolume", attach(&root, "/dev/sdg"));
+    world.pass(Duration::from_secs(10));
+    world.effects.clear();
+    world.ok("StartInstances", ids(&[&instance]));
+    let [Effect::Start(start)] = &world.effects[..] else { panic!("{:?}", world.effects) };
+    assert_eq!((&start.volume, &start.layers, start.has_disk), (&made, &vec![id], false));
+    assert_eq!(start.machine.volumes.iter().map(|it| it.volume.as_str()).collect::<Vec<_>>(), [&*data, &*root]);
+    world.settle();
+    // Once a machine has booted from it, it has a file system.
+    stop(&mut world);
+    world.ok("DetachVolume", of_volume(&made));
+    world.pass(Duration::from_secs(10));
+    world.ok("AttachVolume", attach(&made, "/dev/sdh"));
+}

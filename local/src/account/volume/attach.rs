@@ -11,6 +11,7 @@ use crate::{
         ids::{InstanceId, VolumeId},
         instance::{Instance, Power, State as InstanceState, is_device_name, later, root_device},
         request::{invalid, required, unsupported},
+        system::System,
     },
     error::{ApiError, Code},
     machine::BlockDevice,
@@ -27,9 +28,13 @@ pub(in crate::account) fn attach(context: &mut Context<'_>, input: &Structure) -
     let answer = attachment.shown(&id, "attaching");
     let volume = context.region.volumes.require_mut(&id)?;
     volume.attachment = Some(attachment);
-    let gib = volume.shape.gib;
+    let (gib, system) = (volume.shape.gib, volume.system.clone());
     let instance = context.region.instances.require_mut(&instance_id)?;
-    instance.volumes.push(id.clone());
+    if instance.rootless.as_deref() == Some(device) {
+        boot_from(instance, &id, system);
+    } else {
+        instance.volumes.push(id.clone());
+    }
     if has_power(instance) {
         let device = BlockDevice::new(id.as_ref(), device, gib);
         context.shared.effects.push(Effect::Attach { instance: instance_id.to_string(), device });
@@ -68,7 +73,9 @@ fn check(context: &Context<'_>, id: &VolumeId, instance_id: &InstanceId, device:
             return Err(ApiError::new(Code::IncorrectState, message));
         }
     }
-    if instance.kind.has_machine() && is_unbooted(volume) {
+    if instance.rootless.as_deref() == Some(device) {
+        check_boots(id, volume, instance)?;
+    } else if instance.kind.has_machine() && is_unbooted(volume) {
         return Err(unsupported(format!(
             "To attach the volume '{id}', which is made of a root volume's snapshot, beside the root's"
         )));
@@ -79,6 +86,27 @@ fn check(context: &Context<'_>, id: &VolumeId, instance_id: &InstanceId, device:
         return Err(invalid(message));
     }
     check_count(instance, instance.volumes.len() + 1)
+}
+
+/// The first volume of an instance from now on: its machine boots from it.
+fn boot_from(instance: &mut Instance, id: &VolumeId, system: Option<System>) {
+    instance.volumes.insert(0, id.clone());
+    instance.rootless = None;
+    if let Some(system) = system {
+        instance.image_name = system.image;
+        instance.image_root = system.root;
+        instance.login_user = system.login_user;
+    }
+}
+
+/// Sees that an instance can boot from a volume. EC2 finds out when it is started.
+fn check_boots(id: &VolumeId, volume: &Volume, instance: &Instance) -> Result<(), ApiError> {
+    match &volume.system {
+        Some(system) if system.kind == instance.kind && system.architecture == instance.architecture => Ok(()),
+        _ => Err(unsupported(format!(
+            "To attach the volume '{id}', which holds no system for this instance, as its root"
+        ))),
+    }
 }
 
 /// Whether no machine has booted yet from a volume that is to be booted from: its layers are no file system.
@@ -119,12 +147,12 @@ pub(in crate::account) fn detach(context: &mut Context<'_>, input: &Structure) -
         return Err(ApiError::new(Code::InvalidAttachmentNotFound, message));
     }
     let instance = context.region.instances.require(&attachment.instance)?;
-    if instance.volumes.first() == Some(&id) && attachment.device == root_device(context.region, instance) {
+    if instance.root() == Some(&id) && attachment.device == root_device(context.region, instance) {
+        // Source: <https://docs.aws.amazon.com/ebs/latest/userguide/ebs-detaching-volume.html>.
         if instance.state != InstanceState::Stopped {
             let message = format!("Unable to detach root volume '{id}' from instance '{}'", attachment.instance);
             return Err(ApiError::new(Code::OperationNotPermitted, message));
         }
-        return Err(unsupported("To detach a root volume"));
     }
     let answer = attachment.shown(&id, "detaching");
     begin(context, &id, force);
@@ -178,12 +206,14 @@ pub(in crate::account) fn settle(context: &mut Context<'_>, instance: &InstanceI
     if over.is_empty() {
         return;
     }
+    let root = held.root().filter(|root| over.contains(root)).map(|_| root_device(region, held).to_owned());
     for id in &over {
         if let Some(volume) = region.volumes.get_mut(id) {
             volume.attachment = None;
         }
     }
     if let Some(held) = region.instances.get_mut(instance) {
+        held.rootless = held.rootless.take().or(root);
         held.volumes.retain(|id| !over.contains(id));
     }
     over.iter().for_each(|id| filling::begin(context, id));

@@ -160,7 +160,7 @@ pub(super) fn create(context: &mut Context<'_>, input: &Structure) -> Result<Str
     if let Some(size) = input.integer("Size") {
         ebs.set("VolumeSize", size);
     }
-    let volume = match given(input, "SnapshotId") {
+    let volume = match input.string("SnapshotId") {
         Some(snapshot) => filling::of_snapshot(context, zone, &ebs, snapshot)?,
         None => {
             let mut shape = Shape::read(&ebs, None)?;
@@ -284,7 +284,7 @@ pub(super) fn know_systems(region: &mut Region) {
             architecture: instance.architecture,
             layers: Vec::new(),
         };
-        Some((instance.volumes.first()?.clone(), system))
+        Some((instance.root()?.clone(), system))
     });
     let made_of = |volume: &Volume| {
         let snapshot = volume.snapshot.as_ref()?;
