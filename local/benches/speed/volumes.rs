@@ -26,7 +26,7 @@ pub fn run(scope: Scope) -> Result {
     let mut local = Local::start_at_once()?;
     let access = Access::prepare(&mut local)?;
     let image = local.image("host")?;
-    let volume = "&BlockDeviceMapping.1.DeviceName=/dev/sdf&BlockDeviceMapping.1.Ebs.VolumeSize=4";
+    let volume = "&BlockDeviceMapping.1.DeviceName=/dev/sdf&BlockDeviceMapping.1.Ebs.VolumeSize=8";
     let machine = local.launch(&image, "us-east-1a", 1, &format!("{}{volume}", access.of_launch()))?.remove(0);
     let state = format!("Action=DescribeInstances&InstanceId.1={machine}");
     let deadline = Instant::now() + PATIENCE;
@@ -40,9 +40,9 @@ pub fn run(scope: Scope) -> Result {
     let file = Path::new(&place).with_file_name("file");
     let mut times = [Vec::new(), Vec::new()];
     let mut ratios = Vec::new();
-    // The first time all of it is new.
+    // Each time to blocks that neither has had before, by turns, and once for nothing.
     for round in 0..=rounds {
-        let on_volume = sshd::exec(&session, &format!("sudo sh -c '{}'", write("/mnt/file", mib)))?;
+        let on_volume = sshd::exec(&session, &format!("sudo sh -c '{}'", write(&format!("/mnt/{round}"), mib)))?;
         let on_file = Command::new("sh").arg("-c").arg(write(&file.display().to_string(), mib)).output()?;
         let taken = [parse(&on_volume)?, parse(&String::from_utf8(on_file.stdout)?)?];
         if round == 0 && scope == Scope::Full {

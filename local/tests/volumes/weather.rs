@@ -34,6 +34,18 @@ fn until(server: &Server, request: &str, element: &str, value: &str) {
     eventually(value, || told(server, request).all(element).iter().any(|found| found == value));
 }
 
+/// The element of an answer, once it is there.
+fn shown(server: &Server, request: &str, element: &str) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = told(server, request).all(element).pop() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{request}: no {element}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Launches a machine that runs a script.
 fn launch(server: &Server, image: &str, token: &str, script: &str, more: &str) -> String {
     let script = STANDARD.encode(format!("#!/bin/sh\n{script}\n"));
@@ -67,12 +79,7 @@ fn comes_through(conditions: &str) {
     until_console(&server, &one, "written: 42");
     until(&server, &format!("Action=DescribeInstances&InstanceId.1={one}"), "name", "running");
     let held = "Action=DescribeVolumes&Filter.1.Name=attachment.device&Filter.1.Value.1=/dev/sdf";
-    until(&server, held, "size", "1");
-    let mut volume = String::new();
-    eventually("the volume is shown", || {
-        volume = told(&server, held).all("volumeId").concat();
-        !volume.is_empty()
-    });
+    let volume = shown(&server, held, "volumeId");
     let snapshot = told(&server, &format!("Action=CreateSnapshot&VolumeId={volume}")).one("snapshotId");
     let described = format!("Action=DescribeSnapshots&Filter.1.Name=snapshot-id&Filter.1.Value.1={snapshot}");
     until(&server, &described, "status", "completed");
@@ -87,11 +94,7 @@ fn comes_through(conditions: &str) {
 
     let server = Server::start_with(&place.state, &options);
     until(&server, &filter("golden"), "imageState", "available");
-    let mut golden = String::new();
-    eventually("the image is shown", || {
-        golden = told(&server, &filter("golden")).all("imageId").concat();
-        !golden.is_empty()
-    });
+    let golden = shown(&server, &filter("golden"), "imageId");
     let read = "mount /dev/sdf /mnt; echo image: $(cat /mnt/file) $((40 + 3)); umount /mnt
                 until test -b /dev/sdg; do sleep 0.1; done
                 mount /dev/sdg /mnt; echo volume: $(cat /mnt/file) $((40 + 4))";
