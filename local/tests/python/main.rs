@@ -28,7 +28,8 @@ impl Serving {
         let url = said.next().unwrap();
         assert!(url.starts_with("serving EC2 on http://127.0.0.1:"), "{url}");
         let conditions = said.next().unwrap();
-        assert!(conditions.starts_with("conditions: typical, seed "), "{conditions}");
+        let asked = options.iter().position(|option| *option == "--conditions").map_or("typical", |at| options[at + 1]);
+        assert!(conditions.starts_with(&format!("conditions: {asked}, seed ")), "{conditions}");
         Self { process, conditions }
     }
 
@@ -130,4 +131,21 @@ fn the_aws_cli_is_served_every_action() {
     if are_there(&[("python3", &["-c", "import awscli"])]) {
         every_action("cli");
     }
+}
+
+/// What Terraform's provider calls for each resource, in its order.
+fn terraform(conditions: &str) {
+    if are_there(&[("python3", &["-c", "import boto3"])]) {
+        run("terraform/main.py", &[], &["--conditions", conditions]);
+    }
+}
+
+#[test]
+fn terraforms_order_is_served() {
+    terraform("typical");
+}
+
+#[test]
+fn terraforms_order_is_served_where_all_is_known_at_once() {
+    terraform("calm");
 }

@@ -1,0 +1,176 @@
+"""Instances."""
+
+import base64
+
+from beside import image
+from provider import *
+
+
+class Instance(Resource):
+    """aws_instance"""
+
+    ATTRIBUTES = ["disableApiStop", "disableApiTermination", "instanceInitiatedShutdownBehavior", "userData"]
+
+    def __init__(self, subnet, groups, key, placement=None, template=None, interface=None, volumes=()):
+        self.subnet, self.groups, self.key, self.placement, self.volumes = subnet, groups, key, placement, list(volumes)
+        self.template, self.interface = template, interface
+
+    def parameters(self):
+        """What the provider always sends, whether it is configured or not, and what is."""
+        interface = {"DeviceIndex": 0}
+        if self.interface:
+            interface |= {"NetworkCardIndex": 0, "NetworkInterfaceId": self.interface.id, "DeleteOnTermination": False}
+        else:
+            interface |= {"SubnetId": self.subnet.id, "Groups": [group.id for group in self.groups]}
+        parameters = {
+            "Placement": {"AvailabilityZone": "", **({"GroupName": self.placement.name} if self.placement else {})},
+            "DisableApiTermination": True, "EbsOptimized": False, "HibernationOptions": {"Configured": False},
+            "Monitoring": {"Enabled": False}, "NetworkInterfaces": [interface],
+        }
+        if self.template:
+            return parameters | {"LaunchTemplate": {"LaunchTemplateId": self.template.id, "Version": "$Default"}}
+        # The root's name is looked up by the image.
+        ami = image("blank")
+        root = find(ec2.describe_images, "Images", ["InvalidAMIID.NotFound"], ImageIds=[ami])["RootDeviceName"]
+        root = {"DeviceName": root, "Ebs": {"VolumeSize": 9, "VolumeType": "gp3", "DeleteOnTermination": True}}
+        return parameters | {
+            "ImageId": ami, "InstanceType": "t3.micro", "KeyName": self.key.name, "UserData": "#!/bin/sh\n",
+            "CreditSpecification": {"CpuCredits": "unlimited"}, "InstanceInitiatedShutdownBehavior": "stop",
+            "MetadataOptions": {"HttpEndpoint": "enabled", "HttpTokens": "required", "HttpPutResponseHopLimit": 2},
+            "BlockDeviceMappings": [*self.volumes, root],
+        }
+
+    def create(self):
+        launched = patiently(
+            ec2.run_instances,
+            MinCount=1, MaxCount=1, ClientToken=f"terraform-{id(self)}",
+            TagSpecifications=tagged("instance", "made") + tagged("volume", "made"), **self.parameters(),
+        )
+        self.id = launched["Instances"][0]["InstanceId"]
+        self.wait_for("running")
+        if not self.interface:
+            # What is no parameter of a launch is changed after it.
+            patiently(ec2.modify_instance_attribute, InstanceId=self.id, SourceDestCheck={"Value": False})
+            wait(self.found, lambda instance: instance["SourceDestCheck"] is False)
+
+    def wait_for(self, state):
+        wait(self.looked, lambda instance: instance["State"]["Name"] == state)
+
+    def looked(self):
+        codes = ["InvalidInstanceID.NotFound"]
+        reservations = listed(ec2.describe_instances, "Reservations", codes, InstanceIds=[self.id])
+        if not reservations:
+            raise Gone(self.id)
+        return reservations[0]["Instances"][0]
+
+    def found(self):
+        instance = self.looked()
+        if instance["State"]["Name"] == "terminated":
+            raise Gone(self.id)
+        return instance
+
+    def read(self):
+        instance = self.found()
+        attached = [mapping["Ebs"]["VolumeId"] for mapping in instance["BlockDeviceMappings"]]
+        volumes = ec2.describe_volumes(VolumeIds=attached)["Volumes"]
+        assert len(volumes) == len(attached), (volumes, attached)
+        return {
+            "instance": instance,
+            "vpc": find(ec2.describe_vpcs, "Vpcs", ["InvalidVpcID.NotFound"], VpcIds=[instance["VpcId"]])["IsDefault"],
+            "template": self.launched_from(),
+            "type": find(ec2.describe_instance_types, "InstanceTypes", InstanceTypes=[instance["InstanceType"]])["InstanceType"],
+            "volumes": volumes,
+            "of instance": listed(ec2.describe_volumes, "Volumes", Filters=filters(attachment__instance_id=self.id)),
+            "root": find(ec2.describe_images, "Images", ImageIds=[instance["ImageId"]])["RootDeviceName"],
+            "attributes": {
+                name: plain(ec2.describe_instance_attribute(InstanceId=self.id, Attribute=name)) for name in self.ATTRIBUTES
+            },
+            "credits": find(
+                ec2.describe_instance_credit_specifications, "InstanceCreditSpecifications", ["InvalidInstanceID.NotFound"],
+                InstanceIds=[self.id],
+            ),
+            "status": self.state(),
+        }
+
+    def launched_from(self):
+        """The launch template, which only the tags tell."""
+        of = lambda name: filters(resource_id=self.id, key=f"aws:ec2launchtemplate:{name}")
+        tags = [tag for name in ["id", "version"] for tag in listed(ec2.describe_tags, "Tags", Filters=of(name))]
+        if self.template:
+            assert [tag["Value"] for tag in tags] == [self.template.id, "1"], tags
+            return self.template.version("1")
+        assert not tags, tags
+        return None
+
+    def state(self):
+        return find(
+            ec2.describe_instance_status, "InstanceStatuses", ["InvalidInstanceID.NotFound"],
+            InstanceIds=[self.id], IncludeAllInstances=True,
+        )["InstanceState"]
+
+    def modify(self, **attribute):
+        patiently(ec2.modify_instance_attribute, InstanceId=self.id, **attribute)
+
+    def stop(self):
+        patiently(ec2.stop_instances, InstanceIds=[self.id])
+        self.wait_for("stopped")
+
+    def start(self):
+        patiently(ec2.start_instances, InstanceIds=[self.id])
+        self.wait_for("running")
+
+    def attribute(self, name, member):
+        return ec2.describe_instance_attribute(InstanceId=self.id, Attribute=name)[member].get("Value")
+
+    def change(self):
+        retag(self, self.id)
+        if self.template or self.interface:
+            return
+        # Of several interfaces it would have to be said which: others' attachments are no part of it.
+        if len(self.found()["NetworkInterfaces"]) > 1:
+            return
+        # The type and the user data, each between a stop and a start of its own.
+        for change, look, value in [
+            ({"InstanceType": {"Value": "t3.small"}}, lambda: self.found()["InstanceType"], "t3.small"),
+            (
+                {"UserData": {"Value": b"#!/bin/sh\n: changed\n"}},
+                lambda: base64.b64decode(self.attribute("userData", "UserData")), b"#!/bin/sh\n: changed\n",
+            ),
+        ]:
+            self.stop()
+            self.modify(**change)
+            self.start()
+            wait(look, lambda now: now == value)
+        for name, parameter, value in [
+            ("disableApiStop", "DisableApiStop", True), ("disableApiTermination", "DisableApiTermination", False),
+            ("instanceInitiatedShutdownBehavior", "InstanceInitiatedShutdownBehavior", "terminate"),
+        ]:
+            self.modify(**{parameter: {"Value": value}})
+            wait(lambda: self.attribute(name, parameter), lambda now: now == value)
+        options = {"HttpEndpoint": "enabled", "HttpTokens": "optional", "HttpPutResponseHopLimit": 1, "InstanceMetadataTags": "enabled"}
+        patiently(ec2.modify_instance_metadata_options, InstanceId=self.id, **options)
+        wait(lambda: self.found()["MetadataOptions"], lambda now: now["State"] == "applied" and options.items() <= now.items())
+        self.modify(SourceDestCheck={"Value": True})
+        primary = next(face for face in self.found()["NetworkInterfaces"] if face["Attachment"]["DeviceIndex"] == 0)
+        patiently(
+            ec2.modify_network_interface_attribute,
+            NetworkInterfaceId=primary["NetworkInterfaceId"], Groups=[self.groups[0].id],
+        )
+        root = next(one for one in self.found()["BlockDeviceMappings"] if one["DeviceName"] == self.found()["RootDeviceName"])
+        patiently(ec2.modify_volume, VolumeId=root["Ebs"]["VolumeId"], Size=10)
+        wait_for_modification(root["Ebs"]["VolumeId"])
+        for value in [False, True]:
+            self.modify(BlockDeviceMappings=[{"DeviceName": root["DeviceName"], "Ebs": {"DeleteOnTermination": value}}])
+            mapping = lambda: next(one for one in self.found()["BlockDeviceMappings"] if one["DeviceName"] == root["DeviceName"])
+            wait(mapping, lambda one: one["Ebs"]["DeleteOnTermination"] == value)
+
+    def destroy(self):
+        self.modify(DisableApiTermination={"Value": False})
+        self.modify(DisableApiStop={"Value": False})
+        delete(ec2.terminate_instances, ["InvalidInstanceID.NotFound"], InstanceIds=[self.id])
+        wait_gone(self.found)
+
+
+def wait_for_modification(volume):
+    look = lambda: find(ec2.describe_volumes_modifications, "VolumesModifications", ["InvalidVolume.NotFound"], VolumeIds=[volume])
+    wait(look, lambda found: found["ModificationState"] in ["optimizing", "completed"])
