@@ -134,18 +134,24 @@ fn the_aws_cli_is_served_every_action() {
 }
 
 /// What Terraform's provider calls for each resource, in its order.
-fn terraform(conditions: &str) {
+fn terraform(arguments: &[&str], conditions: &str) {
     if are_there(&[("python3", &["-c", "import boto3"])]) {
-        run("terraform/main.py", &[], &["--conditions", conditions]);
+        run("terraform/main.py", arguments, &["--conditions", conditions]);
     }
 }
 
 #[test]
 fn terraforms_order_is_served() {
-    terraform("typical");
+    terraform(&[], "typical");
 }
 
 #[test]
 fn terraforms_order_is_served_where_all_is_known_at_once() {
-    terraform("calm");
+    terraform(&[], "calm");
+}
+
+/// What its provider tries again changes nothing. Lost answers would: of what it has no client token for it makes another.
+#[test]
+fn terraforms_order_is_served_through_throttles() {
+    terraform(&["--throttled-by", PROGRAM], "typical");
 }

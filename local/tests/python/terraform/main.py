@@ -5,6 +5,7 @@ its AWS provider makes for each resource.
 """
 
 import json
+import subprocess
 import sys
 import time
 
@@ -44,7 +45,8 @@ def configuration():
     key = KeyPair("terraform")
     cluster, spread = PlacementGroup("cluster", Strategy="cluster"), PlacementGroup("spread", Strategy="spread", SpreadLevel="rack")
     partition = PlacementGroup("partition", Strategy="partition", PartitionCount=2)
-    instance = Instance(subnet, [group, other_group], key)
+    disk = {"DeviceName": "/dev/sdf", "Ebs": {"DeleteOnTermination": True, "VolumeSize": 2, "VolumeType": "gp3"}}
+    instance = Instance(subnet, [group, other_group], key, volumes=[disk])
     other_instance = Instance(subnet, [group], key)
     interface = NetworkInterface(subnet, [group, other_group])
     volume, small = Volume(zone, Size=8, VolumeType="gp2"), Volume(zone, Size=8, VolumeType="gp3", Encrypted=True)
@@ -52,7 +54,8 @@ def configuration():
     template = LaunchTemplate("terraform", key, [group])
     attached = NetworkInterfaceAttachment(interface, other_instance)
     root = Snapshot(lambda: instance.found()["BlockDeviceMappings"][0]["Ebs"]["VolumeId"])
-    copied = SnapshotCopy(root)
+    data, copied = Snapshot(lambda: volume.id), SnapshotCopy(root)
+    restored = Volume(zone, SnapshotId=lambda: data.id, VolumeType="gp3")
     ami, golden = Ami("terraform-registered", root), AmiFromInstance("terraform-golden", instance)
     return [
         vpc, peer, third, block, DefaultVpc(), DefaultSubnet(zone), subnet, other_subnet, gateway, moving, eip, nat_eip, nat,
@@ -78,7 +81,7 @@ def configuration():
         key, cluster, spread, partition, interface, instance, other_instance, primary,
         Instance(subnet, [group], key, interface=primary), template, Instance(other_subnet, [group], key, template=template),
         attached, EipAssociation(eip, NetworkInterfaceId=interface),
-        volume, small, VolumeAttachment(volume, other_instance, "/dev/sdh"), root, copied, ami, golden, AmiCopy("terraform-copied", golden),
+        volume, small, VolumeAttachment(volume, other_instance, "/dev/sdh"), root, data, copied, restored, ami, golden, AmiCopy("terraform-copied", golden),
     ]
 
 
@@ -149,7 +152,15 @@ def check_plan(resources):
     return first
 
 
+def throttle(program):
+    """Has some calls refused that the provider tries again."""
+    for fault in ["throttle chance 0.03", "unavailable chance 0.01"]:
+        subprocess.run([program, "fault", "*", *fault.split()], check=True, stdout=subprocess.DEVNULL)
+
+
 def main():
+    if "--throttled-by" in sys.argv:
+        throttle(sys.argv[sys.argv.index("--throttled-by") + 1])
     before = everything()
     resources = configuration()
     for resource in resources:
