@@ -63,9 +63,28 @@ fn an_ordinary_users_machines_have_none_and_say_why() {
     };
     let reason = format!("{volume} is not in /dev: failed to make a block device: only the host's root can");
     eventually("the console says why", || console().contains(&reason));
+    // What nobody can write to is empty, in snapshots and images, too.
+    let image = format!("Action=CreateImage&InstanceId={instance}&Name=golden&NoReboot=true");
+    let image = server.door.ok(&image).one("imageId");
+    let described = format!("Action=DescribeImages&ImageId.1={image}");
+    eventually("the image is available", || server.door.ok(&described).one("imageState") == "available");
+    let snapshots = server.door.ok("Action=DescribeSnapshots&Owner.1=self");
+    let snapshots = snapshots.all("snapshotId").into_iter().zip(snapshots.all("volumeId"));
+    let snapshot = snapshots.into_iter().find(|(_, of)| *of == volume).unwrap().0;
+    let restored = format!("Action=CreateVolume&AvailabilityZone=us-east-1a&SnapshotId={snapshot}");
+    let restored = server.door.ok(&restored).one("volumeId");
+    until_volume(&server, &restored, "available");
+    let launch = "Action=RunInstances&InstanceType=t3.nano&MinCount=1&MaxCount=1";
+    let second = server.door.ok(&format!("{launch}&ImageId={image}")).one("instanceId");
+    until(&server, &second, "running");
+    server.door.ok(&format!("Action=TerminateInstances&InstanceId.1={second}"));
+    until(&server, &second, "terminated");
+    server.door.ok(&format!("Action=DeregisterImage&ImageId={image}&DeleteAssociatedSnapshots=true"));
     detach(&server, &volume, "");
     until_volume(&server, &volume, "available");
-    server.door.ok(&format!("Action=DeleteVolume&VolumeId={volume}"));
+    for volume in [&volume, &restored] {
+        server.door.ok(&format!("Action=DeleteVolume&VolumeId={volume}"));
+    }
     server.door.ok(&format!("Action=TerminateInstances&InstanceId.1={instance}"));
     until(&server, &instance, "terminated");
     server.end();

@@ -103,7 +103,8 @@ impl BlockDevices {
         if file.metadata()?.len() < length {
             file.set_len(length).map_err(told("make larger", disk.display()))?;
         }
-        let (path, device) = volume::attach(&file)?;
+        // What its file system holds in memory needn't be there twice, and goes to the host's disk in one step.
+        let (path, device) = volume::attach(&file, true)?;
         let number = (1..).find(|number| self.attached.iter().all(|attached| attached.view.number != *number));
         let view = View {
             number: number.unwrap_or(1),

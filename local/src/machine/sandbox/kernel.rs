@@ -211,10 +211,11 @@ pub fn free_loop_device(control: &impl AsFd) -> io::Result<u32> {
     u32::try_from(number).map_err(io::Error::other)
 }
 
-/// Attaches a file to a loop device, to which it clings as long as the device is in use.
-pub fn attach_loop_device(device: &impl AsFd, file: &impl AsFd) -> io::Result<()> {
+/// Attaches a file to a loop device, to which it clings as long as the device is in use. Where `is_direct`, what is written isn't kept in
+/// memory once more, as far as the file's own file system can do without; where it can't, the kernel does as ever.
+pub fn attach_loop_device(device: &impl AsFd, file: &impl AsFd, is_direct: bool) -> io::Result<()> {
     let mut config = LoopConfig { file: file.as_fd().as_raw_fd().cast_unsigned(), ..LoopConfig::EMPTY };
-    config.flags = LO_FLAGS_AUTOCLEAR;
+    config.flags = LO_FLAGS_AUTOCLEAR | if is_direct { LO_FLAGS_DIRECT_IO } else { 0 };
     // SAFETY: the request takes a pointer to such a structure, which lives through the call.
     check(unsafe { libc::ioctl(device.as_fd().as_raw_fd(), LOOP_CONFIGURE, &raw const config) }.into())
 }
@@ -275,6 +276,7 @@ const LOOP_SET_STATUS64: libc::Ioctl = 0x4c04;
 const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4c82;
 const LOOP_CONFIGURE: libc::Ioctl = 0x4c0a;
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
+const LO_FLAGS_DIRECT_IO: u32 = 16;
 
 /// The kernel's `struct loop_config` with the `struct loop_info64` in it (`linux/loop.h`).
 #[repr(C)]
