@@ -250,7 +250,7 @@ fn a_stopped_instance_gives_its_root_volume_away_and_boots_from_another() {
     assert!(error.contains("does not have a volume attached at root (/dev/sda1)"), "{error}");
     world.pass(Duration::from_secs(10));
     assert_eq!(volume(&mut world, &root).string("State"), Some("available"));
-    assert_eq!(volumes(&mut world, &instance), [data.clone()]);
+    assert_eq!(volumes(&mut world, &instance), [data.as_str()]);
     let shown = world.instance(&instance);
     assert_eq!(shown.string("RootDeviceName"), Some("/dev/sda1"));
     assert!(world.err("StartInstances", ids(&[&instance])).contains("does not have a volume attached at root"));
