@@ -86,6 +86,7 @@ const TAGS: &str = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Ta
 const THROTTLING: &str = "https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html";
 const VPC_QUOTAS: &str = "https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html";
 const DISASSOCIATE: &str = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DisassociateVpcCidrBlock.html";
+const FLEETS: &str = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeFleets.html";
 /// What is wrong with a request before it is one of EC2's.
 const HTTP: &str = "https://www.rfc-editor.org/rfc/rfc9110.html";
 
@@ -208,6 +209,30 @@ codes! {
     InvalidPlacementGroupDuplicate = "InvalidPlacementGroup.Duplicate", 400, ERRORS;
     /// The placement group does not exist.
     InvalidPlacementGroupUnknown = "InvalidPlacementGroup.Unknown", 400, ERRORS;
+    /// Instances are in the placement group.
+    InvalidPlacementGroupInUse = "InvalidPlacementGroup.InUse", 400, ERRORS;
+    /// The account may have no more placement groups.
+    PlacementGroupLimitExceeded = "PlacementGroupLimitExceeded", 400, ERRORS;
+    /// The Spot Instance request's id is malformed.
+    InvalidSpotInstanceRequestIdMalformed = "InvalidSpotInstanceRequestID.Malformed", 400, ERRORS;
+    /// The Spot Instance request does not exist.
+    InvalidSpotInstanceRequestIdNotFound = "InvalidSpotInstanceRequestID.NotFound", 400, ERRORS;
+    /// The Spot Instance's request is in a state in which it can't be started.
+    IncorrectSpotRequestState = "IncorrectSpotRequestState", 400, ERRORS;
+    /// The account may have no more Spot Instances.
+    MaxSpotInstanceCountExceeded = "MaxSpotInstanceCountExceeded", 400, ERRORS;
+    /// The Spot Instance costs more than was said.
+    SpotMaxPriceTooLow = "SpotMaxPriceTooLow", 400, ERRORS;
+    /// A time that must be in the future isn't.
+    InvalidTime = "InvalidTime", 400, ERRORS;
+    /// The account has no data feed of Spot Instances; nobody has one here.
+    InvalidSpotDatafeedNotFound = "InvalidSpotDatafeed.NotFound", 400, ERRORS;
+    /// The Spot Fleet request's id is malformed.
+    InvalidSpotFleetRequestIdMalformed = "InvalidSpotFleetRequestId.Malformed", 400, ERRORS;
+    /// The Spot Fleet request does not exist; none does here.
+    InvalidSpotFleetRequestIdNotFound = "InvalidSpotFleetRequestId.NotFound", 400, ERRORS;
+    /// The EC2 Fleet does not exist; none does here.
+    InvalidFleetIdNotFound = "InvalidFleetId.NotFound", 400, FLEETS;
     /// The launch template's id is malformed.
     InvalidLaunchTemplateIdMalformed = "InvalidLaunchTemplateId.Malformed", 400, ERRORS;
     /// The launch template does not exist.

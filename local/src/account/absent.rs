@@ -7,7 +7,10 @@ use super::{
     filter::{Definition, Filters},
     pagination::Page,
 };
-use crate::{error::ApiError, wire::Structure};
+use crate::{
+    error::{ApiError, Code},
+    wire::Structure,
+};
 use std::ops::RangeInclusive;
 
 /// Describes none of a kind: what is asked must still make sense.
@@ -107,6 +110,43 @@ pub(super) fn transit_gateways(_: &mut Context<'_>, input: &Structure) -> Result
         ("transit-gateway-id", ""),
     ];
     none(input, "DescribeTransitGateways", "TransitGateways", &filters, &(5..=1000))
+}
+
+/// Fleets aren't served: there is none to be named.
+pub(super) fn fleets(_: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
+    let filters = [
+        ("activity-status", ""),
+        ("excess-capacity-termination-policy", ""),
+        ("fleet-state", ""),
+        ("replace-unhealthy-instances", ""),
+        ("type", ""),
+    ];
+    let answer = none(input, "DescribeFleets", "Fleets", &filters, &(1..=1000))?;
+    match input.strings("FleetIds").next() {
+        None => Ok(answer),
+        Some(id) => Err(ApiError::new(Code::InvalidFleetIdNotFound, format!("The fleet ID '{id}' does not exist"))),
+    }
+}
+
+pub(super) fn spot_fleet_requests(_: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
+    let answer = none(input, "DescribeSpotFleetRequests", "SpotFleetRequestConfigs", &[], &(1..=1000))?;
+    let Some(id) = input.strings("SpotFleetRequestIds").next() else { return Ok(answer) };
+    let digits = id.strip_prefix("sfr-").filter(|digits| uuid::Uuid::try_parse(digits).is_ok());
+    Err(match digits {
+        Some(_) => ApiError::new(
+            Code::InvalidSpotFleetRequestIdNotFound,
+            format!("The spot fleet request ID '{id}' does not exist"),
+        ),
+        None => ApiError::new(
+            Code::InvalidSpotFleetRequestIdMalformed,
+            format!("Invalid id: \"{id}\" (expecting \"sfr-...\")"),
+        ),
+    })
+}
+
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-data-feeds.html>.
+pub(super) fn spot_data_feed(_: &mut Context<'_>, _: &Structure) -> Result<Structure, ApiError> {
+    Err(ApiError::new(Code::InvalidSpotDatafeedNotFound, "Spot datafeed subscription does not exist."))
 }
 
 const CLASSIC: Listing = Listing {

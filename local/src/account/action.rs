@@ -3,7 +3,8 @@
 use super::{
     Context, absent, account_attributes, console, dhcp_options, elastic_address, image, instance, instance_type,
     internet_gateway, key_pair, launch_template, nat_gateway, network_acl, network_interface, peering, place,
-    placement_group, request::only, root_volume, route_table, security_group, snapshot, subnet, tags, volume, vpc,
+    placement_group, request::only, root_volume, route_table, security_group, snapshot, spot, subnet, tags, volume,
+    vpc,
 };
 use crate::{
     error::ApiError,
@@ -86,6 +87,7 @@ pub(super) const ACTIONS: &[Action] = &[
     action("AttachVolume", volume::attach::attach, &["Device", "InstanceId", "VolumeId"]),
     action("AuthorizeSecurityGroupEgress", security_group::authorize_egress, PERMISSIONS),
     action("AuthorizeSecurityGroupIngress", security_group::authorize_ingress, PERMISSIONS),
+    action("CancelSpotInstanceRequests", spot::cancel, &["SpotInstanceRequestIds"]),
     action(
         "CopyImage",
         image::copy,
@@ -259,6 +261,7 @@ pub(super) const ACTIONS: &[Action] = &[
     ),
     action("DescribeCustomerGateways", absent::customer_gateways, &["Filters"]),
     action("DescribeDhcpOptions", dhcp_options::describe, &["DhcpOptionsIds", "Filters", "MaxResults", "NextToken"]),
+    action("DescribeFleets", absent::fleets, &["Filters", "FleetIds", "MaxResults", "NextToken"]),
     action("DescribeImageAttribute", image::describe_attribute, &["Attribute", "ImageId"]),
     action(
         "DescribeImages",
@@ -355,6 +358,32 @@ pub(super) const ACTIONS: &[Action] = &[
         "DescribeSnapshots",
         snapshot::describe,
         &["Filters", "MaxResults", "NextToken", "OwnerIds", "RestorableByUserIds", "SnapshotIds"],
+    ),
+    action("DescribeSpotDatafeedSubscription", absent::spot_data_feed, &[]),
+    action(
+        "DescribeSpotFleetRequests",
+        absent::spot_fleet_requests,
+        &["MaxResults", "NextToken", "SpotFleetRequestIds"],
+    ),
+    action(
+        "DescribeSpotInstanceRequests",
+        spot::describe,
+        &["Filters", "MaxResults", "NextToken", "SpotInstanceRequestIds"],
+    ),
+    action(
+        "DescribeSpotPriceHistory",
+        spot::describe_history,
+        &[
+            "AvailabilityZone",
+            "AvailabilityZoneId",
+            "EndTime",
+            "Filters",
+            "InstanceTypes",
+            "MaxResults",
+            "NextToken",
+            "ProductDescriptions",
+            "StartTime",
+        ],
     ),
     action("DescribeSubnets", subnet::describe, &["Filters", "MaxResults", "NextToken", "SubnetIds"]),
     action("DescribeTags", tags::describe, &["Filters", "MaxResults", "NextToken"]),
@@ -513,6 +542,21 @@ pub(super) const ACTIONS: &[Action] = &[
     action("ReplaceNetworkAclEntry", network_acl::replace_entry, ACL_ENTRY),
     action("ReplaceRoute", route_table::replace_route, ROUTE),
     action("ReplaceRouteTableAssociation", route_table::replace_association, &["AssociationId", "RouteTableId"]),
+    action(
+        "RequestSpotInstances",
+        spot::request,
+        &[
+            "ClientToken",
+            "InstanceCount",
+            "InstanceInterruptionBehavior",
+            "LaunchSpecification",
+            "SpotPrice",
+            "TagSpecifications",
+            "Type",
+            "ValidFrom",
+            "ValidUntil",
+        ],
+    ),
     action("ResetAddressAttribute", elastic_address::reset_attribute, &["AllocationId", "Attribute"]),
     action("ResetEbsDefaultKmsKeyId", volume::encryption::reset_key, &[]),
     action("ResetImageAttribute", image::reset_attribute, &["Attribute", "ImageId"]),

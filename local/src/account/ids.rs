@@ -114,6 +114,9 @@ ids! {
     LaunchTemplateId = "lt", "launch-template", InvalidLaunchTemplateIdMalformed, InvalidLaunchTemplateIdNotFound,
         "The specified launch template, with template ID {}, does not exist.",
         "The specified launch templates, with template IDs {}, do not exist.";
+    /// A request for a Spot Instance.
+    SpotInstanceRequestId = "sir", "spot-instances-request", InvalidSpotInstanceRequestIdMalformed, InvalidSpotInstanceRequestIdNotFound,
+        "The spot instance request ID '{}' does not exist", "The spot instance request IDs '{}' do not exist";
     /// A security group.
     SecurityGroupId = "sg", "security-group", InvalidGroupIdMalformed, InvalidGroupNotFound,
         "The security group '{}' does not exist", "The security groups '{}' do not exist";

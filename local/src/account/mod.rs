@@ -49,6 +49,7 @@ mod route_table;
 mod security_group;
 mod settings;
 mod snapshot;
+mod spot;
 mod stored;
 mod subnet;
 mod switch;
@@ -77,7 +78,7 @@ use crate::{
     network::{DhcpOptions, Metadata},
     wire::Structure,
 };
-use ids::{Id, InstanceId, NetworkInterfaceId, SnapshotId, Source, VolumeId};
+use ids::{Id, InstanceId, NetworkInterfaceId, SnapshotId, Source, SpotInstanceRequestId, VolumeId};
 use region::Region;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -106,6 +107,8 @@ struct Shared {
     /// Those that are in use, and by which interface: an elastic one may be bound to none.
     public_addresses: BTreeMap<Ipv4Addr, (&'static str, Option<NetworkInterfaceId>)>,
     timers: BTreeSet<(OffsetDateTime, &'static str, InstanceId)>,
+    /// Requests for Spot Instances about which something is due.
+    spot_timers: BTreeSet<(OffsetDateTime, &'static str, SpotInstanceRequestId)>,
     /// Volumes that were deleted, and when they are seen no more.
     deleted_volumes: BTreeSet<(OffsetDateTime, &'static str, VolumeId)>,
     effects: Vec<Effect>,
@@ -155,6 +158,7 @@ impl Context<'_> {
 fn pass_time(context: &mut Context<'_>) {
     nat_gateway::sweep(context);
     peering::sweep(context);
+    spot::sweep(context);
 }
 
 impl Account {
@@ -175,6 +179,7 @@ impl Account {
             source: Source::new(settings.seed),
             public_addresses: BTreeMap::new(),
             timers: BTreeSet::new(),
+            spot_timers: BTreeSet::new(),
             deleted_volumes: BTreeSet::new(),
             effects: Vec::new(),
             changed: switch::Changed::default(),
@@ -301,6 +306,26 @@ impl Account {
         self.gate.clear();
     }
 
+    /// Lets AWS take a Spot Instance away: it is told so, and two minutes later, at the account's pace, it is stopped or
+    /// terminated, as its request says. `notice` is how much later else, of the account's clock.
+    ///
+    /// # Errors
+    /// EC2's own where there is no such instance; `UnsupportedOperation` where it is no Spot Instance, `IncorrectInstanceState` where it
+    /// doesn't run, or is being taken away already.
+    pub fn interrupt(&mut self, now: OffsetDateTime, instance: &str, notice: Option<Duration>) -> Result<(), ApiError> {
+        self.advance(now);
+        let id = InstanceId::parse(instance)?;
+        let Self { settings, shared, regions, .. } = self;
+        let region = regions
+            .values_mut()
+            .find(|region| region.instances.contains(&id))
+            .ok_or_else(|| ApiError::new(InstanceId::NOT_FOUND, InstanceId::not_found(&[instance])))?;
+        let verdict = Verdict::default();
+        spot::announce(&mut Context { now, settings, shared, region, others: None, verdict }, &id, notice)?;
+        self.advance(now);
+        Ok(())
+    }
+
     /// What must happen to the machines, in order, since this was last called.
     #[must_use = "what is not carried out will never happen"]
     pub fn take_effects(&mut self) -> Vec<Effect> {
@@ -341,7 +366,9 @@ impl Account {
 
     /// When [`Account::advance`] has something to do; `None` if nothing waits for time to pass.
     pub fn next_due(&self) -> Option<OffsetDateTime> {
-        self.shared.timers.first().map(|(at, ..)| *at)
+        let instances = self.shared.timers.first().map(|(at, ..)| *at);
+        let requests = self.shared.spot_timers.first().map(|(at, ..)| *at);
+        instances.into_iter().chain(requests).min()
     }
 
     /// Lets time pass: instances become `running`, `stopped`, `terminated`, and vanish.
@@ -354,13 +381,22 @@ impl Account {
                 volume::vanish(region, &id);
             }
         }
-        while shared.timers.first().is_some_and(|(at, ..)| *at <= now) {
-            let Some((_, region, id)) = shared.timers.pop_first() else { break };
-            if let Some(region) = regions.get_mut(region) {
-                instance::life::settle(
-                    &mut Context { now, settings, shared, region, others: None, verdict: Verdict::default() },
-                    &id,
-                );
+        loop {
+            let instance = shared.timers.first().map(|(at, ..)| *at).filter(|at| *at <= now);
+            let request = shared.spot_timers.first().map(|(at, ..)| *at).filter(|at| *at <= now);
+            let verdict = Verdict::default();
+            match (instance, request) {
+                (None, None) => break,
+                (Some(at), other) if other.is_none_or(|other| at <= other) => {
+                    let Some((_, region, id)) = shared.timers.pop_first() else { break };
+                    let Some(region) = regions.get_mut(region) else { continue };
+                    instance::life::settle(&mut Context { now, settings, shared, region, others: None, verdict }, &id);
+                }
+                _ => {
+                    let Some((_, region, id)) = shared.spot_timers.pop_first() else { break };
+                    let Some(region) = regions.get_mut(region) else { continue };
+                    spot::settle(&mut Context { now, settings, shared, region, others: None, verdict }, &id);
+                }
             }
         }
     }

@@ -1,10 +1,13 @@
-//! Placement groups: their names, strategies and tags. No instance is placed by them yet.
+//! Placement groups: their names, strategies and tags. How instances are placed by them stands beside the instances.
 
 use super::{
     Context,
     describe::Listing,
     ids::PlacementGroupId,
-    request::{invalid, one_of, required},
+    instance::placement::members,
+    quota,
+    region::Region,
+    request::{invalid, one_of, required, unsupported},
     tags::TagSpecifications,
 };
 use crate::{
@@ -23,15 +26,33 @@ pub(super) struct PlacementGroup {
     spread_level: Option<Cow<'static, str>>,
 }
 
-const CLUSTER: &str = "cluster";
-const PARTITION: &str = "partition";
-const SPREAD: &str = "spread";
+pub(super) const CLUSTER: &str = "cluster";
+pub(super) const PARTITION: &str = "partition";
+pub(super) const SPREAD: &str = "spread";
 /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreatePlacementGroup.html>.
 const NAME_LENGTH: usize = 255;
 /// The most that a zone has, and what is made where no number is said. Source:
 /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/placement-strategies.html>.
 const PARTITIONS: i64 = 7;
 const PARTITIONS_DEFAULT: i64 = 2;
+
+impl PlacementGroup {
+    pub(super) fn strategy(&self) -> &str {
+        &self.strategy
+    }
+
+    /// How many partitions it has, if it has any.
+    pub(super) fn partitions(&self) -> Option<i64> {
+        self.partitions
+    }
+}
+
+/// The group of a name, as the present request sees it.
+pub(super) fn named(region: &Region, name: &str) -> Result<PlacementGroupId, ApiError> {
+    let groups = &region.placement_groups;
+    let found = groups.iter().find(|(id, group)| group.name == name && groups.sees(id));
+    found.map(|(id, _)| id.clone()).ok_or_else(|| unknown(name))
+}
 
 pub(super) fn create(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
     let name = required(input, "GroupName")?;
@@ -43,6 +64,15 @@ pub(super) fn create(context: &mut Context<'_>, input: &Structure) -> Result<Str
     if context.region.placement_groups.iter().any(|(_, group)| group.name == name) {
         let message = format!("The placement group '{name}' already exists.");
         return Err(ApiError::new(Code::InvalidPlacementGroupDuplicate, message));
+    }
+    quota::one_more(
+        context.region.placement_groups.len(),
+        context.settings.quotas.placement_groups,
+        Code::PlacementGroupLimitExceeded,
+        "The maximum number of placement groups has been reached.",
+    )?;
+    if input.string("Strategy") == Some("precision-time") {
+        return Err(unsupported("The strategy 'precision-time'"));
     }
     let strategy = one_of(input, "Strategy", &[CLUSTER, PARTITION, SPREAD])?.unwrap_or(CLUSTER);
     let partitions = match (input.get("PartitionCount"), strategy) {
@@ -74,8 +104,13 @@ pub(super) fn create(context: &mut Context<'_>, input: &Structure) -> Result<Str
 pub(super) fn delete(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
     let name = required(input, "GroupName")?;
     let region = &mut *context.region;
-    let named = region.placement_groups.iter().find(|(_, group)| group.name == name).map(|(id, _)| id.clone());
-    let id = named.ok_or_else(|| unknown(name))?;
+    // Names are taken at once, so they are given back at once.
+    let known = region.placement_groups.iter().find(|(_, group)| group.name == name).map(|(id, _)| id.clone());
+    let id = known.ok_or_else(|| unknown(name))?;
+    if members(region, &id).next().is_some() {
+        let message = format!("The placement group '{name}' is in use and may not be deleted.");
+        return Err(ApiError::new(Code::InvalidPlacementGroupInUse, message));
+    }
     region.placement_groups.remove(&id);
     region.tags.forget(&id);
     Ok(Structure::new())

@@ -16,8 +16,12 @@ pub struct Quotas {
     pub instances: u64,
     /// vCPUs of such instances; default none. New accounts of AWS have as few as 5.
     pub vcpus: Option<u64>,
+    /// vCPUs of Spot Instances, beside those; default none.
+    pub spot_vcpus: Option<u64>,
     /// Key pairs; default 5,000.
     pub key_pairs: u64,
+    /// Placement groups; default 500.
+    pub placement_groups: u64,
     /// Launch templates; default 5,000.
     pub launch_templates: u64,
     /// Versions of a launch template; default 10,000.
@@ -51,7 +55,9 @@ impl Default for Quotas {
         Self {
             instances: 10_000,
             vcpus: None,
+            spot_vcpus: None,
             key_pairs: 5_000,
+            placement_groups: 500,
             launch_templates: 5_000,
             versions_per_launch_template: 10_000,
             security_groups: 2_500,
@@ -100,21 +106,38 @@ pub(super) fn instances(context: &Context<'_>, ahead: &[&Instance], wanted: u64)
     Room { count: quota.saturating_sub(live), refusal: ApiError::new(Code::InstanceLimitExceeded, message) }
 }
 
-/// What the quota of vCPUs leaves of instances of a type.
+/// What the quota of vCPUs leaves of instances of a type on demand.
 pub(super) fn vcpus(context: &Context<'_>, ahead: &[&Instance], instance_type: &InstanceType) -> Room {
-    let quota = context.settings.quotas.vcpus.unwrap_or(u64::MAX);
-    let used: u64 = match context.settings.quotas.vcpus {
-        Some(_) => counted(context, ahead).map(|instance| instance.instance_type.vcpus()).sum(),
-        // As many as anybody likes: then there is nothing to be counted.
-        None => 0,
-    };
+    let quota = context.settings.quotas.vcpus;
     let message = format!(
-        "You have requested more vCPU capacity than your current vCPU limit of {quota} allows for the instance bucket that \
+        "You have requested more vCPU capacity than your current vCPU limit of {} allows for the instance bucket that \
          the specified instance type belongs to. Please visit http://aws.amazon.com/contact-us/ec2-request to request an \
-         adjustment to this limit."
+         adjustment to this limit.",
+        quota.unwrap_or(u64::MAX)
     );
-    let count = quota.saturating_sub(used) / instance_type.vcpus().max(1);
-    Room { count, refusal: ApiError::new(Code::VcpuLimitExceeded, message) }
+    vcpus_left(context, (ahead, false), instance_type, quota, ApiError::new(Code::VcpuLimitExceeded, message))
+}
+
+/// The same of Spot Instances, which have a quota of their own.
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/using-spot-limits.html>.
+pub(super) fn spot_vcpus(context: &Context<'_>, ahead: &[&Instance], instance_type: &InstanceType) -> Room {
+    let quota = context.settings.quotas.spot_vcpus;
+    let refusal = ApiError::new(Code::MaxSpotInstanceCountExceeded, "Max spot instance count exceeded");
+    vcpus_left(context, (ahead, true), instance_type, quota, refusal)
+}
+
+fn vcpus_left(
+    context: &Context<'_>,
+    (ahead, spot): (&[&Instance], bool),
+    instance_type: &InstanceType,
+    quota: Option<u64>,
+    refusal: ApiError,
+) -> Room {
+    // As many as anybody likes: then there is nothing to be counted.
+    let Some(quota) = quota else { return Room { count: u64::MAX, refusal } };
+    let of_kind = counted(context, ahead).filter(|instance| instance.spot.is_some() == spot);
+    let used: u64 = of_kind.map(|instance| instance.instance_type.vcpus()).sum();
+    Room { count: quota.saturating_sub(used) / instance_type.vcpus().max(1), refusal }
 }
 
 /// What the quota of network interfaces leaves.

@@ -36,6 +36,7 @@ impl Account {
         let Self { settings, shared, regions, .. } = self;
         shared.public_addresses.clear();
         shared.timers.clear();
+        shared.spot_timers.clear();
         shared.layers.clear();
         shared.deleted_volumes.clear();
         for (name, region) in regions {
@@ -68,8 +69,16 @@ impl Account {
                     shared.timers.insert((detaching.until, name, attachment.instance.clone()));
                 }
             }
+            for (id, request) in region.spot_requests.iter() {
+                if let Some(due) = request.due(settings) {
+                    shared.spot_timers.insert((due, name, id.clone()));
+                }
+            }
             for (id, instance) in region.instances.iter() {
                 shared.timers.insert((instance.settles, name, id.clone()));
+                if let Some(interruption) = instance.spot.as_ref().and_then(|spot| spot.interruption) {
+                    shared.timers.insert((interruption.at(), name, id.clone()));
+                }
                 if let Power::GoingOff { kill, .. } = instance.power {
                     shared.timers.insert((kill, name, id.clone()));
                 }

@@ -8,7 +8,8 @@ use super::{
     ids::{
         AllocationId, DhcpOptionsId, Id, ImageId, InstanceId, InternetGatewayId, KeyPairId, LaunchTemplateId,
         NatGatewayId, NetworkAclId, NetworkInterfaceId, PlacementGroupId, ReplaceRootVolumeTaskId, RouteTableId,
-        SecurityGroupId, SecurityGroupRuleId, SnapshotId, Source, SubnetId, VolumeId, VpcId, VpcPeeringConnectionId,
+        SecurityGroupId, SecurityGroupRuleId, SnapshotId, Source, SpotInstanceRequestId, SubnetId, VolumeId, VpcId,
+        VpcPeeringConnectionId,
     },
     image::{self, Image},
     instance::Instance,
@@ -26,6 +27,7 @@ use super::{
     security_group::{Rule, SecurityGroup},
     settings::Settings,
     snapshot::Snapshot,
+    spot::SpotRequest,
     stored::Stored,
     subnet::Subnet,
     table::{Eventual, Table},
@@ -49,6 +51,7 @@ pub(super) struct Region {
     pub(super) instances: Table<InstanceId, Instance>,
     pub(super) key_pairs: Table<KeyPairId, KeyPair>,
     pub(super) launch_templates: Table<LaunchTemplateId, LaunchTemplate>,
+    pub(super) spot_requests: Table<SpotInstanceRequestId, SpotRequest>,
     pub(super) placement_groups: Table<PlacementGroupId, PlacementGroup>,
     pub(super) security_groups: Table<SecurityGroupId, SecurityGroup>,
     pub(super) security_group_rules: Table<SecurityGroupRuleId, Rule>,
@@ -94,6 +97,7 @@ impl Region {
             instances: Table::default(),
             key_pairs: Table::default(),
             launch_templates: Table::default(),
+            spot_requests: Table::default(),
             placement_groups: Table::default(),
             security_groups: Table::default(),
             security_group_rules: Table::default(),
@@ -119,12 +123,13 @@ impl Region {
     }
 
     /// All that is kept beyond the endpoint's life, by the names under which it is stored.
-    pub(super) fn stored(&mut self) -> [(&'static str, &mut dyn Stored); 25] {
+    pub(super) fn stored(&mut self) -> [(&'static str, &mut dyn Stored); 26] {
         [
             ("images", &mut self.images),
             ("instances", &mut self.instances),
             ("key-pairs", &mut self.key_pairs),
             ("launch-templates", &mut self.launch_templates),
+            ("spot-requests", &mut self.spot_requests),
             ("placement-groups", &mut self.placement_groups),
             ("security-groups", &mut self.security_groups),
             ("security-group-rules", &mut self.security_group_rules),
@@ -150,12 +155,13 @@ impl Region {
     }
 
     /// All that isn't known everywhere at once.
-    fn eventual(&mut self) -> [&mut dyn Eventual; 21] {
+    fn eventual(&mut self) -> [&mut dyn Eventual; 22] {
         [
             &mut self.images,
             &mut self.instances,
             &mut self.key_pairs,
             &mut self.launch_templates,
+            &mut self.spot_requests,
             &mut self.placement_groups,
             &mut self.security_groups,
             &mut self.security_group_rules,

@@ -203,6 +203,7 @@ pub(super) fn exists(region: &Region, id: &str) -> bool {
         || has(&region.images, id)
         || has(&region.key_pairs, id)
         || has(&region.launch_templates, id)
+        || has(&region.spot_requests, id)
         || has(&region.placement_groups, id)
         || has(&region.security_groups, id)
         || has(&region.security_group_rules, id)

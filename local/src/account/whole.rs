@@ -38,6 +38,9 @@ fn instances(region: &Region) -> Result<(), String> {
             let interface = there(region.network_interfaces.get(nic), id, nic)?;
             holds(interface.instance() == Some(id), || format!("{id} holds {nic}, which is held by another"))?;
         }
+        if let Some(spot) = instance.spot.as_ref().filter(|_| !is_over) {
+            there(region.spot_requests.get(&spot.request), id, &spot.request)?;
+        }
         for volume in &instance.volumes {
             let attachment = there(region.volumes.get(volume), id, volume)?.attachment.as_ref();
             holds(attachment.is_some_and(|attachment| attachment.instance == *id), || {

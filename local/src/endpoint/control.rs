@@ -27,11 +27,12 @@ pub(super) enum Control {
     Fault(Fault),
     ClearFaults,
     Advance(Duration),
+    Interrupt { instance: String, notice: Option<Duration> },
 }
 
 impl Control {
-    /// Reads a line: `status`, `conditions NAME`, `fault ACTION KIND WHEN`, `faults clear` or `advance SECONDS`. None where it
-    /// is no control request.
+    /// Reads a line: `status`, `conditions NAME`, `fault ACTION KIND WHEN`, `faults clear`, `advance SECONDS` or `interrupt
+    /// INSTANCE [SECONDS]`. None where it is no control request.
     pub(super) fn read(line: &str) -> Option<Result<Self, String>> {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         Some(match (word, rest) {
@@ -40,13 +41,24 @@ impl Control {
             ("conditions", name) => name.parse().map(Self::Conditions).map_err(|e: UnknownConditions| e.to_string()),
             ("fault", text) => text.parse().map(Self::Fault).map_err(|e: FaultError| e.to_string()),
             ("advance", seconds) => {
-                let time = seconds.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                let time = self::seconds(seconds);
                 time.map(Self::Advance)
                     .ok_or_else(|| format!("advance the clock by `{seconds}`: it is no number of seconds"))
+            }
+            ("interrupt", asked) if !asked.is_empty() => {
+                let (instance, notice) = asked.split_once(' ').map_or((asked, None), |(id, rest)| (id, Some(rest)));
+                let notice = notice.map(|text| seconds(text).ok_or(text)).transpose();
+                notice
+                    .map(|notice| Self::Interrupt { instance: instance.to_owned(), notice })
+                    .map_err(|text| format!("interrupt {instance} in `{text}`: it is no number of seconds"))
             }
             _ => return None,
         })
     }
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
 }
 
 impl fmt::Display for Control {
@@ -57,6 +69,10 @@ impl fmt::Display for Control {
             Self::Fault(fault) => write!(f, "fault {fault}"),
             Self::ClearFaults => f.write_str("faults clear"),
             Self::Advance(time) => write!(f, "advance {}", time.as_secs_f64()),
+            Self::Interrupt { instance, notice: None } => write!(f, "interrupt {instance}"),
+            Self::Interrupt { instance, notice: Some(notice) } => {
+                write!(f, "interrupt {instance} {}", notice.as_secs_f64())
+            }
         }
     }
 }
@@ -109,6 +125,16 @@ impl Client {
         self.control(&Control::Advance(time))
     }
 
+    /// Lets AWS take a Spot Instance away, as it does when it needs the capacity: the instance is told by its metadata, and two
+    /// minutes later, at the endpoint's pace, it is stopped or terminated, as its request says. `notice` is how much later else.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status); or there is no such instance, it is no Spot Instance, or it doesn't run.
+    pub fn interrupt(&self, instance: &str, notice: Option<Duration>) -> Result<Status, EndpointError> {
+        self.control(&Control::Interrupt { instance: instance.to_owned(), notice })
+    }
+
     fn control(&self, control: &Control) -> Result<Status, EndpointError> {
         let failed = |reason: String| EndpointError::Control { asked: control.to_string(), reason };
         let status = ask(self.state(), &control.to_string()).map_err(failed)?;
@@ -122,12 +148,18 @@ mod tests {
 
     #[test]
     fn a_line_is_the_same_both_ways() {
-        for line in
-            ["status", "conditions hostile", "fault RunInstances capacity next 3", "faults clear", "advance 3600.5"]
-        {
+        for line in [
+            "status",
+            "conditions hostile",
+            "fault RunInstances capacity next 3",
+            "faults clear",
+            "advance 3600.5",
+            "interrupt i-0123456789abcdef0",
+            "interrupt i-0123456789abcdef0 2.5",
+        ] {
             assert_eq!(Control::read(line).unwrap().unwrap().to_string(), line);
         }
-        for line in ["conditions windy", "fault RunInstances", "advance -1", "advance soon"] {
+        for line in ["conditions windy", "fault RunInstances", "advance -1", "advance soon", "interrupt i-1 soon"] {
             assert!(Control::read(line).unwrap().is_err(), "{line}");
         }
         for line in ["hello", "connect i-1 22", "faults", ""] {

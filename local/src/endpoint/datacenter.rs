@@ -150,6 +150,7 @@ impl Datacenter {
                 Control::Conditions(conditions) => account.set_conditions(conditions),
                 Control::Fault(fault) => account.add_fault(fault)?,
                 Control::ClearFaults => account.clear_faults(),
+                Control::Interrupt { instance, notice } => account.interrupt(self.clock.now(), &instance, notice)?,
                 Control::Advance(time) => {
                     self.clock.advance(time);
                     account.advance(self.clock.now());

@@ -33,6 +33,7 @@ FEW = {
     "DescribeInstanceTypes": FEW, "DescribeInstanceTypeOfferings": FEW,
     # Of all templates there are but these.
     "DescribeLaunchTemplateVersions": {"Versions": ["$Latest", "$Default"]},
+    "DescribeSpotPriceHistory": {"InstanceTypes": ["t3.micro"]},
 }
 
 KEY = b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIILxJHyT7qNnuW4ZN/Hn8NCSyVuqxrjwqmuYXoyyyBk5"
@@ -71,6 +72,7 @@ def make(call):
     call("AuthorizeSecurityGroupEgress", GroupId=group, IpPermissions=permissions)
     image = call("DescribeImages", Filters=[{"Name": "name", "Values": ["blank"]}])["Images"][0]["ImageId"]
     template = make_template(call)
+    request_spot(call, image, group)
     launched = call(
         "RunInstances",
         ImageId=image, LaunchTemplate={"LaunchTemplateId": template, "Version": "2"}, MinCount=1, MaxCount=2, KeyName="made", ClientToken="<token>",
@@ -93,6 +95,25 @@ def make(call):
     )["NetworkInterface"]
     assert len(interface["PrivateIpAddresses"]) == 2, interface
     return image, group, instances
+
+
+def request_spot(call, image, group):
+    """A request that waits until it is cancelled: its instance would be one too many."""
+    request = call(
+        "RequestSpotInstances",
+        LaunchSpecification={"ImageId": image, "InstanceType": "t3.micro", "SecurityGroupIds": [group], "UserData": "aGVsbG8="},
+        SpotPrice="0.05", Type="persistent", InstanceInterruptionBehavior="stop",
+        ValidFrom="%d-12-31T00:00:00Z" % (time.gmtime().tm_year + 1), TagSpecifications=tagged("spot-instances-request"),
+    )["SpotInstanceRequests"][0]
+    assert (request["State"], request["SpotPrice"]) == ("open", "0.050000"), request
+    prices = call("DescribeSpotPriceHistory", InstanceTypes=["t3.micro"], ProductDescriptions=["Linux/UNIX"])
+    assert prices["SpotPriceHistory"], prices
+
+
+def cancel_spot(call):
+    request = call("DescribeSpotInstanceRequests")["SpotInstanceRequests"][0]["SpotInstanceRequestId"]
+    cancelled = call("CancelSpotInstanceRequests", SpotInstanceRequestIds=[request])["CancelledSpotInstanceRequests"]
+    assert cancelled == [{"SpotInstanceRequestId": request, "State": "cancelled"}], cancelled
 
 
 def make_template(call):
@@ -136,9 +157,12 @@ def end_template(call, instance):
 
 # What nobody has here, so it is described as none.
 ABSENT = {
-    "DescribeCustomerGateways", "DescribeManagedPrefixLists", "DescribePrefixLists", "DescribeTransitGateways",
+    "DescribeCustomerGateways", "DescribeFleets", "DescribeManagedPrefixLists", "DescribePrefixLists", "DescribeSpotFleetRequests",
+    "DescribeTransitGateways",
     "DescribeVpcEndpointServices", "DescribeVpcEndpoints", "DescribeVpnConnections", "DescribeVpnGateways",
 }
+# What is said by an error.
+REFUSED = {"DescribeSpotDatafeedSubscription"}
 # What there is for a while.
 PASSING = {"DescribeNatGateways", "DescribeVpcPeeringConnections"}
 
@@ -465,6 +489,7 @@ def life(call, wait):
     change_network(call, instances)
     end_volumes(call, wait, volumes)
     end_template(call, instances[0])
+    cancel_spot(call)
     change(call, wait, group, instances)
     end(call, group)
 
@@ -564,7 +589,7 @@ def with_cli(actions):
 
 def main(client, *actions):
     called = {"boto3": with_boto3, "cli": with_cli}[client](actions)
-    missed = set(actions) - called
+    missed = set(actions) - called - REFUSED
     assert actions and not missed, f"{client} has not called {sorted(missed)}"
 
 

@@ -6,6 +6,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -24,7 +25,7 @@ pub struct Serving {
 impl Serving {
     pub fn start() -> Self {
         let place = tempfile::tempdir().unwrap();
-        let (process, address) = serve(&place);
+        let (process, address) = serve(&place.path().join("state"));
         let secret = fs::read(place.path().join("state/secret")).unwrap();
         let secret: serde_json::Value = serde_json::from_slice(&secret).unwrap();
         let text = |key: &str| secret[key].as_str().unwrap().to_owned();
@@ -35,7 +36,12 @@ impl Serving {
     pub fn succeed(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
-        (self.process, self.address) = serve(&self.place);
+        (self.process, self.address) = serve(&self.state());
+    }
+
+    /// Its state directory.
+    pub fn state(&self) -> PathBuf {
+        self.place.path().join("state")
     }
 
     fn ask(&self, parameters: &str) -> Answer {
@@ -138,9 +144,9 @@ impl Serving {
     }
 }
 
-fn serve(place: &tempfile::TempDir) -> (Child, SocketAddr) {
+fn serve(state: &Path) -> (Child, SocketAddr) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ec2-local"));
-    command.args(["serve", "--port", "0"]).env("EC2_LOCAL_STATE_DIR", place.path().join("state"));
+    command.args(["serve", "--port", "0"]).env("EC2_LOCAL_STATE_DIR", state);
     let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let mut said = String::new();
     let mut lines = BufReader::new(process.stdout.as_mut().unwrap());

@@ -185,7 +185,7 @@ impl World {
     }
 
     /// Asks for what must succeed.
-    fn done(&self, request: &str) {
+    pub fn done(&self, request: &str) {
         let answer = self.call(request);
         assert_eq!(answer.status, 200, "{request}: {answer:?}");
     }
@@ -196,6 +196,12 @@ impl World {
         self.learn("template", "launchTemplateId", template);
         let version = "Action=CreateLaunchTemplateVersion&LaunchTemplateId={template}";
         self.done(&format!("{version}&LaunchTemplateData.InstanceType=t3.micro"));
+        let spot = "Action=RequestSpotInstances&LaunchSpecification.ImageId={image}&ValidFrom={tomorrow}";
+        self.learn(
+            "spot-request",
+            "spotInstanceRequestId",
+            &format!("{spot}&LaunchSpecification.InstanceType=t3.micro"),
+        );
         self.learn("placement-group", "groupId", "Action=CreatePlacementGroup&GroupName=spare&Strategy=partition");
         self.learn("spare-group", "groupId", "Action=CreateSecurityGroup&GroupName=spare&GroupDescription=unused");
         let kept = "&BlockDeviceMapping.1.DeviceName=/dev/sda1&BlockDeviceMapping.1.Ebs.DeleteOnTermination=false";
@@ -233,7 +239,7 @@ impl World {
     }
 
     /// Names what the first element of this name in an answer holds.
-    fn learn(&mut self, name: &'static str, element: &str, request: &str) {
+    pub fn learn(&mut self, name: &'static str, element: &str, request: &str) {
         let answer = self.call(request);
         assert_eq!(answer.status, 200, "{request}: {answer:?}");
         self.names.insert(name, answer.element(element).to_owned());

@@ -115,6 +115,34 @@ const ASKED: &[(Code, &[&str])] = &[
         Code::InvalidPlacementGroupDuplicate,
         &["Action=CreatePlacementGroup&GroupName=p", "Action=CreatePlacementGroup&GroupName=p&Strategy=spread"],
     ),
+    (
+        Code::InvalidPlacementGroupInUse,
+        &["{launch}&Placement.GroupName=spare", "Action=DeletePlacementGroup&GroupName=spare"],
+    ),
+    (
+        Code::InvalidSpotInstanceRequestIdMalformed,
+        &["Action=DescribeSpotInstanceRequests&SpotInstanceRequestId.1=mine"],
+    ),
+    (
+        Code::InvalidSpotInstanceRequestIdNotFound,
+        &["Action=CancelSpotInstanceRequests&SpotInstanceRequestId.1=sir-0123456789abcdef0"],
+    ),
+    (
+        Code::SpotMaxPriceTooLow,
+        &["{launch}&InstanceMarketOptions.MarketType=spot&InstanceMarketOptions.SpotOptions.MaxPrice=0.001"],
+    ),
+    (
+        Code::InvalidTime,
+        &["Action=RequestSpotInstances&LaunchSpecification.ImageId={image}&LaunchSpecification.InstanceType=t3.micro\
+           &ValidUntil=2020-01-01T00:00:00Z"],
+    ),
+    (Code::InvalidSpotDatafeedNotFound, &["Action=DescribeSpotDatafeedSubscription"]),
+    (Code::InvalidSpotFleetRequestIdMalformed, &["Action=DescribeSpotFleetRequests&SpotFleetRequestId.1=mine"]),
+    (
+        Code::InvalidSpotFleetRequestIdNotFound,
+        &["Action=DescribeSpotFleetRequests&SpotFleetRequestId.1=sfr-01234567-89ab-cdef-0123-456789abcdef"],
+    ),
+    (Code::InvalidFleetIdNotFound, &["Action=DescribeFleets&FleetId.1=fleet-01234567-89ab-cdef-0123-456789abcdef"]),
     (Code::InvalidLaunchTemplateIdMalformed, &["Action=DescribeLaunchTemplates&LaunchTemplateId.1=mine"]),
     (
         Code::InvalidLaunchTemplateIdNotFound,
@@ -284,6 +312,24 @@ const DONE: &[(Code, Provoke)] = &[
     }),
     (Code::KeyPairLimitExceeded, || {
         bare(|settings| settings.quotas.key_pairs = 0, "Action=CreateKeyPair&KeyName=k&KeyType=ed25519")
+    }),
+    (Code::PlacementGroupLimitExceeded, || {
+        crowded(|quotas| quotas.placement_groups = 1, "Action=CreatePlacementGroup&GroupName=fresh")
+    }),
+    (Code::MaxSpotInstanceCountExceeded, || {
+        let request = format!("{PLAIN}&InstanceMarketOptions.MarketType=spot");
+        bare(|settings| settings.quotas.spot_vcpus = Some(1), &request)
+    }),
+    (Code::IncorrectSpotRequestState, || {
+        let mut world = World::new();
+        let terms = ["SpotInstanceType=persistent", "InstanceInterruptionBehavior=stop"];
+        let terms = terms.map(|term| format!("&InstanceMarketOptions.SpotOptions.{term}")).concat();
+        world.learn("spot", "instanceId", &format!("{PLAIN}&InstanceMarketOptions.MarketType=spot{terms}"));
+        let of_spot = "Action=DescribeSpotInstanceRequests&Filter.1.Name=instance-id&Filter.1.Value.1={spot}";
+        world.learn("its-request", "spotInstanceRequestId", of_spot);
+        world.done("Action=StopInstances&InstanceId.1={spot}");
+        world.done("Action=CancelSpotInstanceRequests&SpotInstanceRequestId.1={its-request}");
+        world.call("Action=StartInstances&InstanceId.1={spot}")
     }),
     (Code::MaxTemplateLimitExceeded, || {
         let request = "Action=CreateLaunchTemplate&LaunchTemplateName=fresh&LaunchTemplateData.InstanceType=t3.micro";

@@ -23,6 +23,7 @@ pub const SAMPLES: &[(&str, &str)] = &[
          &IpPermissions.1.Ipv6Ranges.1.CidrIpv6=2001:db8::/32&TagSpecification.1.ResourceType=security-group-rule\
          &TagSpecification.1.Tag.1.Key=k",
     ),
+    ("CancelSpotInstanceRequests", "SpotInstanceRequestId.1={spot-request}"),
     ("CopyImage", "Name=copied&SourceImageId={own-image}&SourceRegion=us-east-1&ClientToken=sample"),
     ("CopySnapshot", "SourceRegion=us-east-1&SourceSnapshotId={snapshot}"),
     ("CreateDefaultSubnet", "AvailabilityZone=us-east-1a"),
@@ -90,6 +91,7 @@ pub const SAMPLES: &[(&str, &str)] = &[
     ("DescribeAvailabilityZones", ""),
     ("DescribeCustomerGateways", ""),
     ("DescribeDhcpOptions", ""),
+    ("DescribeFleets", ""),
     ("DescribeImageAttribute", "ImageId={image}&Attribute=description"),
     ("DescribeImages", ""),
     ("DescribeInstanceAttribute", "InstanceId={instance}&Attribute=userData"),
@@ -117,6 +119,10 @@ pub const SAMPLES: &[(&str, &str)] = &[
     ("DescribeSnapshotAttribute", "SnapshotId={snapshot}&Attribute=createVolumePermission"),
     ("DescribeSnapshotTierStatus", ""),
     ("DescribeSnapshots", ""),
+    ("DescribeSpotDatafeedSubscription", ""),
+    ("DescribeSpotFleetRequests", ""),
+    ("DescribeSpotInstanceRequests", ""),
+    ("DescribeSpotPriceHistory", "InstanceType.1=t3.micro&ProductDescription.1=Linux/UNIX&AvailabilityZone=us-east-1a"),
     ("DescribeSubnets", ""),
     ("DescribeTags", ""),
     ("DescribeTransitGateways", ""),
@@ -192,6 +198,12 @@ pub const SAMPLES: &[(&str, &str)] = &[
     ),
     ("ReplaceRoute", "RouteTableId={spare-table}&DestinationCidrBlock=192.0.2.0/24&GatewayId={gateway}"),
     ("ReplaceRouteTableAssociation", "AssociationId={table-association}&RouteTableId={spare-table}"),
+    (
+        "RequestSpotInstances",
+        "LaunchSpecification.ImageId={image}&LaunchSpecification.InstanceType=t3.micro&LaunchSpecification.KeyName=k\
+         &LaunchSpecification.UserData=aGVsbG8%3D&InstanceCount=2&ClientToken=sample\
+         &TagSpecification.1.ResourceType=spot-instances-request&TagSpecification.1.Tag.1.Key=k",
+    ),
     ("ResetAddressAttribute", "AllocationId={allocation}&Attribute=domain-name"),
     ("ResetEbsDefaultKmsKeyId", ""),
     ("ResetImageAttribute", "ImageId={own-image}&Attribute=launchPermission"),

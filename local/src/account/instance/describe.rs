@@ -146,7 +146,7 @@ const LISTING: Listing = Listing {
         ("outpost-arn", ""),
         ("owner-id", "OwnerId"),
         ("placement-group-name", "Placement.GroupName"),
-        ("placement-partition-number", ""),
+        ("placement-partition-number", "Placement.PartitionNumber"),
         ("platform", "Platform"),
         ("platform-details", "PlatformDetails"),
         ("private-dns-name", "PrivateDnsName"),
@@ -169,7 +169,7 @@ const LISTING: Listing = Listing {
         ("root-device-name", "RootDeviceName"),
         ("root-device-type", "RootDeviceType"),
         ("source-dest-check", "SourceDestCheck"),
-        ("spot-instance-request-id", ""),
+        ("spot-instance-request-id", "SpotInstanceRequestId"),
         ("state-reason-code", "StateReason.Code"),
         ("state-reason-message", "StateReason.Message"),
         ("subnet-id", "SubnetId"),
@@ -262,6 +262,10 @@ pub(in crate::account) fn shown(
         .with("AvailabilityZoneId", instance.zone.id())
         .with("GroupName", "")
         .with("Tenancy", "default");
+    let placement = match &instance.placement {
+        Some(group) => group.shown(region, placement),
+        None => placement,
+    };
     let reason = instance
         .state_reason
         .as_ref()
@@ -313,6 +317,8 @@ pub(in crate::account) fn shown(
         .with("PrivateDnsNameOptions", names)
         .with("ProductCodes", Vec::<Structure>::new())
         .with("BlockDeviceMappings", mappings(settings, now, region, instance))
+        .with_some("InstanceLifecycle", instance.spot.as_ref().map(|_| "spot"))
+        .with_some("SpotInstanceRequestId", instance.spot.as_ref().map(|spot| &spot.request))
         .with("Tags", region.tags.shown(id));
     with_network(shown, settings, region, now, instance)
 }

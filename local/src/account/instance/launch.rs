@@ -1,17 +1,23 @@
 //! What a RunInstances request asks for, checked.
 
 use super::{
-    LaunchKey, Options, ShutdownBehavior, block_device, block_device::Mapping, credits,
-    metadata_options::MetadataOptions, network, shortage, user_data,
+    LaunchKey, Options, ShutdownBehavior, block_device,
+    block_device::Mapping,
+    credits,
+    metadata_options::MetadataOptions,
+    network,
+    placement::{self, Placement},
+    shortage, user_data,
 };
 use crate::{
     account::{
         Context, capacity,
-        ids::ImageId,
+        ids::{ImageId, SecurityGroupId, SubnetId},
         image::{self, Image},
         instance_type::{self, InstanceType},
         quota,
         request::{combination, invalid, one_of, only, required, unsupported},
+        spot::{self, Market},
         tags::{TagSet, TagSpecifications, check_metadata_keys},
         volume::attach::too_many,
     },
@@ -21,17 +27,20 @@ use crate::{
 
 /// What a RunInstances request asks for.
 #[derive(Debug)]
-pub(super) struct Launch {
+pub(in crate::account) struct Launch {
     pub(super) count: u64,
     pub(super) image: ImageId,
-    pub(super) instance_type: &'static InstanceType,
+    pub(in crate::account) instance_type: &'static InstanceType,
     pub(super) key: Option<LaunchKey>,
     pub(super) place: network::Place,
     pub(super) volumes: Vec<Mapping>,
     pub(super) user_data: Option<Vec<u8>>,
     pub(super) options: Options,
     pub(super) metadata_options: MetadataOptions,
-    pub(super) tags: TagSpecifications,
+    pub(in crate::account) tags: TagSpecifications,
+    pub(super) placement: Option<Placement>,
+    /// The terms of a Spot Instance.
+    pub(super) market: Option<Market>,
     /// The tags that AWS itself gives the instances.
     pub(super) own_tags: TagSet,
 }
@@ -48,6 +57,7 @@ pub(in crate::account) const PARAMETERS: &[&str] = &[
     "EbsOptimized",
     "ImageId",
     "InstanceInitiatedShutdownBehavior",
+    "InstanceMarketOptions",
     "InstanceType",
     "KeyName",
     "LaunchTemplate",
@@ -68,10 +78,10 @@ pub(in crate::account) const PARAMETERS: &[&str] = &[
 ];
 
 /// The default of EC2, for want of InstanceType. It can't run any image of today, and none of ours.
-const DEFAULT_TYPE: &str = "m1.small";
+pub(in crate::account) const DEFAULT_TYPE: &str = "m1.small";
 
 impl Launch {
-    pub(super) fn read(context: &Context<'_>, input: &Structure) -> Result<Self, ApiError> {
+    pub(in crate::account) fn read(context: &Context<'_>, input: &Structure) -> Result<Self, ApiError> {
         let region = &*context.region;
         let (least, most) = counts(input)?;
         let image = region.images.parse(required(input, "ImageId")?)?;
@@ -86,21 +96,29 @@ impl Launch {
         }
         check_ena(instance_type, contents)?;
         let metadata_options = MetadataOptions::read(input, contents.options.imds_v2)?;
-        let tags = tags(input)?;
+        let market = Market::read(context.now, input)?;
+        let tags = tags(input, market.is_some())?;
         if metadata_options.tags {
             check_metadata_keys(tags.of("instance").keys())?;
         }
-        let has_room = |zone| capacity::left(context, &[], instance_type, zone) >= least;
+        let placement = placement::read(region, input, instance_type, market.as_ref())?;
+        let is_apart = |zone| placement.as_ref().is_some_and(|placement| !placement.fits(region, zone));
+        let has_room = |zone| capacity::left(context, &[], instance_type, zone) >= least && !is_apart(zone);
         let place = network::read(region, input, most, instance_type, has_room)?;
         let zone = region.subnets.require(&place.subnet)?.zone;
         let bounds = [
             quota::instances(context, &[], least),
-            quota::vcpus(context, &[], instance_type),
+            match &market {
+                None => quota::vcpus(context, &[], instance_type),
+                Some(_) => quota::spot_vcpus(context, &[], instance_type),
+            },
             capacity::room(context, &[], instance_type, zone),
         ];
-        let bounds = bounds.into_iter().chain(network::rooms(context, &place)?);
+        let beside = placement.as_ref().map(|placement| placement.room(context, &[], zone));
+        let bounds = bounds.into_iter().chain(beside).chain(network::rooms(context, &place)?);
         let count = bounds.into_iter().try_fold(most, |count, room| room.admit(least, count))?;
         check_placement(input)?;
+        placement.iter().try_for_each(|placement| placement.check(region, zone))?;
         let launch = Self {
             count,
             instance_type,
@@ -112,20 +130,28 @@ impl Launch {
             options: options(input, instance_type)?,
             metadata_options,
             tags,
+            placement,
+            market,
             own_tags: TagSet::new(),
         };
         let (attachments, _) = instance_type.attachments();
         too_many(launch.volumes.len() > attachments, attachments, instance_type.name)?;
         let zone = region.subnets.require(&launch.place.subnet)?.zone;
+        spot::check_price(launch.market.as_ref(), instance_type, zone)?;
         shortage::check(context, instance_type, zone)?;
         Ok(launch)
     }
+
+    /// The subnet and the groups of the primary interface, where that is made.
+    pub(in crate::account) fn network(&self) -> (&SubnetId, &[SecurityGroupId]) {
+        (&self.place.subnet, self.place.groups())
+    }
 }
 
-fn tags(input: &Structure) -> Result<TagSpecifications, ApiError> {
+fn tags(input: &Structure, spot: bool) -> Result<TagSpecifications, ApiError> {
     const SPOT_REQUEST: &str = "spot-instances-request";
     let tags = TagSpecifications::read(input, &["instance", "volume", "network-interface", SPOT_REQUEST])?;
-    if !tags.of(SPOT_REQUEST).is_empty() {
+    if !spot && !tags.of(SPOT_REQUEST).is_empty() {
         return Err(invalid(
             "You cannot specify tags for Spot instances requests if there are no Spot instances requests being created by \
              the request.",
@@ -184,7 +210,11 @@ fn key(context: &Context<'_>, input: &Structure) -> Result<Option<LaunchKey>, Ap
 
 fn check_placement(input: &Structure) -> Result<(), ApiError> {
     if let Some(placement) = input.structure("Placement") {
-        only(placement, "Placement.", &["AvailabilityZone", "AvailabilityZoneId", "Tenancy"])?;
+        only(
+            placement,
+            "Placement.",
+            &["AvailabilityZone", "AvailabilityZoneId", "GroupId", "GroupName", "PartitionNumber", "Tenancy"],
+        )?;
         if one_of(placement, "Tenancy", &["default", "dedicated", "host"])?.is_some_and(|tenancy| tenancy != "default")
         {
             return Err(unsupported("A tenancy other than 'default'"));

@@ -4,7 +4,7 @@
 //! address comes with `running` and goes with the first step away from it.
 
 use super::{Instance, Power, State, StateReason, power};
-use crate::account::{Context, Effect, ids::InstanceId, network_interface, root_volume, volume::attach};
+use crate::account::{Context, Effect, ids::InstanceId, network_interface, root_volume, spot, volume::attach};
 use std::time::Duration;
 use time::OffsetDateTime;
 
@@ -52,6 +52,7 @@ pub(in crate::account) fn later(time: OffsetDateTime, by: Duration) -> OffsetDat
 /// Moves an instance to where it may be by now.
 pub(in crate::account) fn settle(context: &mut Context<'_>, id: &InstanceId) {
     let now = context.now;
+    spot::interrupt(context, id);
     network_interface::end_detachments(context, id);
     let Some(instance) = context.region.instances.get_mut(id) else { return };
     if let Power::GoingOff { kill, restart } = instance.power
@@ -90,13 +91,20 @@ fn run(context: &mut Context<'_>, id: &InstanceId) {
 
 /// Which way an instance leaves `running`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(in crate::account) enum End {
     Stop,
     Terminate,
 }
 
 /// Lets an instance leave `running`, or whatever state it is in. Its machine is for the caller to power off.
-pub(super) fn leave(context: &mut Context<'_>, id: &InstanceId, end: End, reason: StateReason, transition: String) {
+pub(in crate::account) fn leave(
+    context: &mut Context<'_>,
+    id: &InstanceId,
+    end: End,
+    reason: StateReason,
+    transition: String,
+) {
+    let code = reason.code.clone();
     let (state, time) = match end {
         End::Stop => (State::Stopping, STOPPING),
         End::Terminate => (State::ShuttingDown, SHUTTING_DOWN + context.settings.conditions.profile().shutting_down),
@@ -115,6 +123,7 @@ pub(super) fn leave(context: &mut Context<'_>, id: &InstanceId, end: End, reason
         network_interface::release_public_address(context, &nic);
     }
     context.wake(id, settles);
+    spot::left(context, id, end, &code);
 }
 
 /// Releases all that the instance held until now; what stays is its name for an hour.
@@ -144,7 +153,7 @@ fn vanish(context: &mut Context<'_>, id: &InstanceId) {
 }
 
 /// Starts an instance that is stopped.
-pub(super) fn start(context: &mut Context<'_>, id: &InstanceId) {
+pub(in crate::account) fn start(context: &mut Context<'_>, id: &InstanceId) {
     let (now, settles) = (context.now, context.pending_until());
     let Some(instance) = context.region.instances.get_mut(id) else { return };
     instance.state = State::Pending;
@@ -155,5 +164,6 @@ pub(super) fn start(context: &mut Context<'_>, id: &InstanceId) {
     instance.powered_on = None;
     context.region.consoles.clear(id);
     context.wake(id, settles);
+    spot::started(context, id);
     power::on(context, id);
 }

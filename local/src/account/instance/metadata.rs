@@ -11,6 +11,7 @@ use crate::{
         network_interface::NetworkInterface,
         region::Region,
         settings::Settings,
+        spot,
     },
     network::Metadata,
 };
@@ -66,7 +67,10 @@ impl Tree {
         self.put("events/maintenance/scheduled", "[]");
         self.put("instance-action", if instance.state == State::Running { "none" } else { "stop" });
         self.put("instance-id", id.as_ref());
-        self.put("instance-life-cycle", "on-demand");
+        self.put("instance-life-cycle", if instance.spot.is_some() { "spot" } else { "on-demand" });
+        for (path, content) in spot::metadata(instance) {
+            self.put(path, content);
+        }
         self.put("instance-type", instance.instance_type.name);
         self.put("profile", "default-hvm");
         self.put("reservation-id", instance.reservation.as_ref());
@@ -101,6 +105,12 @@ impl Tree {
         self.put("placement/availability-zone", instance.zone.name());
         self.put("placement/availability-zone-id", instance.zone.id());
         self.put("placement/region", region.place.name);
+        if let Some(placement) = &instance.placement {
+            self.put("placement/group-name", placement.name(region).unwrap_or_default());
+            if let Some(number) = placement.partition() {
+                self.put("placement/partition-number", number.to_string());
+            }
+        }
     }
 
     fn primary(&mut self, region: &Region, interface: &NetworkInterface) {

@@ -9,6 +9,7 @@ pub(super) mod life;
 pub(super) mod metadata;
 pub(super) mod metadata_options;
 mod network;
+pub(super) mod placement;
 pub(super) mod power;
 pub(super) mod run;
 mod shortage;
@@ -20,17 +21,19 @@ use super::{
     instance_type::InstanceType,
     place::Zone,
     settings::Architecture,
+    spot::Spot,
 };
 use crate::{machine::Kind, wire::Structure};
 pub(super) use block_device::is_device_name;
 pub(super) use describe::root_device;
-pub(super) use launch::PARAMETERS;
-pub(super) use life::later;
+pub(super) use launch::{DEFAULT_TYPE, Launch, PARAMETERS};
+pub(super) use life::{End, later};
 use metadata_options::MetadataOptions;
 pub(super) use network::{full, groups};
+use placement::Placement;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use time::OffsetDateTime;
+use time::{OffsetDateTime, macros::format_description};
 
 /// An instance.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -58,6 +61,12 @@ pub(super) struct Instance {
     /// The name of the root device, while no volume is attached there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) rootless: Option<String>,
+    /// The placement group that it was launched in.
+    #[serde(default)]
+    pub(super) placement: Option<Placement>,
+    /// What it has of a request for a Spot Instance; none on demand.
+    #[serde(default)]
+    pub(super) spot: Option<Spot>,
 
     pub(super) state: State,
     /// When the state may change at the earliest.
@@ -183,6 +192,15 @@ impl StateReason {
         Self::coded("Client.InstanceInitiatedShutdown", "Instance initiated shutdown")
     }
 
+    /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html>.
+    pub(super) fn spot_termination() -> Self {
+        Self::coded("Server.SpotInstanceTermination", "Spot instance termination")
+    }
+
+    pub(super) fn spot_shutdown() -> Self {
+        Self::coded("Server.SpotInstanceShutdown", "Spot instance shutdown")
+    }
+
     pub(super) fn internal(why: &str) -> Self {
         // It is shown in XML, which has no control characters.
         let why: String =
@@ -193,6 +211,12 @@ impl StateReason {
     fn coded(code: &'static str, text: &str) -> Self {
         Self { code: code.into(), message: format!("{code}: {text}") }
     }
+}
+
+/// Why an instance leaves its state, with the time.
+pub(super) fn dated(what: &str, now: OffsetDateTime) -> String {
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second] GMT");
+    format!("{what} ({})", now.to_offset(time::UtcOffset::UTC).format(format).unwrap_or_default())
 }
 
 /// What the machine does.

@@ -223,6 +223,11 @@ pub(in crate::account) fn groups(
 }
 
 impl Place {
+    /// The groups of the primary interface, where that is made.
+    pub(super) fn groups(&self) -> &[SecurityGroupId] {
+        self.interfaces.first().and_then(Interface::made).map_or(&[], |new| &new.groups)
+    }
+
     /// Makes or takes the network interfaces of an instance, the primary one first; says which were made, too.
     pub(super) fn make(
         &self,

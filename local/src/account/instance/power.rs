@@ -9,7 +9,7 @@ use crate::{
         Context, Effect, Start, address, dhcp_options,
         ids::{Id, InstanceId, VolumeId},
         region::Region,
-        root_volume, snapshot,
+        root_volume, snapshot, spot,
         volume::{attach, filling},
     },
     machine::{BlockDevice, Description, Event},
@@ -156,8 +156,8 @@ fn went_off(context: &mut Context<'_>, id: &InstanceId, restart: bool) {
         on(context, id);
     } else {
         let end = match instance.options.shutdown_behavior {
-            ShutdownBehavior::Stop => End::Stop,
-            ShutdownBehavior::Terminate => End::Terminate,
+            ShutdownBehavior::Stop if !spot::is_one_time(instance) => End::Stop,
+            _ => End::Terminate,
         };
         life::leave(context, id, end, StateReason::instance_shutdown(), String::new());
     }
@@ -169,7 +169,7 @@ fn failed(context: &mut Context<'_>, id: &InstanceId, why: &str) {
     let Some(instance) = context.region.instances.get_mut(id) else { return };
     instance.power = Power::Off;
     let is_leaving = !matches!(instance.state, State::Pending | State::Running);
-    let end = if instance.was_running { End::Stop } else { End::Terminate };
+    let end = if instance.was_running && !spot::is_one_time(instance) { End::Stop } else { End::Terminate };
     let volumes = instance.volumes.clone();
     attach::released(context, id, None);
     snapshot::take_waiting(context, &volumes);

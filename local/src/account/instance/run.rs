@@ -1,7 +1,7 @@
 //! RunInstances, StartInstances, StopInstances, RebootInstances, TerminateInstances.
 
 use super::{
-    Instance, Power, State, StateReason, describe,
+    Instance, Power, State, StateReason, dated, describe,
     launch::Launch,
     life::{self, End},
     power, shortage,
@@ -12,12 +12,12 @@ use crate::{
         ids::{InstanceId, ReservationId},
         launch_template, quota,
         request::{at_most_a_thousand, invalid, required_list},
+        spot,
     },
     error::{ApiError, Code},
     wire::Structure,
 };
 use std::collections::BTreeSet;
-use time::macros::format_description;
 
 /// The action whose client tokens instances hold.
 pub(super) const ACTION: &str = "RunInstances";
@@ -34,10 +34,21 @@ pub(in crate::account) fn run(context: &mut Context<'_>, input: &Structure) -> R
     let mut made = Vec::new();
     let count = usize::try_from(launch.count).unwrap_or(usize::MAX);
     for index in (0..).take(count) {
-        made.push(make(context, &launch, &reservation, index, token.clone())?);
+        let id = make(context, &launch, &reservation, index, token.clone())?;
+        if let Some(market) = &launch.market {
+            spot::bind(context, (&launch, &merged), market, &id)?;
+        }
+        made.push(id);
     }
     context.region.tokens.remember(ACTION, token, input, reservation.as_ref(), made.len());
     Ok(describe::launched(context, &reservation, &made))
+}
+
+/// Launches one instance, for a request that waited for it.
+pub(in crate::account) fn one(context: &mut Context<'_>, input: &Structure) -> Result<InstanceId, ApiError> {
+    let launch = Launch::read(context, input)?;
+    let reservation: ReservationId = context.shared.source.id();
+    make(context, &launch, &reservation, 0, None)
 }
 
 /// What came of the same request before.
@@ -77,6 +88,7 @@ fn make(
     let system = context.region.images.require(&launch.image)?.system();
     let tags = launch.tags.of("volume");
     let volumes = launch.volumes.iter().map(|mapping| mapping.make(context, zone, &id, &tags)).collect();
+    let placement = launch.placement.as_ref().map(|placement| placement.of_next(context.region));
     let (now, region) = (context.now, &mut *context.region);
     made.iter().for_each(|nic| region.tags.set(nic, launch.tags.of("network-interface")));
     let mut tags = launch.tags.of("instance");
@@ -102,6 +114,8 @@ fn make(
         network_interfaces,
         volumes,
         rootless: None,
+        placement,
+        spot: None,
         state: State::Pending,
         settles,
         transition_reason: String::new(),
@@ -156,8 +170,7 @@ fn change(
 }
 
 fn user_initiated(context: &Context<'_>) -> String {
-    let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second] GMT");
-    format!("User initiated ({})", context.now.to_offset(time::UtcOffset::UTC).format(format).unwrap_or_default())
+    dated("User initiated", context.now)
 }
 
 pub(in crate::account) fn start(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
@@ -168,6 +181,7 @@ pub(in crate::account) fn start(context: &mut Context<'_>, input: &Structure) ->
     }
     for id in ids.iter().filter(|id| state(context, id) == State::Stopped) {
         let instance = context.region.instances.require(id)?;
+        spot::check_start(context, id, instance)?;
         shortage::check(context, instance.instance_type, instance.zone)?;
         check_root(context, id, instance)?;
     }
@@ -199,8 +213,14 @@ fn check_room(context: &Context<'_>, ids: &[InstanceId]) -> Result<(), ApiError>
     for (before, instance) in stopped.iter().enumerate() {
         let (ahead, instance_type) = (&stopped[..before], instance.instance_type);
         quota::instances(context, ahead, 1).admit(1, 1)?;
-        quota::vcpus(context, ahead, instance_type).admit(1, 1)?;
+        match &instance.spot {
+            None => quota::vcpus(context, ahead, instance_type).admit(1, 1)?,
+            Some(_) => quota::spot_vcpus(context, ahead, instance_type).admit(1, 1)?,
+        };
         capacity::room(context, ahead, instance_type, instance.zone).admit(1, 1)?;
+        if let Some(placement) = &instance.placement {
+            placement.room(context, ahead, instance.zone).admit(1, 1)?;
+        }
     }
     Ok(())
 }
@@ -216,6 +236,7 @@ pub(in crate::account) fn stop(context: &mut Context<'_>, input: &Structure) -> 
             let message = format!("Instance '{id}' cannot be stopped as it has never reached the 'running' state.");
             return Err(ApiError::new(Code::IncorrectInstanceState, message));
         }
+        spot::check_stop(id, instance)?;
         if instance.options.disable_stop {
             return Err(protected(id, "stopped", "disableApiStop"));
         }

@@ -114,6 +114,18 @@ impl InstanceType {
         self.burstable && !self.name.starts_with("t2.")
     }
 
+    /// Whether there are Spot Instances of it.
+    pub(super) fn has_spot(&self) -> bool {
+        self.shown().strings("SupportedUsageClasses").any(|class| class == "spot")
+    }
+
+    /// Whether its instances may be placed by a strategy.
+    pub(super) fn has_strategy(&self, strategy: &str) -> bool {
+        let shown = self.shown();
+        let groups = shown.structure("PlacementGroupInfo");
+        groups.is_none_or(|groups| groups.strings("SupportedStrategies").any(|supported| supported == strategy))
+    }
+
     /// Whether Linux needs a paravirtual image on it, which nobody has here.
     /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ComponentsAMIs.html#virtualization_types>.
     pub(super) fn is_paravirtual(&self) -> bool {

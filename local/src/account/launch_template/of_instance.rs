@@ -10,6 +10,7 @@ use crate::{
         network_interface::NetworkInterface,
         region::Region,
         request::required,
+        spot,
     },
     error::ApiError,
     wire::{Structure, Value},
@@ -58,10 +59,11 @@ fn data(context: &Context<'_>, id: &InstanceId, instance: &Instance) -> Structur
         .with("DisableApiStop", options.disable_stop)
         .with("DisableApiTermination", options.disable_termination)
         .with("InstanceInitiatedShutdownBehavior", options.shutdown_behavior.name())
+        .with_some("InstanceMarketOptions", spot::market_options(region, instance))
         .with("MetadataOptions", metadata(&shown))
         .with("Monitoring", Structure::new().with("Enabled", options.monitoring))
         .with("NetworkInterfaces", interfaces(region, instance))
-        .with("Placement", super::data::without(&placement, &["AvailabilityZoneId"]))
+        .with("Placement", super::data::without(&placement, &["AvailabilityZoneId", "GroupId"]))
         .with_some("TagSpecifications", tags)
         .with_some("UserData", user_data)
 }

@@ -44,10 +44,12 @@ fn refusals() {
             l.with("Placement", one("AvailabilityZone", "us-east-1z"))
         }),
         ("UnsupportedOperation: A tenancy", |l| l.with("Placement", one("Tenancy", "dedicated"))),
-        ("UnsupportedOperation: The parameter Placement.GroupName ", |l| l.with("Placement", one("GroupName", "x"))),
+        ("InvalidPlacementGroup.Unknown: The Placement Group 'x' is unknown.", |l| {
+            l.with("Placement", one("GroupName", "x"))
+        }),
         ("InvalidParameterValue: Invalid BASE64 encoding of user data.", |l| l.with("UserData", "#!/bin/sh")),
-        ("UnsupportedOperation: The parameter InstanceMarketOptions ", |l| {
-            l.with("InstanceMarketOptions", one("MarketType", "spot"))
+        ("UnsupportedOperation: The market type 'capacity-block' ", |l| {
+            l.with("InstanceMarketOptions", one("MarketType", "capacity-block"))
         }),
         ("UnsupportedOperation: The parameter IamInstanceProfile ", |l| l.with("IamInstanceProfile", one("Name", "x"))),
         ("UnsupportedOperation: The parameter HibernationOptions ", |l| {

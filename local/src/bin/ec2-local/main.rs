@@ -80,6 +80,14 @@ enum Command {
         /// By how many seconds
         seconds: f64,
     },
+    /// Take a Spot Instance away, as AWS does: it is told, and two minutes later, at the pace, it is stopped or terminated
+    Interrupt {
+        /// Its id, i-…
+        instance: String,
+        /// How many seconds later instead, whatever the pace
+        #[arg(long, value_name = "SECONDS")]
+        notice: Option<f64>,
+    },
     /// Print what OpenSSH needs to reach machines by id, name or public address: ec2-local ssh-config >>~/.ssh/config
     SshConfig,
     /// Connect standard input and output to a machine's port, for ssh's ProxyCommand:
@@ -125,6 +133,9 @@ struct Serve {
     /// How many vCPUs a region may run [default: any number]
     #[arg(long, value_name = "COUNT")]
     vcpu_quota: Option<u64>,
+    /// How many vCPUs of Spot Instances a region may run, beside those [default: any number]
+    #[arg(long, value_name = "COUNT")]
+    spot_vcpu_quota: Option<u64>,
     /// How many key pairs a region may have [default: 5000]
     #[arg(long, value_name = "COUNT")]
     key_pair_quota: Option<u64>,
@@ -158,6 +169,7 @@ impl Serve {
         let quotas = &mut settings.quotas;
         quotas.instances = self.instance_quota.unwrap_or(quotas.instances);
         quotas.vcpus = self.vcpu_quota;
+        quotas.spot_vcpus = self.spot_vcpu_quota;
         quotas.key_pairs = self.key_pair_quota.unwrap_or(quotas.key_pairs);
         quotas.security_groups = self.security_group_quota.unwrap_or(quotas.security_groups);
         quotas.rules_per_security_group = self.rule_quota.unwrap_or(quotas.rules_per_security_group);
@@ -195,6 +207,7 @@ fn main() -> ExitCode {
         }),
         Command::Fault { fault, clear } => ask_for_fault(&fault.join(" "), clear),
         Command::Advance { seconds } => advance(seconds),
+        Command::Interrupt { instance, notice } => interrupt(&instance, notice),
         Command::SshConfig => ssh_config(),
         Command::Connect { machine, port } => {
             endpoint::connect_standard_streams(&machine, port).map_err(|e| e.to_string())
@@ -249,6 +262,13 @@ fn ask_for_fault(text: &str, clear: bool) -> Result<(), String> {
 fn advance(seconds: f64) -> Result<(), String> {
     let time = Duration::try_from_secs_f64(seconds).map_err(|e| format!("advance the clock by {seconds} s: {e}"))?;
     control(|client| client.advance(time))
+}
+
+fn interrupt(instance: &str, notice: Option<f64>) -> Result<(), String> {
+    let wrong = |seconds: f64, e| format!("interrupt {instance} in {seconds} s: {e}");
+    let notice = notice.map(|seconds| Duration::try_from_secs_f64(seconds).map_err(|e| wrong(seconds, e)));
+    let notice = notice.transpose()?;
+    control(|client| client.interrupt(instance, notice))
 }
 
 fn ssh_config() -> Result<(), String> {
