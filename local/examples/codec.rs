@@ -91,6 +91,10 @@ fn call(account: &mut Account, query: &str) -> Result<(&'static str, Structure, 
                 Effect::PowerOff { instance } | Effect::Kill { instance } => {
                     account.machine_event(NOW, &instance, Event::PoweredOff);
                 }
+                Effect::Take { parts, .. } => {
+                    parts.iter().for_each(|part| account.machine_event(NOW, &part.snapshot, Event::Taken));
+                }
+                Effect::Fill(filling) => account.machine_event(NOW, &filling.volume, Event::Filled),
                 Effect::Detach { instance, volume, .. } => {
                     account.machine_event(NOW, &instance, Event::Detached(volume));
                 }

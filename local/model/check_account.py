@@ -20,7 +20,7 @@ import botocore.serialize
 from check import Codec, Model, body, moment, plain, read
 
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "tests/python"))
-from every_action import REFUSED, life
+from every_action import FEW, REFUSED, life
 
 
 class Account:
@@ -66,8 +66,10 @@ def documented_filters(operation):
 def check_filters(account, actions):
     count = 0
     for action in actions:
+        # What must be said beside filters.
+        said = {member: value for member, value in FEW.get(action, {}).items() if member != "Filters"}
         for name in documented_filters(account.model.service.operation_model(action)):
-            answer = account.ask(action, Filters=[{"Name": name, "Values": ["x"]}])
+            answer = account.ask(action, Filters=[{"Name": name, "Values": ["x"]}], **said)
             if "document" in answer:
                 count += 1
             else:
