@@ -10,7 +10,7 @@ use crate::{
         instance_type::{self, InstanceType},
         pagination::Page,
         place::Zone,
-        request::{combination, invalid},
+        request::{combination, given, invalid},
     },
     error::ApiError,
     wire::{Structure, Value},
@@ -34,7 +34,7 @@ impl fmt::Display for Price {
 impl Price {
     /// Reads a member that is a price. Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_SpotMarketOptions.html>.
     pub(super) fn read(input: &Structure, member: &str) -> Result<Option<Self>, ApiError> {
-        let Some(text) = input.string(member) else { return Ok(None) };
+        let Some(text) = given(input, member) else { return Ok(None) };
         let is_decimal = text.len() <= 20 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
         let dollars = text.parse::<f64>().ok().filter(|_| is_decimal && text.starts_with(|c: char| c.is_ascii_digit()));
         match dollars {

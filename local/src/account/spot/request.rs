@@ -12,7 +12,7 @@ use crate::{
         instance::{self, Instance, Launch},
         instance_type::{self, InstanceType},
         region::Region,
-        request::{invalid, missing, only},
+        request::{given, invalid, missing, only},
         tags::{TagSet, TagSpecifications},
     },
     error::{ApiError, Code},
@@ -105,7 +105,7 @@ pub(super) fn is_temporary(error: &ApiError) -> bool {
 fn launch(input: &Structure) -> Result<Structure, ApiError> {
     let specification = input.structure("LaunchSpecification").ok_or_else(|| missing("LaunchSpecification"))?;
     only(specification, "LaunchSpecification.", instance::PARAMETERS)?;
-    let options = input.string("SpotPrice").map(|price| Structure::new().with("MaxPrice", price));
+    let options = given(input, "SpotPrice").map(|price| Structure::new().with("MaxPrice", price));
     let market = Structure::new().with("MarketType", "spot").with_some("SpotOptions", options);
     Ok(one_of(specification).with("InstanceMarketOptions", market))
 }

@@ -138,6 +138,15 @@ fn a_request_is_evaluated_fulfilled_cancelled_and_forgotten() {
     assert!(error.starts_with("InvalidSpotInstanceRequestID.NotFound: "), "{error}");
 }
 
+/// Terraform sends it where no price is configured.
+#[test]
+fn an_empty_price_is_none() {
+    let mut world = World::new();
+    let id = world.request(one("SpotPrice", ""));
+    world.pass(Duration::from_secs(30));
+    world.is(&id, "active", "fulfilled");
+}
+
 #[test]
 fn a_request_waits_for_its_time_and_has_but_so_much() {
     let mut world = World::new();

@@ -174,3 +174,49 @@ class Instance(Resource):
 def wait_for_modification(volume):
     look = lambda: find(ec2.describe_volumes_modifications, "VolumesModifications", ["InvalidVolume.NotFound"], VolumeIds=[volume])
     wait(look, lambda found: found["ModificationState"] in ["optimizing", "completed"])
+
+
+class SpotInstanceRequest(Resource):
+    """aws_spot_instance_request, whose instance is ended with it"""
+
+    def __init__(self, subnet, groups, key):
+        self.subnet, self.groups, self.key = subnet, groups, key
+
+    def create(self):
+        interface = {"DeviceIndex": 0, "SubnetId": self.subnet.id, "Groups": [group.id for group in self.groups]}
+        made = patiently(
+            ec2.request_spot_instances,
+            ClientToken=f"spot-{id(self)}", InstanceCount=1, InstanceInterruptionBehavior="terminate", Type="persistent", SpotPrice="",
+            TagSpecifications=tagged("spot-instances-request", "made"),
+            LaunchSpecification={
+                "EbsOptimized": False, "ImageId": image("blank"), "InstanceType": "t3.micro", "KeyName": self.key.name,
+                "Monitoring": {"Enabled": False}, "NetworkInterfaces": [interface], "Placement": {"AvailabilityZone": ""},
+            },
+        )
+        self.id = made["SpotInstanceRequests"][0]["SpotInstanceRequestId"]
+        wait(self.found, lambda request: request["Status"]["Code"] == "fulfilled")
+
+    def found(self):
+        describe, codes = ec2.describe_spot_instance_requests, ["InvalidSpotInstanceRequestID.NotFound"]
+        request = find(describe, "SpotInstanceRequests", codes, SpotInstanceRequestIds=[self.id])
+        if request["State"] in ["cancelled", "closed"]:
+            raise Gone(self.id)
+        return request
+
+    def instance(self):
+        instance = Instance(self.subnet, self.groups, self.key)
+        instance.id = self.found()["InstanceId"]
+        return instance
+
+    def read(self):
+        return {"request": self.found(), "instance": self.instance().found()}
+
+    def change(self):
+        retag(self, self.id)
+
+    def destroy(self):
+        instance = self.instance()
+        patiently(ec2.cancel_spot_instance_requests, SpotInstanceRequestIds=[self.id])
+        delete(ec2.terminate_instances, ["InvalidInstanceID.NotFound"], InstanceIds=[instance.id])
+        wait_gone(instance.found)
+        wait_gone(self.found)

@@ -46,7 +46,7 @@ def configuration():
     cluster, spread = PlacementGroup("cluster", Strategy="cluster"), PlacementGroup("spread", Strategy="spread", SpreadLevel="rack")
     partition = PlacementGroup("partition", Strategy="partition", PartitionCount=2)
     disk = {"DeviceName": "/dev/sdf", "Ebs": {"DeleteOnTermination": True, "VolumeSize": 2, "VolumeType": "gp3"}}
-    instance = Instance(subnet, [group, other_group], key, volumes=[disk])
+    instance = Instance(subnet, [group, other_group], key, spread, volumes=[disk])
     other_instance = Instance(subnet, [group], key)
     interface = NetworkInterface(subnet, [group, other_group])
     volume, small = Volume(zone, Size=8, VolumeType="gp2"), Volume(zone, Size=8, VolumeType="gp3", Encrypted=True)
@@ -80,7 +80,7 @@ def configuration():
         ),
         key, cluster, spread, partition, interface, instance, other_instance, primary,
         Instance(subnet, [group], key, interface=primary), template, Instance(other_subnet, [group], key, template=template),
-        attached, EipAssociation(eip, NetworkInterfaceId=interface),
+        SpotInstanceRequest(subnet, [group], key), attached, EipAssociation(eip, NetworkInterfaceId=interface),
         volume, small, VolumeAttachment(volume, other_instance, "/dev/sdh"), root, data, copied, restored, ami, golden, AmiCopy("terraform-copied", golden),
     ]
 
@@ -105,6 +105,7 @@ def everything():
     }
     for call, member in [
         ("describe_addresses", "Addresses"), ("describe_dhcp_options", "DhcpOptions"),
+        ("describe_launch_templates", "LaunchTemplates"),
         ("describe_internet_gateways", "InternetGateways"), ("describe_key_pairs", "KeyPairs"),
         ("describe_nat_gateways", "NatGateways"), ("describe_network_acls", "NetworkAcls"),
         ("describe_network_interfaces", "NetworkInterfaces"), ("describe_placement_groups", "PlacementGroups"),
