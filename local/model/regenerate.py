@@ -80,6 +80,7 @@ OPERATIONS = """
     DetachInternetGateway
     CreateNatGateway DescribeNatGateways DeleteNatGateway
     CreateEgressOnlyInternetGateway DescribeEgressOnlyInternetGateways DeleteEgressOnlyInternetGateway
+    DescribeIpv6Pools GetAssociatedIpv6PoolCidrs
     DescribeVpnGateways DescribeVpnConnections DescribeCustomerGateways DescribeTransitGateways
 
     CreateSecurityGroup DescribeSecurityGroups DeleteSecurityGroup DescribeSecurityGroupRules

@@ -87,6 +87,10 @@ const THROTTLING: &str = "https://docs.aws.amazon.com/ec2/latest/devguide/ec2-ap
 const VPC_QUOTAS: &str = "https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html";
 const DISASSOCIATE: &str = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DisassociateVpcCidrBlock.html";
 const FLEETS: &str = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeFleets.html";
+const DISASSOCIATE_SUBNET: &str =
+    "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DisassociateSubnetCidrBlock.html";
+const DELETE_EGRESS_ONLY: &str =
+    "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeleteEgressOnlyInternetGateway.html";
 /// What is wrong with a request before it is one of EC2's.
 const HTTP: &str = "https://www.rfc-editor.org/rfc/rfc9110.html";
 
@@ -197,10 +201,16 @@ codes! {
     VpcLimitExceeded = "VpcLimitExceeded", 400, VPC_QUOTAS;
     /// The VPC's range is larger than /16 or smaller than /28, or one that a VPC can't have beside those that it has.
     InvalidVpcRange = "InvalidVpc.Range", 400, ERRORS;
-    /// The VPC may have no more ranges.
+    /// The VPC may have no more ranges, or the subnet no more IPv6 ranges.
     CidrLimitExceeded = "CidrLimitExceeded", 400, VPC_QUOTAS;
     /// The range of the VPC does not exist.
     InvalidVpcCidrBlockAssociationIdNotFound = "InvalidVpcCidrBlockAssociationID.NotFound", 400, DISASSOCIATE;
+    /// The id of a subnet's IPv6 range is malformed.
+    InvalidSubnetCidrBlockAssociationIdMalformed = "InvalidSubnetCidrBlockAssociationId.Malformed", 400, DISASSOCIATE_SUBNET;
+    /// The IPv6 range of the subnet does not exist.
+    InvalidSubnetCidrBlockAssociationIdNotFound = "InvalidSubnetCidrBlockAssociationID.NotFound", 400, DISASSOCIATE_SUBNET;
+    /// The IPv6 range has subnets, or network interfaces, or the subnet gives addresses of it to all that are made.
+    InvalidCidrBlockInUse = "InvalidCidrBlock.InUse", 400, DISASSOCIATE_SUBNET;
     /// The key pair does not exist.
     InvalidKeyPairNotFound = "InvalidKeyPair.NotFound", 400, ERRORS;
     /// A key pair of that name exists already.
@@ -374,6 +384,10 @@ codes! {
     InternetGatewayLimitExceeded = "InternetGatewayLimitExceeded", 400, VPC_QUOTAS;
     /// The internet gateway isn't attached to the VPC.
     GatewayNotAttached = "Gateway.NotAttached", 400, ERRORS;
+    /// The egress-only internet gateway's id is malformed.
+    InvalidEgressOnlyInternetGatewayIdMalformed = "InvalidEgressOnlyInternetGatewayId.Malformed", 400, DELETE_EGRESS_ONLY;
+    /// The egress-only internet gateway does not exist.
+    InvalidEgressOnlyInternetGatewayIdNotFound = "InvalidEgressOnlyInternetGatewayId.NotFound", 400, DELETE_EGRESS_ONLY;
     /// The network ACL's id is malformed.
     InvalidNetworkAclIdMalformed = "InvalidNetworkAclId.Malformed", 400, ERRORS;
     /// The network ACL does not exist.

@@ -6,6 +6,7 @@ use super::{
     describe::Listing,
     filter::{Definition, Filters},
     pagination::Page,
+    request::{invalid, required},
 };
 use crate::{
     error::{ApiError, Code},
@@ -147,6 +148,20 @@ pub(super) fn spot_fleet_requests(_: &mut Context<'_>, input: &Structure) -> Res
 /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-data-feeds.html>.
 pub(super) fn spot_data_feed(_: &mut Context<'_>, _: &Structure) -> Result<Structure, ApiError> {
     Err(ApiError::new(Code::InvalidSpotDatafeedNotFound, "Spot datafeed subscription does not exist."))
+}
+
+/// Ranges that are the account's own, which it would have brought along.
+pub(super) fn ipv6_pools(_: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
+    none(input, "DescribeIpv6Pools", "Ipv6Pools", &[], &(1..=1000))
+}
+
+pub(super) fn ipv6_pool_ranges(_: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
+    let pool = required(input, "PoolId")?;
+    let digits = pool.strip_prefix("ipv6pool-ec2-").filter(|digits| digits.len() == 17);
+    if !digits.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit())) {
+        return Err(invalid(format!("Value ({pool}) for parameter poolId is invalid. Expected: 'ipv6pool-ec2-...'.")));
+    }
+    none(input, "GetAssociatedIpv6PoolCidrs", "Ipv6CidrAssociations", &[], &(1..=1000))
 }
 
 const CLASSIC: Listing = Listing {

@@ -1,10 +1,10 @@
 //! The table of actions: name, function, and the parameters that are served.
 
 use super::{
-    Context, absent, account_attributes, console, dhcp_options, elastic_address, image, instance, instance_type,
-    internet_gateway, key_pair, launch_template, nat_gateway, network_acl, network_interface, peering, place,
-    placement_group, request::only, root_volume, route_table, security_group, snapshot, spot, subnet, tags, volume,
-    vpc,
+    Context, absent, account_attributes, console, dhcp_options, egress_only_gateway, elastic_address, image, instance,
+    instance_type, internet_gateway, key_pair, launch_template, nat_gateway, network_acl, network_interface, peering,
+    place, placement_group, request::only, root_volume, route_table, security_group, snapshot, spot, subnet, tags,
+    volume, vpc,
 };
 use crate::{
     error::ApiError,
@@ -41,11 +41,22 @@ const PERMISSIONS: &[&str] = &[
     "ToPort",
 ];
 
-const ACL_ENTRY: &[&str] =
-    &["CidrBlock", "Egress", "IcmpTypeCode", "NetworkAclId", "PortRange", "Protocol", "RuleAction", "RuleNumber"];
+const ACL_ENTRY: &[&str] = &[
+    "CidrBlock",
+    "Egress",
+    "IcmpTypeCode",
+    "Ipv6CidrBlock",
+    "NetworkAclId",
+    "PortRange",
+    "Protocol",
+    "RuleAction",
+    "RuleNumber",
+];
 
 const ROUTE: &[&str] = &[
     "DestinationCidrBlock",
+    "DestinationIpv6CidrBlock",
+    "EgressOnlyInternetGatewayId",
     "GatewayId",
     "InstanceId",
     "NatGatewayId",
@@ -66,6 +77,11 @@ pub(super) const ACTIONS: &[Action] = &[
         &["Domain", "NetworkBorderGroup", "PublicIpv4Pool", "TagSpecifications"],
     ),
     action(
+        "AssignIpv6Addresses",
+        network_interface::assign6,
+        &["Ipv6AddressCount", "Ipv6Addresses", "NetworkInterfaceId"],
+    ),
+    action(
         "AssignPrivateIpAddresses",
         network_interface::assign,
         &["AllowReassignment", "NetworkInterfaceId", "PrivateIpAddresses", "SecondaryPrivateIpAddressCount"],
@@ -77,7 +93,12 @@ pub(super) const ACTIONS: &[Action] = &[
     ),
     action("AssociateDhcpOptions", dhcp_options::associate, &["DhcpOptionsId", "VpcId"]),
     action("AssociateRouteTable", route_table::associate, &["RouteTableId", "SubnetId"]),
-    action("AssociateVpcCidrBlock", vpc::associate, &["CidrBlock", "VpcId"]),
+    action("AssociateSubnetCidrBlock", subnet::associate, &["Ipv6CidrBlock", "SubnetId"]),
+    action(
+        "AssociateVpcCidrBlock",
+        vpc::associate,
+        &["AmazonProvidedIpv6CidrBlock", "CidrBlock", "Ipv6CidrBlockNetworkBorderGroup", "VpcId"],
+    ),
     action("AttachInternetGateway", internet_gateway::attach, &["InternetGatewayId", "VpcId"]),
     action(
         "AttachNetworkInterface",
@@ -120,6 +141,11 @@ pub(super) const ACTIONS: &[Action] = &[
     action("CreateDefaultSubnet", subnet::create_default, &["AvailabilityZone", "AvailabilityZoneId"]),
     action("CreateDefaultVpc", vpc::create_default, &[]),
     action("CreateDhcpOptions", dhcp_options::create, &["DhcpConfigurations", "TagSpecifications"]),
+    action(
+        "CreateEgressOnlyInternetGateway",
+        egress_only_gateway::create,
+        &["ClientToken", "TagSpecifications", "VpcId"],
+    ),
     action(
         "CreateImage",
         image::create,
@@ -168,6 +194,8 @@ pub(super) const ACTIONS: &[Action] = &[
             "Description",
             "Groups",
             "InterfaceType",
+            "Ipv6AddressCount",
+            "Ipv6Addresses",
             "PrivateIpAddress",
             "PrivateIpAddresses",
             "SecondaryPrivateIpAddressCount",
@@ -197,7 +225,7 @@ pub(super) const ACTIONS: &[Action] = &[
     action(
         "CreateSubnet",
         subnet::create,
-        &["AvailabilityZone", "AvailabilityZoneId", "CidrBlock", "TagSpecifications", "VpcId"],
+        &["AvailabilityZone", "AvailabilityZoneId", "CidrBlock", "Ipv6CidrBlock", "TagSpecifications", "VpcId"],
     ),
     action("CreateTags", tags::create, &["Resources", "Tags"]),
     action(
@@ -217,13 +245,24 @@ pub(super) const ACTIONS: &[Action] = &[
             "VolumeType",
         ],
     ),
-    action("CreateVpc", vpc::create, &["CidrBlock", "InstanceTenancy", "TagSpecifications"]),
+    action(
+        "CreateVpc",
+        vpc::create,
+        &[
+            "AmazonProvidedIpv6CidrBlock",
+            "CidrBlock",
+            "InstanceTenancy",
+            "Ipv6CidrBlockNetworkBorderGroup",
+            "TagSpecifications",
+        ],
+    ),
     action(
         "CreateVpcPeeringConnection",
         peering::create,
         &["PeerOwnerId", "PeerRegion", "PeerVpcId", "TagSpecifications", "VpcId"],
     ),
     action("DeleteDhcpOptions", dhcp_options::delete, &["DhcpOptionsId"]),
+    action("DeleteEgressOnlyInternetGateway", egress_only_gateway::delete, &["EgressOnlyInternetGatewayId"]),
     action("DeleteInternetGateway", internet_gateway::delete, &["InternetGatewayId"]),
     action("DeleteKeyPair", key_pair::delete, &["KeyName", "KeyPairId"]),
     action("DeleteLaunchTemplate", launch_template::delete, &["LaunchTemplateId", "LaunchTemplateName"]),
@@ -237,7 +276,11 @@ pub(super) const ACTIONS: &[Action] = &[
     action("DeleteNetworkAclEntry", network_acl::delete_entry, &["Egress", "NetworkAclId", "RuleNumber"]),
     action("DeleteNetworkInterface", network_interface::delete_unused, &["NetworkInterfaceId"]),
     action("DeletePlacementGroup", placement_group::delete, &["GroupName"]),
-    action("DeleteRoute", route_table::delete_route, &["DestinationCidrBlock", "RouteTableId"]),
+    action(
+        "DeleteRoute",
+        route_table::delete_route,
+        &["DestinationCidrBlock", "DestinationIpv6CidrBlock", "RouteTableId"],
+    ),
     action("DeleteRouteTable", route_table::delete, &["RouteTableId"]),
     action("DeleteSecurityGroup", security_group::delete, &["GroupId", "GroupName"]),
     action("DeleteSnapshot", snapshot::delete, &["SnapshotId"]),
@@ -261,6 +304,11 @@ pub(super) const ACTIONS: &[Action] = &[
     ),
     action("DescribeCustomerGateways", absent::customer_gateways, &["Filters"]),
     action("DescribeDhcpOptions", dhcp_options::describe, &["DhcpOptionsIds", "Filters", "MaxResults", "NextToken"]),
+    action(
+        "DescribeEgressOnlyInternetGateways",
+        egress_only_gateway::describe,
+        &["EgressOnlyInternetGatewayIds", "Filters", "MaxResults", "NextToken"],
+    ),
     action("DescribeFleets", absent::fleets, &["Filters", "FleetIds", "MaxResults", "NextToken"]),
     action("DescribeImageAttribute", image::describe_attribute, &["Attribute", "ImageId"]),
     action(
@@ -300,6 +348,7 @@ pub(super) const ACTIONS: &[Action] = &[
         internet_gateway::describe,
         &["Filters", "InternetGatewayIds", "MaxResults", "NextToken"],
     ),
+    action("DescribeIpv6Pools", absent::ipv6_pools, PAGES),
     action("DescribeKeyPairs", key_pair::describe, &["Filters", "IncludePublicKey", "KeyNames", "KeyPairIds"]),
     action(
         "DescribeLaunchTemplateVersions",
@@ -418,12 +467,14 @@ pub(super) const ACTIONS: &[Action] = &[
     action("DisableImageDeregistrationProtection", image::disable_protection, &["ImageId"]),
     action("DisassociateAddress", elastic_address::disassociate, &["AssociationId", "PublicIp"]),
     action("DisassociateRouteTable", route_table::disassociate, &["AssociationId"]),
+    action("DisassociateSubnetCidrBlock", subnet::disassociate, &["AssociationId"]),
     action("DisassociateVpcCidrBlock", vpc::disassociate, &["AssociationId"]),
     action("EnableEbsEncryptionByDefault", volume::encryption::enable, &[]),
     action("EnableImage", image::enable, &["ImageId"]),
     action("EnableImageDeprecation", image::deprecate, &["DeprecateAt", "ImageId"]),
     action("EnableImageDeregistrationProtection", image::enable_protection, &["ImageId", "WithCooldown"]),
     action("EnableVolumeIO", volume::status::enable_io, &["VolumeId"]),
+    action("GetAssociatedIpv6PoolCidrs", absent::ipv6_pool_ranges, &["MaxResults", "NextToken", "PoolId"]),
     action("GetConsoleOutput", console::get_output, &["InstanceId", "Latest"]),
     action("GetEbsDefaultKmsKeyId", volume::encryption::get_key, &[]),
     action("GetEbsEncryptionByDefault", volume::encryption::get, &[]),
@@ -572,6 +623,7 @@ pub(super) const ACTIONS: &[Action] = &[
     action("StartInstances", instance::run::start, &["InstanceIds"]),
     action("StopInstances", instance::run::stop, &["Force", "Hibernate", "InstanceIds", "SkipOsShutdown"]),
     action("TerminateInstances", instance::run::terminate, &["Force", "InstanceIds", "SkipOsShutdown"]),
+    action("UnassignIpv6Addresses", network_interface::unassign6, &["Ipv6Addresses", "NetworkInterfaceId"]),
     action("UnassignPrivateIpAddresses", network_interface::unassign, &["NetworkInterfaceId", "PrivateIpAddresses"]),
     action(
         "UpdateSecurityGroupRuleDescriptionsEgress",

@@ -159,6 +159,12 @@ ids! {
     /// The bond between a VPC and one of its address ranges.
     VpcCidrAssociationId = "vpc-cidr-assoc", "vpc-cidr-association", InvalidParameterValue, InvalidVpcCidrBlockAssociationIdNotFound,
         "The vpc CIDR block association ID '{}' does not exist", "The vpc CIDR block association IDs '{}' do not exist";
+    /// The bond between a subnet and its IPv6 range.
+    SubnetCidrAssociationId = "subnet-cidr-assoc", "subnet-cidr-association", InvalidSubnetCidrBlockAssociationIdMalformed, InvalidSubnetCidrBlockAssociationIdNotFound,
+        "The subnet CIDR block association ID '{}' does not exist", "The subnet CIDR block association IDs '{}' do not exist";
+    /// An egress-only internet gateway.
+    EgressOnlyInternetGatewayId = "eigw", "egress-only-internet-gateway", InvalidEgressOnlyInternetGatewayIdMalformed, InvalidEgressOnlyInternetGatewayIdNotFound,
+        "The eigw ID '{}' does not exist", "The eigw IDs '{}' do not exist";
     /// An internet gateway.
     InternetGatewayId = "igw", "internet-gateway", InvalidInternetGatewayIdMalformed, InvalidInternetGatewayIdNotFound,
         "The internetGateway ID '{}' does not exist", "The internetGateway IDs '{}' do not exist";

@@ -13,11 +13,13 @@ mod absent;
 mod account_attributes;
 mod action;
 mod address;
+mod address6;
 mod capacity;
 mod console;
 mod describe;
 mod dhcp_options;
 mod effect;
+mod egress_only_gateway;
 mod elastic_address;
 mod filter;
 #[cfg(any(test, fuzzing))]

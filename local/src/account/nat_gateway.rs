@@ -215,6 +215,7 @@ fn make_interface(
         mac: draw_mac(source),
         address,
         secondary: Vec::new(),
+        ipv6: Vec::new(),
         public_address: None,
         associate_public: false,
         elastic: BTreeMap::new(),

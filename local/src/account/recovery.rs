@@ -46,6 +46,7 @@ impl Account {
                 }
                 region.subnets.derive(&interface.subnet, |subnet| {
                     subnet.holders.extend(interface.addresses().map(|address| (address, id.clone())));
+                    subnet.holders6.extend(interface.ipv6.iter().map(|address| (*address, id.clone())));
                 });
                 if let Some(attachment) = &interface.attachment
                     && let Some(ends) = attachment.ends

@@ -3,13 +3,14 @@
 use super::{
     console::Consoles,
     dhcp_options::{self, DhcpOptions},
+    egress_only_gateway::EgressOnlyGateway,
     elastic_address::ElasticAddress,
     idempotency::Tokens,
     ids::{
-        AllocationId, DhcpOptionsId, Id, ImageId, InstanceId, InternetGatewayId, KeyPairId, LaunchTemplateId,
-        NatGatewayId, NetworkAclId, NetworkInterfaceId, PlacementGroupId, ReplaceRootVolumeTaskId, RouteTableId,
-        SecurityGroupId, SecurityGroupRuleId, SnapshotId, Source, SpotInstanceRequestId, SubnetId, VolumeId, VpcId,
-        VpcPeeringConnectionId,
+        AllocationId, DhcpOptionsId, EgressOnlyInternetGatewayId, Id, ImageId, InstanceId, InternetGatewayId,
+        KeyPairId, LaunchTemplateId, NatGatewayId, NetworkAclId, NetworkInterfaceId, PlacementGroupId,
+        ReplaceRootVolumeTaskId, RouteTableId, SecurityGroupId, SecurityGroupRuleId, SnapshotId, Source,
+        SpotInstanceRequestId, SubnetId, VolumeId, VpcId, VpcPeeringConnectionId,
     },
     image::{self, Image},
     instance::Instance,
@@ -64,6 +65,7 @@ pub(super) struct Region {
     pub(super) replace_root_volume_tasks: Table<ReplaceRootVolumeTaskId, Task>,
     pub(super) route_tables: Table<RouteTableId, RouteTable>,
     pub(super) internet_gateways: Table<InternetGatewayId, InternetGateway>,
+    pub(super) egress_only_gateways: Table<EgressOnlyInternetGatewayId, EgressOnlyGateway>,
     pub(super) network_acls: Table<NetworkAclId, NetworkAcl>,
     pub(super) nat_gateways: Table<NatGatewayId, NatGateway>,
     pub(super) peering_connections: Table<VpcPeeringConnectionId, Peering>,
@@ -110,6 +112,7 @@ impl Region {
             replace_root_volume_tasks: Table::default(),
             route_tables: Table::default(),
             internet_gateways: Table::default(),
+            egress_only_gateways: Table::default(),
             network_acls: Table::default(),
             nat_gateways: Table::default(),
             peering_connections: Table::default(),
@@ -123,7 +126,7 @@ impl Region {
     }
 
     /// All that is kept beyond the endpoint's life, by the names under which it is stored.
-    pub(super) fn stored(&mut self) -> [(&'static str, &mut dyn Stored); 26] {
+    pub(super) fn stored(&mut self) -> [(&'static str, &mut dyn Stored); 27] {
         [
             ("images", &mut self.images),
             ("instances", &mut self.instances),
@@ -142,6 +145,7 @@ impl Region {
             ("replace-root-volume-tasks", &mut self.replace_root_volume_tasks),
             ("route-tables", &mut self.route_tables),
             ("internet-gateways", &mut self.internet_gateways),
+            ("egress-only-internet-gateways", &mut self.egress_only_gateways),
             ("network-acls", &mut self.network_acls),
             ("nat-gateways", &mut self.nat_gateways),
             ("peering-connections", &mut self.peering_connections),
@@ -155,7 +159,7 @@ impl Region {
     }
 
     /// All that isn't known everywhere at once.
-    fn eventual(&mut self) -> [&mut dyn Eventual; 22] {
+    fn eventual(&mut self) -> [&mut dyn Eventual; 23] {
         [
             &mut self.images,
             &mut self.instances,
@@ -174,6 +178,7 @@ impl Region {
             &mut self.replace_root_volume_tasks,
             &mut self.route_tables,
             &mut self.internet_gateways,
+            &mut self.egress_only_gateways,
             &mut self.network_acls,
             &mut self.nat_gateways,
             &mut self.peering_connections,

@@ -6,6 +6,7 @@
 use super::{
     Account, Context,
     address::Cidr,
+    address6::Range,
     ids::{NatGatewayId, NetworkInterfaceId, SecurityGroupId, VpcId},
     network_acl,
     network_interface::NetworkInterface,
@@ -108,7 +109,9 @@ fn routes(interface: &NetworkInterface, region: &Region) -> Vec<Route> {
     let local = local.map(|range| (range, network::Via::Local));
     let others = route_table::routes(region, &interface.vpc, &interface.subnet).into_iter();
     let others = others.flat_map(|(destination, via)| {
+        let Range::V4(destination) = destination else { return Vec::new() };
         let via = match via {
+            Via::EgressOnly => network::Via::Nothing,
             Via::Internet => network::Via::Internet,
             Via::NetworkInterface(id) => network::Via::NetworkInterface(id.to_string()),
             Via::NatGateway(id) => return through_nat(region, &id, destination),
@@ -126,8 +129,9 @@ fn through_nat(region: &Region, id: &NatGatewayId, destination: Cidr) -> Vec<(Ci
     let mut led = vec![(destination, network::Via::Nothing)];
     let Some(gateway) = region.nat_gateways.get(id).filter(|gateway| gateway.is_public()) else { return led };
     let mut routes = route_table::routes(region, &gateway.vpc, &gateway.subnet);
-    routes.sort_by_key(|(own, _)| own.prefix);
+    routes.sort_by_key(|(own, _)| own.network().1);
     for (own, via) in routes {
+        let Range::V4(own) = own else { continue };
         let via = if via == Via::Internet { network::Via::Nat } else { network::Via::Nothing };
         if own.covers(destination) {
             // The longest prefix wins, and that is found last.

@@ -11,6 +11,7 @@ mod elastic_addresses;
 mod faults;
 mod hostile;
 mod images;
+mod ipv6;
 mod joined;
 mod key_pairs;
 mod launch;

@@ -59,6 +59,11 @@ fn interfaces(region: &Region) -> Result<(), String> {
             holds(subnet.cidr.contains(address), || format!("{id} has {address}, beside its subnet"))?;
             holds(subnet.holders.get(&address) == Some(id), || format!("{id} has {address}, which another one holds"))?;
         }
+        for address in &interface.ipv6 {
+            let is_of_subnet = subnet.range6().is_some_and(|range| range.contains(*address));
+            holds(is_of_subnet, || format!("{id} has {address}, beside its subnet"))?;
+            holds(subnet.holders6.get(address) == Some(id), || format!("{id} has {address}, which another one holds"))?;
+        }
         for (private, allocation) in &interface.elastic {
             let bound = there(region.elastic_addresses.get(allocation), id, allocation)?.association.as_ref();
             let is_bound = bound.is_some_and(|bound| bound.interface == *id && bound.private == *private);

@@ -157,14 +157,17 @@ def end_template(call, instance):
 
 # What nobody has here, so it is described as none.
 ABSENT = {
-    "DescribeCustomerGateways", "DescribeFleets", "DescribeManagedPrefixLists", "DescribePrefixLists", "DescribeSpotFleetRequests",
+    "DescribeCustomerGateways", "DescribeFleets", "DescribeIpv6Pools", "DescribeManagedPrefixLists", "DescribePrefixLists", "DescribeSpotFleetRequests",
     "DescribeTransitGateways",
     "DescribeVpcEndpointServices", "DescribeVpcEndpoints", "DescribeVpnConnections", "DescribeVpnGateways",
 }
 # What is said by an error.
 REFUSED = {"DescribeSpotDatafeedSubscription"}
-# What there is for a while.
-PASSING = {"DescribeNatGateways", "DescribeVpcPeeringConnections"}
+# What there is for a while, or never.
+PASSING = {
+    "DescribeEgressOnlyInternetGateways", "DescribeNatGateways", "DescribeVpcPeeringConnections",
+    "GetAssociatedIpv6PoolCidrs",
+}
 
 
 def joined(call, made, vpc, subnet):
@@ -198,6 +201,35 @@ def joined(call, made, vpc, subnet):
     assert found[0]["Status"]["Code"] == "active", found
     call("DeleteVpcPeeringConnection", VpcPeeringConnectionId=peering)
     call("DeleteVpc", VpcId=other)
+
+
+def ipv6(call, made, vpc, subnet):
+    """Gives a VPC IPv6, an interface addresses, and a way out that leads nobody in; takes all of it away again."""
+    assert call("DescribeIpv6Pools")["Ipv6Pools"] == []
+    assert call("GetAssociatedIpv6PoolCidrs", PoolId="ipv6pool-ec2-0123456789abcdef0")["Ipv6CidrAssociations"] == []
+    bond = call("AssociateVpcCidrBlock", VpcId=vpc, AmazonProvidedIpv6CidrBlock=True)["Ipv6CidrBlockAssociation"]
+    bond = {"AssociationId": bond["AssociationId"]}
+    known = lambda: call("DescribeVpcs", VpcIds=[vpc])["Vpcs"][0]["Ipv6CidrBlockAssociationSet"][0]["Ipv6CidrBlock"]
+    unknown = lambda error: isinstance(error, (IndexError, KeyError))
+    range = until(known, unknown).replace("::/56", "::/64")
+    of_subnet = call("AssociateSubnetCidrBlock", SubnetId=subnet, Ipv6CidrBlock=range)["Ipv6CidrBlockAssociation"]
+    for on in [True, False]:
+        call("ModifySubnetAttribute", SubnetId=subnet, AssignIpv6AddressOnCreation={"Value": on})
+    interface = call("CreateNetworkInterface", SubnetId=subnet, Ipv6AddressCount=1)["NetworkInterface"]
+    interface = {"NetworkInterfaceId": interface["NetworkInterfaceId"]}
+    wanted = [range.replace("::/64", "::7")]
+    assert call("AssignIpv6Addresses", Ipv6Addresses=wanted, **interface)["AssignedIpv6Addresses"] == wanted
+    assert call("UnassignIpv6Addresses", Ipv6Addresses=wanted, **interface)["UnassignedIpv6Addresses"] == wanted
+    call("DeleteNetworkInterface", **interface)
+    gateway = made(
+        "CreateEgressOnlyInternetGateway", "EgressOnlyInternetGateway", "EgressOnlyInternetGatewayId",
+        VpcId=vpc, TagSpecifications=tagged("egress-only-internet-gateway"),
+    )
+    found = call("DescribeEgressOnlyInternetGateways", EgressOnlyInternetGatewayIds=[gateway])
+    assert found["EgressOnlyInternetGateways"][0]["Attachments"][0]["VpcId"] == vpc, found
+    assert call("DeleteEgressOnlyInternetGateway", EgressOnlyInternetGatewayId=gateway)["ReturnCode"]
+    call("DisassociateSubnetCidrBlock", AssociationId=of_subnet["AssociationId"])
+    call("DisassociateVpcCidrBlock", **bond)
 
 
 def networks(call):
@@ -244,6 +276,7 @@ def networks(call):
     assert seen("DescribeNetworkAcls", "NetworkAcls", of_subnet)["NetworkAclId"] == acl
 
     joined(call, made, vpc, subnet)
+    ipv6(call, made, vpc, subnet)
     call("DeleteNetworkAclEntry", **rule)
     call("DisassociateRouteTable", AssociationId=bond)
     call("DeleteRoute", **route)

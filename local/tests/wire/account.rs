@@ -13,6 +13,7 @@ use ec2_local::{
 use std::{
     collections::BTreeMap,
     future::Future,
+    net::Ipv6Addr,
     pin::Pin,
     sync::{Mutex, MutexGuard},
     time::Duration,
@@ -126,6 +127,7 @@ impl World {
         world.names.insert("public-key", PUBLIC_KEY.to_owned());
         world.images();
         world.network();
+        world.ipv6();
         world.spare();
         world
     }
@@ -175,6 +177,41 @@ impl World {
         self.learn("spare-options", "dhcpOptionsId", options);
         let entry = "RuleNumber=100&Protocol=-1&RuleAction=allow&Egress=false&CidrBlock=0.0.0.0/0";
         self.done(&format!("Action=CreateNetworkAclEntry&NetworkAclId={{spare-acl}}&{entry}"));
+    }
+
+    /// Gives VPCs IPv6: `{made-subnet}` has a range that nobody uses, `{other-subnet}` one with the interface `{ipv6-nic}`, and `{subnet}` may have
+    /// `{other-ipv6}`.
+    fn ipv6(&mut self) {
+        for vpc in ["{made-vpc}", "{vpc}"] {
+            self.done(&format!("Action=AssociateVpcCidrBlock&VpcId={vpc}&AmazonProvidedIpv6CidrBlock=true"));
+        }
+        let described = "Action=DescribeVpcs&Filter.1.Name=vpc-id&Filter.1.Value.1";
+        self.learn("vpc-ipv6", "ipv6CidrBlock", &format!("{described}={{made-vpc}}"));
+        self.learn("other-ipv6", "ipv6CidrBlock", &format!("{described}={{vpc}}"));
+        let bond = self.call(&format!("{described}={{made-vpc}}"));
+        let (_, ranges) = bond.body.split_once("<ipv6CidrBlockAssociationSet>").unwrap();
+        let (_, bond) = ranges.split_once("<associationId>").unwrap();
+        self.names.insert("vpc-ipv6-range", bond.split_once('<').unwrap().0.to_owned());
+        // The third and the fourth of the 256 subnets of a VPC.
+        let nth = |range: &str, n: u128| {
+            let (address, _) = range.split_once('/').unwrap();
+            let bits = address.parse::<Ipv6Addr>().unwrap().to_bits() | n << 64;
+            format!("{}/64", Ipv6Addr::from_bits(bits))
+        };
+        let range = self.names["vpc-ipv6"].clone();
+        self.names.insert("third-ipv6", nth(&range, 3));
+        self.names.insert("fourth-ipv6", nth(&range, 4));
+        let other = nth(&self.names["other-ipv6"], 1);
+        self.names.insert("other-ipv6", other);
+        let associate = "Action=AssociateSubnetCidrBlock&SubnetId";
+        self.learn("ipv6-range", "associationId", &format!("{associate}={{made-subnet}}&Ipv6CidrBlock={{third-ipv6}}"));
+        self.done(&format!("{associate}={{other-subnet}}&Ipv6CidrBlock={{fourth-ipv6}}"));
+        let create = "Action=CreateNetworkInterface&SubnetId={other-subnet}&Ipv6AddressCount=1";
+        self.learn("ipv6-nic", "networkInterfaceId", create);
+        let described = "Action=DescribeNetworkInterfaces&NetworkInterfaceId.1={ipv6-nic}";
+        self.learn("ipv6", "ipv6Address", described);
+        let create = "Action=CreateEgressOnlyInternetGateway&VpcId={made-vpc}";
+        self.learn("egress-gateway", "egressOnlyInternetGatewayId", create);
     }
 
     /// Deletes the default subnet of the first zone.

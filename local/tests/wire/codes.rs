@@ -63,6 +63,20 @@ const ASKED: &[(Code, &[&str])] = &[
     (Code::InvalidSnapshotInUse, &["Action=DeleteSnapshot&SnapshotId={image-snapshot}"]),
     (Code::InvalidAttachmentNotFound, &["Action=DetachVolume&VolumeId={attached-volume}&Device=/dev/sdy"]),
     (Code::InvalidBlockDeviceMapping, &["{launch}&BlockDeviceMapping.1.Ebs.VolumeSize=9"]),
+    (Code::InvalidCidrBlockInUse, &["Action=DisassociateVpcCidrBlock&AssociationId={vpc-ipv6-range}"]),
+    (
+        Code::InvalidEgressOnlyInternetGatewayIdMalformed,
+        &["Action=DeleteEgressOnlyInternetGateway&EgressOnlyInternetGatewayId=mine"],
+    ),
+    (
+        Code::InvalidEgressOnlyInternetGatewayIdNotFound,
+        &["Action=DeleteEgressOnlyInternetGateway&EgressOnlyInternetGatewayId=eigw-0123456789abcdef0"],
+    ),
+    (Code::InvalidSubnetCidrBlockAssociationIdMalformed, &["Action=DisassociateSubnetCidrBlock&AssociationId=mine"]),
+    (
+        Code::InvalidSubnetCidrBlockAssociationIdNotFound,
+        &["Action=DisassociateSubnetCidrBlock&AssociationId=subnet-cidr-assoc-0123456789abcdef0"],
+    ),
     (Code::InvalidGroupDuplicate, &["Action=CreateSecurityGroup&GroupName=g&GroupDescription=again"]),
     (Code::InvalidGroupIdMalformed, &["Action=DescribeSecurityGroups&GroupId.1=g"]),
     (Code::InvalidGroupNotFound, &["Action=DescribeSecurityGroups&GroupId.1=sg-0123456789abcdef0"]),

@@ -219,6 +219,8 @@ fn pages_are_of_ec2s_sizes_and_tokens_good_for_their_own_action() {
             | "DescribeImages"
             | "DescribeLaunchTemplateVersions"
             | "DescribeLaunchTemplates"
+            | "DescribeIpv6Pools"
+            | "GetAssociatedIpv6PoolCidrs"
             | "DescribeManagedPrefixLists"
             | "DescribeReplaceRootVolumeTasks"
             | "DescribeSpotFleetRequests"
@@ -229,7 +231,7 @@ fn pages_are_of_ec2s_sizes_and_tokens_good_for_their_own_action() {
             "DescribeReplaceRootVolumeTasks" => 50,
             "DescribeInstanceTypes" | "DescribeManagedPrefixLists" | "DescribeRouteTables" => 100,
             "DescribeLaunchTemplateVersions" | "DescribeLaunchTemplates" => 200,
-            "DescribeVpcClassicLinkDnsSupport" => 255,
+            "DescribeEgressOnlyInternetGateways" | "DescribeVpcClassicLinkDnsSupport" => 255,
             "DescribeVolumesModifications" => 500,
             _ => 1000,
         };

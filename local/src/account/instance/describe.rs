@@ -118,9 +118,9 @@ const LISTING: Listing = Listing {
         ("network-interface.group-id", "NetworkInterfaces.Groups.GroupId"),
         ("network-interface.group-name", "NetworkInterfaces.Groups.GroupName"),
         ("network-interface.ipv4-prefixes.ipv4-prefix", ""),
-        ("network-interface.ipv6-address", ""),
+        ("network-interface.ipv6-address", "NetworkInterfaces.Ipv6Addresses.Ipv6Address"),
         ("network-interface.ipv6-addresses.ipv6-address", "NetworkInterfaces.Ipv6Addresses.Ipv6Address"),
-        ("network-interface.ipv6-addresses.is-primary-ipv6", ""),
+        ("network-interface.ipv6-addresses.is-primary-ipv6", "NetworkInterfaces.Ipv6Addresses.IsPrimaryIpv6"),
         ("network-interface.ipv6-native", ""),
         ("network-interface.ipv6-prefixes.ipv6-prefix", ""),
         ("network-interface.mac-address", "NetworkInterfaces.MacAddress"),
@@ -383,6 +383,7 @@ fn with_network(
             "PrivateDnsName",
             primary.map_or_else(String::new, |interface| private_dns_name(region.place, interface.address)),
         )
+        .with_some("Ipv6Address", primary.and_then(|interface| interface.ipv6.first()).map(ToString::to_string))
         .with_some("PublicIpAddress", public.map(|address| address.to_string()))
         .with(
             "PublicDnsName",

@@ -59,6 +59,8 @@ pub(in crate::account) const PARAMETERS: &[&str] = &[
     "InstanceInitiatedShutdownBehavior",
     "InstanceMarketOptions",
     "InstanceType",
+    "Ipv6AddressCount",
+    "Ipv6Addresses",
     "KeyName",
     "LaunchTemplate",
     "MaintenanceOptions",

@@ -15,7 +15,7 @@ use crate::{
     },
     network::Metadata,
 };
-use std::net::Ipv4Addr;
+use std::{fmt::Display, net::Ipv4Addr};
 use time::OffsetDateTime;
 
 /// The metadata of the instance that holds a NIC.
@@ -118,6 +118,9 @@ impl Tree {
         self.put("hostname", name.as_str());
         self.put("local-hostname", name);
         self.put("local-ipv4", interface.address.to_string());
+        if let Some(address) = interface.ipv6.first() {
+            self.put("ipv6", address.to_string());
+        }
         self.put("mac", mac_text(interface.mac));
         self.put("security-groups", names(region, interface).join("\n"));
         let public = interface.primary_public_address(region);
@@ -142,6 +145,9 @@ impl Tree {
         let ids: Vec<&str> = interface.groups.iter().map(AsRef::as_ref).collect();
         put("device-number", index.to_string());
         put("interface-id", id.to_string());
+        if !interface.ipv6.is_empty() {
+            put("ipv6s", lines(interface.ipv6.iter()));
+        }
         put("local-hostname", private_dns_name(region.place, interface.address));
         put("local-ipv4s", lines(interface.addresses()));
         put("mac", mac_text(interface.mac));
@@ -153,10 +159,16 @@ impl Tree {
         put("vpc-id", interface.vpc.to_string());
         if let Some(subnet) = region.subnets.get(&interface.subnet) {
             put("subnet-ipv4-cidr-block", subnet.cidr.to_string());
+            if let Some(range) = subnet.range6() {
+                put("subnet-ipv6-cidr-blocks", range.to_string());
+            }
         }
         if let Some(vpc) = region.vpcs.get(&interface.vpc) {
             put("vpc-ipv4-cidr-block", vpc.cidr.to_string());
-            put("vpc-ipv4-cidr-blocks", vpc.ranges().map(|range| range.to_string()).collect::<Vec<_>>().join("\n"));
+            put("vpc-ipv4-cidr-blocks", lines(vpc.ranges()));
+            if vpc.ranges6().next().is_some() {
+                put("vpc-ipv6-cidr-blocks", lines(vpc.ranges6()));
+            }
         }
         let primary = interface.primary_public_address(region);
         if let Some(name) = interface.public_dns_name(primary, region) {
@@ -174,7 +186,7 @@ impl Tree {
 }
 
 /// Addresses, one a line.
-fn lines(addresses: impl Iterator<Item = Ipv4Addr>) -> String {
+fn lines(addresses: impl Iterator<Item = impl Display>) -> String {
     addresses.map(|address| address.to_string()).collect::<Vec<_>>().join("\n")
 }
 

@@ -100,6 +100,10 @@ pub(super) fn read(
             what,
         });
     }
+    let mut addresses6 = BTreeSet::new();
+    if !interfaces.iter().filter_map(Interface::made).flat_map(|new| new.ipv6.named()).all(|it| addresses6.insert(it)) {
+        return Err(invalid("An IPv6 address is specified more than once."));
+    }
     let mut addresses = BTreeSet::new();
     for (new, address) in
         interfaces.iter().filter_map(Interface::made).flat_map(|new| new.addresses.named().map(move |a| (new, a)))

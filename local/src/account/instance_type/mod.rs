@@ -105,6 +105,13 @@ impl InstanceType {
         self.columns.addresses.unsigned_abs()
     }
 
+    /// How many IPv6 addresses each of them may have; old types have none.
+    pub(super) fn addresses6_per_interface(&self) -> u64 {
+        let shown = self.shown();
+        let network = shown.structure("NetworkInfo");
+        network.and_then(|network| network.integer("Ipv6AddressesPerInterface")).unwrap_or(0).unsigned_abs()
+    }
+
     pub(super) fn memory_mib(&self) -> u64 {
         self.columns.mib.unsigned_abs()
     }

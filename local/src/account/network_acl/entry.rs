@@ -4,9 +4,10 @@ use crate::{
     account::{
         Context,
         address::Cidr,
+        address6::{Cidr6, Range},
         ids::{NetworkAclId, VpcId},
         quota,
-        request::{invalid, missing, one_of, required},
+        request::{combination, invalid, missing, one_of, required},
         vpc::not_a_range,
     },
     error::{ApiError, Code},
@@ -24,7 +25,7 @@ pub(in crate::account) struct Entry {
     allows: bool,
     /// A number, or -1 for all.
     protocol: i64,
-    cidr: Cidr,
+    cidr: Range,
     /// Of TCP and UDP the ports, of ICMP the type and the code.
     range: Option<(i64, i64)>,
 }
@@ -37,31 +38,41 @@ const ICMPV6: i64 = 58;
 /// Rules have numbers up to this one; the last rule, which refuses, has the next one.
 /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateNetworkAclEntry.html>.
 const HIGHEST: i64 = 32766;
-/// The number of those that let all through.
+/// The number of those that let all through; those of IPv6 have the next one.
 const FIRST: i64 = 100;
+/// All addresses of a family.
+const EVERYWHERE: Range = Range::V4(Cidr { address: Ipv4Addr::UNSPECIFIED, prefix: 0 });
+const EVERYWHERE6: Range = Range::V6(Cidr6::EVERYWHERE);
 
 impl Entry {
-    fn everything(egress: bool, number: i64, allows: bool) -> Self {
-        let cidr = Cidr::new(Ipv4Addr::UNSPECIFIED, 0);
+    fn everything(egress: bool, number: i64, allows: bool, cidr: Range) -> Self {
         Self { egress, number, allows, protocol: ALL, cidr, range: None }
     }
 
     /// Those that let all through.
     pub(super) fn all() -> [Self; 2] {
-        [true, false].map(|egress| Self::everything(egress, FIRST, true))
+        [true, false].map(|egress| Self::everything(egress, FIRST, true, EVERYWHERE))
     }
 
-    /// The last one, which refuses.
-    pub(super) fn last(egress: bool) -> Self {
-        Self::everything(egress, HIGHEST + 1, false)
+    /// Those that let all of IPv6 through.
+    pub(super) fn all6() -> [Self; 2] {
+        [true, false].map(|egress| Self::everything(egress, FIRST + 1, true, EVERYWHERE6))
+    }
+
+    /// The last ones, which refuse: that of IPv4, and where the VPC has IPv6 another one for it.
+    /// Source: <https://docs.aws.amazon.com/vpc/latest/userguide/default-network-acl.html>.
+    pub(super) fn last(egress: bool, with_ipv6: bool) -> impl Iterator<Item = Self> {
+        let v6 = with_ipv6.then(|| Self::everything(egress, HIGHEST + 2, false, EVERYWHERE6));
+        std::iter::once(Self::everything(egress, HIGHEST + 1, false, EVERYWHERE)).chain(v6)
     }
 
     pub(super) fn shown(&self) -> Structure {
-        let is_icmp = self.protocol == ICMP;
+        let is_icmp = matches!(self.protocol, ICMP | ICMPV6);
+        let member = if self.cidr.is_v6() { "Ipv6CidrBlock" } else { "CidrBlock" };
         let icmp = self.range.filter(|_| is_icmp);
         let ports = self.range.filter(|_| !is_icmp);
         Structure::new()
-            .with("CidrBlock", self.cidr.to_string())
+            .with(member, self.cidr.to_string())
             .with("Egress", self.egress)
             .with("Protocol", self.protocol.to_string())
             .with("RuleAction", if self.allows { "allow" } else { "deny" })
@@ -81,12 +92,8 @@ impl Entry {
             (number, _) => network::Traffic::Protocol(u8::try_from(number).ok()?),
         };
         let direction = if self.egress { network::Direction::Egress } else { network::Direction::Ingress };
-        Some(network::AclRule {
-            direction,
-            traffic,
-            network: (self.cidr.address, self.cidr.prefix),
-            allows: self.allows,
-        })
+        let Range::V4(cidr) = self.cidr else { return None };
+        Some(network::AclRule { direction, traffic, network: (cidr.address, cidr.prefix), allows: self.allows })
     }
 
     fn read(input: &Structure) -> Result<Self, ApiError> {
@@ -94,8 +101,14 @@ impl Entry {
         if !(1..=HIGHEST).contains(&number) {
             return Err(out_of_range(number));
         }
-        let text = required(input, "CidrBlock").map_err(|_| missing("cidrBlock; ipv6CidrBlock is not served"))?;
-        let cidr = Cidr::parse(text).ok_or_else(|| not_a_range("cidrBlock", text))?;
+        let cidr = match (input.string("CidrBlock"), input.string("Ipv6CidrBlock")) {
+            (Some(_), Some(_)) => {
+                return Err(combination("The parameters cidrBlock and ipv6CidrBlock cannot be used together"));
+            }
+            (Some(text), None) => Range::V4(Cidr::parse(text).ok_or_else(|| not_a_range("cidrBlock", text))?),
+            (None, Some(text)) => Range::V6(Cidr6::parse(text).ok_or_else(|| not_a_range("ipv6CidrBlock", text))?),
+            (None, None) => return Err(missing("cidrBlock or ipv6CidrBlock")),
+        };
         let protocol = protocol(required(input, "Protocol")?)?;
         let action = one_of(input, "RuleAction", &["allow", "deny"])?.ok_or_else(|| missing("ruleAction"))?;
         let egress = input.boolean("Egress").ok_or_else(|| missing("egress"))?;
@@ -148,8 +161,7 @@ fn range(input: &Structure, protocol: i64) -> Result<Option<(i64, i64)>, ApiErro
         (TCP | UDP, Some((-1, to)), _) => Err(invalid(format!("Invalid TCP/UDP port range (-1:{to})"))),
         (TCP | UDP, Some(ports), _) => Ok(Some(ports)),
         (TCP | UDP, None, _) => Err(missing("portRange.from and portRange.to, for TCP and UDP")),
-        (ICMP, _, Some(icmp)) => Ok(Some(icmp)),
-        (ICMPV6, _, Some(_)) => Ok(None),
+        (ICMP | ICMPV6, _, Some(icmp)) => Ok(Some(icmp)),
         (ICMP | ICMPV6, _, None) => Err(missing("icmpTypeCode.type and icmpTypeCode.code, for ICMP")),
         _ => Ok(None),
     }

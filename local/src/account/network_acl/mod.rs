@@ -61,6 +61,23 @@ pub(super) fn join_default(region: &mut Region, vpc: &VpcId, subnet: SubnetId, a
     }
 }
 
+/// Lets IPv6 pass by the ACL of a VPC that has its first IPv6 range, where nobody has changed that.
+/// Source: <https://docs.aws.amazon.com/vpc/latest/userguide/default-network-acl.html>.
+pub(super) fn let_ipv6_pass(region: &mut Region, vpc: &VpcId) {
+    if let Some(id) = default_of(region, vpc)
+        && let Some(acl) = region.network_acls.get_mut(&id)
+        && acl.entries == Entry::all()
+    {
+        acl.entries = with_ipv6();
+    }
+}
+
+/// The rules that let all of both families pass.
+fn with_ipv6() -> Vec<Entry> {
+    let ([out, in_], [out6, in6]) = (Entry::all(), Entry::all6());
+    vec![out, out6, in_, in6]
+}
+
 /// Makes the ACLs that VPCs and subnets lack which were written down before there were any.
 pub(super) fn complete(region: &mut Region) {
     let bare: Vec<VpcId> =
@@ -100,7 +117,13 @@ pub(super) fn of_subnet<'a>(region: &'a Region, subnet: &SubnetId) -> Option<(&'
 /// The rules of a subnet's ACL, as the switch knows them; none where they let all pass.
 pub(super) fn rules(region: &Region, subnet: &SubnetId) -> Option<Vec<AclRule>> {
     let (_, acl) = of_subnet(region, subnet)?;
-    (acl.entries != Entry::all()).then(|| acl.entries.iter().filter_map(Entry::for_switch).collect())
+    let has_ipv6 = has_ipv6(region, acl);
+    let all = if has_ipv6 { with_ipv6() } else { Entry::all().into() };
+    (acl.entries != all).then(|| acl.entries.iter().filter_map(Entry::for_switch).collect())
+}
+
+fn has_ipv6(region: &Region, acl: &NetworkAcl) -> bool {
+    region.vpcs.get(&acl.vpc).is_some_and(|vpc| vpc.ranges6().next().is_some())
 }
 
 const LISTING: Listing = Listing {
@@ -139,9 +162,10 @@ fn shown(context: &Context<'_>, id: &NetworkAclId, acl: &NetworkAcl) -> Structur
     let associations = acl.associations.iter().map(|(association, subnet)| {
         Structure::new().with("NetworkAclAssociationId", association).with("NetworkAclId", id).with("SubnetId", subnet)
     });
+    let has_ipv6 = has_ipv6(context.region, acl);
     let entries = [true, false].into_iter().flat_map(|egress| {
         let own = acl.entries.iter().filter(move |entry| entry.egress == egress).map(Entry::shown);
-        own.chain([Entry::last(egress).shown()])
+        own.chain(Entry::last(egress, has_ipv6).map(|entry| entry.shown()))
     });
     Structure::new()
         .with("NetworkAclId", id)

@@ -1,6 +1,6 @@
 //! AttachNetworkInterface, DetachNetworkInterface, and what becomes of machines by them.
 
-use super::{Attachment, create::too_many, release_public_address};
+use super::{Attachment, create::too_many, release_public_address, too_many_addresses6};
 use crate::{
     account::{
         Context, Effect,
@@ -82,6 +82,9 @@ fn check(context: &Context<'_>, id: &NetworkInterfaceId, holder: &InstanceId, in
     }
     if interface.addresses().count() as u64 > instance_type.addresses_per_interface() {
         return Err(too_many());
+    }
+    if interface.ipv6.len() as u64 > instance_type.addresses6_per_interface() {
+        return Err(too_many_addresses6());
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! CreateNetworkInterface, DeleteNetworkInterface, and what interfaces are made of, there and at a launch.
 
-use super::{Attachment, NetworkInterface};
+use super::{Addresses6, Attachment, NetworkInterface};
 use crate::{
     account::{
         Context,
@@ -109,6 +109,7 @@ pub(in crate::account) struct New {
     pub(in crate::account) subnet: SubnetId,
     pub(in crate::account) groups: Vec<SecurityGroupId>,
     pub(in crate::account) addresses: Addresses,
+    pub(in crate::account) ipv6: Addresses6,
     pub(in crate::account) associate_public: bool,
     pub(in crate::account) description: String,
     pub(in crate::account) client_token: Option<String>,
@@ -119,6 +120,7 @@ impl New {
     pub(in crate::account) fn reserve(&self, context: &mut Context<'_>, id: &NetworkInterfaceId) {
         context.region.subnets.derive(&self.subnet, |subnet| {
             subnet.holders.extend(self.addresses.named().map(|address| (address, id.clone())));
+            subnet.holders6.extend(self.ipv6.named().map(|address| (address, id.clone())));
         });
     }
 
@@ -139,12 +141,14 @@ impl New {
         for _ in 0..self.addresses.more {
             secondary.push(draw(context)?);
         }
+        let ipv6 = self.ipv6.take(context, &self.subnet, id)?;
         let interface = NetworkInterface {
             vpc,
             subnet: self.subnet.clone(),
             mac: draw_mac(&mut context.shared.source),
             address,
             secondary,
+            ipv6,
             public_address: None,
             associate_public: self.associate_public,
             elastic: std::collections::BTreeMap::new(),
@@ -192,6 +196,7 @@ pub(in crate::account) fn create(context: &mut Context<'_>, input: &Structure) -
     let new = New {
         groups: groups(region, &subnet, &ids, &[])?,
         addresses: Addresses::read(input, "")?,
+        ipv6: Addresses6::read(input, "", &subnet, region.subnets.require(&subnet)?)?,
         associate_public: false,
         description: description(input)?,
         client_token: token.clone(),

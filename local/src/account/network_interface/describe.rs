@@ -93,6 +93,10 @@ impl NetworkInterface {
                     .with_some("Association", self.association(address, region, settings))
             })
             .collect();
+        let ipv6 = self
+            .ipv6
+            .iter()
+            .map(|address| Structure::new().with("Ipv6Address", address.to_string()).with("IsPrimaryIpv6", false));
         Structure::new()
             .with("NetworkInterfaceId", id)
             .with("OwnerId", settings.account.as_str())
@@ -102,7 +106,7 @@ impl NetworkInterface {
             .with("PrivateIpAddress", self.address.to_string())
             .with("PrivateDnsName", private_dns_name(region.place, self.address))
             .with("PrivateIpAddresses", addresses)
-            .with("Ipv6Addresses", Vec::<Structure>::new())
+            .with("Ipv6Addresses", ipv6.collect::<Vec<_>>())
             .with("Groups", region.group_identifiers(&self.groups))
             .with("Description", self.description.as_str())
             .with("InterfaceType", "interface")
@@ -147,6 +151,7 @@ impl NetworkInterface {
         let addresses: Vec<Structure> = addresses.collect();
         with_ids(shown, self.address)
             .with("PrivateIpAddresses", addresses)
+            .with_some("Ipv6Address", self.ipv6.first().map(ToString::to_string))
             .with_some("AvailabilityZone", zone.map(|zone| zone.name()))
             .with_some("AvailabilityZoneId", zone.map(|zone| zone.id()))
             .with("RequesterManaged", self.nat_gateway.is_some())

@@ -1,12 +1,14 @@
 //! Network interfaces: the resource, and by files what makes, attaches, changes and describes it.
 
 mod addresses;
+mod addresses6;
 mod attach;
 mod attribute;
 mod create;
 mod describe;
 
 pub(super) use addresses::{assign, unassign};
+pub(super) use addresses6::{Addresses6, assign as assign6, too_many as too_many_addresses6, unassign as unassign6};
 pub(super) use attach::{attach, detach, end_detachments};
 pub(super) use attribute::{describe as describe_attribute, modify as modify_attribute, reset as reset_attribute};
 pub(super) use create::{Addresses, New, create, delete as delete_unused, too_many as too_many_addresses};
@@ -24,7 +26,10 @@ use crate::{
     network::Nic,
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 use time::OffsetDateTime;
 
 /// A network interface.
@@ -38,6 +43,9 @@ pub(super) struct NetworkInterface {
     /// The secondary ones, in the order in which they came.
     #[serde(default)]
     pub(super) secondary: Vec<Ipv4Addr>,
+    /// The IPv6 addresses, in the order in which they came.
+    #[serde(default)]
+    pub(super) ipv6: Vec<Ipv6Addr>,
     /// Of the primary address, and not an elastic one: given when the instance runs, taken when it stops.
     pub(super) public_address: Option<Ipv4Addr>,
     /// Whether it gets a public address whenever the instance starts.
@@ -180,6 +188,7 @@ pub(super) fn delete(context: &mut Context<'_>, id: &NetworkInterfaceId) {
     if let Some(interface) = region.network_interfaces.remove(id) {
         region.subnets.derive(&interface.subnet, |subnet| {
             interface.addresses().for_each(|address| drop(subnet.holders.remove(&address)));
+            interface.ipv6.iter().for_each(|address| drop(subnet.holders6.remove(address)));
         });
         if let Some(token) = &interface.client_token {
             region.tokens.release(create::ACTION, token);

@@ -11,6 +11,7 @@ pub(super) use route::Via;
 use super::{
     Context,
     address::Cidr,
+    address6::Range,
     describe::Listing,
     ids::{InternetGatewayId, RouteTableAssociationId, RouteTableId, SubnetId, VpcId},
     quota,
@@ -67,7 +68,7 @@ impl From<Written> for RouteTable {
 
 /// The route of all that isn't for the VPC.
 fn to_internet(gateway: &InternetGatewayId) -> Route {
-    let everywhere = Cidr::new(Ipv4Addr::UNSPECIFIED, 0);
+    let everywhere = Range::V4(Cidr::new(Ipv4Addr::UNSPECIFIED, 0));
     Route { destination: everywhere, target: Target::InternetGateway(gateway.clone()) }
 }
 
@@ -78,7 +79,7 @@ impl RouteTable {
     }
 
     /// Where its routes lead, without those within its VPC.
-    pub(super) fn destinations(&self) -> impl Iterator<Item = Cidr> {
+    pub(super) fn destinations(&self) -> impl Iterator<Item = Range> {
         self.routes.iter().map(|route| route.destination)
     }
 
@@ -118,7 +119,7 @@ pub(super) fn of_subnet<'a>(region: &'a Region, vpc: &VpcId, subnet: &SubnetId) 
 }
 
 /// Where a subnet's routes lead, without those within the VPC and those that lead nowhere.
-pub(super) fn routes(region: &Region, vpc: &VpcId, subnet: &SubnetId) -> Vec<(Cidr, Via)> {
+pub(super) fn routes(region: &Region, vpc: &VpcId, subnet: &SubnetId) -> Vec<(Range, Via)> {
     let Some(table) = of_subnet(region, vpc, subnet) else { return Vec::new() };
     table.routes.iter().map(|route| (route.destination, route.via(region, vpc))).collect()
 }
@@ -147,7 +148,7 @@ const LISTING: Listing = Listing {
         ("route.destination-cidr-block", "Routes.DestinationCidrBlock"),
         ("route.destination-ipv6-cidr-block", "Routes.DestinationIpv6CidrBlock"),
         ("route.destination-prefix-list-id", ""),
-        ("route.egress-only-internet-gateway-id", ""),
+        ("route.egress-only-internet-gateway-id", "Routes.EgressOnlyInternetGatewayId"),
         ("route.gateway-id", "Routes.GatewayId"),
         ("route.instance-id", "Routes.InstanceId"),
         ("route.nat-gateway-id", "Routes.NatGatewayId"),
@@ -166,14 +167,15 @@ pub(super) fn describe(context: &mut Context<'_>, input: &Structure) -> Result<S
 
 fn shown(context: &Context<'_>, id: &RouteTableId, table: &RouteTable) -> Structure {
     let (region, account) = (&*context.region, context.settings.account.as_str());
-    let local = |cidr: Cidr| {
+    let local = |range: Range| {
+        let member = if range.is_v6() { "DestinationIpv6CidrBlock" } else { "DestinationCidrBlock" };
         Structure::new()
-            .with("DestinationCidrBlock", cidr.to_string())
+            .with(member, range.to_string())
             .with("GatewayId", "local")
             .with("Origin", "CreateRouteTable")
             .with("State", "active")
     };
-    let ranges = region.vpcs.get(&table.vpc).into_iter().flat_map(|vpc| vpc.ranges());
+    let ranges = region.vpcs.get(&table.vpc).into_iter().flat_map(|vpc| vpc.all_ranges());
     let routes = table.routes.iter().map(|route| route.shown(region, &table.vpc, account));
     let main = table.main.iter().map(|association| (association, None));
     let others = table.associations.iter().map(|(association, subnet)| (association, Some(subnet)));

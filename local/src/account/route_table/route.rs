@@ -2,8 +2,11 @@
 
 use crate::{
     account::{
-        address::Cidr,
-        ids::{InternetGatewayId, NatGatewayId, NetworkInterfaceId, VpcId, VpcPeeringConnectionId},
+        address6::Range,
+        ids::{
+            EgressOnlyInternetGatewayId, InternetGatewayId, NatGatewayId, NetworkInterfaceId, VpcId,
+            VpcPeeringConnectionId,
+        },
         instance::State,
         region::Region,
     },
@@ -14,7 +17,7 @@ use serde::{Deserialize, Serialize};
 /// A route.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Route {
-    pub(super) destination: Cidr,
+    pub(super) destination: Range,
     pub(super) target: Target,
 }
 
@@ -22,6 +25,7 @@ pub(super) struct Route {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Target {
     InternetGateway(InternetGatewayId),
+    EgressOnlyGateway(EgressOnlyInternetGatewayId),
     /// An instance is told by its interface.
     NetworkInterface(NetworkInterfaceId),
     NatGateway(NatGatewayId),
@@ -33,6 +37,8 @@ pub(super) enum Target {
 pub(in crate::account) enum Via {
     /// An internet gateway.
     Internet,
+    /// An egress-only internet gateway.
+    EgressOnly,
     /// A machine that sends on what comes.
     NetworkInterface(NetworkInterfaceId),
     /// A NAT gateway.
@@ -51,6 +57,10 @@ impl Route {
                 Some(gateway) if gateway.vpc.as_ref() == Some(vpc) => Via::Internet,
                 _ => Via::Nothing,
             },
+            Target::EgressOnlyGateway(id) => match region.egress_only_gateways.get(id) {
+                Some(gateway) if gateway.vpc == *vpc => Via::EgressOnly,
+                _ => Via::Nothing,
+            },
             Target::NetworkInterface(id) if forwards(region, id) => Via::NetworkInterface(id.clone()),
             Target::NetworkInterface(_) => Via::Nothing,
             Target::NatGateway(id) => match region.nat_gateways.get(id) {
@@ -67,12 +77,14 @@ impl Route {
     /// As DescribeRouteTables shows it.
     /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Route.html>.
     pub(super) fn shown(&self, region: &Region, vpc: &VpcId, account: &str) -> Structure {
+        let member = if self.destination.is_v6() { "DestinationIpv6CidrBlock" } else { "DestinationCidrBlock" };
         let route = Structure::new()
-            .with("DestinationCidrBlock", self.destination.to_string())
+            .with(member, self.destination.to_string())
             .with("Origin", "CreateRoute")
             .with("State", if self.via(region, vpc) == Via::Nothing { "blackhole" } else { "active" });
         match &self.target {
             Target::InternetGateway(id) => route.with("GatewayId", id),
+            Target::EgressOnlyGateway(id) => route.with("EgressOnlyInternetGatewayId", id),
             Target::NatGateway(id) => route.with("NatGatewayId", id),
             Target::Peering(id) => route.with("VpcPeeringConnectionId", id),
             Target::NetworkInterface(id) => {

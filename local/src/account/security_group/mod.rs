@@ -30,7 +30,7 @@ use crate::{
 };
 use rule::{Direction, Peer, Ports};
 use serde::{Deserialize, Serialize};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A security group.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -69,14 +69,42 @@ pub(super) fn delete_default(region: &mut Region, vpc: &VpcId) -> Option<Securit
     Some(id)
 }
 
-/// Makes a group; it lets all out, and nothing in.
+/// Makes a group; it lets all out, and nothing in. Of IPv6 it says so where the VPC has that.
 fn make(region: &mut Region, source: &mut Source, name: &str, description: &str, vpc: VpcId) -> SecurityGroupId {
     let id: SecurityGroupId = source.id();
+    let has_ipv6 = region.vpcs.get(&vpc).is_some_and(|vpc| vpc.ranges6().next().is_some());
     let group = SecurityGroup { name: name.to_owned(), description: description.to_owned(), vpc, rules: Vec::new() };
     region.security_groups.insert(id.clone(), group);
-    let anywhere = Peer::V4(Cidr::new(Ipv4Addr::UNSPECIFIED, 0));
-    add_rule(region, source, Rule::new(id.clone(), Direction::Egress, Ports::all(), anywhere), TagSet::new());
+    for anywhere in [Some(anywhere4()), has_ipv6.then(anywhere6)].into_iter().flatten() {
+        add_rule(region, source, Rule::new(id.clone(), Direction::Egress, Ports::all(), anywhere), TagSet::new());
+    }
     id
+}
+
+fn anywhere4() -> Peer {
+    Peer::V4(Cidr::new(Ipv4Addr::UNSPECIFIED, 0))
+}
+
+fn anywhere6() -> Peer {
+    Peer::V6(Ipv6Addr::UNSPECIFIED, 0)
+}
+
+/// Lets IPv6 out of the groups of a VPC that has its first IPv6 range, where all of IPv4 may go out as it was at first; says which.
+/// Source: <https://docs.aws.amazon.com/vpc/latest/userguide/vpc-migrate-ipv6-add.html>.
+pub(super) fn let_ipv6_out(region: &mut Region, source: &mut Source, vpc: &VpcId) -> Vec<SecurityGroupId> {
+    let is_as_at_first = |id: &SecurityGroupId, group: &SecurityGroup| {
+        let mut leaving = group.rules.iter().filter_map(|id| region.security_group_rules.get(id));
+        let first = Rule::new(id.clone(), Direction::Egress, Ports::all(), anywhere4());
+        leaving.clone().filter(|rule| rule.direction == Direction::Egress).count() == 1
+            && leaving.any(|rule| rule.same(&first))
+    };
+    let groups = region.security_groups.iter().filter(|(id, group)| group.vpc == *vpc && is_as_at_first(id, group));
+    let groups: Vec<SecurityGroupId> = groups.map(|(id, _)| id.clone()).collect();
+    for id in &groups {
+        let rule = Rule::new(id.clone(), Direction::Egress, Ports::all(), anywhere6());
+        add_rule(region, source, rule, TagSet::new());
+    }
+    groups
 }
 
 fn add_rule(region: &mut Region, source: &mut Source, rule: Rule, tags: TagSet) -> SecurityGroupRuleId {

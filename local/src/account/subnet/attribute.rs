@@ -3,13 +3,13 @@
 use crate::{
     account::{
         Context,
-        request::{combination, lower, missing, one_of, required, unsupported},
+        request::{combination, invalid, lower, missing, one_of, required, unsupported},
     },
     error::ApiError,
     wire::Structure,
 };
 
-/// Those that can be switched on and off; only the first one can be on.
+/// Those that can be switched on and off; only the first two can be on.
 const SWITCHES: [&str; 5] = [
     "MapPublicIpOnLaunch",
     "AssignIpv6AddressOnCreation",
@@ -45,6 +45,16 @@ pub(in crate::account) fn modify_attribute(
     };
     match attribute {
         "MapPublicIpOnLaunch" => context.region.subnets.require_mut(&id)?.map_public_ip = value,
+        "AssignIpv6AddressOnCreation" => {
+            let subnet = context.region.subnets.require_mut(&id)?;
+            if value && subnet.range6().is_none() {
+                return Err(invalid(format!(
+                    "Invalid value 'true' for assign-ipv6-address-on-creation. Cannot set assign-ipv6-address-on-creation to true unless the \
+                     subnet ({id}) has an IPv6 CIDR block associated with it."
+                )));
+            }
+            subnet.assign_ipv6 = value;
+        }
         NAMES if value => return Err(unsupported("The host name type 'resource-name'")),
         _ if value => return Err(unsupported(format!("The parameter {attribute}=true"))),
         _ => {}

@@ -1,6 +1,6 @@
 //! How subnets come and go.
 
-use super::{Subnet, shown};
+use super::{Subnet, range6, shown};
 use crate::{
     account::{
         Context,
@@ -18,7 +18,6 @@ use crate::{
     error::{ApiError, Code},
     wire::Structure,
 };
-use std::collections::BTreeMap;
 
 /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSubnet.html>.
 pub(in crate::account) fn create(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
@@ -33,6 +32,7 @@ pub(in crate::account) fn create(context: &mut Context<'_>, input: &Structure) -
         let message = format!("The CIDR '{text}' conflicts with another subnet");
         return Err(ApiError::new(Code::InvalidSubnetConflict, message));
     }
+    let range6 = input.string("Ipv6CidrBlock").map(|text| range6::read(context.region, &vpc, text)).transpose()?;
     let zone = zone(context.region, input)?;
     let tags = TagSpecifications::read(input, &["subnet"])?.of("subnet");
     check_quota(context, &vpc)?;
@@ -42,9 +42,10 @@ pub(in crate::account) fn create(context: &mut Context<'_>, input: &Structure) -
         context.region.place.zones().nth(number)
     });
     let zone = zone.ok_or_else(|| invalid("There is no availability zone"))?;
-    let subnet = Subnet { vpc, zone, cidr, default_for_zone: false, map_public_ip: false, holders: BTreeMap::new() };
     let id: SubnetId = context.shared.source.id();
-    subnet.settle(context.region, id.clone(), context.shared.source.id());
+    let acl = context.shared.source.id();
+    let ipv6 = range6.map(|range| (context.shared.source.id(), range));
+    Subnet { ipv6, ..Subnet::of(vpc, zone, cidr) }.settle(context.region, id.clone(), acl);
     context.region.tags.set(&id, tags);
     answer(context, &id)
 }

@@ -2,15 +2,18 @@
 
 mod attribute;
 mod create;
+mod range6;
 
 pub(super) use attribute::modify_attribute;
 pub(super) use create::{create, create_default, delete};
+pub(super) use range6::{associate, disassociate, has_none};
 
 use super::{
     Context,
     address::Cidr,
+    address6::Cidr6,
     describe::Listing,
-    ids::{NetworkAclAssociationId, NetworkInterfaceId, Source, SubnetId, VpcId},
+    ids::{NetworkAclAssociationId, NetworkInterfaceId, Source, SubnetCidrAssociationId, SubnetId, VpcId},
     network_acl,
     place::Zone,
     region::Region,
@@ -21,7 +24,10 @@ use crate::{
     wire::Structure,
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 /// A subnet.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -31,9 +37,17 @@ pub(super) struct Subnet {
     pub(super) cidr: Cidr,
     pub(super) default_for_zone: bool,
     pub(super) map_public_ip: bool,
+    /// Its IPv6 range.
+    #[serde(default)]
+    ipv6: Option<(SubnetCidrAssociationId, Cidr6)>,
+    /// Whether interfaces that are made have an IPv6 address of it where nobody says anything.
+    #[serde(default)]
+    pub(super) assign_ipv6: bool,
     /// Who holds which address. Not stored: it follows from the interfaces.
     #[serde(skip)]
     pub(super) holders: BTreeMap<Ipv4Addr, NetworkInterfaceId>,
+    #[serde(skip)]
+    pub(super) holders6: BTreeMap<Ipv6Addr, NetworkInterfaceId>,
 }
 
 /// The first four addresses and the last one are EC2's own.
@@ -43,7 +57,22 @@ const RESERVED: u64 = 5;
 impl Subnet {
     /// The default subnet of a zone.
     pub(super) fn default_of(vpc: VpcId, zone: Zone, cidr: Cidr) -> Self {
-        Self { vpc, zone, cidr, default_for_zone: true, map_public_ip: true, holders: BTreeMap::new() }
+        Self { default_for_zone: true, map_public_ip: true, ..Self::of(vpc, zone, cidr) }
+    }
+
+    /// A subnet without IPv6.
+    fn of(vpc: VpcId, zone: Zone, cidr: Cidr) -> Self {
+        Self {
+            vpc,
+            zone,
+            cidr,
+            default_for_zone: false,
+            map_public_ip: false,
+            ipv6: None,
+            assign_ipv6: false,
+            holders: BTreeMap::new(),
+            holders6: BTreeMap::new(),
+        }
     }
 
     /// Puts it where it belongs; each subnet has a network ACL, and at first that is its VPC's.
@@ -125,9 +154,9 @@ const LISTING: Listing = Listing {
         ("defaultForAz", "DefaultForAz"),
         ("enable-dns64", "EnableDns64"),
         ("enable-lni-at-device-index", ""),
-        ("ipv6-cidr-block-association.ipv6-cidr-block", ""),
-        ("ipv6-cidr-block-association.association-id", ""),
-        ("ipv6-cidr-block-association.state", ""),
+        ("ipv6-cidr-block-association.ipv6-cidr-block", "Ipv6CidrBlockAssociationSet.Ipv6CidrBlock"),
+        ("ipv6-cidr-block-association.association-id", "Ipv6CidrBlockAssociationSet.AssociationId"),
+        ("ipv6-cidr-block-association.state", "Ipv6CidrBlockAssociationSet.Ipv6CidrBlockState.State"),
         ("ipv6-native", "Ipv6Native"),
         ("map-customer-owned-ip-on-launch", "MapCustomerOwnedIpOnLaunch"),
         ("map-public-ip-on-launch", "MapPublicIpOnLaunch"),
@@ -160,6 +189,7 @@ fn shown(context: &Context<'_>, id: &SubnetId, subnet: &Subnet) -> Structure {
         .with("HostnameType", "ip-name")
         .with("EnableResourceNameDnsARecord", false)
         .with("EnableResourceNameDnsAAAARecord", false);
+    let ranges6 = subnet.ipv6.iter().map(|(association, range)| range6::shown(association, *range, "associated"));
     Structure::new()
         .with("SubnetId", id)
         .with("SubnetArn", format!("arn:aws:ec2:{}:{account}:subnet/{id}", region.place.name))
@@ -173,8 +203,8 @@ fn shown(context: &Context<'_>, id: &SubnetId, subnet: &Subnet) -> Structure {
         .with("DefaultForAz", subnet.default_for_zone)
         .with("MapPublicIpOnLaunch", subnet.map_public_ip)
         .with("MapCustomerOwnedIpOnLaunch", false)
-        .with("AssignIpv6AddressOnCreation", false)
-        .with("Ipv6CidrBlockAssociationSet", Vec::<Structure>::new())
+        .with("AssignIpv6AddressOnCreation", subnet.assign_ipv6)
+        .with("Ipv6CidrBlockAssociationSet", ranges6.collect::<Vec<_>>())
         .with("EnableDns64", false)
         .with("Ipv6Native", false)
         .with("PrivateDnsNameOptionsOnLaunch", names)

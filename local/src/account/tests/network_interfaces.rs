@@ -239,7 +239,7 @@ fn where_it_does_not_fit_it_is_refused() {
     let attachment = primary.structure("Attachment").unwrap().string("AttachmentId").unwrap();
     let kept = world.err("DetachNetworkInterface", Structure::new().with("AttachmentId", attachment));
     assert_eq!(kept, "OperationNotPermitted: The network interface at device index 0 cannot be detached.");
-    for unserved in ["Ipv4PrefixCount", "Ipv6AddressCount"] {
+    for unserved in ["Ipv4PrefixCount", "Ipv6PrefixCount"] {
         let request = Structure::new().with("SubnetId", here.as_str()).with(unserved, 1_i64);
         let refused = world.err("CreateNetworkInterface", request);
         assert!(refused.starts_with(&format!("UnsupportedOperation: The parameter {unserved} ")), "{refused}");

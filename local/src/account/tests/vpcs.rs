@@ -108,8 +108,8 @@ fn a_vpc_is_of_one_range_of_a_size_and_there_are_five() {
     }
     let dedicated = of("CidrBlock", "10.0.0.0/16").with("InstanceTenancy", "dedicated");
     assert!(world.err("CreateVpc", dedicated).starts_with("UnsupportedOperation: A tenancy other than 'default' "));
-    let v6 = of("CidrBlock", "10.0.0.0/16").with("AmazonProvidedIpv6CidrBlock", true);
-    assert!(world.err("CreateVpc", v6).starts_with("UnsupportedOperation: The parameter AmazonProvidedIpv6CidrBlock "));
+    let v6 = of("CidrBlock", "10.0.0.0/16").with("Ipv6Pool", "ipv6pool-ec2-0123456789abcdef0");
+    assert!(world.err("CreateVpc", v6).starts_with("UnsupportedOperation: The parameter Ipv6Pool "));
     // The same range may be several VPCs'.
     for _ in 0..4 {
         world.vpc("10.0.0.0/16");

@@ -1,6 +1,6 @@
 //! How VPCs come and go: those that are made, and the default one of each region.
 
-use super::{Dhcp, Vpc, range::is_nobodys, shown};
+use super::{Dhcp, Vpc, range::is_nobodys, range6, shown};
 use crate::{
     account::{
         Context,
@@ -38,6 +38,7 @@ fn make(region: &mut Region, source: &mut Source, cidr: Cidr, now: Option<Offset
         usage_metrics: false,
         created: now,
         more: Vec::new(),
+        ipv6: Vec::new(),
         dhcp_options: Dhcp::Regional,
     };
     region.vpcs.insert(id.clone(), vpc);
@@ -81,14 +82,17 @@ pub(in crate::account) fn create(context: &mut Context<'_>, input: &Structure) -
     {
         return Err(unsupported("A tenancy other than 'default'"));
     }
+    let with_ipv6 = range6::is_wanted(context, input)?;
     let tags = TagSpecifications::read(input, &["vpc"])?.of("vpc");
     let message = "The maximum number of VPCs has been reached.";
     quota::one_more(context.region.vpcs.len(), context.settings.quotas.vpcs, Code::VpcLimitExceeded, message)?;
     let id = make(context.region, &mut context.shared.source, cidr, Some(context.now));
     context.region.tags.set(&id, tags);
     context.group_made(&id);
-    let vpc = context.region.vpcs.require(&id)?;
-    Ok(Structure::new().with("Vpc", shown(context, &id, vpc)))
+    let association = with_ipv6.then(|| range6::provide(context, &id)).transpose()?;
+    let shown = shown(context, &id, context.region.vpcs.require(&id)?);
+    let associating = association.map(|it| vec![range6::shown(context.region, &it, None, "associating")]);
+    Ok(Structure::new().with("Vpc", shown.with_some("Ipv6CidrBlockAssociationSet", associating)))
 }
 
 /// For accounts that have none.
@@ -112,6 +116,7 @@ pub(in crate::account) fn delete(context: &mut Context<'_>, input: &Structure) -
     let (region, settings, now) = (&*context.region, context.settings, context.now);
     let is_used = region.subnets.iter().any(|(_, subnet)| subnet.vpc == id)
         || region.internet_gateways.iter().any(|(_, gateway)| gateway.vpc.as_ref() == Some(&id))
+        || region.egress_only_gateways.iter().any(|(_, gateway)| gateway.vpc == id)
         || region.route_tables.iter().any(|(_, table)| table.vpc == id && table.main.is_none())
         || region.network_acls.iter().any(|(_, acl)| acl.vpc == id && !acl.is_default)
         || region.peering_connections.iter().any(|(_, peering)| peering.holds(&id, settings, now))

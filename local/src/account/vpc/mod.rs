@@ -3,6 +3,7 @@
 mod attribute;
 mod create;
 mod range;
+mod range6;
 
 pub(super) use attribute::{describe_attribute, modify_attribute};
 pub(super) use create::{PREFIXES, create, create_default, delete, has_dependencies, make_default, not_a_range};
@@ -11,6 +12,7 @@ pub(super) use range::{associate, disassociate};
 use super::{
     Context,
     address::Cidr,
+    address6::{Cidr6, Range},
     describe::Listing,
     filter::Definition,
     ids::{DhcpOptionsId, VpcCidrAssociationId, VpcId},
@@ -42,6 +44,9 @@ pub(super) struct Vpc {
     /// Its ranges beside the first one.
     #[serde(default)]
     more: Vec<(VpcCidrAssociationId, Cidr)>,
+    /// Its IPv6 ranges.
+    #[serde(default)]
+    ipv6: Vec<(VpcCidrAssociationId, Cidr6)>,
     /// Its own set of DHCP options: none is the region's, or that there are none.
     #[serde(default)]
     pub(super) dhcp_options: Dhcp,
@@ -73,6 +78,16 @@ impl Vpc {
         std::iter::once(self.cidr).chain(self.more.iter().map(|(_, cidr)| *cidr))
     }
 
+    /// Its IPv6 ranges.
+    pub(super) fn ranges6(&self) -> impl Iterator<Item = Cidr6> {
+        self.ipv6.iter().map(|(_, range)| *range)
+    }
+
+    /// Its ranges of both families.
+    pub(super) fn all_ranges(&self) -> impl Iterator<Item = Range> {
+        self.ranges().map(Range::V4).chain(self.ranges6().map(Range::V6))
+    }
+
     fn is_pending(&self, settings: &Settings, now: OffsetDateTime) -> bool {
         self.created.is_some_and(|created| now < created + settings.paced(PENDING))
     }
@@ -88,10 +103,10 @@ const FILTERS: &[Definition] = &[
     ("cidr-block-association.association-id", "CidrBlockAssociationSet.AssociationId"),
     ("cidr-block-association.state", "CidrBlockAssociationSet.CidrBlockState.State"),
     ("dhcp-options-id", "DhcpOptionsId"),
-    ("ipv6-cidr-block-association.ipv6-cidr-block", ""),
-    ("ipv6-cidr-block-association.ipv6-pool", ""),
-    ("ipv6-cidr-block-association.association-id", ""),
-    ("ipv6-cidr-block-association.state", ""),
+    ("ipv6-cidr-block-association.ipv6-cidr-block", "Ipv6CidrBlockAssociationSet.Ipv6CidrBlock"),
+    ("ipv6-cidr-block-association.ipv6-pool", "Ipv6CidrBlockAssociationSet.Ipv6Pool"),
+    ("ipv6-cidr-block-association.association-id", "Ipv6CidrBlockAssociationSet.AssociationId"),
+    ("ipv6-cidr-block-association.state", "Ipv6CidrBlockAssociationSet.Ipv6CidrBlockState.State"),
     ("is-default", "IsDefault"),
     ("isDefault", "IsDefault"),
     ("owner-id", "OwnerId"),
@@ -110,7 +125,15 @@ fn shown(context: &Context<'_>, id: &VpcId, vpc: &Vpc) -> Structure {
     let ranges = std::iter::once(first).chain(vpc.more.iter().map(|(association, cidr)| (association, *cidr)));
     let ranges: Vec<Structure> =
         ranges.map(|(association, cidr)| range::shown(association, cidr, "associated")).collect();
-    Structure::new()
+    let ranges6 =
+        vpc.ipv6.iter().map(|(association, range)| range6::shown(region, association, Some(*range), "associated"));
+    let ranges6: Vec<Structure> = ranges6.collect();
+    let shown = if ranges6.is_empty() {
+        Structure::new()
+    } else {
+        Structure::new().with("Ipv6CidrBlockAssociationSet", ranges6)
+    };
+    shown
         .with("VpcId", id)
         .with("OwnerId", context.settings.account.as_str())
         .with("State", if vpc.is_pending(context.settings, context.now) { "pending" } else { "available" })

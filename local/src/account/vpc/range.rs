@@ -3,14 +3,16 @@
 use super::{
     Vpc,
     create::{PREFIXES, not_a_range},
+    range6,
 };
 use crate::{
     account::{
         Context,
         address::Cidr,
+        address6::Range,
         ids::{Id, VpcCidrAssociationId, VpcId},
         quota,
-        request::required,
+        request::{combination, required},
     },
     error::{ApiError, Code},
     wire::Structure,
@@ -31,6 +33,14 @@ fn answer(vpc: &VpcId, range: Structure) -> Structure {
 /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_AssociateVpcCidrBlock.html>.
 pub(in crate::account) fn associate(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
     let id = context.region.vpcs.parse(required(input, "VpcId")?)?;
+    if range6::is_wanted(context, input)? {
+        return match input.string("CidrBlock") {
+            Some(_) => {
+                Err(combination("The parameters cidrBlock and amazonProvidedIpv6CidrBlock cannot be used together"))
+            }
+            None => range6::associate(context, &id),
+        };
+    }
     let text = required(input, "CidrBlock")?;
     let cidr = Cidr::parse(text).ok_or_else(|| not_a_range("cidrBlock", text))?;
     let vpc = context.region.vpcs.require(&id)?;
@@ -57,7 +67,7 @@ pub(in crate::account) fn associate(context: &mut Context<'_>, input: &Structure
 /// Source: <https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html>.
 fn conflicts_with_route(context: &Context<'_>, vpc: &VpcId, cidr: Cidr) -> bool {
     let tables = context.region.route_tables.iter().filter(|(_, table)| table.vpc == *vpc);
-    tables.flat_map(|(_, table)| table.destinations()).any(|destination| cidr.covers(destination))
+    tables.flat_map(|(_, table)| table.destinations()).any(|destination| Range::V4(cidr).covers(destination))
 }
 
 /// Private networks (RFC 1918): a VPC has ranges of one of them at most.
@@ -100,10 +110,7 @@ pub(in crate::account) fn disassociate(context: &mut Context<'_>, input: &Struct
     }
     let found = |vpc: &Vpc| vpc.more.iter().find(|(known, _)| *known == association).map(|(_, cidr)| *cidr);
     let found = region.vpcs.iter().find_map(|(id, vpc)| Some((id.clone(), found(vpc)?)));
-    let Some((id, cidr)) = found else {
-        let message = VpcCidrAssociationId::not_found(&[association.as_ref()]);
-        return Err(ApiError::new(VpcCidrAssociationId::NOT_FOUND, message));
-    };
+    let Some((id, cidr)) = found else { return range6::disassociate(context, &association) };
     if region.subnets.iter().any(|(_, subnet)| subnet.vpc == id && cidr.covers(subnet.cidr)) {
         let message =
             format!("The vpc CIDR block with association ID {association} cannot be disassociated: a subnet uses it.");

@@ -5,7 +5,7 @@ use crate::{
     account::{
         ids::SubnetId,
         instance_type::InstanceType,
-        network_interface::{Addresses, New, too_many_addresses},
+        network_interface::{Addresses, Addresses6, New, too_many_addresses, too_many_addresses6},
         region::Region,
         request::{combination, given, invalid, missing, only, unsupported},
     },
@@ -14,13 +14,15 @@ use crate::{
 };
 
 /// What a request says of one interface.
-const MEMBERS: [&str; 12] = [
+const MEMBERS: [&str; 14] = [
     "AssociatePublicIpAddress",
     "DeleteOnTermination",
     "Description",
     "DeviceIndex",
     "Groups",
     "InterfaceType",
+    "Ipv6AddressCount",
+    "Ipv6Addresses",
     "NetworkCardIndex",
     "NetworkInterfaceId",
     "PrivateIpAddress",
@@ -30,11 +32,13 @@ const MEMBERS: [&str; 12] = [
 ];
 
 /// What is said of an interface that is made, and not of one that there is.
-const OF_NEW: [&str; 8] = [
+const OF_NEW: [&str; 10] = [
     "AssociatePublicIpAddress",
     "Description",
     "Groups",
     "InterfaceType",
+    "Ipv6AddressCount",
+    "Ipv6Addresses",
     "PrivateIpAddress",
     "PrivateIpAddresses",
     "SecondaryPrivateIpAddressCount",
@@ -60,11 +64,19 @@ pub(super) fn read_new(
         return Err(too_many_addresses());
     }
     addresses.check(contents)?;
+    let ipv6 = Addresses6::read(holder, "NetworkInterfaces.", &subnet, contents)?;
+    if ipv6.named().next().is_some() && count > 1 {
+        return Err(combination("The parameter ipv6Addresses cannot be used when launching more than one instance"));
+    }
+    if ipv6.count() > instance_type.addresses6_per_interface() {
+        return Err(too_many_addresses6());
+    }
     // Only the one interface of an instance gets a public address.
     let associate_public = is_only && holder.boolean("AssociatePublicIpAddress").unwrap_or(contents.map_public_ip);
     Ok(New {
         groups: groups(region, &subnet, ids, names)?,
         addresses,
+        ipv6,
         associate_public,
         description: holder.string("Description").unwrap_or_default().to_owned(),
         client_token: None,
@@ -102,6 +114,9 @@ pub(super) fn read_existing(
     if interface.addresses().count() as u64 > instance_type.addresses_per_interface() {
         return Err(too_many_addresses());
     }
+    if interface.ipv6.len() as u64 > instance_type.addresses6_per_interface() {
+        return Err(too_many_addresses6());
+    }
     Ok((interface.subnet.clone(), What::Existing(id)))
 }
 
@@ -116,9 +131,11 @@ pub(super) fn read_interfaces(input: &Structure, count: u64) -> Result<Vec<&Stru
         ("SecurityGroupIds", "security groups"),
         ("SecurityGroups", "security groups"),
         ("PrivateIpAddress", "private IP address"),
+        ("Ipv6Addresses", "IPv6 addresses"),
     ];
     for (member, name) in instance_level {
-        if given(input, member).is_some() || !input.list(member).is_empty() {
+        let is_there = given(input, member).is_some() || !input.list(member).is_empty();
+        if is_there || (name == "IPv6 addresses" && input.integer("Ipv6AddressCount").is_some()) {
             let message =
                 format!("Network interfaces and an instance-level {name} may not be specified on the same request");
             return Err(combination(message));
