@@ -382,7 +382,7 @@ codes! {
     InvalidInternetGatewayIdNotFound = "InvalidInternetGatewayID.NotFound", 400, ERRORS;
     /// The account may have no more internet gateways.
     InternetGatewayLimitExceeded = "InternetGatewayLimitExceeded", 400, VPC_QUOTAS;
-    /// The internet gateway isn't attached to the VPC.
+    /// The internet gateway isn't attached to the VPC, or the VPC has none for an elastic address.
     GatewayNotAttached = "Gateway.NotAttached", 400, ERRORS;
     /// The egress-only internet gateway's id is malformed.
     InvalidEgressOnlyInternetGatewayIdMalformed = "InvalidEgressOnlyInternetGatewayId.Malformed", 400, DELETE_EGRESS_ONLY;

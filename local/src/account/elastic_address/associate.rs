@@ -28,6 +28,11 @@ pub(in crate::account) fn associate(context: &mut Context<'_>, input: &Structure
         (None, None) => return Err(missing("InstanceId or NetworkInterfaceId")),
     };
     let holder = region.network_interfaces.require(&interface)?;
+    let has_gateway = region.internet_gateways.iter().any(|(_, gateway)| gateway.vpc.as_ref() == Some(&holder.vpc));
+    if !has_gateway {
+        let message = format!("Network {} is not attached to any internet gateway", holder.vpc);
+        return Err(ApiError::new(Code::GatewayNotAttached, message));
+    }
     let private = match input.string("PrivateIpAddress") {
         None => holder.address,
         Some(text) => {

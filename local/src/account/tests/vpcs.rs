@@ -119,6 +119,21 @@ fn a_vpc_is_of_one_range_of_a_size_and_there_are_five() {
 }
 
 #[test]
+fn an_elastic_address_needs_an_internet_gateway() {
+    let mut world = World::new();
+    let vpc = world.vpc("10.0.0.0/16");
+    let subnet = world.subnet(&vpc, "10.0.0.0/24");
+    let interface = world.ok("CreateNetworkInterface", of("SubnetId", &subnet));
+    let interface = interface.structure("NetworkInterface").unwrap().string("NetworkInterfaceId").unwrap().to_owned();
+    let allocation = world.ok("AllocateAddress", Structure::new()).string("AllocationId").unwrap().to_owned();
+    let associate = of("AllocationId", &allocation).with("NetworkInterfaceId", interface);
+    let refused = world.err("AssociateAddress", associate.clone());
+    assert_eq!(refused, format!("Gateway.NotAttached: Network {vpc} is not attached to any internet gateway"));
+    world.gateway(&vpc);
+    world.ok("AssociateAddress", associate);
+}
+
+#[test]
 fn further_ranges_are_beside_the_first_and_of_its_kind() {
     let mut world = World::new();
     let id = world.vpc("10.0.0.0/16");
