@@ -209,6 +209,8 @@ fn pages_are_of_ec2s_sizes_and_tokens_good_for_their_own_action() {
     let world = World::new();
     let paged: Vec<&str> =
         Account::actions().filter(|action| parameters(action).iter().any(|p| p.name == "NextToken")).collect();
+    // It is of a pool, which nobody has.
+    let paged: Vec<&str> = paged.into_iter().filter(|action| *action != "GetAssociatedIpv6PoolCidrs").collect();
     assert!(paged.len() >= 14, "{paged:?}");
     let token = world.direct("Action=DescribeInstanceTypes&MaxResults=5").unwrap();
     let token = token.split_once("<nextToken>").and_then(|(_, rest)| rest.split_once('<')).unwrap().0;
@@ -220,7 +222,6 @@ fn pages_are_of_ec2s_sizes_and_tokens_good_for_their_own_action() {
             | "DescribeLaunchTemplateVersions"
             | "DescribeLaunchTemplates"
             | "DescribeIpv6Pools"
-            | "GetAssociatedIpv6PoolCidrs"
             | "DescribeManagedPrefixLists"
             | "DescribeReplaceRootVolumeTasks"
             | "DescribeSpotFleetRequests"
