@@ -52,6 +52,8 @@ fn nic() -> Nic {
         mac: [0x02, 0, 0, 0, 0, 5],
         addresses: vec![[172, 31, 0, 5].into()],
         subnet: ([172, 31, 0, 0].into(), 20),
+        ipv6: Vec::new(),
+        subnet6: None,
     }
 }
 

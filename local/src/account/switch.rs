@@ -97,6 +97,12 @@ fn attributes(interface: &NetworkInterface, region: &Region) -> Attributes {
             || interface.primary_public_address(region).is_some())
             && leads_out,
         secondary: interface.secondary.iter().copied().map(secondary).collect(),
+        ipv6: interface.ipv6.clone(),
+        subnet6: region
+            .subnets
+            .get(&interface.subnet)
+            .and_then(|subnet| subnet.range6())
+            .map(|range| (range.address, range.prefix)),
         routes,
         acl: network_acl::rules(region, &interface.subnet),
         is_nameless: region.vpcs.get(&interface.vpc).is_some_and(|vpc| !vpc.dns_support),
@@ -105,22 +111,27 @@ fn attributes(interface: &NetworkInterface, region: &Region) -> Attributes {
 
 /// The routes of an interface's subnet, those within its VPC among them.
 fn routes(interface: &NetworkInterface, region: &Region) -> Vec<Route> {
-    let local = region.vpcs.get(&interface.vpc).into_iter().flat_map(|vpc| vpc.ranges());
+    let local = region.vpcs.get(&interface.vpc).into_iter().flat_map(|vpc| vpc.all_ranges());
     let local = local.map(|range| (range, network::Via::Local));
     let others = route_table::routes(region, &interface.vpc, &interface.subnet).into_iter();
     let others = others.flat_map(|(destination, via)| {
-        let Range::V4(destination) = destination else { return Vec::new() };
         let via = match via {
-            Via::EgressOnly => network::Via::Nothing,
+            Via::EgressOnly => network::Via::EgressOnly,
             Via::Internet => network::Via::Internet,
             Via::NetworkInterface(id) => network::Via::NetworkInterface(id.to_string()),
-            Via::NatGateway(id) => return through_nat(region, &id, destination),
+            Via::NatGateway(id) => match destination {
+                Range::V4(cidr) => {
+                    let led = through_nat(region, &id, cidr).into_iter();
+                    return led.map(|(cidr, via)| (Range::V4(cidr), via)).collect();
+                }
+                Range::V6(_) => network::Via::Nothing,
+            },
             Via::Peering(vpc) => network::Via::Peer(vpc.to_string()),
             Via::Nothing => network::Via::Nothing,
         };
         vec![(destination, via)]
     });
-    let route = |(destination, via): (Cidr, _)| Route { destination: (destination.address, destination.prefix), via };
+    let route = |(destination, via): (Range, _)| Route { destination: destination.network(), via };
     local.chain(others).map(route).collect()
 }
 

@@ -10,9 +10,10 @@ use super::{
     ssh::{HostKeys, Server},
     tools,
 };
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6},
     os::fd::OwnedFd,
 };
 use tokio::net::TcpListener;
@@ -57,8 +58,23 @@ impl Config {
 /// The server can't listen, or the machine's files can't be written.
 pub async fn run(config: Config) -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 22)).await?;
-    run_on(config, listener).await
+    // Where there is no IPv6 one will do, as for sshd.
+    run_at(config, [Some(listener), listen_by_ipv6().ok()].into_iter().flatten()).await
 }
+
+/// Listens at port 22 of all IPv6 addresses, and of no others.
+fn listen_by_ipv6() -> io::Result<TcpListener> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::INET6, SocketType::STREAM, flags, None)?;
+    sockopt::set_ipv6_v6only(&socket, true)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    bind(&socket, &SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 22, 0, 0))?;
+    listen(&socket, WAITING)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// How many connections wait to be accepted, as the library has it for the other socket.
+const WAITING: i32 = 1024;
 
 /// The same on a socket that listens already.
 ///
@@ -66,6 +82,10 @@ pub async fn run(config: Config) -> io::Result<()> {
 ///
 /// As [`run`].
 pub async fn run_on(config: Config, ssh: TcpListener) -> io::Result<()> {
+    run_at(config, std::iter::once(ssh)).await
+}
+
+async fn run_at(config: Config, ssh: impl Iterator<Item = TcpListener>) -> io::Result<()> {
     let Config { root, hostname, login_user, console, first_boot, metadata } = config;
     let console = Console::new(&root, console)?;
     if let Err(error) = tools::install(&root, first_boot) {
@@ -73,7 +93,11 @@ pub async fn run_on(config: Config, ssh: TcpListener) -> io::Result<()> {
     }
     let boot = Boot::begin(root.clone(), hostname.clone(), login_user, console.clone());
     let keys = HostKeys::load_or_generate(&root, &hostname, console, first_boot)?;
-    let serving = tokio::spawn(Server::new(root, keys.clone()).serve(ssh));
+    let server = Server::new(root, keys.clone());
+    let serving: Vec<_> = ssh.map(|listener| tokio::spawn(server.clone().serve(listener))).collect();
     boot.run(metadata, &keys, first_boot).await;
-    serving.await.map_err(io::Error::other)?
+    for serving in serving {
+        serving.await.map_err(io::Error::other)??;
+    }
+    Ok(())
 }

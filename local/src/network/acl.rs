@@ -4,7 +4,7 @@
 //! fits decides. <https://docs.aws.amazon.com/vpc/latest/userguide/nacl-basics.html>
 
 use super::filter::{self, Direction, Packet, Traffic};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// A rule of a network ACL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,12 +14,12 @@ pub struct AclRule {
     /// What.
     pub traffic: Traffic,
     /// From whom, or to whom: an address and a prefix length.
-    pub network: (Ipv4Addr, u8),
+    pub network: (IpAddr, u8),
     /// Whether it lets that pass.
     pub allows: bool,
 }
 
-/// Whether an IPv4 packet passes; what no rule is about doesn't. A fragment that isn't the first has no ports, and follows
+/// Whether a packet passes; what no rule is about doesn't. A fragment that isn't the first has no ports, and follows
 /// its first one in the filter, which has seen it only if it has passed here.
 pub(super) fn admits(rules: &[AclRule], direction: Direction, packet: &[u8]) -> bool {
     match filter::read(packet) {
@@ -32,7 +32,7 @@ pub(super) fn admits_packet(rules: &[AclRule], direction: Direction, packet: &Pa
     let remote = packet.remote(direction);
     let fits = |rule: &&AclRule| {
         rule.direction == direction
-            && filter::is_within(remote, rule.network.0, rule.network.1)
+            && filter::is_of(remote, rule.network.0, rule.network.1)
             && rule.traffic.names(packet)
     };
     rules.iter().find(fits).is_some_and(|rule| rule.allows)
@@ -54,7 +54,7 @@ mod tests {
     }
 
     fn rule(direction: Direction, traffic: Traffic, network: ([u8; 4], u8), allows: bool) -> AclRule {
-        AclRule { direction, traffic, network: (network.0.into(), network.1), allows }
+        AclRule { direction, traffic, network: (IpAddr::from(network.0), network.1), allows }
     }
 
     #[test]

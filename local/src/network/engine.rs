@@ -4,6 +4,7 @@
 
 mod outside;
 mod routed;
+mod routed6;
 mod serving;
 
 use super::{
@@ -22,6 +23,7 @@ use super::{
     router::{self, Verdict},
     services::{Request, Services, Turn},
     stack::Stack,
+    v6,
     watched::Watched,
 };
 use etherparse::icmpv4::DestUnreachableHeader;
@@ -34,7 +36,7 @@ use smoltcp::time::{Duration, Instant};
 use std::{
     collections::{BTreeSet, HashMap},
     io,
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{IpAddr, Ipv4Addr, SocketAddrV4},
     os::fd::OwnedFd,
     sync::{Arc, atomic::AtomicU64, mpsc::Receiver},
 };
@@ -303,8 +305,9 @@ impl Engine {
         let before: Vec<Ipv4Addr> = before.filter(|old| publics.iter().all(|(_, new)| new != old)).collect();
         let addresses: Vec<Ipv4Addr> =
             primary.into_iter().chain(attributes.secondary.iter().map(|it| it.address)).collect();
+        let wanted = Nic { addresses, ipv6: attributes.ipv6.clone(), subnet6: attributes.subnet6, ..nic.clone() };
         plugged.attributes = attributes;
-        self.readdress(id, addresses);
+        self.readdress(id, wanted);
         // A NIC that is plugged in anew has none.
         if let Some(neighbours) = self.vpcs.get_mut(&vpc) {
             neighbours.set_routes(id, routes);
@@ -312,15 +315,16 @@ impl Engine {
         self.forget_public(&before);
     }
 
-    /// Lets a NIC have these private addresses from now on.
-    fn readdress(&mut self, id: u64, addresses: Vec<Ipv4Addr>) {
+    /// Lets a NIC have other addresses from now on.
+    fn readdress(&mut self, id: u64, wanted: Nic) {
         let Some(plugged) = self.plugged.get_mut(&id) else { return };
         let nic = &mut plugged.link.nic;
-        if nic.addresses == addresses {
+        if *nic == wanted {
             return;
         }
-        let gone: Vec<Ipv4Addr> = nic.addresses.iter().copied().filter(|old| !addresses.contains(old)).collect();
-        nic.addresses = addresses;
+        let gone: Vec<IpAddr> =
+            nic.all_addresses().filter(|old| wanted.all_addresses().all(|new| new != *old)).collect();
+        *nic = wanted;
         let (nic, vpc) = (nic.clone(), nic.vpc.clone());
         let neighbours = self.vpcs.entry(vpc.clone()).or_default();
         neighbours.unplug(id);
@@ -335,7 +339,8 @@ impl Engine {
         self.owners.retain(|_, owner| *owner != id);
         self.nics.remove(&plugged.link.nic.id);
         self.publics.set(id, []);
-        let Nic { vpc, addresses, .. } = &plugged.link.nic;
+        let vpc = &plugged.link.nic.vpc;
+        let addresses: Vec<IpAddr> = plugged.link.nic.all_addresses().collect();
         if let Some(neighbours) = self.vpcs.get_mut(vpc) {
             neighbours.unplug(id);
             if neighbours.is_empty() {
@@ -345,7 +350,7 @@ impl Engine {
         let is_peer = |route: &Route| matches!(&route.via, Via::Peer(peer) if peer == vpc);
         for other in self.plugged.values_mut() {
             if other.link.nic.vpc == *vpc || other.attributes.routes.iter().any(is_peer) {
-                other.link.filter.forget(Some(id), addresses);
+                other.link.filter.forget(Some(id), &addresses);
             }
         }
         let publics = plugged.attributes.public_addresses(plugged.link.nic.addresses.first().copied());
@@ -357,8 +362,9 @@ impl Engine {
         if addresses.is_empty() {
             return;
         }
+        let addresses: Vec<IpAddr> = addresses.iter().copied().map(IpAddr::V4).collect();
         for plugged in self.plugged.values_mut() {
-            plugged.link.filter.forget(None, addresses);
+            plugged.link.filter.forget(None, &addresses);
         }
     }
 
@@ -453,6 +459,7 @@ impl Engine {
         match router::route(frame, &plugged.link.nic, plugged.attributes.source_dest_check, neighbours) {
             Verdict::Drop => {}
             Verdict::Reply(reply) => plugged.link.port.send(&reply),
+            Verdict::Replies(replies) => replies.iter().for_each(|reply| plugged.link.port.send(reply)),
             Verdict::Forward(to) => {
                 let Some(neighbour) = self.plugged.get_mut(&to) else { return };
                 let frame = router::unpadded(frame);
@@ -463,8 +470,13 @@ impl Engine {
                 }
             }
             Verdict::Outside(packet) => {
-                let length = packet.len();
-                self.leave(id, plugged, &mut frame[..ETHERNET + length], now);
+                let (length, is_v6) = (packet.len(), v6::is_v6(packet));
+                let frame = &mut frame[..ETHERNET + length];
+                if is_v6 {
+                    self.leave6(id, plugged, frame, now);
+                } else {
+                    self.leave(id, plugged, frame, now);
+                }
             }
             Verdict::Service(packet) => self.serve_own(id, plugged, packet, now),
             Verdict::Unwanted { from, to } => plugged.stack.refuse(from, to),
@@ -472,8 +484,17 @@ impl Engine {
                 let (nic, message) = (plugged.link.nic.clone(), message.to_vec());
                 let _ = self.services.ask(&plugged.turn, Request::Lease { port: id, nic, message });
             }
+            Verdict::Lease6 { client, message } => {
+                let (nic, message) = (plugged.link.nic.clone(), message.to_vec());
+                let is_nameless = plugged.attributes.is_nameless;
+                let _ =
+                    self.services.ask(&plugged.turn, Request::Lease6 { port: id, nic, is_nameless, client, message });
+            }
             Verdict::Query { .. } if plugged.attributes.is_nameless => {
                 let packet = &router::unpadded(frame)[ETHERNET..];
+                if v6::is_v6(packet) {
+                    return routed6::unreachable(&mut plugged.link, v6::frame::Why::Port, packet);
+                }
                 way_out::unreachable(&mut plugged.link, DestUnreachableHeader::Port, packet);
             }
             Verdict::Query { from, to, question } => {

@@ -16,6 +16,7 @@ use super::{
     receive_budget::SharedBudget,
     router::{self, Verdict},
     stack::Stack,
+    v6,
     watched::Watched,
 };
 use rustix::{event::epoll, net::SocketFlags};
@@ -32,6 +33,8 @@ fn nic() -> Nic {
         mac: MAC,
         addresses: vec![ADDRESS],
         subnet: (Ipv4Addr::new(10, 0, 0, 0), 24),
+        ipv6: Vec::new(),
+        subnet6: None,
     }
 }
 
@@ -127,7 +130,12 @@ impl Machine {
             Verdict::Lease(message) => {
                 drop(dhcp::answer(&link.nic, &dhcp::DhcpOptions::amazon("ec2.internal"), message))
             }
+            Verdict::Lease6 { client, message } => {
+                let told = dhcp::DhcpOptions::amazon("ec2.internal");
+                drop(v6::dhcp::answer(&link.nic, &told, false, client, message));
+            }
             Verdict::Reply(reply) => assert!(reply.len() >= ETHERNET),
+            Verdict::Replies(replies) => assert!(replies.iter().all(|reply| reply.len() >= ETHERNET)),
             Verdict::Drop => {}
         }
         stack.drive(link, now, &mut Vec::new());

@@ -5,7 +5,7 @@ use super::{
     dns::Asker,
     filter::{Direction, Far, Filter},
     port::Port,
-    router,
+    router, v6,
 };
 use smoltcp::time::Instant;
 
@@ -29,7 +29,8 @@ impl Link {
 /// that `is_checked`. Otherwise it is not that of the receiver's router or name server: the sender's subnet has others.
 pub(super) fn passes(from: &mut Link, to: &mut Link, is_checked: bool, packet: &[u8], now: Instant) -> bool {
     let is_near = (&from.nic.vpc, from.nic.subnet) == (&to.nic.vpc, to.nic.subnet);
-    (is_checked || !router::is_own(router::source(packet), &to.nic))
+    // Those of IPv6 are the same everywhere, and nobody speaks as them.
+    (is_checked || v6::is_v6(packet) || !router::is_own(router::source(packet), &to.nic))
         && (is_near || from.filter.crosses(Direction::Egress, packet) && to.filter.crosses(Direction::Ingress, packet))
         && from.filter.admits(Direction::Egress, packet, Far { port: Some(to.id), groups: to.filter.groups() }, now)
         && to.filter.admits(Direction::Ingress, packet, Far { port: Some(from.id), groups: from.filter.groups() }, now)
@@ -39,5 +40,10 @@ pub(super) fn passes(from: &mut Link, to: &mut Link, is_checked: bool, packet: &
 /// services never are.
 /// <https://docs.aws.amazon.com/vpc/latest/userguide/vpc-security-groups.html>
 pub(super) fn lets_in(nic: &Nic, filter: &mut Filter, packet: &[u8], now: Instant) -> bool {
-    router::is_own(router::source(packet), nic) || filter.admits(Direction::Ingress, packet, Far::ELSEWHERE, now)
+    let is_own = if v6::is_v6(packet) {
+        v6::is_own(v6::header::source(packet))
+    } else {
+        router::is_own(router::source(packet), nic)
+    };
+    is_own || filter.admits(Direction::Ingress, packet, Far::ELSEWHERE, now)
 }

@@ -26,6 +26,7 @@
 //! | `services` | the thread that answers machines: names, addresses and metadata, which may take a while |
 //! | `opening` | a connection that a machine has not answered yet |
 //! | `wire` | what a stack takes for its network device |
+//! | `v6` | IPv6: neighbours, routers, addresses |
 //! | `watched` | a descriptor that an epoll instance watches while it is held |
 //! | `dhcp` | the DHCP server |
 //! | `dns` | the names of a VPC, and those that the host's resolvers know |
@@ -62,6 +63,7 @@ mod router;
 mod services;
 mod sizes;
 mod stack;
+mod v6;
 mod watched;
 mod wire;
 
@@ -78,7 +80,7 @@ use public::Publics;
 use serde::{Deserialize, Serialize};
 use std::{
     io,
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::{fd::OwnedFd, unix::net::UnixStream},
     sync::{
         Arc,
@@ -102,6 +104,23 @@ pub struct Nic {
     pub addresses: Vec<Ipv4Addr>,
     /// The subnet's address and prefix length; its second address is the router's.
     pub subnet: (Ipv4Addr, u8),
+    /// The IPv6 addresses.
+    #[serde(default)]
+    pub ipv6: Vec<Ipv6Addr>,
+    /// The subnet's IPv6 address and prefix length, if it has one.
+    #[serde(default)]
+    pub subnet6: Option<(Ipv6Addr, u8)>,
+}
+
+impl Nic {
+    /// The router's address on the link of every NIC that has IPv6.
+    pub const ROUTER6: Ipv6Addr = v6::GATEWAY;
+
+    /// The addresses of both families.
+    fn all_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let v6 = self.ipv6.iter().copied().map(IpAddr::V6);
+        self.addresses.iter().copied().map(IpAddr::V4).chain(v6)
+    }
 }
 
 /// What the metadata service serves to one instance.
@@ -109,6 +128,8 @@ pub struct Nic {
 pub struct Metadata {
     /// `HttpEndpoint=enabled`.
     pub enabled: bool,
+    /// `HttpProtocolIpv6=enabled`: it answers at its IPv6 address, too.
+    pub ipv6: bool,
     /// `HttpTokens=required`: version 2 only.
     pub token_required: bool,
     /// What stands below `/latest/`: full path (`meta-data/placement/region`, `dynamic/instance-identity/document`) to content.

@@ -5,7 +5,10 @@ use super::{
     filter::is_within,
     route::{self, Route, Via},
 };
-use std::{collections::HashMap, net::Ipv4Addr};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr},
+};
 
 /// How many of a subnet's addresses are AWS's from the first on: those of the network, its router, its name server, and one for
 /// the future. <https://docs.aws.amazon.com/vpc/latest/userguide/subnet-sizing.html>
@@ -15,7 +18,7 @@ const RESERVED: u8 = 4;
 #[derive(Default)]
 pub(super) struct Neighbours {
     /// The port of who has an address, and the MAC address behind it.
-    machines: HashMap<Ipv4Addr, (u64, [u8; 6])>,
+    machines: HashMap<IpAddr, (u64, [u8; 6])>,
     /// The subnet of each port.
     subnets: HashMap<u64, (Ipv4Addr, u8)>,
     /// The routes of each port's subnet.
@@ -25,7 +28,7 @@ pub(super) struct Neighbours {
 impl Neighbours {
     /// Takes note of a machine at a port.
     pub(super) fn plug_in(&mut self, port: u64, nic: &Nic) {
-        self.machines.extend(nic.addresses.iter().map(|address| (*address, (port, nic.mac))));
+        self.machines.extend(nic.all_addresses().map(|address| (address, (port, nic.mac))));
         self.subnets.insert(port, nic.subnet);
     }
 
@@ -42,7 +45,7 @@ impl Neighbours {
     }
 
     /// Whether who has an address sends what is for another one by way of a NIC: then what comes back may come that way.
-    pub(super) fn leads_by(&self, nic: &str, from: &Ipv4Addr, to: Ipv4Addr) -> bool {
+    pub(super) fn leads_by(&self, nic: &str, from: &IpAddr, to: IpAddr) -> bool {
         let routes = self.machines.get(from).and_then(|(port, _)| self.routes.get(port));
         matches!(routes.and_then(|routes| route::find(routes, to)), Some(Via::NetworkInterface(known)) if known == nic)
     }
@@ -53,7 +56,7 @@ impl Neighbours {
     }
 
     /// The port of who has an address, and the MAC address behind it.
-    pub(super) fn get(&self, address: &Ipv4Addr) -> Option<&(u64, [u8; 6])> {
+    pub(super) fn get(&self, address: &IpAddr) -> Option<&(u64, [u8; 6])> {
         self.machines.get(address)
     }
 

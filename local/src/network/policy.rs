@@ -1,7 +1,10 @@
 //! What the account has told of security groups and network interfaces; it holds until it tells otherwise.
 
 use super::{acl::AclRule, filter::Rule, route::Route};
-use std::{collections::HashMap, net::Ipv4Addr};
+use std::{
+    collections::HashMap,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 /// What has changed in the account, and the switch must know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +39,10 @@ pub struct Attributes {
     pub reaches_internet: bool,
     /// The secondary private addresses; the primary one is what the interface was plugged in with.
     pub secondary: Vec<Secondary>,
+    /// The IPv6 addresses.
+    pub ipv6: Vec<Ipv6Addr>,
+    /// The IPv6 range of its subnet, if that has one.
+    pub subnet6: Option<(Ipv6Addr, u8)>,
     /// The routes of its subnet. Without any, what isn't for a machine of the VPC goes nowhere.
     pub routes: Vec<Route>,
     /// The rules of its subnet's network ACL; none: all passes.

@@ -8,8 +8,10 @@ use super::{
     pieces,
     receive_budget::{ReceiveBudget, SharedBudget},
     sizes::GATEWAY,
+    v6,
     watched::Watched,
 };
+use etherparse::EtherType;
 use rustix::io::Errno;
 use std::{
     collections::VecDeque,
@@ -116,6 +118,10 @@ impl Port {
         }
         scratch[..ETHERNET].copy_from_slice(header);
         let (result, admitted) = fill(&mut scratch[ETHERNET..end]);
+        // The packet says itself which family it is of.
+        if v6::is_v6(&scratch[ETHERNET..end]) {
+            scratch[ETHERNET - 2..ETHERNET].copy_from_slice(&EtherType::IPV6.0.to_be_bytes());
+        }
         let frame = &scratch[..end];
         if admitted && !self.batch.take(frame) {
             self.finish();

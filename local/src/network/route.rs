@@ -3,14 +3,14 @@
 //! The account says what each NIC's subnet has for routes; the longest prefix wins.
 //! <https://docs.aws.amazon.com/vpc/latest/userguide/VPC_Route_Tables.html#route-tables-priority>
 
-use super::filter::is_within;
-use std::net::Ipv4Addr;
+use super::filter::is_of;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A route of a subnet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// What it is for: an address and a prefix length.
-    pub destination: (Ipv4Addr, u8),
+    pub destination: (IpAddr, u8),
     /// Where it leads.
     pub via: Via,
 }
@@ -23,6 +23,8 @@ pub enum Via {
     Local,
     /// To an internet gateway; it is for those that have a public address.
     Internet,
+    /// To an egress-only internet gateway, by which nobody comes in.
+    EgressOnly,
     /// To the internet, in the name of a NAT gateway.
     Nat,
     /// To a machine that sends on what comes: its NIC, `eni-…`.
@@ -34,15 +36,20 @@ pub enum Via {
 }
 
 impl Route {
-    /// The one that leads everything.
+    /// The one that leads everything of IPv4.
     pub fn everywhere(via: Via) -> Self {
-        Self { destination: (Ipv4Addr::UNSPECIFIED, 0), via }
+        Self { destination: (Ipv4Addr::UNSPECIFIED.into(), 0), via }
+    }
+
+    /// The one that leads everything of IPv6.
+    pub fn everywhere6(via: Via) -> Self {
+        Self { destination: (Ipv6Addr::UNSPECIFIED.into(), 0), via }
     }
 }
 
 /// Where an address is led.
-pub(super) fn find(routes: &[Route], address: Ipv4Addr) -> Option<&Via> {
-    let fitting = routes.iter().filter(|route| is_within(address, route.destination.0, route.destination.1));
+pub(super) fn find(routes: &[Route], address: IpAddr) -> Option<&Via> {
+    let fitting = routes.iter().filter(|route| is_of(address, route.destination.0, route.destination.1));
     fitting.max_by_key(|route| route.destination.1).map(|route| &route.via)
 }
 
@@ -52,7 +59,7 @@ mod tests {
 
     #[test]
     fn the_longest_prefix_wins() {
-        let route = |address: [u8; 4], prefix, via| Route { destination: (address.into(), prefix), via };
+        let route = |address: [u8; 4], prefix, via| Route { destination: (IpAddr::from(address), prefix), via };
         let routes = [
             Route::everywhere(Via::Internet),
             route([10, 0, 0, 0], 16, Via::Local),

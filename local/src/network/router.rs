@@ -10,12 +10,13 @@ use super::{
     neighbours::Neighbours,
     outside::is_private,
     port::{ETHERNET, MTU},
+    v6,
 };
 use etherparse::{
     ArpOperation, ArpPacket, EtherType, Icmpv4Slice, Icmpv4Type, IpNumber, Ipv4HeaderSlice, TcpHeaderSlice, UdpSlice,
     icmpv4::DestUnreachableHeader,
 };
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 
 /// The metadata service.
 pub(super) const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
@@ -31,6 +32,8 @@ pub(super) enum Verdict<'a> {
     Drop,
     /// The switch itself answers.
     Reply(Vec<u8>),
+    /// The same, in several frames.
+    Replies(Vec<Vec<u8>>),
     /// It is another machine's: this port's. The frame has been made ready.
     Forward(u64),
     /// It is a TCP packet to one of the switch's own services, for the NIC's own stack.
@@ -46,12 +49,19 @@ pub(super) enum Verdict<'a> {
     },
     /// It is a message to the DHCP server.
     Lease(&'a [u8]),
+    /// It is a message to the DHCPv6 server.
+    Lease6 {
+        /// Who asks, on its link.
+        client: Ipv6Addr,
+        /// What.
+        message: &'a [u8],
+    },
     /// It is a question to the name server.
     Query {
         /// Who asks.
-        from: SocketAddrV4,
+        from: SocketAddr,
         /// Whom.
-        to: SocketAddrV4,
+        to: SocketAddr,
         /// What.
         question: &'a [u8],
     },
@@ -68,6 +78,7 @@ pub(super) fn route<'a>(frame: &'a mut [u8], nic: &Nic, check: bool, neighbours:
     match EtherType(u16::from_be_bytes([ethernet[12], ethernet[13]])) {
         EtherType::ARP => arp(payload, nic, neighbours).map_or(Verdict::Drop, Verdict::Reply),
         EtherType::IPV4 => ipv4(frame, nic, check, neighbours).unwrap_or(Verdict::Drop),
+        EtherType::IPV6 => v6::router::route(frame, nic, check, neighbours).unwrap_or(Verdict::Drop),
         _ => Verdict::Drop,
     }
 }
@@ -108,8 +119,11 @@ pub(super) fn destination(packet: &[u8]) -> Ipv4Addr {
 
 /// A frame whose packet's header has been checked, without what pads it.
 pub(super) fn unpadded(frame: &[u8]) -> &[u8] {
-    let total = frame.get(ETHERNET + 2..ETHERNET + 4).and_then(|total| total.first_chunk::<2>());
-    let length = total.map_or(frame.len(), |total| ETHERNET + usize::from(u16::from_be_bytes(*total)));
+    // IPv4 counts its header, and IPv6 what follows it.
+    let is_v6 = frame.get(ETHERNET..).is_some_and(v6::is_v6);
+    let (at, head) = if is_v6 { (ETHERNET + 4, ETHERNET + v6::header::LENGTH) } else { (ETHERNET + 2, ETHERNET) };
+    let total = frame.get(at..at + 2).and_then(|total| total.first_chunk::<2>());
+    let length = total.map_or(frame.len(), |total| head + usize::from(u16::from_be_bytes(*total)));
     &frame[..length.min(frame.len())]
 }
 
@@ -120,7 +134,9 @@ fn may_speak_as(address: Ipv4Addr, to: Ipv4Addr, nic: &Nic, neighbours: &Neighbo
     !is_own(address, nic)
         && !is_host(address)
         && !neighbours.is_reserved(address)
-        && (neighbours.get(&address).is_some() || is_private(address) || neighbours.leads_by(&nic.id, &to, address))
+        && (neighbours.get(&address.into()).is_some()
+            || is_private(address)
+            || neighbours.leads_by(&nic.id, &to.into(), address.into()))
 }
 
 /// Whether the host's connections come from an address.
@@ -145,7 +161,7 @@ fn arp(payload: &[u8], nic: &Nic, neighbours: &Neighbours) -> Option<Vec<u8>> {
         return None;
     }
     let owner =
-        if is_own(wanted, nic) { ROUTER } else { neighbours.get(&wanted).filter(|_| in_subnet(wanted, nic))?.1 };
+        if is_own(wanted, nic) { ROUTER } else { neighbours.get(&wanted.into()).filter(|_| in_subnet(wanted, nic))?.1 };
     frame::arp_reply(owner, wanted, nic.mac, asker)
 }
 
@@ -175,7 +191,7 @@ fn ipv4<'a>(frame: &'a mut [u8], nic: &Nic, check: bool, neighbours: &Neighbours
     }
     let routed = ethernet[..6] == ROUTER;
 
-    if let Some((port, mac)) = neighbours.get(&destination).filter(|_| !nic.addresses.contains(&destination)) {
+    if let Some((port, mac)) = neighbours.get(&destination.into()).filter(|_| !nic.addresses.contains(&destination)) {
         if routed {
             if header.ttl() <= 1 {
                 return frame::time_exceeded(nic.mac, router(nic), source, &packet[..total]).map(Verdict::Reply);
@@ -234,8 +250,8 @@ fn ipv4<'a>(frame: &'a mut [u8], nic: &Nic, check: bool, neighbours: &Neighbours
                 return unreachable(DestUnreachableHeader::Port);
             }
             Some(Verdict::Query {
-                from: SocketAddrV4::new(source, datagram.source_port()),
-                to: SocketAddrV4::new(destination, DNS),
+                from: SocketAddr::from((source, datagram.source_port())),
+                to: SocketAddr::from((destination, DNS)),
                 question: datagram.payload(),
             })
         }
@@ -306,15 +322,17 @@ pub(super) fn age(packet: &mut [u8]) {
 }
 
 /// Who wants to open a connection to whom, if that is what a TCP packet says.
-pub(super) fn opening(packet: &[u8]) -> Option<(SocketAddrV4, SocketAddrV4)> {
-    let ip = Ipv4HeaderSlice::from_slice(packet).ok()?;
-    let tcp = TcpHeaderSlice::from_slice(packet.get(ip.slice().len()..)?).ok()?;
-    (tcp.syn() && !tcp.ack() && !tcp.rst() && !tcp.fin()).then(|| {
-        (
-            SocketAddrV4::new(ip.source_addr(), tcp.source_port()),
-            SocketAddrV4::new(ip.destination_addr(), tcp.destination_port()),
-        )
-    })
+pub(super) fn opening(packet: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
+    let (from, to, tcp): (IpAddr, IpAddr, &[u8]) = if v6::is_v6(packet) {
+        let ip = v6::header::read(packet).filter(|ip| ip.protocol == v6::header::TCP && ip.fragment.is_none())?;
+        (ip.source.into(), ip.destination.into(), ip.payload)
+    } else {
+        let ip = Ipv4HeaderSlice::from_slice(packet).ok()?;
+        (ip.source_addr().into(), ip.destination_addr().into(), packet.get(ip.slice().len()..)?)
+    };
+    let tcp = TcpHeaderSlice::from_slice(tcp).ok()?;
+    let opens = tcp.syn() && !tcp.ack() && !tcp.rst() && !tcp.fin();
+    opens.then(|| (SocketAddr::new(from, tcp.source_port()), SocketAddr::new(to, tcp.destination_port())))
 }
 
 #[cfg(test)]

@@ -9,11 +9,11 @@ use super::{
     dns::{self, Answer, Asker, Server as Names},
     engine::Command,
     fair_queue::FairQueue,
-    frame, metadata,
+    frame, metadata, v6,
 };
 use std::{
     io,
-    net::SocketAddrV4,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     os::unix::net::UnixStream,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
@@ -30,6 +30,8 @@ pub(super) enum Request {
     Metadata {
         /// Of which NIC.
         nic: String,
+        /// Whether it is one of IPv6.
+        is_v6: bool,
         /// The other end is the machine's. Non-blocking.
         stream: UnixStream,
     },
@@ -49,6 +51,19 @@ pub(super) enum Request {
         /// What.
         message: Vec<u8>,
     },
+    /// A message to the DHCPv6 server.
+    Lease6 {
+        /// The port to answer on.
+        port: u64,
+        /// The NIC behind it.
+        nic: Nic,
+        /// Whether its VPC has no name server.
+        is_nameless: bool,
+        /// Who asks, on its link.
+        client: Ipv6Addr,
+        /// What.
+        message: Vec<u8>,
+    },
     /// A question to the name server.
     Query {
         /// The port to answer on.
@@ -58,9 +73,9 @@ pub(super) enum Request {
         /// Its MAC address.
         mac: [u8; 6],
         /// Who asks.
-        from: SocketAddrV4,
+        from: SocketAddr,
         /// Whom.
-        to: SocketAddrV4,
+        to: SocketAddr,
         /// What.
         question: Vec<u8>,
     },
@@ -172,14 +187,20 @@ impl Clerk {
         }
     }
 
+    /// What a NIC's machine is told of its network.
+    fn told(&self, nic: &Nic) -> DhcpOptions {
+        let regional = || DhcpOptions::amazon(dns::domain(self.source.as_ref(), &nic.id));
+        self.source.dhcp_options(&nic.id).unwrap_or_else(regional)
+    }
+
     fn next(&self) -> Option<(Request, Turnstile)> {
         lock(&self.lines).pop()
     }
 
     fn answer(&self, request: Request, one: Turnstile) {
         match request {
-            Request::Metadata { nic, stream } => match Stream::from_std(stream) {
-                Ok(stream) => drop(tokio::spawn(self.metadata.serve(nic, stream, one))),
+            Request::Metadata { nic, is_v6, stream } => match Stream::from_std(stream) {
+                Ok(stream) => drop(tokio::spawn(self.metadata.serve(nic, is_v6, stream, one))),
                 Err(error) => tracing::error!(%error, nic, "failed to serve the metadata"),
             },
             Request::Names { asker, stream } => match Stream::from_std(stream) {
@@ -190,16 +211,30 @@ impl Clerk {
                 Err(error) => tracing::error!(%error, nic = asker.nic, "failed to serve names"),
             },
             Request::Lease { port, nic, message } => {
-                let regional = || DhcpOptions::amazon(dns::domain(self.source.as_ref(), &nic.id));
-                let told = self.source.dhcp_options(&nic.id).unwrap_or_else(regional);
+                let told = self.told(&nic);
                 if let (Some(frame), Some(switch)) = (dhcp::answer(&nic, &told, &message), self.switch.upgrade()) {
+                    switch.send(Command::Send { port, frame });
+                }
+            }
+            Request::Lease6 { port, nic, is_nameless, client, message } => {
+                let told = self.told(&nic);
+                let frame = v6::dhcp::answer(&nic, &told, is_nameless, client, &message);
+                if let (Some(frame), Some(switch)) = (frame, self.switch.upgrade()) {
                     switch.send(Command::Send { port, frame });
                 }
             }
             Request::Query { port, asker, mac, from, to, question } => {
                 let switch = self.switch.clone();
                 let reply = move |reply: &[u8]| {
-                    let frame = frame::udp(mac, (*to.ip(), to.port()), (*from.ip(), from.port()), reply);
+                    let frame = match (to.ip(), from.ip()) {
+                        (IpAddr::V4(own), IpAddr::V4(machine)) => {
+                            frame::udp(mac, (own, to.port()), (machine, from.port()), reply)
+                        }
+                        (IpAddr::V6(own), IpAddr::V6(machine)) => {
+                            v6::frame::udp(mac, (own, to.port()), (machine, from.port()), reply)
+                        }
+                        _ => None,
+                    };
                     if let (Some(frame), Some(switch)) = (frame, switch.upgrade()) {
                         switch.send(Command::Send { port, frame });
                     }
@@ -257,7 +292,7 @@ mod tests {
             \x015\x010\x010\x0210\x07in-addr\x04arpa\x00\x00\x0c\x00\x01";
         let ask = |turn: &Turn, nic: &str| {
             let asker = Asker { nic: nic.to_owned(), vpc: "vpc-1".to_owned() };
-            let [from, to] = [(5, 9), (2, 53)].map(|(last, port)| SocketAddrV4::new([10, 0, 0, last].into(), port));
+            let [from, to] = [(5, 9), (2, 53)].map(|(last, port)| SocketAddr::from(([10, 0, 0, last], port)));
             let question = question.to_vec();
             services.ask(turn, Request::Query { port: 1, asker, mac: [2; 6], from, to, question })
         };

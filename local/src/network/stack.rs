@@ -9,6 +9,7 @@ use super::{
     link::Link,
     opening::{Opening, Outcome},
     port::{ETHERNET, Port},
+    v6,
     watched::Watched,
     wire::{Unplugged, Wire},
 };
@@ -21,7 +22,7 @@ use smoltcp::{
 use std::{
     collections::{BTreeMap, HashMap},
     io,
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
 };
 
 /// The bytes that a connection holds at most, each way: so many,
@@ -57,7 +58,7 @@ pub(super) struct Stack {
 }
 
 /// Whence and whither a machine's connection goes.
-pub(super) type Ends = (SocketAddrV4, SocketAddrV4);
+pub(super) type Ends = (SocketAddr, SocketAddr);
 
 impl Stack {
     /// The stack of a NIC with this MAC address.
@@ -70,8 +71,10 @@ impl Stack {
         // Both have room for two.
         interface.update_ip_addrs(|addresses| {
             let _ = addresses.push(IpCidr::new(IpAddress::Ipv4(own), 32));
+            let _ = addresses.push(IpCidr::new(IpAddress::Ipv6(v6::GATEWAY), 128));
         });
         let _ = interface.routes_mut().add_default_ipv4_route(own);
+        let _ = interface.routes_mut().add_default_ipv6_route(v6::GATEWAY);
         // The router has decided whose a packet is: every address that arrives here is the stack's.
         interface.set_any_ip(true);
         Ok(Self {
@@ -129,7 +132,7 @@ impl Stack {
         }
     }
 
-    fn listen(&mut self, id: u64, to: SocketAddrV4, set_up: impl FnOnce(&mut Socket<'_>)) -> Option<&mut Flow> {
+    fn listen(&mut self, id: u64, to: SocketAddr, set_up: impl FnOnce(&mut Socket<'_>)) -> Option<&mut Flow> {
         let mut socket = self.new_socket();
         set_up(&mut socket);
         socket.listen(IpEndpoint::from(to)).ok()?;

@@ -5,7 +5,7 @@ use super::{
     link::{self, Link},
     opening::Opening,
     port::{ETHERNET, MTU},
-    router, sizes,
+    router, sizes, v6,
 };
 use smoltcp::{
     phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken},
@@ -61,7 +61,7 @@ impl TxToken for Room<'_> {
             let is_admitted = link::lets_in(nic, filter, packet, self.now);
             if is_admitted
                 && let Some(opening) = self.opening
-                && router::opening(packet).is_some_and(|(from, _)| from == opening.from)
+                && router::opening(packet).is_some_and(|(from, _)| from == opening.from.into())
             {
                 opening.syn = [self.header.as_slice(), packet].concat();
             }
@@ -73,6 +73,10 @@ impl TxToken for Room<'_> {
 /// Whether a packet of a stack opens a connection with the internet, which is behind a gateway. The host and the switch's own
 /// services carry what a VPC does.
 fn is_of_internet(packet: &[u8], nic: &Nic) -> bool {
+    // Of IPv6 a stack says only what services say.
+    if v6::is_v6(packet) {
+        return false;
+    }
     // A stack's headers have no options of IPv4's.
     let opens = packet.get(20 + 13).is_some_and(|flags| flags & SYN != 0);
     let source = router::source(packet);

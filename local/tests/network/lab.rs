@@ -151,6 +151,8 @@ pub fn nic(vpc: &str, address: [u8; 4]) -> Nic {
         mac: [0x0a, 0, 0, 0, 1, number],
         addresses: vec![address],
         subnet: (Ipv4Addr::from_bits(address.to_bits() & 0xffff_ff00), 24),
+        ipv6: Vec::new(),
+        subnet6: None,
     }
 }
 

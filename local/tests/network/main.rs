@@ -5,6 +5,7 @@
 mod fragments;
 mod frames;
 mod icmp;
+mod ipv6;
 mod isolation;
 mod lab;
 mod leases;

@@ -7,17 +7,17 @@ use crate::{
 use ec2_local::network::{AclRule, Attached, Attributes, Direction, Nic, Route, Traffic, Via};
 use std::{
     io::{ErrorKind, Read, Write},
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{IpAddr, Ipv4Addr, SocketAddrV4},
     time::Duration,
 };
 
 /// How long nothing must come until it is taken for dropped.
 const SILENCE: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(10);
-const EVERYWHERE: (Ipv4Addr, u8) = (Ipv4Addr::UNSPECIFIED, 0);
+const EVERYWHERE: (IpAddr, u8) = (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 fn route(network: [u8; 4], prefix: u8, via: Via) -> Route {
-    Route { destination: (network.into(), prefix), via }
+    Route { destination: (Ipv4Addr::from(network).into(), prefix), via }
 }
 
 /// Gives a NIC of the open group its routes, and more.

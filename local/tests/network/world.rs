@@ -31,6 +31,8 @@ pub fn on_a_host_of_its_own(test: &str, body: impl FnOnce(Machine)) {
             mac: [2, 0, 0, 0, 9, 2],
             addresses: [WORLD, FAR, PRIVATE].into_iter().chain(CLOUDS).collect(),
             subnet: (Ipv4Addr::new(198, 51, 100, 0), 24),
+            ipv6: Vec::new(),
+            subnet6: None,
         });
         let far_end = world.take_tap();
         carry(link.try_clone().unwrap(), far_end.try_clone().unwrap());

@@ -46,6 +46,8 @@ pub fn specification(disk: &Path, boot_id: &str) -> Specification {
             mac: [0x02, 0, 0, 0, 0, 5],
             addresses: vec![[172, 31, 0, 5].into(), [172, 31, 0, 6].into()],
             subnet: ([172, 31, 0, 0].into(), 20),
+            ipv6: Vec::new(),
+            subnet6: None,
         }],
         dhcp: None,
         memory_mib: 1024,

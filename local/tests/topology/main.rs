@@ -5,5 +5,6 @@
 #[path = "../wire/fixture.rs"]
 mod fixture;
 
+mod ipv6;
 mod joined;
 mod serving;

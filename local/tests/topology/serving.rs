@@ -104,23 +104,37 @@ impl Serving {
 
     /// Launches a machine at an address.
     pub fn launch(&self, subnet: &str, address: &str, script: &str) -> String {
+        self.launch_with(subnet, address, script, "")
+    }
+
+    /// The same, with further parameters.
+    pub fn launch_with(&self, subnet: &str, address: &str, script: &str, more: &str) -> String {
         let image = self.find("Action=DescribeImages&Filter.1.Name=name&Filter.1.Value.1=host", "imageId");
         let script = STANDARD.encode(script).replace('=', "%3D").replace('+', "%2B").replace('/', "%2F");
         let launch = format!(
             "Action=RunInstances&ImageId={image}&InstanceType=t3.micro&MinCount=1&MaxCount=1&SubnetId={subnet}\
-             &PrivateIpAddress={address}&UserData={script}"
+             &PrivateIpAddress={address}&UserData={script}{more}"
         );
         self.find(&launch, "instanceId")
     }
 
     /// Launches a machine that says on its console whenever it begins or ceases to reach an SSH server.
     pub fn watcher(&self, subnet: &str, address: &str, target: &str) -> Watcher<'_> {
-        let script = format!(
+        self.watcher_with(subnet, address, target, &Self::watching(target), "")
+    }
+
+    /// The same by a script of one's own, with further parameters.
+    pub fn watcher_with(&self, subnet: &str, address: &str, target: &str, script: &str, more: &str) -> Watcher<'_> {
+        Watcher { serving: self, instance: self.launch_with(subnet, address, script, more), target: target.to_owned() }
+    }
+
+    /// What such a machine does.
+    pub fn watching(target: &str) -> String {
+        format!(
             "#!/bin/sh\nwas=\nwhile :; do\nif timeout 2 bash -c 'exec 3<>/dev/tcp/{target}/22 && head -c 4 <&3' 2>/dev/null | \
              grep -q SSH-; then now=reached; else now=lost; fi\n[ \"$was\" = $now ] || echo \"it has $now {target}\" \
              >/dev/console\nwas=$now\nsleep 0.2\ndone &\n"
-        );
-        Watcher { serving: self, instance: self.launch(subnet, address, &script), target: target.to_owned() }
+        )
     }
 
     /// Waits for words on the console.

@@ -25,6 +25,7 @@ pub(in crate::account) fn of(settings: &Settings, region: &Region, nic: &Network
     let instance = region.instances.get(id)?;
     Some(Metadata {
         enabled: instance.metadata_options.enabled,
+        ipv6: instance.metadata_options.ipv6,
         token_required: instance.metadata_options.token_required,
         tree: Tree::default().instance(settings, region, id, instance).0,
         user_data: instance.user_data.clone(),

@@ -89,11 +89,11 @@ impl Entry {
             (TCP, Some((from, to))) => network::Traffic::Tcp(port(from)?..=port(to)?),
             (UDP, Some((from, to))) => network::Traffic::Udp(port(from)?..=port(to)?),
             (ICMP, Some((kind, code))) => network::Traffic::Icmp(u8::try_from(kind).ok(), u8::try_from(code).ok()),
+            (ICMPV6, Some((kind, code))) => network::Traffic::Icmpv6(u8::try_from(kind).ok(), u8::try_from(code).ok()),
             (number, _) => network::Traffic::Protocol(u8::try_from(number).ok()?),
         };
         let direction = if self.egress { network::Direction::Egress } else { network::Direction::Ingress };
-        let Range::V4(cidr) = self.cidr else { return None };
-        Some(network::AclRule { direction, traffic, network: (cidr.address, cidr.prefix), allows: self.allows })
+        Some(network::AclRule { direction, traffic, network: self.cidr.network(), allows: self.allows })
     }
 
     fn read(input: &Structure) -> Result<Self, ApiError> {

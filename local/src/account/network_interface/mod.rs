@@ -95,13 +95,16 @@ impl NetworkInterface {
 
     /// What the switch must know of it.
     pub(super) fn nic(&self, id: &NetworkInterfaceId, region: &Region) -> Option<Nic> {
-        let cidr = region.subnets.get(&self.subnet)?.cidr;
+        let subnet = region.subnets.get(&self.subnet)?;
+        let cidr = subnet.cidr;
         Some(Nic {
             id: id.to_string(),
             vpc: self.vpc.to_string(),
             mac: self.mac,
             addresses: self.addresses().collect(),
             subnet: (cidr.address, cidr.prefix),
+            ipv6: self.ipv6.clone(),
+            subnet6: subnet.range6().map(|range| (range.address, range.prefix)),
         })
     }
 

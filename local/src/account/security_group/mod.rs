@@ -125,7 +125,7 @@ fn remove_rule(region: &mut Region, id: &SecurityGroupRuleId) {
     region.tags.forget(id);
 }
 
-/// The rules of a group, as the switch knows them; `None` if there is no such group. There is no IPv6 between machines.
+/// The rules of a group, as the switch knows them; `None` if there is no such group.
 pub(super) fn rules(region: &Region, id: &SecurityGroupId) -> Option<Vec<network::Rule>> {
     let group = region.security_groups.get(id)?;
     let rules = group.rules.iter().filter_map(|id| region.security_group_rules.get(id));

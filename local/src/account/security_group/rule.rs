@@ -98,6 +98,9 @@ impl Ports {
             ("udp", Some((from, to))) => network::Traffic::Udp(port(from)?..=port(to)?),
             // -1 stands for all of them.
             ("icmp", Some((kind, code))) => network::Traffic::Icmp(u8::try_from(kind).ok(), u8::try_from(code).ok()),
+            ("icmpv6", Some((kind, code))) => {
+                network::Traffic::Icmpv6(u8::try_from(kind).ok(), u8::try_from(code).ok())
+            }
             (number, _) => network::Traffic::Protocol(number.parse().ok()?),
         })
     }
@@ -178,7 +181,7 @@ impl Rule {
         Self { group, direction, ports, peer, description: None }
     }
 
-    /// As the switch knows it; `None` for IPv6, which it doesn't carry.
+    /// As the switch knows it.
     pub(super) fn for_switch(&self) -> Option<network::Rule> {
         let direction = match self.direction {
             Direction::Ingress => network::Direction::Ingress,
@@ -186,7 +189,7 @@ impl Rule {
         };
         let peer = match &self.peer {
             Peer::V4(cidr) => network::Peer::Network(cidr.address, cidr.prefix),
-            Peer::V6(..) => return None,
+            Peer::V6(address, prefix) => network::Peer::Network6(*address, *prefix),
             Peer::Group(id) => network::Peer::Group(id.to_string()),
         };
         Some(network::Rule { direction, traffic: self.ports.traffic()?, peer })

@@ -129,6 +129,8 @@ fn specification(disk: &Path) -> Specification {
         mac: [0x02, 0, 0, 0, 0, 5],
         addresses: vec![address],
         subnet: ([172, 31, 0, 0].into(), 20),
+        ipv6: Vec::new(),
+        subnet6: None,
     };
     let machine = Description {
         instance: "i-check".into(),

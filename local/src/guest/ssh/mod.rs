@@ -58,6 +58,7 @@ struct Shared {
 }
 
 /// The server, ready to serve.
+#[derive(Clone)]
 pub struct Server {
     shared: Arc<Shared>,
     keys: HostKeys,

@@ -12,7 +12,7 @@ use rustix::{
 use std::{
     ffi::CStr,
     io,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, Ipv6Addr},
     os::fd::{AsFd, OwnedFd},
 };
 
@@ -20,6 +20,11 @@ use std::{
 const MTU: u32 = 9001;
 /// The routing table says that a route came by DHCP, as on EC2 (rtnetlink(7); the library lacks the constant).
 const RTPROT_DHCP: u8 = 16;
+/// A route came by a router's advertisement (rtnetlink(7)), and goes before those that the kernel makes of one, which have 1024.
+const RTPROT_RA: u8 = 9;
+const METRIC: u32 = 512;
+/// An address is good without asking whether another one has it (linux/if_addr.h).
+const IFA_F_NODAD: u8 = 0x02;
 /// The addresses of 127.0.0.0/8 of which public ones are: all but 127.0.0.0/16, which every machine has to itself. As networks,
 /// by their second byte and prefix length.
 const PUBLIC: [(u8, u8); 8] = [(1, 16), (2, 15), (4, 14), (8, 13), (16, 12), (32, 11), (64, 10), (128, 9)];
@@ -116,11 +121,56 @@ impl RouteSocket {
         let main = libc::RT_TABLE_MAIN;
         self.add_route(index, Ipv4Addr::UNSPECIFIED, 0, router, main)?;
         self.add_route(index, METADATA, 32, router, main)?;
+        self.configure6(index, interface)?;
         for (second, prefix) in PUBLIC {
             // In the table in which they would be the machine's own; there the narrower one wins.
             self.add_route(index, Ipv4Addr::new(127, second, 0, 0), prefix, router, libc::RT_TABLE_LOCAL)?;
         }
         Ok(())
+    }
+
+    /// Gives the interface its IPv6 addresses, and the routes that EC2's router tells of. A kernel without IPv6 has none.
+    fn configure6(&mut self, index: u32, interface: &Nic) -> io::Result<()> {
+        let Some((network, prefix)) = interface.subnet6.filter(|_| !interface.ipv6.is_empty()) else { return Ok(()) };
+        for address in &interface.ipv6 {
+            match self.add_address6(index, *address) {
+                Err(error) if is_without_ipv6(&error) => return Ok(()),
+                result => result?,
+            }
+        }
+        self.add_route6(index, network, prefix, None)?;
+        self.add_route6(index, Ipv6Addr::UNSPECIFIED, 0, Some(Nic::ROUTER6))
+    }
+
+    /// Nobody else can have the address, so nobody is asked for it: it is good at once.
+    fn add_address6(&mut self, index: u32, address: Ipv6Addr) -> io::Result<()> {
+        let mut body = vec![libc::AF_INET6 as u8, 128, IFA_F_NODAD, libc::RT_SCOPE_UNIVERSE];
+        body.extend(index.to_ne_bytes());
+        attribute(&mut body, libc::IFA_ADDRESS, &address.octets());
+        self.request(libc::RTM_NEWADDR, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &body)
+    }
+
+    fn add_route6(&mut self, index: u32, network: Ipv6Addr, prefix: u8, router: Option<Ipv6Addr>) -> io::Result<()> {
+        let mut body = vec![
+            libc::AF_INET6 as u8,
+            prefix,
+            0,
+            0,
+            libc::RT_TABLE_MAIN,
+            RTPROT_RA,
+            libc::RT_SCOPE_UNIVERSE,
+            libc::RTN_UNICAST,
+        ];
+        body.extend([0; 4]);
+        if prefix > 0 {
+            attribute(&mut body, libc::RTA_DST, &network.octets());
+        }
+        if let Some(router) = router {
+            attribute(&mut body, libc::RTA_GATEWAY, &router.octets());
+        }
+        attribute(&mut body, libc::RTA_OIF, &index.to_ne_bytes());
+        attribute(&mut body, libc::RTA_PRIORITY, &METRIC.to_ne_bytes());
+        self.request(libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &body)
     }
 
     fn bring_up(&mut self, name: &str) -> io::Result<()> {
@@ -207,6 +257,12 @@ impl RouteSocket {
             None => Err(io::Error::other("the kernel's answer on its routing socket is too short")),
         }
     }
+}
+
+/// Whether the kernel has no IPv6, or it is switched off (`net.ipv6.conf.default.disable_ipv6`).
+fn is_without_ipv6(error: &io::Error) -> bool {
+    let codes = [libc::EAFNOSUPPORT, libc::EOPNOTSUPP, libc::EACCES, libc::EPERM];
+    error.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
 fn attribute(message: &mut Vec<u8>, kind: u16, value: &[u8]) {

@@ -86,7 +86,15 @@ mod tests {
 
     fn nic(id: &str) -> Nic {
         let address = Ipv4Addr::new(10, 0, 0, 5);
-        Nic { id: id.into(), vpc: "vpc-1".into(), mac: [2; 6], addresses: vec![address], subnet: (address, 24) }
+        Nic {
+            id: id.into(),
+            vpc: "vpc-1".into(),
+            mac: [2; 6],
+            addresses: vec![address],
+            subnet: (address, 24),
+            ipv6: Vec::new(),
+            subnet6: None,
+        }
     }
 
     #[test]

@@ -12,6 +12,8 @@ fn nic() -> Nic {
         mac: [2, 0, 0, 0, 0, 5],
         addresses: vec![OWN, Ipv4Addr::new(10, 1, 6, 50)],
         subnet: (Ipv4Addr::new(10, 1, 6, 0), 23),
+        ipv6: Vec::new(),
+        subnet6: None,
     }
 }
 

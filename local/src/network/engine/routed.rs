@@ -23,7 +23,7 @@ impl Engine {
         if router::is_host(destination) {
             return self.depart(id, plugged, &frame[ETHERNET..], reaches_internet, now);
         }
-        let via = route::find(&plugged.attributes.routes, destination).cloned();
+        let via = route::find(&plugged.attributes.routes, destination.into()).cloned();
         let next = match via {
             Some(Via::Internet) => {
                 return match self.publics.find(destination) {
@@ -34,10 +34,10 @@ impl Engine {
             Some(Via::Nat) => return self.depart(id, plugged, &frame[ETHERNET..], true, now),
             Some(Via::NetworkInterface(nic)) => self.forwarder(&plugged.link.nic.vpc, &nic),
             Some(Via::Peer(vpc)) => {
-                self.vpcs.get(&vpc).and_then(|neighbours| neighbours.get(&destination)).map(|(port, _)| *port)
+                self.vpcs.get(&vpc).and_then(|neighbours| neighbours.get(&destination.into())).map(|(port, _)| *port)
             }
             Some(Via::Local) => None,
-            Some(Via::Nothing) | None => {
+            Some(Via::Nothing | Via::EgressOnly) | None => {
                 return refuse(plugged, DestUnreachableHeader::NetworkProhibited, frame, now);
             }
         };
@@ -48,7 +48,7 @@ impl Engine {
     }
 
     /// The port of a NIC whose machine sends on what isn't for itself.
-    fn forwarder(&self, vpc: &str, nic: &str) -> Option<u64> {
+    pub(super) fn forwarder(&self, vpc: &str, nic: &str) -> Option<u64> {
         let port = *self.nics.get(nic)?;
         let plugged = self.plugged.get(&port)?;
         (plugged.link.nic.vpc == vpc && !plugged.attributes.source_dest_check).then_some(port)

@@ -5,12 +5,18 @@ use super::{
         router::{self, DNS, METADATA},
         services::Request,
         stack::Ends,
+        v6,
         watched::Watched,
     },
     Engine, Plugged,
 };
 use smoltcp::time::Instant;
-use std::{io, net::SocketAddrV4, os::unix::net::UnixStream, sync::atomic::Ordering};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    os::unix::net::UnixStream,
+    sync::atomic::Ordering,
+};
 
 /// What a machine may connect to.
 #[derive(Clone, Copy)]
@@ -44,7 +50,9 @@ impl Engine {
         let flow = self.ids.fetch_add(1, Ordering::Relaxed);
         let host = Watched::new(&self.epoll, ours.into(), flow)?;
         let request = match service {
-            Service::Metadata => Request::Metadata { nic: plugged.link.nic.id.clone(), stream },
+            Service::Metadata => {
+                Request::Metadata { nic: plugged.link.nic.id.clone(), is_v6: ends.1.is_ipv6(), stream }
+            }
             Service::Names => Request::Names { asker: plugged.link.asker(), stream },
         };
         self.services.ask(&plugged.turn, request)?;
@@ -54,11 +62,14 @@ impl Engine {
     }
 }
 
-fn service(to: SocketAddrV4, plugged: &Plugged) -> Option<Service> {
-    if to == SocketAddrV4::new(METADATA, 80) {
+fn service(to: SocketAddr, plugged: &Plugged) -> Option<Service> {
+    let (is_metadata, is_names) = match to.ip() {
+        IpAddr::V4(address) => (address == METADATA, router::is_name_server(address, &plugged.link.nic)),
+        IpAddr::V6(address) => (address == v6::METADATA, address == v6::NAMES),
+    };
+    if is_metadata && to.port() == 80 {
         Some(Service::Metadata)
-    } else if to.port() == DNS && !plugged.attributes.is_nameless && router::is_name_server(*to.ip(), &plugged.link.nic)
-    {
+    } else if to.port() == DNS && !plugged.attributes.is_nameless && is_names {
         Some(Service::Names)
     } else {
         None

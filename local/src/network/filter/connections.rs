@@ -9,7 +9,7 @@ use smoltcp::time::{Duration, Instant};
 use std::{
     collections::HashMap,
     hash::{Hash, Hasher},
-    net::Ipv4Addr,
+    net::IpAddr,
 };
 
 /// How many connections are tracked; beyond that new ones are dropped, as they are on EC2 (`conntrack_allowance_exceeded`).
@@ -40,15 +40,29 @@ const ENDED: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Flow {
     protocol: u8,
-    local: (Ipv4Addr, u16),
-    remote: (Ipv4Addr, u16),
+    local: (IpAddr, u16),
+    remote: (IpAddr, u16),
 }
 
 /// All at once, since each packet is looked for by it.
 impl Hash for Flow {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let end = |(address, port): (Ipv4Addr, u16)| u128::from(address.to_bits()) << 16 | u128::from(port);
-        state.write_u128(end(self.local) << 56 | end(self.remote) << 8 | u128::from(self.protocol));
+        match (self.local, self.remote) {
+            ((IpAddr::V4(local), own), (IpAddr::V4(remote), others)) => {
+                let end = |address: u32, port: u16| u128::from(address) << 16 | u128::from(port);
+                let ends = end(local.to_bits(), own) << 56 | end(remote.to_bits(), others) << 8;
+                state.write_u128(ends | u128::from(self.protocol));
+            }
+            ((local, own), (remote, others)) => {
+                let bits = |address| match address {
+                    IpAddr::V4(address) => u128::from(address.to_bits()),
+                    IpAddr::V6(address) => address.to_bits(),
+                };
+                state.write_u128(bits(local));
+                state.write_u128(bits(remote));
+                state.write_u64(u64::from(own) << 24 | u64::from(others) << 8 | u64::from(self.protocol));
+            }
+        }
     }
 }
 
@@ -63,7 +77,7 @@ impl Flow {
         let (own, others) = match (packet.content, direction) {
             (Content::Tcp { from, to, .. } | Content::Udp { from, to }, Direction::Ingress) => (to, from),
             (Content::Tcp { from, to, .. } | Content::Udp { from, to }, Direction::Egress) => (from, to),
-            (Content::Icmp { id, .. }, _) => {
+            (Content::Icmp { id, .. } | Content::Icmp6 { id, .. }, _) => {
                 let (question, asks) = packet.exchange()?;
                 let machine_asked = asks == (direction == Direction::Egress);
                 (id, u16::from(question) << 1 | u16::from(machine_asked))
@@ -74,7 +88,7 @@ impl Flow {
     }
 
     /// The address that isn't the machine's.
-    pub(super) fn remote(&self) -> Ipv4Addr {
+    pub(super) fn remote(&self) -> IpAddr {
         self.remote.0
     }
 }
@@ -83,7 +97,7 @@ impl Flow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Holder {
     Port(u64),
-    Address(Ipv4Addr),
+    Address(IpAddr),
 }
 
 struct Connection {
@@ -109,7 +123,7 @@ impl Connection {
             IpNumber::TCP if self.finished.contains(&true) => TCP_CLOSING,
             IpNumber::TCP => TCP_ESTABLISHED,
             IpNumber::UDP if self.answers > 1 => UDP_STREAM,
-            IpNumber::UDP | IpNumber::ICMP => SHORT,
+            IpNumber::UDP | IpNumber::ICMP | IpNumber::IPV6_ICMP => SHORT,
             _ => OTHER,
         }
     }
@@ -189,7 +203,7 @@ impl Connections {
     }
 
     /// Forgets what a machine of the VPC has begun from its port, and all connections with these addresses.
-    pub(super) fn forget(&mut self, port: Option<u64>, addresses: &[Ipv4Addr]) {
+    pub(super) fn forget(&mut self, port: Option<u64>, addresses: &[IpAddr]) {
         let holder = port.map(Holder::Port);
         self.retain(|flow, connection| {
             !addresses.contains(&flow.remote()) && (holder.is_none() || connection.holder != holder)

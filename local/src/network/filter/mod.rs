@@ -27,8 +27,8 @@ mod recent;
 mod rule;
 
 pub(super) use packet::{Packet, is_later_fragment, read};
-pub(super) use rule::is_within;
 pub use rule::{Direction, Peer, Rule, Traffic};
+pub(super) use rule::{is_of, is_within};
 
 use super::{
     OUTSIDE,
@@ -39,7 +39,7 @@ use fragments::Fragments;
 use packet::Parsed;
 use recent::Recent;
 use smoltcp::time::Instant;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
 /// The filter of one NIC. A new one admits nothing.
 #[derive(Default)]
@@ -98,7 +98,7 @@ impl Filter {
 
     /// Forgets all about a machine that is gone, by its port if it was one of the VPC, and by its addresses: they may be
     /// another one's next.
-    pub(super) fn forget(&mut self, port: Option<u64>, addresses: &[Ipv4Addr]) {
+    pub(super) fn forget(&mut self, port: Option<u64>, addresses: &[IpAddr]) {
         self.connections.forget(port, addresses);
         for way in [&mut self.entering, &mut self.leaving] {
             way.recent.forget(addresses);
@@ -108,7 +108,7 @@ impl Filter {
         }
     }
 
-    /// Whether an IPv4 packet passes, to or from somebody; takes note of the connection. Who is no machine is in no subnet
+    /// Whether a packet passes, to or from somebody; takes note of the connection. Who is no machine is in no subnet
     /// either; whether two machines are in the same one is for the caller to know.
     pub(super) fn admits(&mut self, direction: Direction, packet: &[u8], far: Far<'_>, now: Instant) -> bool {
         if far.port.is_none() && !self.crosses(direction, packet) {
@@ -193,8 +193,8 @@ impl Filter {
 
     /// TCP and UDP are not tracked where a rule admits them from or to everywhere, and another one all that may come back.
     fn is_untracked(&self, direction: Direction, packet: &Packet) -> bool {
-        let anywhere =
-            |rule: &&Rule, direction| rule.direction == direction && matches!(rule.peer, Peer::Network(_, 0));
+        let remote = packet.remote(direction);
+        let anywhere = |rule: &&Rule, direction| rule.direction == direction && rule.peer.is_everybody(remote);
         packet.is_tcp_or_udp()
             && self.rules.iter().any(|rule| anywhere(&rule, direction) && rule.traffic.covers(packet))
             && self
@@ -206,10 +206,12 @@ impl Filter {
 
 /// The addresses that somebody has. The host has two: those that machines see connect from outside, and the one at which
 /// it is itself, which no machine could answer to.
-fn faces(remote: Ipv4Addr) -> [Ipv4Addr; 2] {
-    let is_host = is_within(remote, OUTSIDE.0, OUTSIDE.1);
-    [remote, if is_host { Ipv4Addr::LOCALHOST } else { remote }]
+fn faces(remote: IpAddr) -> [IpAddr; 2] {
+    let is_host = is_of(remote, OUTSIDE.0.into(), OUTSIDE.1);
+    [remote, if is_host { Ipv4Addr::LOCALHOST.into() } else { remote }]
 }
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests6;

@@ -2,7 +2,7 @@
 
 use super::connections::Flow;
 use smoltcp::time::{Duration, Instant};
-use std::{collections::HashMap, net::Ipv4Addr};
+use std::{collections::HashMap, net::IpAddr};
 
 /// How many are remembered. About others errors don't come.
 const LIMIT: usize = 4096;
@@ -50,7 +50,7 @@ impl Recent {
     }
 
     /// Forgets all flows with these addresses.
-    pub(super) fn forget(&mut self, addresses: &[Ipv4Addr]) {
+    pub(super) fn forget(&mut self, addresses: &[IpAddr]) {
         self.seen.retain(|flow, _| !addresses.contains(&flow.remote()));
         self.last = None;
     }

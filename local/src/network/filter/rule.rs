@@ -1,7 +1,11 @@
 //! A rule, and what it admits.
 
 use super::packet::{Content, Packet};
-use std::{net::Ipv4Addr, ops::RangeInclusive};
+use crate::network::v6;
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    ops::RangeInclusive,
+};
 
 /// A rule of a security group. Rules only admit; what none of them admits is dropped.
 /// <https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html>
@@ -45,6 +49,8 @@ pub enum Traffic {
     Udp(RangeInclusive<u16>),
     /// ICMP of a type and a code; `None` for all of them.
     Icmp(Option<u8>, Option<u8>),
+    /// ICMPv6 of a type and a code; `None` for all of them.
+    Icmpv6(Option<u8>, Option<u8>),
     /// Another protocol, by its IP number.
     Protocol(u8),
 }
@@ -54,6 +60,8 @@ pub enum Traffic {
 pub enum Peer {
     /// An address and a prefix length.
     Network(Ipv4Addr, u8),
+    /// The same of IPv6.
+    Network6(Ipv6Addr, u8),
     /// Every NIC of a security group.
     Group(String),
 }
@@ -83,6 +91,9 @@ impl Traffic {
             (Self::Icmp(kind, code), Content::Icmp { kind: of, code: with, .. }) => {
                 kind.is_none_or(|kind| kind == of) && code.is_none_or(|code| code == with)
             }
+            (Self::Icmpv6(kind, code), Content::Icmp6 { kind: of, code: with, .. }) => {
+                kind.is_none_or(|kind| kind == of) && code.is_none_or(|code| code == with)
+            }
             (Self::Protocol(number), content) => *number == content.protocol(),
             _ => false,
         }
@@ -102,11 +113,29 @@ impl Traffic {
 
 impl Peer {
     /// Whether somebody of this address and these groups is meant.
-    pub(super) fn is(&self, address: Ipv4Addr, groups: &[String]) -> bool {
-        match self {
-            Self::Network(network, prefix) => is_within(address, *network, *prefix),
-            Self::Group(id) => groups.contains(id),
+    pub(super) fn is(&self, address: IpAddr, groups: &[String]) -> bool {
+        match (self, address) {
+            (Self::Network(network, prefix), IpAddr::V4(address)) => is_within(address, *network, *prefix),
+            (Self::Network6(network, prefix), IpAddr::V6(address)) => v6::is_within(address, *network, *prefix),
+            (Self::Group(id), _) => groups.contains(id),
+            _ => false,
         }
+    }
+}
+
+impl Peer {
+    /// Whether everybody of an address's family is meant.
+    pub(super) fn is_everybody(&self, of: IpAddr) -> bool {
+        matches!((self, of), (Self::Network(_, 0), IpAddr::V4(_)) | (Self::Network6(_, 0), IpAddr::V6(_)))
+    }
+}
+
+/// Whether an address of either family is of a network.
+pub(in crate::network) fn is_of(address: IpAddr, network: IpAddr, prefix: u8) -> bool {
+    match (address, network) {
+        (IpAddr::V4(address), IpAddr::V4(network)) => is_within(address, network, prefix),
+        (IpAddr::V6(address), IpAddr::V6(network)) => v6::is_within(address, network, prefix),
+        _ => false,
     }
 }
 

@@ -281,13 +281,13 @@ fn a_machine_that_is_gone_is_forgotten() {
         assert!(filter.leaves(&answer(from)));
     }
     assert!(filter.admits(Direction::Ingress, &beginning(1, 53), far, START));
-    filter.forget(port, &[OTHER]);
+    filter.forget(port, &[OTHER.into()]);
     assert!(!filter.leaves(&answer(OTHER)), "its own address");
     assert!(!filter.leaves(&answer(behind)), "one that it spoke as");
     assert!(filter.leaves(&answer(stranger)));
     assert!(!filter.admits(Direction::Ingress, &fragment(1, (1, false), &[0; 8]), far, START));
     // Anyone who has an address that is no machine's of the VPC.
-    filter.forget(None, &[stranger]);
+    filter.forget(None, &[stranger.into()]);
     assert!(!filter.leaves(&answer(stranger)));
 }
 
@@ -427,6 +427,7 @@ proptest! {
                     let bit = 1u32 << (31 - bit);
                     address.to_bits() & bit == OTHER.to_bits() & bit
                 }),
+                Peer::Network6(..) => false,
                 Peer::Group(id) => groups.contains(id),
             };
             rule.direction == Direction::Ingress && traffic && peer

@@ -298,7 +298,15 @@ impl World {
             cables.push(cable);
             let subnet = (Ipv4Addr::from_bits(address.to_bits() & 0xffff_ff00), 24);
             let id = format!("eni-{number}");
-            let nic = Nic { id, vpc: "vpc-1".into(), mac: mac(number), addresses: vec![address], subnet };
+            let nic = Nic {
+                id,
+                vpc: "vpc-1".into(),
+                mac: mac(number),
+                addresses: vec![address],
+                subnet,
+                ipv6: Vec::new(),
+                subnet6: None,
+            };
             let id = number as u64;
             let port = Port::new(Watched::new(&epoll, ours, id).ok()?, &SharedBudget::default());
             let mut filter = Filter::default();

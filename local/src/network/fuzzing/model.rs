@@ -175,7 +175,7 @@ impl Card {
                     Traffic::Tcp(range) => is_tcp && ports(*range.start(), *range.end()),
                     Traffic::Udp(range) => !is_tcp && ports(*range.start(), *range.end()),
                     Traffic::Protocol(number) => by_number && *number == if is_tcp { 6 } else { 17 },
-                    Traffic::Icmp(..) => false,
+                    Traffic::Icmp(..) | Traffic::Icmpv6(..) => false,
                 };
                 rule.direction == way && is_everywhere && covers
             })
@@ -311,6 +311,7 @@ fn covers(rule: &Rule, packet: &About, direction: Direction, groups: &[String]) 
         Peer::Network(network, prefix) => {
             (0..*prefix).all(|bit| (network.to_bits() ^ remote.to_bits()) & (1 << (31 - bit)) == 0)
         }
+        Peer::Network6(..) => false,
         Peer::Group(id) => groups.iter().any(|group| group == id),
     };
     // Source quench, redirects, router advertisements and solicitations have to be named.

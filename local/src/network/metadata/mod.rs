@@ -44,12 +44,20 @@ impl Server {
     }
 
     /// Serves one connection, through which the instance of a NIC asks.
-    pub(super) fn serve(&self, nic: String, stream: UnixStream, one: Turnstile) -> impl Future<Output = ()> + use<> {
+    pub(super) fn serve(
+        &self,
+        nic: String,
+        is_v6: bool,
+        stream: UnixStream,
+        one: Turnstile,
+    ) -> impl Future<Output = ()> + use<> {
         let (source, tokens) = (Arc::clone(&self.source), Arc::clone(&self.tokens));
         async move {
             let answered = |request: &Request<Incoming>| {
                 if source.is_ready(&nic) {
                     let metadata = source.metadata(&nic).unwrap_or_default();
+                    let enabled = metadata.enabled && (metadata.ipv6 || !is_v6);
+                    let metadata = Metadata { enabled, ..metadata };
                     answer(request.method(), request.uri().path(), request.headers(), &metadata, &nic, &tokens)
                 } else {
                     failure(StatusCode::SERVICE_UNAVAILABLE)

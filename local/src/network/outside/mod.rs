@@ -146,8 +146,10 @@ impl Exchange {
         let is_known = match read {
             Packet::Tcp { opens: false, .. } if is_too_large => return tell(link, TOO_LARGE, packet),
             // What belongs to no connection is refused by the stack.
-            Packet::Tcp { from, to, opens } if !opens || stack.knows((from, to)) => return Departure::Stack,
-            Packet::Tcp { from, to, .. } => self.dials.knows((from, to)),
+            Packet::Tcp { from, to, opens } if !opens || stack.knows((from.into(), to.into())) => {
+                return Departure::Stack;
+            }
+            Packet::Tcp { from, to, .. } => self.dials.knows((from.into(), to.into())),
             Packet::Udp { from, to, .. } => self.datagrams.knows(from, to),
             Packet::Quiet => return Departure::Done,
             Packet::Other => false,
@@ -163,9 +165,10 @@ impl Exchange {
             // One more is not answered, and asked for again.
             Packet::Tcp { .. } | Packet::Udp { .. } if !is_known && gateway.is_full() => return Departure::Done,
             Packet::Tcp { .. } if is_known || self.dials.len() + stack.carried() >= CONNECTIONS => Ok(Departure::Done),
-            Packet::Tcp { from, to, .. } => {
-                self.dials.begin(id, (from, to), packet, &gateway.epoll, now).map(|()| Departure::Begun(None))
-            }
+            Packet::Tcp { from, to, .. } => self
+                .dials
+                .begin(id, (from.into(), to.into()), packet, &gateway.epoll, now)
+                .map(|()| Departure::Begun(None)),
             Packet::Udp { from, to, .. } if !is_known => {
                 self.datagrams.begin(id, (from, to), &gateway.epoll, now).map(Departure::Begun)
             }

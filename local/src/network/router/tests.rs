@@ -11,6 +11,8 @@ fn nic() -> Nic {
         mac: [2, 0, 0, 0, 0, 5],
         addresses: vec![Ipv4Addr::new(10, 1, 6, 5), Ipv4Addr::new(10, 1, 6, 50)],
         subnet: (Ipv4Addr::new(10, 1, 6, 0), 24),
+        ipv6: Vec::new(),
+        subnet6: None,
     }
 }
 
