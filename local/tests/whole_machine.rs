@@ -71,6 +71,7 @@ impl Whole {
         ];
         let metadata = Metadata {
             enabled: true,
+            ipv6: false,
             token_required: true,
             tree: tree.map(|(path, value)| (path.to_owned(), value.to_owned())).to_vec(),
             user_data: Some(user_data.as_bytes().to_vec()),

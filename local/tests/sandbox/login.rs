@@ -30,7 +30,7 @@ impl MetadataSource for PublicKey {
     fn metadata(&self, _nic: &str) -> Option<Metadata> {
         let tree = [("meta-data/instance-id", "i-0123456789abcdef0"), ("meta-data/public-keys/0/openssh-key", &self.0)];
         let tree = tree.map(|(path, text)| (path.to_owned(), text.to_owned())).to_vec();
-        Some(Metadata { enabled: true, token_required: true, tree, user_data: None })
+        Some(Metadata { enabled: true, ipv6: false, token_required: true, tree, user_data: None })
     }
 }
 
