@@ -99,6 +99,8 @@ OPERATIONS = """
 
 # What EC2 answers, though its own model doesn't have it.
 ALSO = {
+    # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeAccountAttributes.html
+    "AccountAttributeName": ["max-elastic-ips", "max-instances", "vpc-max-elastic-ips", "vpc-max-security-groups-per-interface"],
     # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InternetGatewayAttachment.html
     "AttachmentStatus": ["available"],
     # Of c8i and others, as `instance-types.tsv` has it.

@@ -40,6 +40,12 @@ pub(super) fn error(error: &ApiError, request_id: &str) -> String {
 
 pub(super) const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 
+/// Actions whose answers say that all went well, though the model doesn't have it: libcloud asks for nothing else.
+/// Source: the examples of <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_AssociateAddress.html>,
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreatePlacementGroup.html> and
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html>.
+const ALSO_TRUE: [&str; 3] = ["AssociateAddress", "CreatePlacementGroup", "CreateSecurityGroup"];
+
 struct Encoder<'v> {
     model: &'static Model,
     operation: &'static Operation,
@@ -63,7 +69,8 @@ impl<'v> Encoder<'v> {
         match self.operation.output.map(|id| self.model.shape(id)) {
             Some(Shape::Structure(members)) => {
                 self.structure(members, output)?;
-                if members.get("Return").is_some() && output.get("Return").is_none() {
+                let returns = members.get("Return").is_some() || ALSO_TRUE.contains(&name);
+                if returns && output.get("Return").is_none() {
                     self.element("return", "true");
                 }
             }

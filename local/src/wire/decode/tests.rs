@@ -210,6 +210,20 @@ fn values_outside_of_enums_are_refused() {
     }
 }
 
+/// The page of the API has more of them than the model.
+#[test]
+fn every_attribute_of_an_account_may_be_asked_for() {
+    for name in ["default-vpc", "max-instances", "vpc-max-elastic-ips"] {
+        run(&format!("Action=DescribeAccountAttributes&AttributeName.1={name}")).unwrap();
+    }
+    let other = "Action=DescribeAccountAttributes&AttributeName.1=colour";
+    refused(
+        other,
+        Code::InvalidParameterValue,
+        "Value (colour) for parameter attributeName.1 is invalid. Unknown attribute.",
+    );
+}
+
 #[test]
 fn messages_stay_short() {
     let long = "x".repeat(500_000);

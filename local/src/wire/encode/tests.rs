@@ -44,7 +44,7 @@ fn an_error_is_laid_out_as_ec2_does() {
 
 #[test]
 fn true_is_returned_where_there_is_nothing_else_to_say() {
-    for action in ["RebootInstances", "DeleteKeyPair", "AuthorizeSecurityGroupIngress"] {
+    for action in ["RebootInstances", "DeleteKeyPair", "AuthorizeSecurityGroupIngress", "CreatePlacementGroup"] {
         let document = encode(action, &Structure::new(), "id").unwrap();
         assert_eq!(document.matches("<return>true</return>").count(), 1, "{document}");
     }
