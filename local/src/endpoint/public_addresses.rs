@@ -237,16 +237,18 @@ async fn join(stream: TcpStream, switch: Switch, holder: Holder, places: [Place;
     }
 }
 
-/// Connects to the machine. One that boots refuses for a moment, and clients who take a refusal for what it is there, and try
-/// again, take the reset that they would see here for the end: pycloudlib's paramiko does.
+/// Connects to the machine. One that boots refuses for a moment, and one that reboots is off its network, where EC2 says nothing;
+/// clients who would try again there take the reset that they would see here for the end: pycloudlib's paramiko does.
 async fn open(switch: &Switch, holder: &Holder) -> io::Result<Connection> {
     let since = Instant::now();
     loop {
         match switch.open_at(&holder.nic, holder.private, SSH).await {
-            Err(e) if e.kind() == io::ErrorKind::ConnectionRefused && since.elapsed() < UP_WITHIN => {
-                time::sleep(PAUSE).await;
-            }
+            Err(e) if is_on_its_way(e.kind()) && since.elapsed() < UP_WITHIN => time::sleep(PAUSE).await,
             opened => return opened,
         }
     }
+}
+
+fn is_on_its_way(refusal: io::ErrorKind) -> bool {
+    matches!(refusal, io::ErrorKind::ConnectionRefused | io::ErrorKind::NotConnected)
 }

@@ -170,6 +170,23 @@ fn a_machine() -> Option<(Serving, String, SocketAddr)> {
     Some((serving, instance, address))
 }
 
+/// As `greeting` waits for a machine that boots. pycloudlib's paramiko takes a reset for the end, and tries no more.
+#[test]
+fn those_who_come_while_a_machine_is_off_for_a_reboot_wait_for_it() {
+    let Some((serving, instance, address)) = a_machine() else { return };
+    for _ in 0..5 {
+        let mut last = TcpStream::connect(address).unwrap();
+        last.set_read_timeout(Some(PATIENCE)).unwrap();
+        serving.call(&format!("Action=RebootInstances&InstanceId.1={instance}"));
+        // Its connections end with its power.
+        let ended = std::io::copy(&mut last, &mut std::io::sink());
+        assert!(!ended.is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock), "it didn't reboot");
+        // One that it has still accepted ends with it, too.
+        let refused = (0..20).filter(|_| !greeting(address).starts_with("SSH-2.0-")).count();
+        assert!(refused <= 3, "{refused} of 20");
+    }
+}
+
 #[test]
 fn others_keep_nobody_from_a_machine() {
     let Some((serving, instance, address)) = a_machine() else { return };
