@@ -97,7 +97,7 @@ impl<'de> Deserialize<'de> for Zone {
 /// The error about a region that is not served.
 pub(super) fn unknown_region(name: &str) -> ApiError {
     let served: Vec<&str> = REGIONS.iter().map(|place| place.name).collect();
-    invalid(format!("The region '{name}' is not served by this endpoint. Served are: {}", served.join(", ")))
+    invalid(format!("The region '{name}' is not served by the local EC2. Served are: {}", served.join(", ")))
 }
 
 const REGION_FILTERS: &[Definition] =

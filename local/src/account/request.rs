@@ -24,9 +24,12 @@ pub(super) fn missing(parameter: &str) -> ApiError {
     ApiError::new(Code::MissingParameter, format!("The request must contain the parameter {parameter}"))
 }
 
-/// An [`Code::UnsupportedOperation`]: EC2 could, this endpoint can't.
+/// An [`Code::UnsupportedOperation`]: EC2 could, the local EC2 can't.
 pub(super) fn unsupported(what: impl AsRef<str>) -> ApiError {
-    ApiError::new(Code::UnsupportedOperation, format!("{} is not served by this endpoint", what.as_ref()))
+    ApiError::new(
+        Code::UnsupportedOperation,
+        format!("{} is not served by the local EC2, though EC2 has it", what.as_ref()),
+    )
 }
 
 /// Refuses members that are not among those that are served, so that none is silently ignored. `path` names the
