@@ -1,5 +1,5 @@
-//! boto3, the AWS CLI, libcloud and OpenSSH, unmodified, against `ec2-local serve`; skipped, and said so, where they are not
-//! installed.
+//! boto3, the AWS CLI, libcloud, pycloudlib, Ansible and OpenSSH, unmodified, against `ec2-local serve`; skipped, and said so, where they
+//! are not installed.
 
 use ec2_local::account::Account;
 use std::{
@@ -11,6 +11,9 @@ use std::{
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ec2-local");
+
+/// For clients that take it for a failure when what they have just made isn't known yet.
+const CALM: &[&str] = &["--conditions", "calm"];
 
 /// Ends the endpoint however the test ends.
 struct Serving {
@@ -63,7 +66,8 @@ fn run(script: &str, arguments: &[&str], options: &[&str]) {
     fs::set_permissions(&work, fs::Permissions::from_mode(0o700)).unwrap();
 
     let serving = Serving::start(&state, options);
-    let shell = "set -e; program=$1; shift; eval \"$(\"$program\" env)\"; exec python3 \"$@\"";
+    // A client that waits for what doesn't come is told apart from one that hangs.
+    let shell = "set -e; program=$1; shift; eval \"$(\"$program\" env)\"; exec timeout 840 python3 \"$@\"";
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(script);
     let output = Command::new("sh")
         .args(["-c", shell, "sh", PROGRAM])
@@ -110,6 +114,41 @@ fn boto3_and_openssh_are_served() {
 fn libcloud_is_served_by_either_signature() {
     if are_there(&[("python3", &["-c", "import libcloud"])]) {
         run("older_client.py", &[], &[]);
+    }
+}
+
+#[test]
+fn all_of_libclouds_driver_is_served() {
+    if are_there(&[("python3", &["-c", "import libcloud"])]) {
+        run("libcloud_driver.py", &[], CALM);
+    }
+}
+
+/// It logs in at public addresses, where machines answer if root may have their port 22.
+#[test]
+fn pycloudlib_has_a_machine_from_its_launch_to_its_image() {
+    if pycloudlib_is_there() {
+        run("pycloudlib_machine.py", &[], CALM);
+    }
+}
+
+#[test]
+fn pycloudlib_has_a_vpc_of_both_families_and_a_machine_in_it() {
+    if pycloudlib_is_there() {
+        run("pycloudlib_vpc.py", &[], CALM);
+    }
+}
+
+fn pycloudlib_is_there() -> bool {
+    let import = "import sys; sys.path.insert(0, sys.argv[1]); import only_ec2, pycloudlib";
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python");
+    are_there(&[("python3", &["-c", import, beside]), ("ssh", &["-V"]), ("sh", &["-c", "test $(id -u) = 0"])])
+}
+
+#[test]
+fn ansible_finds_what_it_has_made_and_removed() {
+    if are_there(&[("python3", &["-c", "import ansible, ansible_collections.amazon.aws"])]) {
+        run("ansible_playbooks.py", &[], CALM);
     }
 }
 
