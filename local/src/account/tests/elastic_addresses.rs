@@ -98,6 +98,12 @@ fn one_is_for_any_private_address_and_goes_with_it() {
     let secondary = addresses(&described(&mut world, &one))[1].clone();
     let (eip, address) = allocate(&mut world);
     let bind = allocation(&eip).with("NetworkInterfaceId", one.as_str()).with("PrivateIpAddress", secondary.as_str());
+    let bound = world.ok("AssociateAddress", bind.clone());
+    let own = addresses(&described(&mut world, &one))[0].clone();
+    let to_own = allocation(&eip).with("NetworkInterfaceId", one.as_str()).with("PrivateIpAddress", own.as_str());
+    assert_ne!(world.ok("AssociateAddress", to_own), bound, "it moves within its interface, too");
+    let filter = filters(&[("private-ip-address", &[&own])]);
+    assert_eq!(world.ok("DescribeAddresses", filter).list("Addresses").len(), 1);
     world.ok("AssociateAddress", bind);
     let filter = filters(&[("private-ip-address", &[&secondary]), ("network-interface-id", &[&one])]);
     assert_eq!(world.ok("DescribeAddresses", filter).list("Addresses").len(), 1);
