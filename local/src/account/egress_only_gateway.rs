@@ -5,7 +5,7 @@
 use super::{
     Context,
     describe::Listing,
-    ids::{EgressOnlyInternetGatewayId, VpcId},
+    ids::{EgressOnlyInternetGatewayId, Id, VpcId},
     quota,
     request::required,
     tags::TagSpecifications,
@@ -32,11 +32,17 @@ const LISTING: Listing = Listing {
     filters: &[],
 };
 
+/// What isn't there is left out and no error, unlike elsewhere: Terraform's provider takes a gateway for deleted by an empty answer.
 pub(super) fn describe(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
-    let region = &*context.region;
-    LISTING.answer("EgressOnlyInternetGateways", input, &region.egress_only_gateways, &region.tags, |id, gateway| {
-        shown(context, id, gateway)
-    })
+    const MEMBER: &str = "EgressOnlyInternetGateways";
+    let table = &context.region.egress_only_gateways;
+    let asked: Vec<_> = input.strings(LISTING.ids).map(EgressOnlyInternetGatewayId::parse).collect::<Result<_, _>>()?;
+    let known: Vec<_> = asked.iter().filter(|id| table.sees(id)).map(AsRef::as_ref).collect::<Vec<&str>>();
+    if known.is_empty() && !asked.is_empty() {
+        return Ok(Structure::new().with(MEMBER, Vec::<Structure>::new()));
+    }
+    let input = input.clone().with(LISTING.ids, known);
+    LISTING.answer(MEMBER, &input, table, &context.region.tags, |id, gateway| shown(context, id, gateway))
 }
 
 fn shown(context: &Context<'_>, id: &EgressOnlyInternetGatewayId, gateway: &EgressOnlyGateway) -> Structure {

@@ -216,6 +216,7 @@ pub(super) fn exists(region: &Region, id: &str) -> bool {
         || has(&region.replace_root_volume_tasks, id)
         || has(&region.route_tables, id)
         || has(&region.internet_gateways, id)
+        || has(&region.egress_only_gateways, id)
         || has(&region.network_acls, id)
         || has(&region.nat_gateways, id)
         || has(&region.peering_connections, id)

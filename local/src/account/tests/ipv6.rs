@@ -390,6 +390,17 @@ fn a_vpc_whose_only_dependency_is_an_egress_only_gateway_waits_for_it() {
     let made = world.ok("CreateEgressOnlyInternetGateway", of("VpcId", &vpc));
     let gateway = made.structure("EgressOnlyInternetGateway").unwrap().string("EgressOnlyInternetGatewayId").unwrap();
     assert!(world.err("DeleteVpc", of("VpcId", &vpc)).starts_with("DependencyViolation: "));
+    let tag = Structure::new().with("Key", "kept").with("Value", "up");
+    world.ok("CreateTags", Structure::new().with("Resources", vec![gateway]).with("Tags", vec![tag.clone()]));
+    let named = Structure::new().with("EgressOnlyInternetGatewayIds", vec![gateway]);
+    let found = world.ok("DescribeEgressOnlyInternetGateways", named.clone());
+    let found = found.structures("EgressOnlyInternetGateways").next().unwrap();
+    assert_eq!(found.structures("Tags").next(), Some(&tag));
     world.ok("DeleteEgressOnlyInternetGateway", of("EgressOnlyInternetGatewayId", gateway));
+    let other = world.ok("CreateEgressOnlyInternetGateway", of("VpcId", &vpc));
+    let gone = world.ok("DescribeEgressOnlyInternetGateways", named);
+    assert_eq!(gone.list("EgressOnlyInternetGateways").len(), 0, "a client takes that for deleted");
+    let other = other.structure("EgressOnlyInternetGateway").unwrap().string("EgressOnlyInternetGatewayId").unwrap();
+    world.ok("DeleteEgressOnlyInternetGateway", of("EgressOnlyInternetGatewayId", other));
     world.ok("DeleteVpc", of("VpcId", &vpc));
 }
