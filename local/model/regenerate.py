@@ -95,6 +95,20 @@ OPERATIONS = """
     CreateTags DeleteTags DescribeTags
 
     DescribeRegions DescribeAvailabilityZones DescribeAccountAttributes
+
+    DescribeAddressTransfers DescribeAggregateIdFormat DescribeBundleTasks DescribeByoipCidrs DescribeCarrierGateways
+    DescribeClassicLinkInstances DescribeCoipPools DescribeConversionTasks DescribeElasticGpus DescribeExportTasks
+    DescribeFlowLogs DescribeHostReservations DescribeIdFormat DescribeIdentityIdFormat DescribeImportImageTasks
+    DescribeImportSnapshotTasks DescribeInstanceEventNotificationAttributes DescribeInstanceEventWindows
+    DescribeInstanceImageMetadata DescribeInstanceTopology
+    DescribeLocalGatewayRouteTableVirtualInterfaceGroupAssociations DescribeLocalGatewayRouteTableVpcAssociations
+    DescribeLocalGatewayRouteTables DescribeLocalGatewayVirtualInterfaceGroups DescribeLocalGatewayVirtualInterfaces
+    DescribeLocalGateways DescribeLockedSnapshots DescribeMovingAddresses DescribePublicIpv4Pools
+    DescribeReservedInstancesOfferings DescribeScheduledInstances DescribeSecurityGroupReferences
+    DescribeSecurityGroupVpcAssociations DescribeStaleSecurityGroups DescribeVpcBlockPublicAccessExclusions
+    DescribeVpcBlockPublicAccessOptions GetAllowedImagesSettings GetImageBlockPublicAccessState GetSecurityGroupsForVpc
+    GetSnapshotBlockPublicAccessState GetSubnetCidrReservations ListImagesInRecycleBin ListSnapshotsInRecycleBin
+    ListVolumesInRecycleBin ReportInstanceStatus
 """.split()
 
 # What EC2 answers, though its own model doesn't have it.

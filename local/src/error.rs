@@ -91,6 +91,9 @@ const DISASSOCIATE_SUBNET: &str =
     "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DisassociateSubnetCidrBlock.html";
 const DELETE_EGRESS_ONLY: &str =
     "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeleteEgressOnlyInternetGateway.html";
+const STS: &str = "https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html";
+/// Codes that AWS's own list doesn't have, as Terraform knows them.
+const TERRAFORM: &str = "https://github.com/hashicorp/terraform-provider-aws/blob/main/internal/service/ec2/errors.go";
 /// What is wrong with a request before it is one of EC2's.
 const HTTP: &str = "https://www.rfc-editor.org/rfc/rfc9110.html";
 
@@ -103,6 +106,10 @@ codes! {
     SignatureDoesNotMatch = "SignatureDoesNotMatch", 403, ERRORS;
     /// The signature is older, or younger, than the time that is allowed.
     RequestExpired = "RequestExpired", 400, ERRORS;
+    /// The token of temporary credentials is none of this endpoint's; it is STS that says so.
+    InvalidClientTokenId = "InvalidClientTokenId", 403, STS;
+    /// The time of temporary credentials is over; it is STS that says so.
+    ExpiredToken = "ExpiredToken", 403, STS;
     /// EC2 has no such action.
     InvalidAction = "InvalidAction", 400, ERRORS;
     /// The version of the API is not served here.
@@ -309,7 +316,7 @@ codes! {
     InvalidAddressNotFound = "InvalidAddress.NotFound", 400, ERRORS;
     /// The elastic address does not exist.
     InvalidAllocationIdNotFound = "InvalidAllocationID.NotFound", 400, ERRORS;
-    /// The bond of an elastic address, a route table or a network ACL does not exist.
+    /// The bond of an elastic address, a route table, a network ACL or an instance profile does not exist.
     InvalidAssociationIdNotFound = "InvalidAssociationID.NotFound", 400, ERRORS;
     /// The elastic address, or the private one, is bound already, and the request doesn't let that move; or the subnet has a route table of its
     /// own already, or the gateway a VPC.
@@ -338,7 +345,8 @@ codes! {
     InvalidVolumeNotFound = "InvalidVolume.NotFound", 400, ERRORS;
     /// The volume is attached.
     VolumeInUse = "VolumeInUse", 400, ERRORS;
-    /// The volume, the snapshot, or the instance that a volume is to be attached to, is in a state in which this can't be done.
+    /// The volume, the snapshot, or the instance that a volume is to be attached to, is in a state in which this can't be done; or the
+    /// instance has an instance profile already.
     IncorrectState = "IncorrectState", 400, ERRORS;
     /// The volume is not in the zone of the instance.
     InvalidVolumeZoneMismatch = "InvalidVolume.ZoneMismatch", 400, ERRORS;
@@ -420,6 +428,58 @@ codes! {
     ActiveVpcPeeringConnectionLimitExceeded = "ActiveVpcPeeringConnectionPerVpcLimitExceeded", 400, ERRORS;
     /// The peering connection is in a state in which this can't be done.
     InvalidStateTransition = "InvalidStateTransition", 400, ERRORS;
+    /// The instance isn't stopped, as it must be for another placement.
+    InvalidInstanceState = "InvalidInstanceState", 400, ERRORS;
+    /// The instance is terminated, so its monitoring can't change.
+    InvalidState = "InvalidState", 400, ERRORS;
+    /// One request names an instance twice whose CPU credits it changes.
+    InvalidInstanceCreditSpecificationDuplicateInstanceId = "InvalidInstanceCreditSpecification.DuplicateInstanceId", 400, ERRORS;
+    /// No bundle task is there, whatever its id.
+    InvalidBundleIdNotFound = "InvalidBundleID.NotFound", 400, ERRORS;
+    /// No capacity reservation is there, whatever its id.
+    InvalidCapacityReservationIdNotFound = "InvalidCapacityReservationId.NotFound", 400, ERRORS;
+    /// No carrier gateway is there, whatever its id.
+    InvalidCarrierGatewayIdNotFound = "InvalidCarrierGatewayID.NotFound", 400, ERRORS;
+    /// No pool of customer-owned addresses is there, whatever its id.
+    InvalidPoolIdNotFound = "InvalidPoolID.NotFound", 400, TERRAFORM;
+    /// No pool of public addresses is there, whatever its id.
+    InvalidPublicIpv4PoolIdNotFound = "InvalidPublicIpv4PoolID.NotFound", 400, TERRAFORM;
+    /// No task that converts an instance or a volume is there, whatever its id.
+    InvalidConversionTaskId = "InvalidConversionTaskId", 400, ERRORS;
+    /// No task that imports an image or a snapshot is there, whatever its id.
+    InvalidConversionTaskIdMalformed = "InvalidConversionTaskId.Malformed", 400, ERRORS;
+    /// No customer gateway is there, whatever its id.
+    InvalidCustomerGatewayIdNotFound = "InvalidCustomerGatewayID.NotFound", 400, ERRORS;
+    /// No elastic GPU is there, whatever its id.
+    InvalidElasticGpuIdNotFound = "InvalidElasticGpuID.NotFound", 400, ERRORS;
+    /// No export task is there, whatever its id.
+    InvalidExportTaskIdNotFound = "InvalidExportTaskID.NotFound", 400, ERRORS;
+    /// No flow log is there, whatever its id.
+    InvalidFlowLogIdNotFound = "InvalidFlowLogId.NotFound", 400, ERRORS;
+    /// No dedicated host is there, whatever its id.
+    InvalidHostIdNotFound = "InvalidHostID.NotFound", 400, ERRORS;
+    /// No prefix list is there, whatever its id.
+    InvalidPrefixListIdNotFound = "InvalidPrefixListID.NotFound", 400, ERRORS;
+    /// No reserved instance is there, whatever its id.
+    InvalidReservedInstancesId = "InvalidReservedInstancesId", 400, ERRORS;
+    /// No offering of reserved instances is there, whatever its id.
+    InvalidReservedInstancesOfferingId = "InvalidReservedInstancesOfferingId", 400, ERRORS;
+    /// No scheduled instance is there, whatever its id.
+    InvalidScheduledInstance = "InvalidScheduledInstance", 400, ERRORS;
+    /// No service is offered to endpoints, whatever its name.
+    InvalidServiceName = "InvalidServiceName", 400, ERRORS;
+    /// No transit gateway is there, whatever its id.
+    InvalidTransitGatewayIdNotFound = "InvalidTransitGatewayID.NotFound", 400, TERRAFORM;
+    /// No VPC endpoint is there, whatever its id.
+    InvalidVpcEndpointIdNotFound = "InvalidVpcEndpointId.NotFound", 400, ERRORS;
+    /// No VPN connection is there, whatever its id.
+    InvalidVpnConnectionIdNotFound = "InvalidVpnConnectionID.NotFound", 400, TERRAFORM;
+    /// No VPN gateway is there, whatever its id.
+    InvalidVpnGatewayIdNotFound = "InvalidVpnGatewayID.NotFound", 400, TERRAFORM;
+    /// A kind of resource whose ids were always long.
+    InvalidResourceTypeUnknown = "InvalidResourceType.Unknown", 400, ERRORS;
+    /// The ARN is of no user and no role of the account's.
+    InvalidTargetArnUnknown = "InvalidTargetArn.Unknown", 400, ERRORS;
     /// An id that belongs to no kind of resource.
     InvalidId = "InvalidID", 400, ERRORS;
     /// A resource may have 50 tags.

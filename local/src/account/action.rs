@@ -1,10 +1,10 @@
 //! The table of actions: name, function, and the parameters that are served.
 
 use super::{
-    Context, absent, account_attributes, console, dhcp_options, egress_only_gateway, elastic_address, image, instance,
-    instance_type, internet_gateway, key_pair, launch_template, nat_gateway, network_acl, network_interface, peering,
-    place, placement_group, request::only, root_volume, route_table, security_group, snapshot, spot, subnet, tags,
-    volume, vpc,
+    Context, absent, account_attributes, account_options, console, dhcp_options, egress_only_gateway, elastic_address,
+    image, instance, instance_profile, instance_type, internet_gateway, key_pair, launch_template, nat_gateway,
+    network_acl, network_interface, peering, place, placement_group, request::only, root_volume, route_table,
+    security_group, snapshot, spot, subnet, tags, volume, vpc,
 };
 use crate::{
     error::ApiError,
@@ -65,9 +65,6 @@ const ROUTE: &[&str] = &[
     "VpcPeeringConnectionId",
 ];
 
-/// What a Describe has where there is none of a kind.
-const PAGES: &[&str] = &["Filters", "MaxResults", "NextToken"];
-
 /// Every action, by name.
 pub(super) const ACTIONS: &[Action] = &[
     action("AcceptVpcPeeringConnection", peering::accept, &["VpcPeeringConnectionId"]),
@@ -92,6 +89,7 @@ pub(super) const ACTIONS: &[Action] = &[
         &["AllocationId", "AllowReassociation", "InstanceId", "NetworkInterfaceId", "PrivateIpAddress", "PublicIp"],
     ),
     action("AssociateDhcpOptions", dhcp_options::associate, &["DhcpOptionsId", "VpcId"]),
+    action("AssociateIamInstanceProfile", instance_profile::associate, &["IamInstanceProfile", "InstanceId"]),
     action("AssociateRouteTable", route_table::associate, &["RouteTableId", "SubnetId"]),
     action("AssociateSubnetCidrBlock", subnet::associate, &["Ipv6CidrBlock", "SubnetId"]),
     action(
@@ -291,25 +289,63 @@ pub(super) const ACTIONS: &[Action] = &[
     action("DeleteVpcPeeringConnection", peering::delete, &["VpcPeeringConnectionId"]),
     action("DeregisterImage", image::deregister, &["DeleteAssociatedSnapshots", "ImageId"]),
     action("DescribeAccountAttributes", account_attributes::describe, &["AttributeNames"]),
+    action("DescribeAddressTransfers", absent::address_transfers, &["AllocationIds", "MaxResults", "NextToken"]),
     action("DescribeAddresses", elastic_address::describe, &["AllocationIds", "Filters", "PublicIps"]),
     action(
         "DescribeAddressesAttribute",
         elastic_address::describe_attribute,
         &["AllocationIds", "Attribute", "MaxResults", "NextToken"],
     ),
+    action("DescribeAggregateIdFormat", absent::aggregate_id_format, &[]),
     action(
         "DescribeAvailabilityZones",
         place::describe_availability_zones,
         &["AllAvailabilityZones", "Filters", "ZoneIds", "ZoneNames"],
     ),
-    action("DescribeCustomerGateways", absent::customer_gateways, &["Filters"]),
+    action("DescribeBundleTasks", absent::bundle_tasks, &["BundleIds", "Filters"]),
+    action("DescribeByoipCidrs", absent::byoip_cidrs, &["MaxResults", "NextToken"]),
+    action(
+        "DescribeCapacityReservations",
+        absent::capacity_reservations,
+        &["CapacityReservationIds", "Filters", "MaxResults", "NextToken"],
+    ),
+    action(
+        "DescribeCarrierGateways",
+        absent::carrier_gateways,
+        &["CarrierGatewayIds", "Filters", "MaxResults", "NextToken"],
+    ),
+    action(
+        "DescribeClassicLinkInstances",
+        absent::classic_link_instances,
+        &["Filters", "InstanceIds", "MaxResults", "NextToken"],
+    ),
+    action("DescribeCoipPools", absent::coip_pools, &["Filters", "MaxResults", "NextToken", "PoolIds"]),
+    action("DescribeConversionTasks", absent::conversion_tasks, &["ConversionTaskIds"]),
+    action("DescribeCustomerGateways", absent::customer_gateways, &["CustomerGatewayIds", "Filters"]),
     action("DescribeDhcpOptions", dhcp_options::describe, &["DhcpOptionsIds", "Filters", "MaxResults", "NextToken"]),
     action(
         "DescribeEgressOnlyInternetGateways",
         egress_only_gateway::describe,
         &["EgressOnlyInternetGatewayIds", "Filters", "MaxResults", "NextToken"],
     ),
+    action("DescribeElasticGpus", absent::elastic_gpus, &["ElasticGpuIds", "Filters", "MaxResults", "NextToken"]),
+    action("DescribeExportTasks", absent::export_tasks, &["ExportTaskIds", "Filters"]),
+    action("DescribeFastSnapshotRestores", absent::fast_snapshot_restores, &["Filters", "MaxResults", "NextToken"]),
     action("DescribeFleets", absent::fleets, &["Filters", "FleetIds", "MaxResults", "NextToken"]),
+    action("DescribeFlowLogs", absent::flow_logs, &["Filter", "FlowLogIds", "MaxResults", "NextToken"]),
+    action(
+        "DescribeHostReservations",
+        absent::host_reservations,
+        &["Filter", "HostReservationIdSet", "MaxResults", "NextToken"],
+    ),
+    action("DescribeHosts", absent::hosts, &["Filter", "HostIds", "MaxResults", "NextToken"]),
+    action(
+        "DescribeIamInstanceProfileAssociations",
+        instance_profile::describe,
+        &["AssociationIds", "Filters", "MaxResults", "NextToken"],
+    ),
+    action("DescribeIdFormat", absent::id_format, &["Resource"]),
+    action("DescribeIdentityIdFormat", absent::identity_id_format, &["PrincipalArn", "Resource"]),
     action("DescribeImageAttribute", image::describe_attribute, &["Attribute", "ImageId"]),
     action(
         "DescribeImages",
@@ -325,16 +361,42 @@ pub(super) const ACTIONS: &[Action] = &[
             "Owners",
         ],
     ),
+    action(
+        "DescribeImportImageTasks",
+        absent::import_image_tasks,
+        &["Filters", "ImportTaskIds", "MaxResults", "NextToken"],
+    ),
+    action(
+        "DescribeImportSnapshotTasks",
+        absent::import_snapshot_tasks,
+        &["Filters", "ImportTaskIds", "MaxResults", "NextToken"],
+    ),
     action("DescribeInstanceAttribute", instance::attribute::describe, &["Attribute", "InstanceId"]),
     action(
         "DescribeInstanceCreditSpecifications",
         instance::credits::describe,
         &["Filters", "InstanceIds", "MaxResults", "NextToken"],
     ),
+    action("DescribeInstanceEventNotificationAttributes", absent::event_notification_attributes, &[]),
+    action(
+        "DescribeInstanceEventWindows",
+        absent::instance_event_windows,
+        &["Filters", "InstanceEventWindowIds", "MaxResults", "NextToken"],
+    ),
+    action(
+        "DescribeInstanceImageMetadata",
+        instance::image_metadata::describe,
+        &["Filters", "InstanceIds", "MaxResults", "NextToken"],
+    ),
     action(
         "DescribeInstanceStatus",
         instance::status::describe,
         &["Filters", "IncludeAllInstances", "InstanceIds", "MaxResults", "NextToken"],
+    ),
+    action(
+        "DescribeInstanceTopology",
+        absent::instance_topology,
+        &["Filters", "InstanceIds", "MaxResults", "NextToken"],
     ),
     action(
         "DescribeInstanceTypeOfferings",
@@ -348,7 +410,7 @@ pub(super) const ACTIONS: &[Action] = &[
         internet_gateway::describe,
         &["Filters", "InternetGatewayIds", "MaxResults", "NextToken"],
     ),
-    action("DescribeIpv6Pools", absent::ipv6_pools, PAGES),
+    action("DescribeIpv6Pools", absent::ipv6_pools, &["Filters", "MaxResults", "NextToken"]),
     action("DescribeKeyPairs", key_pair::describe, &["Filters", "IncludePublicKey", "KeyNames", "KeyPairIds"]),
     action(
         "DescribeLaunchTemplateVersions",
@@ -369,7 +431,39 @@ pub(super) const ACTIONS: &[Action] = &[
         launch_template::describe,
         &["Filters", "LaunchTemplateIds", "LaunchTemplateNames", "MaxResults", "NextToken"],
     ),
-    action("DescribeManagedPrefixLists", absent::managed_prefix_lists, PAGES),
+    action(
+        "DescribeLocalGatewayRouteTableVirtualInterfaceGroupAssociations",
+        absent::local_gateway_group_associations,
+        &["Filters", "LocalGatewayRouteTableVirtualInterfaceGroupAssociationIds", "MaxResults", "NextToken"],
+    ),
+    action(
+        "DescribeLocalGatewayRouteTableVpcAssociations",
+        absent::local_gateway_vpc_associations,
+        &["Filters", "LocalGatewayRouteTableVpcAssociationIds", "MaxResults", "NextToken"],
+    ),
+    action(
+        "DescribeLocalGatewayRouteTables",
+        absent::local_gateway_route_tables,
+        &["Filters", "LocalGatewayRouteTableIds", "MaxResults", "NextToken"],
+    ),
+    action(
+        "DescribeLocalGatewayVirtualInterfaceGroups",
+        absent::local_gateway_interface_groups,
+        &["Filters", "LocalGatewayVirtualInterfaceGroupIds", "MaxResults", "NextToken"],
+    ),
+    action(
+        "DescribeLocalGatewayVirtualInterfaces",
+        absent::local_gateway_interfaces,
+        &["Filters", "LocalGatewayVirtualInterfaceIds", "MaxResults", "NextToken"],
+    ),
+    action("DescribeLocalGateways", absent::local_gateways, &["Filters", "LocalGatewayIds", "MaxResults", "NextToken"]),
+    action("DescribeLockedSnapshots", absent::locked_snapshots, &["Filters", "MaxResults", "NextToken", "SnapshotIds"]),
+    action(
+        "DescribeManagedPrefixLists",
+        absent::managed_prefix_lists,
+        &["Filters", "MaxResults", "NextToken", "PrefixListIds"],
+    ),
+    action("DescribeMovingAddresses", absent::moving_addresses, &["Filters", "MaxResults", "NextToken", "PublicIps"]),
     action("DescribeNatGateways", nat_gateway::describe, &["Filter", "MaxResults", "NatGatewayIds", "NextToken"]),
     action("DescribeNetworkAcls", network_acl::describe, &["Filters", "MaxResults", "NetworkAclIds", "NextToken"]),
     action(
@@ -383,18 +477,36 @@ pub(super) const ACTIONS: &[Action] = &[
         &["Filters", "MaxResults", "NetworkInterfaceIds", "NextToken"],
     ),
     action("DescribePlacementGroups", placement_group::describe, &["Filters", "GroupIds", "GroupNames"]),
-    action("DescribePrefixLists", absent::prefix_lists, PAGES),
+    action("DescribePrefixLists", absent::prefix_lists, &["Filters", "MaxResults", "NextToken", "PrefixListIds"]),
+    action("DescribePublicIpv4Pools", absent::public_ipv4_pools, &["Filters", "MaxResults", "NextToken", "PoolIds"]),
     action("DescribeRegions", place::describe_regions, &["AllRegions", "Filters", "RegionNames"]),
     action(
         "DescribeReplaceRootVolumeTasks",
         root_volume::describe,
         &["Filters", "MaxResults", "NextToken", "ReplaceRootVolumeTaskIds"],
     ),
+    action("DescribeReservedInstances", absent::reserved_instances, &["Filters", "ReservedInstancesIds"]),
+    action(
+        "DescribeReservedInstancesOfferings",
+        absent::reserved_instances_offerings,
+        &["Filters", "MaxResults", "NextToken", "ReservedInstancesOfferingIds"],
+    ),
     action("DescribeRouteTables", route_table::describe, &["Filters", "MaxResults", "NextToken", "RouteTableIds"]),
+    action(
+        "DescribeScheduledInstances",
+        absent::scheduled_instances,
+        &["Filters", "MaxResults", "NextToken", "ScheduledInstanceIds"],
+    ),
+    action("DescribeSecurityGroupReferences", absent::security_group_references, &["GroupId"]),
     action(
         "DescribeSecurityGroupRules",
         security_group::describe_rules,
         &["Filters", "MaxResults", "NextToken", "SecurityGroupRuleIds"],
+    ),
+    action(
+        "DescribeSecurityGroupVpcAssociations",
+        absent::security_group_vpc_associations,
+        &["Filters", "MaxResults", "NextToken"],
     ),
     action(
         "DescribeSecurityGroups",
@@ -434,9 +546,14 @@ pub(super) const ACTIONS: &[Action] = &[
             "StartTime",
         ],
     ),
+    action("DescribeStaleSecurityGroups", absent::stale_security_groups, &["MaxResults", "NextToken", "VpcId"]),
     action("DescribeSubnets", subnet::describe, &["Filters", "MaxResults", "NextToken", "SubnetIds"]),
     action("DescribeTags", tags::describe, &["Filters", "MaxResults", "NextToken"]),
-    action("DescribeTransitGateways", absent::transit_gateways, PAGES),
+    action(
+        "DescribeTransitGateways",
+        absent::transit_gateways,
+        &["Filters", "MaxResults", "NextToken", "TransitGatewayIds"],
+    ),
     action("DescribeVolumeAttribute", volume::status::describe_attribute, &["Attribute", "VolumeId"]),
     action("DescribeVolumeStatus", volume::status::describe, &["Filters", "MaxResults", "NextToken", "VolumeIds"]),
     action("DescribeVolumes", volume::describe, &["Filters", "MaxResults", "NextToken", "VolumeIds"]),
@@ -446,18 +563,28 @@ pub(super) const ACTIONS: &[Action] = &[
         &["Filters", "MaxResults", "NextToken", "VolumeIds"],
     ),
     action("DescribeVpcAttribute", vpc::describe_attribute, &["Attribute", "VpcId"]),
+    action(
+        "DescribeVpcBlockPublicAccessExclusions",
+        absent::block_public_access_exclusions,
+        &["ExclusionIds", "Filters", "MaxResults", "NextToken"],
+    ),
+    action("DescribeVpcBlockPublicAccessOptions", absent::block_public_access, &[]),
     action("DescribeVpcClassicLink", absent::classic_links, &["Filters", "VpcIds"]),
     action("DescribeVpcClassicLinkDnsSupport", absent::classic_link_names, &["MaxResults", "NextToken", "VpcIds"]),
-    action("DescribeVpcEndpointServices", absent::endpoint_services, PAGES),
-    action("DescribeVpcEndpoints", absent::endpoints, PAGES),
+    action(
+        "DescribeVpcEndpointServices",
+        absent::endpoint_services,
+        &["Filters", "MaxResults", "NextToken", "ServiceNames"],
+    ),
+    action("DescribeVpcEndpoints", absent::endpoints, &["Filters", "MaxResults", "NextToken", "VpcEndpointIds"]),
     action(
         "DescribeVpcPeeringConnections",
         peering::describe,
         &["Filters", "MaxResults", "NextToken", "VpcPeeringConnectionIds"],
     ),
     action("DescribeVpcs", vpc::describe, &["Filters", "MaxResults", "NextToken", "VpcIds"]),
-    action("DescribeVpnConnections", absent::vpn_connections, &["Filters"]),
-    action("DescribeVpnGateways", absent::vpn_gateways, &["Filters"]),
+    action("DescribeVpnConnections", absent::vpn_connections, &["Filters", "VpnConnectionIds"]),
+    action("DescribeVpnGateways", absent::vpn_gateways, &["Filters", "VpnGatewayIds"]),
     action("DetachInternetGateway", internet_gateway::detach, &["InternetGatewayId", "VpcId"]),
     action("DetachNetworkInterface", network_interface::detach, &["AttachmentId", "Force"]),
     action("DetachVolume", volume::attach::detach, &["Device", "Force", "InstanceId", "VolumeId"]),
@@ -465,7 +592,9 @@ pub(super) const ACTIONS: &[Action] = &[
     action("DisableImage", image::disable, &["ImageId"]),
     action("DisableImageDeprecation", image::disable_deprecation, &["ImageId"]),
     action("DisableImageDeregistrationProtection", image::disable_protection, &["ImageId"]),
+    action("DisableSerialConsoleAccess", account_options::disable_serial_console, &[]),
     action("DisassociateAddress", elastic_address::disassociate, &["AssociationId", "PublicIp"]),
+    action("DisassociateIamInstanceProfile", instance_profile::disassociate, &["AssociationId"]),
     action("DisassociateRouteTable", route_table::disassociate, &["AssociationId"]),
     action("DisassociateSubnetCidrBlock", subnet::disassociate, &["AssociationId"]),
     action("DisassociateVpcCidrBlock", vpc::disassociate, &["AssociationId"]),
@@ -473,13 +602,29 @@ pub(super) const ACTIONS: &[Action] = &[
     action("EnableImage", image::enable, &["ImageId"]),
     action("EnableImageDeprecation", image::deprecate, &["DeprecateAt", "ImageId"]),
     action("EnableImageDeregistrationProtection", image::enable_protection, &["ImageId", "WithCooldown"]),
+    action("EnableSerialConsoleAccess", account_options::enable_serial_console, &[]),
     action("EnableVolumeIO", volume::status::enable_io, &["VolumeId"]),
+    action("GetAllowedImagesSettings", absent::allowed_images, &[]),
     action("GetAssociatedIpv6PoolCidrs", absent::ipv6_pool_ranges, &["MaxResults", "NextToken", "PoolId"]),
     action("GetConsoleOutput", console::get_output, &["InstanceId", "Latest"]),
     action("GetEbsDefaultKmsKeyId", volume::encryption::get_key, &[]),
     action("GetEbsEncryptionByDefault", volume::encryption::get, &[]),
+    action("GetImageBlockPublicAccessState", absent::image_block_public_access, &[]),
+    action("GetInstanceMetadataDefaults", account_options::get_metadata_defaults, &[]),
     action("GetLaunchTemplateData", launch_template::get_data, &["InstanceId"]),
+    action("GetPasswordData", instance::options::password, &["InstanceId"]),
+    action("GetSecurityGroupsForVpc", security_group::for_vpc, &["Filters", "MaxResults", "NextToken", "VpcId"]),
+    action("GetSerialConsoleAccessStatus", account_options::serial_console, &[]),
+    action("GetSnapshotBlockPublicAccessState", absent::snapshot_block_public_access, &[]),
+    action(
+        "GetSubnetCidrReservations",
+        absent::subnet_cidr_reservations,
+        &["Filters", "MaxResults", "NextToken", "SubnetId"],
+    ),
     action("ImportKeyPair", key_pair::import, &["KeyName", "PublicKeyMaterial", "TagSpecifications"]),
+    action("ListImagesInRecycleBin", absent::images_in_recycle_bin, &["ImageIds", "MaxResults", "NextToken"]),
+    action("ListSnapshotsInRecycleBin", absent::snapshots_in_recycle_bin, &["MaxResults", "NextToken", "SnapshotIds"]),
+    action("ListVolumesInRecycleBin", absent::volumes_in_recycle_bin, &["MaxResults", "NextToken", "VolumeIds"]),
     action("ModifyAddressAttribute", elastic_address::modify_attribute, &["AllocationId", "DomainName"]),
     action("ModifyEbsDefaultKmsKeyId", volume::encryption::modify_key, &["KmsKeyId"]),
     action(
@@ -515,6 +660,18 @@ pub(super) const ACTIONS: &[Action] = &[
             "Value",
         ],
     ),
+    action("ModifyInstanceCpuOptions", instance::options::modify_cpu, &["CoreCount", "InstanceId", "ThreadsPerCore"]),
+    action(
+        "ModifyInstanceCreditSpecification",
+        instance::credits::modify,
+        &["ClientToken", "InstanceCreditSpecifications"],
+    ),
+    action("ModifyInstanceMaintenanceOptions", instance::options::modify_maintenance, &["AutoRecovery", "InstanceId"]),
+    action(
+        "ModifyInstanceMetadataDefaults",
+        account_options::modify_metadata_defaults,
+        &["HttpEndpoint", "HttpPutResponseHopLimit", "HttpTokens", "InstanceMetadataTags"],
+    ),
     action(
         "ModifyInstanceMetadataOptions",
         instance::metadata_options::modify,
@@ -528,6 +685,11 @@ pub(super) const ACTIONS: &[Action] = &[
         ],
     ),
     action(
+        "ModifyInstancePlacement",
+        instance::options::modify_placement,
+        &["Affinity", "GroupName", "InstanceId", "Tenancy"],
+    ),
+    action(
         "ModifyLaunchTemplate",
         launch_template::modify,
         &["ClientToken", "DefaultVersion", "LaunchTemplateId", "LaunchTemplateName"],
@@ -536,6 +698,11 @@ pub(super) const ACTIONS: &[Action] = &[
         "ModifyNetworkInterfaceAttribute",
         network_interface::modify_attribute,
         &["AssociatePublicIpAddress", "Attachment", "Description", "Groups", "NetworkInterfaceId", "SourceDestCheck"],
+    ),
+    action(
+        "ModifyPrivateDnsNameOptions",
+        instance::names::modify,
+        &["EnableResourceNameDnsAAAARecord", "EnableResourceNameDnsARecord", "InstanceId", "PrivateDnsHostnameType"],
     ),
     action("ModifySecurityGroupRules", security_group::modify_rules, &["GroupId", "SecurityGroupRules"]),
     action(
@@ -568,6 +735,7 @@ pub(super) const ACTIONS: &[Action] = &[
         peering::modify_options,
         &["AccepterPeeringConnectionOptions", "RequesterPeeringConnectionOptions", "VpcPeeringConnectionId"],
     ),
+    action("MonitorInstances", instance::monitoring::monitor, &["InstanceIds"]),
     action("RebootInstances", instance::run::reboot, &["InstanceIds"]),
     action(
         "RegisterImage",
@@ -589,10 +757,16 @@ pub(super) const ACTIONS: &[Action] = &[
     ),
     action("RejectVpcPeeringConnection", peering::reject, &["VpcPeeringConnectionId"]),
     action("ReleaseAddress", elastic_address::release, &["AllocationId", "NetworkBorderGroup", "PublicIp"]),
+    action("ReplaceIamInstanceProfileAssociation", instance_profile::replace, &["AssociationId", "IamInstanceProfile"]),
     action("ReplaceNetworkAclAssociation", network_acl::replace_association, &["AssociationId", "NetworkAclId"]),
     action("ReplaceNetworkAclEntry", network_acl::replace_entry, ACL_ENTRY),
     action("ReplaceRoute", route_table::replace_route, ROUTE),
     action("ReplaceRouteTableAssociation", route_table::replace_association, &["AssociationId", "RouteTableId"]),
+    action(
+        "ReportInstanceStatus",
+        instance::options::report_status,
+        &["Description", "EndTime", "Instances", "ReasonCodes", "StartTime", "Status"],
+    ),
     action(
         "RequestSpotInstances",
         spot::request,
@@ -611,6 +785,7 @@ pub(super) const ACTIONS: &[Action] = &[
     action("ResetAddressAttribute", elastic_address::reset_attribute, &["AllocationId", "Attribute"]),
     action("ResetEbsDefaultKmsKeyId", volume::encryption::reset_key, &[]),
     action("ResetImageAttribute", image::reset_attribute, &["Attribute", "ImageId"]),
+    action("ResetInstanceAttribute", instance::options::reset_attribute, &["Attribute", "InstanceId"]),
     action(
         "ResetNetworkInterfaceAttribute",
         network_interface::reset_attribute,
@@ -625,6 +800,7 @@ pub(super) const ACTIONS: &[Action] = &[
     action("TerminateInstances", instance::run::terminate, &["Force", "InstanceIds", "SkipOsShutdown"]),
     action("UnassignIpv6Addresses", network_interface::unassign6, &["Ipv6Addresses", "NetworkInterfaceId"]),
     action("UnassignPrivateIpAddresses", network_interface::unassign, &["NetworkInterfaceId", "PrivateIpAddresses"]),
+    action("UnmonitorInstances", instance::monitoring::unmonitor, &["InstanceIds"]),
     action(
         "UpdateSecurityGroupRuleDescriptionsEgress",
         security_group::update_egress_descriptions,

@@ -141,6 +141,9 @@ ids! {
     /// The bond between an elastic address and a private one.
     AssociationId = "eipassoc", "elastic-ip-association", InvalidParameterValue, InvalidAssociationIdNotFound,
         "The association ID '{}' does not exist", "The association IDs '{}' do not exist";
+    /// The bond between an instance and an instance profile.
+    IamInstanceProfileAssociationId = "iip-assoc", "iam-instance-profile-association", InvalidParameterValue, InvalidAssociationIdNotFound,
+        "An invalid association-id of '{}' was given", "Invalid association-ids of '{}' were given";
     /// A volume.
     VolumeId = "vol", "volume", InvalidVolumeIdMalformed, InvalidVolumeNotFound,
         "The volume '{}' does not exist.", "The volumes '{}' do not exist.";

@@ -11,6 +11,7 @@
 
 mod absent;
 mod account_attributes;
+mod account_options;
 mod action;
 mod address;
 mod address6;
@@ -29,6 +30,7 @@ mod idempotency;
 mod ids;
 mod image;
 mod instance;
+mod instance_profile;
 mod instance_type;
 mod internet_gateway;
 mod key_pair;
@@ -67,6 +69,7 @@ mod tests;
 
 pub use capacity::Capacity;
 pub use effect::{Content, Effect, Filling, Part, Start};
+pub use instance_profile::{InstanceProfile, InstanceProfileError};
 pub use quota::Quotas;
 pub use record::{Record, RecordError};
 pub use recovery::RootVolume;
@@ -158,6 +161,7 @@ impl Context<'_> {
 
 /// Ends what ends by itself, and waits for no machine.
 fn pass_time(context: &mut Context<'_>) {
+    instance_profile::sweep(context);
     nat_gateway::sweep(context);
     peering::sweep(context);
     spot::sweep(context);
@@ -431,9 +435,17 @@ impl Account {
         answers.next().unwrap_or(true)
     }
 
+    /// The address that the resource name of an instance means in the VPC of a NIC: `None` where it means nothing there.
+    pub fn resource_name(&self, nic: &str, instance: &str) -> Option<Ipv4Addr> {
+        let (nic, instance) = (NetworkInterfaceId::parse(nic).ok()?, InstanceId::parse(instance).ok()?);
+        let region = self.regions.values().find(|region| region.network_interfaces.contains(&nic))?;
+        instance::names::resolved(region, &nic, &instance)
+    }
+
     /// Finds a machine by instance id, private or public address, or private or public DNS name. Terminated instances have
     /// no addresses. `None` also where a private address is in use in several regions: name the instance then.
     pub fn find(&self, name: &str) -> Option<Found> {
+        let is_private = |domain: &str| place::REGIONS.iter().any(|place| address::private_domain(place) == domain);
         let found = |region: &Region, id: &InstanceId, at: Option<(&NetworkInterfaceId, Ipv4Addr)>| {
             let instance = region.instances.get(id)?;
             let nic = at.map(|(nic, _)| nic).or(instance.network_interfaces.first())?.to_string();
@@ -445,7 +457,9 @@ impl Account {
                 has_machine: instance.kind.has_machine(),
             })
         };
-        if let Ok(id) = InstanceId::parse(name) {
+        // Its id may be its name, too.
+        let host = name.split_once('.').map_or(name, |(host, domain)| if is_private(domain) { host } else { name });
+        if let Ok(id) = InstanceId::parse(host) {
             return self.regions.values().find_map(|region| found(region, &id, None));
         }
         let address = name.parse().ok().or_else(|| address::in_dns_name(name))?;

@@ -1,19 +1,21 @@
 //! What one region of the account holds.
 
 use super::{
+    account_options::AccountOptions,
     console::Consoles,
     dhcp_options::{self, DhcpOptions},
     egress_only_gateway::EgressOnlyGateway,
     elastic_address::ElasticAddress,
     idempotency::Tokens,
     ids::{
-        AllocationId, DhcpOptionsId, EgressOnlyInternetGatewayId, Id, ImageId, InstanceId, InternetGatewayId,
-        KeyPairId, LaunchTemplateId, NatGatewayId, NetworkAclId, NetworkInterfaceId, PlacementGroupId,
-        ReplaceRootVolumeTaskId, RouteTableId, SecurityGroupId, SecurityGroupRuleId, SnapshotId, Source,
-        SpotInstanceRequestId, SubnetId, VolumeId, VpcId, VpcPeeringConnectionId,
+        AllocationId, DhcpOptionsId, EgressOnlyInternetGatewayId, IamInstanceProfileAssociationId, Id, ImageId,
+        InstanceId, InternetGatewayId, KeyPairId, LaunchTemplateId, NatGatewayId, NetworkAclId, NetworkInterfaceId,
+        PlacementGroupId, ReplaceRootVolumeTaskId, RouteTableId, SecurityGroupId, SecurityGroupRuleId, SnapshotId,
+        Source, SpotInstanceRequestId, SubnetId, VolumeId, VpcId, VpcPeeringConnectionId,
     },
     image::{self, Image},
     instance::Instance,
+    instance_profile::Association,
     internet_gateway::InternetGateway,
     key_pair::KeyPair,
     launch_template::LaunchTemplate,
@@ -50,6 +52,7 @@ pub(super) struct Region {
     pub(super) place: &'static Place,
     pub(super) images: Table<ImageId, Image>,
     pub(super) instances: Table<InstanceId, Instance>,
+    pub(super) instance_profile_associations: Table<IamInstanceProfileAssociationId, Association>,
     pub(super) key_pairs: Table<KeyPairId, KeyPair>,
     pub(super) launch_templates: Table<LaunchTemplateId, LaunchTemplate>,
     pub(super) spot_requests: Table<SpotInstanceRequestId, SpotRequest>,
@@ -76,6 +79,7 @@ pub(super) struct Region {
     pub(super) consoles: Consoles,
     pub(super) tokens: Tokens,
     pub(super) encryption: Encryption,
+    pub(super) options: AccountOptions,
 }
 
 impl Region {
@@ -97,6 +101,7 @@ impl Region {
             place,
             images: Table::default(),
             instances: Table::default(),
+            instance_profile_associations: Table::default(),
             key_pairs: Table::default(),
             launch_templates: Table::default(),
             spot_requests: Table::default(),
@@ -122,14 +127,16 @@ impl Region {
             consoles: Consoles::default(),
             tokens: Tokens::default(),
             encryption: Encryption::default(),
+            options: AccountOptions::default(),
         }
     }
 
     /// All that is kept beyond the endpoint's life, by the names under which it is stored.
-    pub(super) fn stored(&mut self) -> [(&'static str, &mut dyn Stored); 27] {
+    pub(super) fn stored(&mut self) -> [(&'static str, &mut dyn Stored); 29] {
         [
             ("images", &mut self.images),
             ("instances", &mut self.instances),
+            ("iam-instance-profile-associations", &mut self.instance_profile_associations),
             ("key-pairs", &mut self.key_pairs),
             ("launch-templates", &mut self.launch_templates),
             ("spot-requests", &mut self.spot_requests),
@@ -155,14 +162,16 @@ impl Region {
             ("consoles", &mut self.consoles),
             ("tokens", self.tokens.stored()),
             ("volume-encryption", self.encryption.stored()),
+            ("account-options", self.options.stored()),
         ]
     }
 
     /// All that isn't known everywhere at once.
-    fn eventual(&mut self) -> [&mut dyn Eventual; 23] {
+    fn eventual(&mut self) -> [&mut dyn Eventual; 24] {
         [
             &mut self.images,
             &mut self.instances,
+            &mut self.instance_profile_associations,
             &mut self.key_pairs,
             &mut self.launch_templates,
             &mut self.spot_requests,

@@ -1,6 +1,6 @@
 //! What an account is made with.
 
-use super::{Capacity, Quotas, system::System};
+use super::{Capacity, InstanceProfile, Quotas, system::System};
 use crate::{
     conditions::Conditions,
     machine::{ImageForm, Kind},
@@ -161,6 +161,8 @@ pub struct Settings {
     pub quotas: Quotas,
     /// What the zones have room for; default: for everything.
     pub capacity: Vec<Capacity>,
+    /// The instance profiles that there are. Default: none is named, and every name is one, with a role of the same name.
+    pub instance_profiles: Vec<InstanceProfile>,
 }
 
 impl Settings {
@@ -177,6 +179,7 @@ impl Settings {
             default_vpc: true,
             quotas: Quotas::default(),
             capacity: Vec::new(),
+            instance_profiles: Vec::new(),
         }
     }
 

@@ -11,6 +11,8 @@ mod elastic_addresses;
 mod faults;
 mod hostile;
 mod images;
+mod instance_options;
+mod instance_profiles;
 mod ipv6;
 mod joined;
 mod key_pairs;

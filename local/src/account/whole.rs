@@ -47,6 +47,14 @@ fn instances(region: &Region) -> Result<(), String> {
                 format!("{id} holds {volume}, which is held by another")
             })?;
         }
+        if let Some(association) = &instance.profile_association {
+            let bond = there(region.instance_profile_associations.get(association), id, association)?;
+            holds(bond.instance == *id, || format!("{id} holds {association}, which is held by another"))?;
+        }
+    }
+    for (id, association) in region.instance_profile_associations.iter() {
+        let instance = there(region.instances.get(&association.instance), id, &association.instance)?;
+        holds(instance.profile_association.as_ref() == Some(id), || format!("{id} is no instance's"))?;
     }
     Ok(())
 }

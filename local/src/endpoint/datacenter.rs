@@ -6,6 +6,7 @@ use super::{
     control::{Control, Status},
     disks::Disks,
     images::{Images, Shelf},
+    instance_identity::InstanceIdentity,
     journaling::{Journaling, Opened, unavailable},
     layers::Layers,
     machines::Machines,
@@ -22,6 +23,7 @@ use crate::{
 use std::{
     future::Future,
     io,
+    net::Ipv4Addr,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
@@ -47,6 +49,7 @@ pub(super) struct Datacenter {
     switch: Switch,
     public_addresses: PublicAddresses,
     shelf: Shelf,
+    identity: InstanceIdentity,
     /// When the next timed transition is due.
     due: Mutex<Option<OffsetDateTime>>,
     /// It is due at another time than it was, or the clock was put forward.
@@ -59,7 +62,11 @@ struct Source(OnceLock<std::sync::Weak<Datacenter>>);
 
 impl MetadataSource for Source {
     fn metadata(&self, nic: &str) -> Option<Metadata> {
-        self.0.get()?.upgrade()?.account().metadata(nic)
+        let datacenter = self.0.get()?.upgrade()?;
+        let account = datacenter.account();
+        let mut metadata = account.metadata(nic)?;
+        metadata.tree.extend(account.role_metadata(datacenter.clock.now(), nic));
+        Some(metadata)
     }
 
     fn domain(&self, nic: &str) -> Option<String> {
@@ -68,6 +75,15 @@ impl MetadataSource for Source {
 
     fn dhcp_options(&self, nic: &str) -> Option<DhcpOptions> {
         self.0.get()?.upgrade()?.account().dhcp_options(nic)
+    }
+
+    fn resource_name(&self, nic: &str, instance: &str) -> Option<Ipv4Addr> {
+        self.0.get()?.upgrade()?.account().resource_name(nic, instance)
+    }
+
+    fn identity(&self, document: &str) -> Vec<(String, String)> {
+        let datacenter = self.0.get().and_then(std::sync::Weak::upgrade);
+        datacenter.map_or_else(Vec::new, |datacenter| datacenter.identity.prove(document))
     }
 
     fn is_ready(&self, nic: &str) -> bool {
@@ -102,6 +118,7 @@ impl Datacenter {
             switch,
             public_addresses: PublicAddresses::default(),
             shelf,
+            identity: InstanceIdentity::new(state),
             due: Mutex::default(),
             changed: Notify::new(),
         });
@@ -316,8 +333,12 @@ impl Datacenter {
 }
 
 impl Service for Datacenter {
+    fn now(&self) -> OffsetDateTime {
+        self.clock.now()
+    }
+
     fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Structure, Failure>> + Send + '_>> {
-        let changes = !["Describe", "Get"].iter().any(|start| request.action.starts_with(start));
+        let changes = !["Describe", "Get", "List"].iter().any(|start| request.action.starts_with(start));
         let mut delivery = Delivery::default();
         let answer = self.ask(changes, |account| {
             if let Some(images) = self.shelf.news() {

@@ -1,5 +1,6 @@
 //! What is ours in a state directory, and what each part of it is. Only that is ever removed.
 
+use super::instance_identity;
 use crate::machine::part_of_disk;
 use ec2_state_directory::{Error, Layout, Mark, Part, shown};
 use std::{
@@ -42,6 +43,7 @@ fn part_of_own(name: &str) -> Option<Part> {
 fn part_of_state(name: &str) -> Option<Part> {
     match name {
         "secret" | "secret.new" | ".secret.new" | "log" => Some(Part::File),
+        instance_identity::FILE | instance_identity::DRAFT => Some(Part::File),
         "run" => Some(Part::Directory(|_| Some(Part::Marked(&RUN)))),
         "images" => Some(Part::Directory(part_of_images)),
         _ => None,

@@ -18,6 +18,7 @@ pub(crate) mod fuzzing;
 mod handover;
 mod idle;
 mod images;
+mod instance_identity;
 mod journal;
 mod journaling;
 mod lanes;
@@ -56,7 +57,7 @@ pub use state::{Credentials, StateDirectory};
 pub use streams::connect_standard_streams;
 
 use crate::{
-    account::{Capacity, Quotas},
+    account::{Capacity, InstanceProfile, Quotas},
     conditions::Conditions,
     network::PrivateNetwork,
 };
@@ -95,6 +96,8 @@ pub struct Settings {
     pub quotas: Quotas,
     /// What the zones have room for. Default: for everything.
     pub capacity: Vec<Capacity>,
+    /// The IAM instance profiles that there are. Default: none is named, and every name is one, with a role of the same name.
+    pub instance_profiles: Vec<InstanceProfile>,
     /// Private networks of this host's that machines may reach. Default: none.
     pub private_networks: Vec<PrivateNetwork>,
 }
@@ -110,6 +113,7 @@ impl Default for Settings {
             default_vpc: true,
             quotas: Quotas::default(),
             capacity: Vec::new(),
+            instance_profiles: Vec::new(),
             private_networks: Vec::new(),
         }
     }

@@ -127,12 +127,13 @@ async fn serve(
     }
     let mut outside = Outside::default();
     outside.private_networks.clone_from(&settings.private_networks);
-    let identity = opened.identity.clone();
+    let (identity, sessions) = (opened.identity.clone(), opened.account.session_key());
     let mut now = Settings { port: address.port(), ..settings.clone() };
     (now.conditions, now.pace, now.seed) = (Some(opening.conditions), Some(opened.pace), Some(opening.seed));
     let in_force = SettingsInForce { stay, named: settings.clone(), now };
     let datacenter = Datacenter::open(opened, outside, state, run_directory.disks()?, run_directory.layers()?)?;
     let door = Door::new(wire::Credentials::new(credentials.access_key, credentials.secret_key), ACCOUNT);
+    let door = door.with_sessions(sessions);
     let activity = door.activity();
     let greeting = Greeting { pid: std::process::id(), url, account: ACCOUNT.to_owned(), identity, in_force };
     let way = Arc::new(Handover {
@@ -230,6 +231,7 @@ pub(super) fn account_settings(settings: &Settings, credentials: &Credentials, s
     made.default_vpc = settings.default_vpc;
     made.quotas = settings.quotas.clone();
     made.capacity = settings.capacity.clone();
+    made.instance_profiles = settings.instance_profiles.clone();
     made
 }
 

@@ -4,6 +4,7 @@
 //! ~/.local/state/ec2-local/          0700
 //!   .ec2-local                       the mark of what is ours; each part that is removed as a whole has one, too
 //!   secret                           0600, made once
+//!   instance-identity                0600, made when it is asked for: what identity documents are signed with
 //!   log                              appended by every endpoint
 //!   images/                          imported images, shared by all builds
 //!   commands/…/state/                another such directory, of one command; gone when that is

@@ -73,6 +73,9 @@ pub(super) trait Zone {
     /// The address that the public name of a machine means to the one who asks, as AWS has it: within the machine's VPC the
     /// private one. `None` if no machine has it.
     fn public(&self, address: Ipv4Addr) -> Option<Ipv4Addr>;
+
+    /// The address of the machine whose name tells its id. `None` where it means nothing to the one who asks.
+    fn resource(&self, instance: &str) -> Option<Ipv4Addr>;
 }
 
 /// What becomes of a message.
@@ -117,6 +120,9 @@ pub(super) fn answer(message: &[u8], zone: &impl Zone) -> Answer {
 fn known(name: &str, zone: &impl Zone) -> Option<(u16, Vec<u8>)> {
     if let Some(address) = address_of(name) {
         return Some((A, address.octets().to_vec()));
+    }
+    if let Some(instance) = resource_of(name, &zone.domain()) {
+        return Some((A, zone.resource(instance)?.octets().to_vec()));
     }
     if let Some(address) = public_address_of(name) {
         return Some((A, zone.public(address)?.octets().to_vec()));
@@ -219,6 +225,12 @@ fn address_of(name: &str) -> Option<Ipv4Addr> {
     let region = domain.strip_suffix(".compute.internal");
     let known = domain == DEFAULT_DOMAIN || region.is_some_and(|region| !region.is_empty() && !region.contains('.'));
     dashed(host.strip_prefix("ip-")?).filter(|_| known)
+}
+
+/// The instance whose id a name tells: `i-0123456789abcdef0.ec2.internal`.
+fn resource_of<'a>(name: &'a str, domain: &str) -> Option<&'a str> {
+    let (host, of) = name.split_once('.')?;
+    (host.starts_with("i-") && of == domain).then_some(host)
 }
 
 /// An address as names have it: `10-0-0-5`.

@@ -159,6 +159,10 @@ impl dns::Zone for Everywhere {
     fn public(&self, address: Ipv4Addr) -> Option<Ipv4Addr> {
         Some(address)
     }
+
+    fn resource(&self, _: &str) -> Option<Ipv4Addr> {
+        None
+    }
 }
 
 /// A message to the name server: what is answered bears the message's id, and is an answer; what goes on is a plain

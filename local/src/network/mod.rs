@@ -166,6 +166,17 @@ pub trait MetadataSource: Send + Sync + 'static {
         None
     }
 
+    /// The address that the resource name of an instance, `i-….ec2.internal`, means to the machine that holds the NIC. Default: none.
+    fn resource_name(&self, _nic: &str, _instance: &str) -> Option<Ipv4Addr> {
+        None
+    }
+
+    /// What proves an instance identity document: paths below `/latest/` and their contents, as in [`Metadata::tree`]. Asked for where
+    /// such a path is, since it takes a while. Default: nothing.
+    fn identity(&self, _document: &str) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
     /// Whether the service answers the instance of a NIC by now; until then it says that it is unavailable. Default: it does.
     fn is_ready(&self, _nic: &str) -> bool {
         true

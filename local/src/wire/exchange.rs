@@ -6,6 +6,7 @@ use super::{
     decode::{Decoded, decode_parameters},
     encode::{self, encode_as},
     query::{self, Parameter},
+    session::{Session, SessionKey, TEMPORARY},
     signature::{self, Credentials, Signed, SignedService},
     sts,
 };
@@ -33,6 +34,7 @@ const BODY_TIME: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub struct Door {
     credentials: Credentials,
+    sessions: Option<SessionKey>,
     account_id: String,
     activity: Activity,
 }
@@ -40,13 +42,44 @@ pub struct Door {
 impl Door {
     /// A door for one key, to one account: twelve digits, by custom `000000000000` for a local one.
     pub fn new(credentials: Credentials, account_id: impl Into<String>) -> Self {
-        Self { credentials, account_id: account_id.into(), activity: Activity::new() }
+        Self { credentials, sessions: None, account_id: account_id.into(), activity: Activity::new() }
+    }
+
+    /// The same door, for those as well who have temporary credentials of this key.
+    #[must_use]
+    pub fn with_sessions(self, key: SessionKey) -> Self {
+        Self { sessions: Some(key), ..self }
+    }
+
+    /// Who asks, as far as the request says so: its signature is still to be verified.
+    ///
+    /// # Errors
+    ///
+    /// `AuthFailure` for a key or a token that isn't of this door, `RequestExpired` for one whose time is over; STS has codes of
+    /// its own for these.
+    fn caller(&self, signed: &Signed, now: OffsetDateTime) -> Result<Caller, ApiError> {
+        if !signed.access_key().starts_with(TEMPORARY) {
+            signed.check_key(&self.credentials)?;
+            return Ok(Caller { credentials: self.credentials.clone(), session: None });
+        }
+        let found = signed.session_token().and_then(|token| self.sessions.as_ref()?.find(signed.access_key(), token));
+        let (session, credentials) = found.ok_or_else(|| signature::invalid_token(signed.service()))?;
+        if session.is_over(now) {
+            return Err(signature::expired_token(signed.service()));
+        }
+        Ok(Caller { credentials, session: Some(session) })
     }
 
     /// How busy the door is; take the handle before the door is handed to [`serve`](super::serve).
     pub fn activity(&self) -> Activity {
         self.activity.clone()
     }
+}
+
+/// Who asks: the account itself, or an instance by its role.
+struct Caller {
+    credentials: Credentials,
+    session: Option<Session>,
 }
 
 /// An answer's document, or what comes instead.
@@ -86,21 +119,23 @@ async fn answer<A>(
 ) -> Answer {
     look(parts)?;
     let mut in_url = query::parse(parts.uri.query().unwrap_or_default().as_bytes())?;
-    let (signed, body) = match Signed::in_head(&parts.headers, &in_url)? {
+    let (signed, caller, body) = match Signed::in_head(&parts.headers, &in_url)? {
         // Only who knows at least the key's name has a body read, and summed up.
         Some(signed) => {
-            signed.check_key(&door.credentials)?;
-            (signed, read(parts, body).await?)
+            let caller = door.caller(&signed, service.now())?;
+            (signed, caller, read(parts, body).await?)
         }
         // But where it may be the body that says so: then a small one.
         None if may_sign(parts) => {
             let body = read(parts, body).await?;
             let signed = Signed::in_parameters(&query::parse(&body).unwrap_or_default())?;
-            (signed.ok_or_else(signature::unsigned)?, body)
+            let signed = signed.ok_or_else(signature::unsigned)?;
+            let caller = door.caller(&signed, service.now())?;
+            (signed, caller, body)
         }
         None => return Err(signature::unsigned().into()),
     };
-    signed.verify(&door.credentials, parts, &in_url, &body, OffsetDateTime::now_utc())?;
+    signed.verify(&caller.credentials, parts, &in_url, &body, OffsetDateTime::now_utc())?;
     let _admitted = admitted()?;
     let busy = door.activity.request();
     let mut parameters = query::parse(&body)?;
@@ -111,7 +146,7 @@ async fn answer<A>(
     in_url.retain(|(name, _)| !signed.has_parameter(name));
     let parameters = [in_url, parameters].concat();
     match signed.service() {
-        SignedService::Sts => Ok(sts::answer(&parameters, &door.account_id, request_id)?),
+        SignedService::Sts => Ok(sts::answer(&parameters, &door.account_id, caller.session.as_ref(), request_id)?),
         SignedService::Ec2 => call(service, busy, &parameters, signed.region().to_owned(), request_id).await,
     }
 }

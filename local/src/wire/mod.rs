@@ -7,7 +7,8 @@
 //!   read and no answer is laid out by hand. A request's unknown action or parameter, a value of the wrong type, a list
 //!   with a gap: each is an error with EC2's code. So is an answer that the model doesn't have, an `InternalError`.
 //! - **Signatures.** Signature Version 4 in the `Authorization` header or in a presigned query, for one access key, for `ec2`
-//!   in any region, and for STS's `GetCallerIdentity`, which is answered here. Version 2 among the parameters, for `ec2`.
+//!   in any region, and for STS's `GetCallerIdentity`, which is answered here. Version 2 among the parameters, for `ec2`. So
+//!   with the temporary keys that instances have by their roles.
 //! - **Door.** HTTP/1.1 on the loopback. Host and Origin are checked; headers, bodies, connections and their times are
 //!   bounded; what the account has begun is finished even if its client hangs up, and a panic of it is an `InternalError`.
 //!
@@ -27,6 +28,7 @@ mod model;
 mod nearest;
 mod query;
 mod server;
+mod session;
 mod signature;
 mod sts;
 mod value;
@@ -38,11 +40,14 @@ pub use encode::encode;
 pub use exchange::Door;
 pub(crate) use nearest::hint;
 pub use server::serve;
+pub(crate) use session::unique_id;
+pub use session::{Session, SessionCredentials, SessionKey};
 pub use signature::Credentials;
 pub use value::{Structure, Value};
 
 use crate::error::ApiError;
 use std::{future::Future, pin::Pin};
+use time::OffsetDateTime;
 
 /// A request that has passed the door: signed, decoded, every name and type in it known to the model.
 #[derive(Debug, Clone)]
@@ -62,6 +67,11 @@ pub struct Request {
 pub trait Service: Send + Sync + 'static {
     /// Answers one request, by the model's member names of the output.
     fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Structure, Failure>> + Send + '_>>;
+
+    /// What time it is for what ends by itself, as temporary credentials do. Default: the host's.
+    fn now(&self) -> OffsetDateTime {
+        OffsetDateTime::now_utc()
+    }
 }
 
 /// What a request gets in place of an output.

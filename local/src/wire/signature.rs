@@ -23,17 +23,29 @@ const TERMINATOR: &str = "aws4_request";
 /// How far a client's clock may be from ours, either way.
 const SKEW: Duration = Duration::minutes(5);
 
-/// The one key that opens the door.
+/// A key that opens the door.
 #[derive(Clone)]
 pub struct Credentials {
     access_key: String,
     secret: String,
+    /// What must go with it where it is temporary.
+    token: Option<String>,
 }
 
 impl Credentials {
     /// An access key and its secret.
     pub fn new(access_key: impl Into<String>, secret: impl Into<String>) -> Self {
-        Self { access_key: access_key.into(), secret: secret.into() }
+        Self { access_key: access_key.into(), secret: secret.into(), token: None }
+    }
+
+    /// A temporary access key, its secret and its token.
+    pub(super) fn temporary(access_key: String, secret: String, token: &str) -> Self {
+        Self { access_key, secret, token: Some(token.to_owned()) }
+    }
+
+    /// Whether they are those of an access key.
+    pub(super) fn is_of(&self, access_key: &str) -> bool {
+        self.access_key == access_key
     }
 }
 
@@ -80,6 +92,22 @@ impl Signed {
     pub(super) fn in_parameters(parameters: &[Parameter]) -> Result<Option<Self>, ApiError> {
         let is_signed = version_2::is_in(parameters);
         is_signed.then(|| version_2::SignedParameters::read(parameters).map(Self::Parameters)).transpose()
+    }
+
+    /// The key that the request is said to be signed with.
+    pub(super) fn access_key(&self) -> &str {
+        match self {
+            Self::Request(authorization) => &authorization.access_key,
+            Self::Parameters(signed) => signed.access_key(),
+        }
+    }
+
+    /// The token that goes with the key, if it is said to be temporary.
+    pub(super) fn session_token(&self) -> Option<&str> {
+        match self {
+            Self::Request(authorization) => authorization.session_token.as_deref(),
+            Self::Parameters(signed) => signed.session_token(),
+        }
     }
 
     /// Looks whether it is our key that the request is said to be signed with.
@@ -146,11 +174,11 @@ pub(super) fn unsigned() -> ApiError {
     ApiError::new(Code::MissingAuthenticationToken, "Request is missing Authentication Token")
 }
 
-fn check_key(credentials: &Credentials, access_key: &str, has_session_token: bool) -> Result<(), ApiError> {
+fn check_key(credentials: &Credentials, access_key: &str, token: Option<&str>) -> Result<(), ApiError> {
     if access_key != credentials.access_key {
         return Err(failure("AWS was not able to validate the provided access credentials"));
     }
-    if has_session_token {
+    if token != credentials.token.as_deref() {
         return Err(failure(
             "AWS was not able to validate the provided access credentials: the key of this endpoint has no session token; \
              unset AWS_SESSION_TOKEN",
@@ -161,7 +189,7 @@ fn check_key(credentials: &Credentials, access_key: &str, has_session_token: boo
 
 impl Authorization {
     fn check_key(&self, credentials: &Credentials) -> Result<(), ApiError> {
-        check_key(credentials, &self.access_key, self.has_session_token)
+        check_key(credentials, &self.access_key, self.session_token.as_deref())
     }
 
     fn verify(
@@ -258,6 +286,27 @@ fn single(headers: &HeaderMap, name: &str) -> Result<String, ApiError> {
 
 fn failure(message: impl Into<String>) -> ApiError {
     ApiError::new(Code::AuthFailure, message)
+}
+
+/// The error about temporary credentials that aren't of this endpoint: EC2 has the code that it has for all keys.
+/// Source: <https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html>.
+pub(super) fn invalid_token(service: SignedService) -> ApiError {
+    match service {
+        SignedService::Ec2 => failure("AWS was not able to validate the provided access credentials"),
+        SignedService::Sts => {
+            ApiError::new(Code::InvalidClientTokenId, "The security token included in the request is invalid.")
+        }
+    }
+}
+
+/// The error about temporary credentials whose time is over.
+pub(super) fn expired_token(service: SignedService) -> ApiError {
+    match service {
+        SignedService::Ec2 => expired(),
+        SignedService::Sts => {
+            ApiError::new(Code::ExpiredToken, "The security token included in the request is expired")
+        }
+    }
 }
 
 fn expired() -> ApiError {

@@ -3,18 +3,24 @@
 use super::{
     encode::{DECLARATION, escape},
     query::Parameter,
+    session::{Session, unique_id},
 };
 use crate::error::{ApiError, Code};
 
 /// The version of STS's API; there is no other.
 const VERSION: &str = "2011-06-15";
 
-/// Answers `GetCallerIdentity`: the account's root user.
+/// Answers `GetCallerIdentity`: the account's root user, or the role that an instance has assumed.
 ///
 /// # Errors
 ///
 /// `InvalidAction` for anything else, and for another version; `UnknownParameter`.
-pub(super) fn answer(parameters: &[Parameter], account_id: &str, request_id: &str) -> Result<String, ApiError> {
+pub(super) fn answer(
+    parameters: &[Parameter],
+    account_id: &str,
+    session: Option<&Session>,
+    request_id: &str,
+) -> Result<String, ApiError> {
     let named = |wanted: &str| parameters.iter().find(|(name, _)| name == wanted).map_or("", |(_, value)| value);
     let (action, version) = (named("Action"), named("Version"));
     if (action, version) != ("GetCallerIdentity", VERSION) {
@@ -24,9 +30,16 @@ pub(super) fn answer(parameters: &[Parameter], account_id: &str, request_id: &st
     if let Some((name, _)) = parameters.iter().find(|(name, _)| name != "Action" && name != "Version") {
         return Err(ApiError::new(Code::UnknownParameter, format!("The parameter {name} is not recognized")));
     }
+    let (arn, user) = match session {
+        None => (format!("arn:aws:iam::{account_id}:root"), account_id.to_owned()),
+        Some(Session { role, name, .. }) => (
+            format!("arn:aws:sts::{account_id}:assumed-role/{role}/{name}"),
+            format!("{}:{name}", unique_id("AROA", account_id, role)),
+        ),
+    };
     Ok(format!(
         "{DECLARATION}<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/{VERSION}/\">\
-         <GetCallerIdentityResult><Arn>arn:aws:iam::{account_id}:root</Arn><UserId>{account_id}</UserId>\
+         <GetCallerIdentityResult><Arn>{arn}</Arn><UserId>{user}</UserId>\
          <Account>{account_id}</Account></GetCallerIdentityResult>\
          <ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></GetCallerIdentityResponse>"
     ))

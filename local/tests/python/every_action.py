@@ -76,7 +76,7 @@ def make(call):
     launched = call(
         "RunInstances",
         ImageId=image, LaunchTemplate={"LaunchTemplateId": template, "Version": "2"}, MinCount=1, MaxCount=2, KeyName="made", ClientToken="<token>",
-        UserData="aGVsbG8=", SecurityGroupIds=[group],
+        UserData="aGVsbG8=", SecurityGroupIds=[group], IamInstanceProfile={"Name": "web"},
         BlockDeviceMappings=[
             {"DeviceName": "/dev/sda1", "Ebs": {"VolumeType": "io2", "Iops": 500, "VolumeSize": 20, "DeleteOnTermination": False}},
             {"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1}},
@@ -157,12 +157,24 @@ def end_template(call, instance):
 
 # What nobody has here, so it is described as none.
 ABSENT = {
-    "DescribeCustomerGateways", "DescribeFleets", "DescribeIpv6Pools", "DescribeManagedPrefixLists", "DescribePrefixLists", "DescribeSpotFleetRequests",
-    "DescribeTransitGateways",
+    "DescribeAddressTransfers", "DescribeBundleTasks", "DescribeCapacityReservations", "DescribeCarrierGateways",
+    "DescribeClassicLinkInstances", "DescribeCoipPools", "DescribeConversionTasks", "DescribeCustomerGateways",
+    "DescribeElasticGpus", "DescribeExportTasks", "DescribeFastSnapshotRestores", "DescribeFleets", "DescribeFlowLogs",
+    "DescribeHostReservations", "DescribeHosts", "DescribeImportImageTasks", "DescribeImportSnapshotTasks",
+    "DescribeInstanceEventWindows", "DescribeInstanceTopology", "DescribeIpv6Pools",
+    "DescribeLocalGatewayRouteTableVirtualInterfaceGroupAssociations", "DescribeLocalGatewayRouteTableVpcAssociations",
+    "DescribeLocalGatewayRouteTables", "DescribeLocalGatewayVirtualInterfaceGroups",
+    "DescribeLocalGatewayVirtualInterfaces", "DescribeLocalGateways", "DescribeLockedSnapshots",
+    "DescribeManagedPrefixLists", "DescribeMovingAddresses", "DescribePrefixLists", "DescribePublicIpv4Pools",
+    "DescribeReservedInstances", "DescribeReservedInstancesOfferings", "DescribeScheduledInstances",
+    "DescribeSecurityGroupVpcAssociations", "DescribeSpotFleetRequests", "DescribeTransitGateways", "DescribeVpcBlockPublicAccessExclusions",
     "DescribeVpcEndpointServices", "DescribeVpcEndpoints", "DescribeVpnConnections", "DescribeVpnGateways",
+    "ListImagesInRecycleBin", "ListSnapshotsInRecycleBin", "ListVolumesInRecycleBin",
 }
 # What is said by an error.
 REFUSED = {"DescribeSpotDatafeedSubscription"}
+# What must be asked of something.
+OF_SOMETHING = {"DescribeByoipCidrs", "DescribeStaleSecurityGroups", "GetSecurityGroupsForVpc", "GetSubnetCidrReservations"}
 # What there is for a while, or never.
 PASSING = {
     "DescribeEgressOnlyInternetGateways", "DescribeNatGateways", "DescribeVpcPeeringConnections",
@@ -335,11 +347,71 @@ def end_volumes(call, wait, volumes):
     wait("volume_deleted", volumes)
 
 
+def profiles(call, instances):
+    """An instance changes its profile, loses it, and has one again."""
+    def bond():
+        found = call("DescribeIamInstanceProfileAssociations", Filters=[{"Name": "instance-id", "Values": instances[:1]}])
+        return found["IamInstanceProfileAssociations"][0]["AssociationId"]
+
+    first = until(bond, lambda error: isinstance(error, IndexError))
+    replaced = call("ReplaceIamInstanceProfileAssociation", AssociationId=first, IamInstanceProfile={"Name": "other"})
+    replaced = replaced["IamInstanceProfileAssociation"]
+    assert replaced["State"] == "associating" and replaced["AssociationId"] != first, replaced
+    ended = call("DisassociateIamInstanceProfile", AssociationId=replaced["AssociationId"])
+    assert ended["IamInstanceProfileAssociation"]["State"] == "disassociating", ended
+    again = lambda: call("AssociateIamInstanceProfile", InstanceId=instances[0], IamInstanceProfile={"Name": "web"})
+    made = until(again, lambda error: "existing association" in str(error))["IamInstanceProfileAssociation"]
+    assert made["IamInstanceProfile"]["Arn"].endswith(":instance-profile/web"), made
+
+
+def options(call, group, instances):
+    """What instances can be told while they run, and what an account chooses for all of them."""
+    one = {"InstanceId": instances[0]}
+    for name, states in [("MonitorInstances", {"pending"}), ("UnmonitorInstances", {"disabling"})]:
+        told = call(name, InstanceIds=instances)["InstanceMonitorings"]
+        assert {instance["Monitoring"]["State"] for instance in told} == states, told
+    credits = [{**one, "CpuCredits": "standard"}]
+    changed = call("ModifyInstanceCreditSpecification", InstanceCreditSpecifications=credits, ClientToken="<credits>")
+    assert changed["SuccessfulInstanceCreditSpecifications"] == [one], changed
+    call("ModifyInstanceCreditSpecification", InstanceCreditSpecifications=[{**one, "CpuCredits": "unlimited"}])
+    assert call("ModifyInstanceMaintenanceOptions", **one, AutoRecovery="disabled")["AutoRecovery"] == "disabled"
+    call("ModifyPrivateDnsNameOptions", **one, EnableResourceNameDnsARecord=True)
+    call("ResetInstanceAttribute", **one, Attribute="sourceDestCheck")
+    assert call("GetPasswordData", **one)["PasswordData"] == ""
+    call("ReportInstanceStatus", Instances=instances, Status="impaired", ReasonCodes=["other"])
+    call("ModifyInstanceMetadataDefaults", HttpTokens="required")
+    assert call("GetInstanceMetadataDefaults")["AccountLevel"]["HttpTokens"] == "required"
+    call("ModifyInstanceMetadataDefaults", HttpTokens="no-preference")
+    for name, on in [("EnableSerialConsoleAccess", True), ("DisableSerialConsoleAccess", False)]:
+        call(name)
+        assert call("GetSerialConsoleAccessStatus")["SerialConsoleAccessEnabled"] is on
+    vpc = call("DescribeVpcs")["Vpcs"][0]["VpcId"]
+    groups = call("GetSecurityGroupsForVpc", VpcId=vpc)["SecurityGroupForVpcs"]
+    assert group in {found["GroupId"] for found in groups}, groups
+    assert call("DescribeStaleSecurityGroups", VpcId=vpc)["StaleSecurityGroupSet"] == []
+    assert call("DescribeSecurityGroupReferences", GroupId=[group])["SecurityGroupReferenceSet"] == []
+    subnet = call("DescribeSubnets")["Subnets"][0]["SubnetId"]
+    assert call("GetSubnetCidrReservations", SubnetId=subnet)["SubnetIpv4CidrReservations"] == []
+    assert call("DescribeByoipCidrs", MaxResults=5)["ByoipCidrs"] == []
+    account = call("DescribeVpcBlockPublicAccessOptions")["VpcBlockPublicAccessOptions"]["AwsAccountId"]
+    for name, more in [
+        ("DescribeIdFormat", {}), ("DescribeAggregateIdFormat", {}),
+        ("DescribeIdentityIdFormat", {"PrincipalArn": f"arn:aws:iam::{account}:root"}),
+    ]:
+        statuses = call(name, **more)["Statuses"]
+        assert statuses and all(status["UseLongIds"] for status in statuses), statuses
+    assert call("GetImageBlockPublicAccessState")["ImageBlockPublicAccessState"] == "unblocked"
+    assert call("GetSnapshotBlockPublicAccessState")["State"] == "unblocked"
+    assert call("GetAllowedImagesSettings")["State"] == "disabled"
+    assert not call("DescribeInstanceEventNotificationAttributes")["InstanceTagAttribute"]["IncludeAllTagsOfInstance"]
+
+
 def look(call, instances):
     """Describes all there is, whole and page by page."""
     for name in [
         "DescribeAccountAttributes", "DescribeAddresses", "DescribeAddressesAttribute", "DescribeAvailabilityZones",
-        "DescribeDhcpOptions", "DescribeImages", "DescribeInstanceCreditSpecifications", "DescribeInstanceStatus",
+        "DescribeDhcpOptions", "DescribeIamInstanceProfileAssociations", "DescribeImages", "DescribeInstanceCreditSpecifications",
+        "DescribeInstanceImageMetadata", "DescribeInstanceStatus",
         "DescribeInstanceTypeOfferings", "DescribeInstanceTypes", "DescribeInstances", "DescribeInternetGateways", "DescribeLaunchTemplates",
         "DescribeNetworkAcls",
         "DescribeNetworkInterfaces", "DescribePlacementGroups", "DescribeRegions", "DescribeRouteTables", "DescribeSecurityGroupRules",
@@ -457,6 +529,9 @@ def change(call, wait, group, instances):
         changes = [value for value in call(name, InstanceIds=instances).values() if isinstance(value, list)]
         assert len(changes[0]) == len(instances), changes
         wait(f"instance_{state}", instances)
+        if state == "stopped":
+            call("ModifyInstancePlacement", InstanceId=instances[0], Tenancy="default")
+            call("ModifyInstanceCpuOptions", InstanceId=instances[0], CoreCount=1, ThreadsPerCore=1)
         found = call("DescribeInstanceStatus", IncludeAllInstances=True)["InstanceStatuses"]
         assert {status["InstanceState"]["Name"] for status in found} == {state}, found
 
@@ -518,6 +593,8 @@ def life(call, wait):
     volumes = make_volume(call, wait, instances[0])
     until(lambda: look(call, instances))
     look_at_attributes(call, image, instances[0])
+    profiles(call, instances)
+    options(call, group, instances)
     snapshots_and_images(call, instances[0])
     change_network(call, instances)
     end_volumes(call, wait, volumes)
@@ -557,7 +634,7 @@ def with_boto3(actions):
 
     def page_through():
         is_paged = lambda action: "MaxResults" in KNOWN.members(KNOWN.operations[action]["input"])
-        paged = [action for action in set(actions) - ABSENT - PASSING if is_paged(action) and ec2.can_paginate(methods[action])]
+        paged = [action for action in set(actions) - ABSENT - OF_SOMETHING - PASSING if is_paged(action) and ec2.can_paginate(methods[action])]
         assert len(paged) >= 14, paged
         # Its instance must run first.
         for action in set(paged) - {"DescribeReplaceRootVolumeTasks"}:

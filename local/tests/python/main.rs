@@ -87,7 +87,9 @@ fn run(script: &str, arguments: &[&str], options: &[&str]) {
 
     serving.interrupt();
     let mut left: Vec<_> = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    left.retain(|name| ![".ec2-local", "secret", "log", "images", "run"].iter().any(|kept| name == kept));
+    left.retain(|name| {
+        ![".ec2-local", "instance-identity", "secret", "log", "images", "run"].iter().any(|kept| name == kept)
+    });
     assert!(left.is_empty(), "{left:?}");
     let runs: Vec<_> = fs::read_dir(state.join("run")).into_iter().flatten().collect();
     assert!(runs.is_empty(), "{runs:?}");
@@ -107,6 +109,13 @@ fn are_there(programs: &[(&str, &[&str])]) -> bool {
 fn boto3_and_openssh_are_served() {
     if are_there(&[("python3", &["-c", "import boto3"]), ("ssh", &["-V"])]) {
         run("client.py", &[PROGRAM], &[]);
+    }
+}
+
+#[test]
+fn a_machine_is_somebody_by_its_role() {
+    if are_there(&[("python3", &["-c", "import boto3"]), ("ssh", &["-V"]), ("openssl", &["version"])]) {
+        run("profile.py", &[PROGRAM], &["--instance-profile", "web=server"]);
     }
 }
 

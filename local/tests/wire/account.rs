@@ -125,6 +125,9 @@ impl World {
         world.learn("nic", "networkInterfaceId", "Action=DescribeNetworkInterfaces");
         world.learn("address", "privateIpAddress", "Action=DescribeNetworkInterfaces");
         world.names.insert("public-key", PUBLIC_KEY.to_owned());
+        world.names.insert("account", ACCOUNT.to_owned());
+        let associate = "Action=AssociateIamInstanceProfile&InstanceId={instance}&IamInstanceProfile.Name=web";
+        world.learn("profile", "associationId", associate);
         world.images();
         world.network();
         world.ipv6();
@@ -212,6 +215,11 @@ impl World {
         self.learn("ipv6", "ipv6Address", described);
         let create = "Action=CreateEgressOnlyInternetGateway&VpcId={made-vpc}";
         self.learn("egress-gateway", "egressOnlyInternetGatewayId", create);
+    }
+
+    /// Stops `{instance}`.
+    pub fn stop(&self) {
+        self.done("Action=StopInstances&InstanceId.1={instance}");
     }
 
     /// Deletes the default subnet of the first zone.

@@ -2,11 +2,12 @@
 
 use crate::{
     account::{LAUNCH, World},
-    fixture::{Answer, Endpoint, Signed},
+    fixture::{Answer, Endpoint, Signed, session_key},
 };
 use ec2_local::{
     account::{Capacity, Quotas, Settings},
     error::Code,
+    wire::Session,
 };
 use std::{collections::BTreeSet, io::Write, net::Shutdown};
 
@@ -285,6 +286,55 @@ const ASKED: &[(Code, &[&str])] = &[
     (Code::NatGatewayMalformed, &["Action=DescribeNatGateways&NatGatewayId.1=mine"]),
     (Code::NatGatewayNotFound, &["Action=DescribeNatGateways&NatGatewayId.1=nat-0123456789abcdef0"]),
     (Code::VpcPeeringConnectionAlreadyExists, &["Action=CreateVpcPeeringConnection&VpcId={made-vpc}&PeerVpcId={vpc}"]),
+    (
+        Code::InvalidInstanceCreditSpecificationDuplicateInstanceId,
+        &["Action=ModifyInstanceCreditSpecification&InstanceCreditSpecification.1.InstanceId={instance}\
+           &InstanceCreditSpecification.1.CpuCredits=standard&InstanceCreditSpecification.2.InstanceId={instance}\
+           &InstanceCreditSpecification.2.CpuCredits=standard"],
+    ),
+    (Code::InvalidInstanceState, &["Action=ModifyInstancePlacement&InstanceId={instance}&Tenancy=default"]),
+    (Code::InvalidState, &["Action=MonitorInstances&InstanceId.1={terminated}"]),
+    (Code::InvalidBundleIdNotFound, &["Action=DescribeBundleTasks&BundleId.1=bun-12345678"]),
+    (
+        Code::InvalidCapacityReservationIdNotFound,
+        &["Action=DescribeCapacityReservations&CapacityReservationId.1=cr-0123456789abcdef0"],
+    ),
+    (
+        Code::InvalidCarrierGatewayIdNotFound,
+        &["Action=DescribeCarrierGateways&CarrierGatewayId.1=cagw-0123456789abcdef0"],
+    ),
+    (Code::InvalidPoolIdNotFound, &["Action=DescribeCoipPools&PoolId.1=ipv4pool-coip-0123456789abcdef0"]),
+    (
+        Code::InvalidPublicIpv4PoolIdNotFound,
+        &["Action=DescribePublicIpv4Pools&PoolId.1=ipv4pool-ec2-0123456789abcdef0"],
+    ),
+    (Code::InvalidConversionTaskId, &["Action=DescribeConversionTasks&ConversionTaskId.1=import-i-12345678"]),
+    (Code::InvalidConversionTaskIdMalformed, &["Action=DescribeImportImageTasks&ImportTaskId.1=import-ami-12345678"]),
+    (
+        Code::InvalidCustomerGatewayIdNotFound,
+        &["Action=DescribeCustomerGateways&CustomerGatewayId.1=cgw-0123456789abcdef0"],
+    ),
+    (Code::InvalidElasticGpuIdNotFound, &["Action=DescribeElasticGpus&ElasticGpuId.1=egpu-0123456789abcdef0"]),
+    (Code::InvalidExportTaskIdNotFound, &["Action=DescribeExportTasks&ExportTaskId.1=export-i-12345678"]),
+    (Code::InvalidFlowLogIdNotFound, &["Action=DescribeFlowLogs&FlowLogId.1=fl-0123456789abcdef0"]),
+    (Code::InvalidHostIdNotFound, &["Action=DescribeHosts&HostId.1=h-0123456789abcdef0"]),
+    (Code::InvalidPrefixListIdNotFound, &["Action=DescribeManagedPrefixLists&PrefixListId.1=pl-0123456789abcdef0"]),
+    (Code::InvalidReservedInstancesId, &["Action=DescribeReservedInstances&ReservedInstancesId.1=mine"]),
+    (
+        Code::InvalidReservedInstancesOfferingId,
+        &["Action=DescribeReservedInstancesOfferings&ReservedInstancesOfferingId.1=mine"],
+    ),
+    (Code::InvalidScheduledInstance, &["Action=DescribeScheduledInstances&ScheduledInstanceId.1=sci-12345678"]),
+    (Code::InvalidServiceName, &["Action=DescribeVpcEndpointServices&ServiceName.1=com.amazonaws.us-east-1.s3"]),
+    (
+        Code::InvalidTransitGatewayIdNotFound,
+        &["Action=DescribeTransitGateways&TransitGatewayIds.1=tgw-0123456789abcdef0"],
+    ),
+    (Code::InvalidVpcEndpointIdNotFound, &["Action=DescribeVpcEndpoints&VpcEndpointId.1=vpce-0123456789abcdef0"]),
+    (Code::InvalidVpnConnectionIdNotFound, &["Action=DescribeVpnConnections&VpnConnectionId.1=vpn-0123456789abcdef0"]),
+    (Code::InvalidVpnGatewayIdNotFound, &["Action=DescribeVpnGateways&VpnGatewayId.1=vgw-0123456789abcdef0"]),
+    (Code::InvalidResourceTypeUnknown, &["Action=DescribeIdFormat&Resource=machine"]),
+    (Code::InvalidTargetArnUnknown, &["Action=DescribeIdentityIdFormat&PrincipalArn=arn:aws:iam::111122223333:root"]),
 ];
 
 type Provoke = fn() -> Answer;
@@ -311,6 +361,12 @@ const DONE: &[(Code, Provoke)] = &[
             assert_eq!(world.call(create).status, 200);
         }
         world.call(create)
+    }),
+    (Code::ExpiredToken, || as_role(0)),
+    (Code::InvalidClientTokenId, || {
+        let token = "IQoJb3JpZ2luX2Vjbm90aGluZw==";
+        let whose = Signed::sts("Action=GetCallerIdentity&Version=2011-06-15");
+        send(Signed { key: "ASIAOTHER".to_owned(), ..whose }.header("x-amz-security-token", token))
     }),
     (Code::FilterLimitExceeded, || {
         let values: String = (1..=201).map(|n| format!("&Filter.1.Value.{n}=x")).collect();
@@ -469,6 +525,15 @@ const PLAIN: &str = "Action=RunInstances&ImageId={image}&InstanceType=t3.micro&M
 fn head(endpoint: &Endpoint, length: &str) -> String {
     let signed = String::from_utf8(Signed::ec2("").bytes(endpoint.address, true)).unwrap();
     signed.replace("Content-Length: 0", &format!("Content-Length: {length}"))
+}
+
+/// Asks STS by a role whose time ends at a second of 1970.
+fn as_role(until: i64) -> Answer {
+    let until = time::OffsetDateTime::from_unix_timestamp(until).unwrap();
+    let issued = session_key().issue(&Session::new("web", "i-0123456789abcdef0", until));
+    let whose = Signed::sts("Action=GetCallerIdentity&Version=2011-06-15");
+    let whose = Signed { key: issued.access_key, secret: issued.secret, ..whose };
+    send(whose.header("x-amz-security-token", &issued.token))
 }
 
 fn question() -> Signed {

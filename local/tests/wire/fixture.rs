@@ -2,7 +2,7 @@
 
 use ec2_local::{
     error::{ApiError, Code},
-    wire::{Activity, Credentials, Door, Failure, Request, Service, Structure, Value, serve},
+    wire::{Activity, Credentials, Door, Failure, Request, Service, SessionKey, Structure, Value, serve},
 };
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
@@ -75,6 +75,11 @@ impl Service for Stub {
     }
 }
 
+/// What the temporary credentials of its instances follow from.
+pub fn session_key() -> SessionKey {
+    SessionKey::new(&[7; 32])
+}
+
 /// A running endpoint; it ends with the value.
 pub struct Endpoint<S = Stub> {
     pub address: SocketAddr,
@@ -101,7 +106,7 @@ impl<S: Service> Endpoint<S> {
         let address = listener.local_addr().unwrap();
         let (shutdown, ended) = oneshot::channel::<()>();
         let service = Arc::new(service);
-        let door = Door::new(Credentials::new(KEY, SECRET), ACCOUNT);
+        let door = Door::new(Credentials::new(KEY, SECRET), ACCOUNT).with_sessions(session_key());
         let activity = door.activity();
         let served: Arc<dyn Service> = service.clone();
         let thread = std::thread::spawn(move || {

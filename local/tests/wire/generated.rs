@@ -137,6 +137,11 @@ fn world_for(action: &str) -> World {
             world.delete_default_subnet();
             world
         }
+        "ModifyInstanceCpuOptions" | "ModifyInstancePlacement" => {
+            let world = World::new();
+            world.stop();
+            world
+        }
         _ => World::new(),
     }
 }
@@ -216,24 +221,45 @@ fn pages_are_of_ec2s_sizes_and_tokens_good_for_their_own_action() {
     let token = token.split_once("<nextToken>").and_then(|(_, rest)| rest.split_once('<')).unwrap().0;
     for action in paged {
         let least = match action {
+            "DescribeFastSnapshotRestores" => 0,
             "DescribeAddressesAttribute"
+            | "DescribeByoipCidrs"
+            | "DescribeCapacityReservations"
             | "DescribeFleets"
             | "DescribeImages"
+            | "DescribeInstanceImageMetadata"
+            | "DescribeInstanceTopology"
             | "DescribeLaunchTemplateVersions"
             | "DescribeLaunchTemplates"
             | "DescribeIpv6Pools"
             | "DescribeManagedPrefixLists"
+            | "DescribePublicIpv4Pools"
             | "DescribeReplaceRootVolumeTasks"
             | "DescribeSpotFleetRequests"
-            | "DescribeSpotPriceHistory" => 1,
+            | "DescribeSpotPriceHistory"
+            | "ListImagesInRecycleBin" => 1,
+            "DescribeElasticGpus" => 10,
+            "DescribeInstanceEventWindows" => 20,
             _ => 5,
         };
         let most = match action {
+            "DescribePublicIpv4Pools" => 10,
             "DescribeReplaceRootVolumeTasks" => 50,
-            "DescribeInstanceTypes" | "DescribeManagedPrefixLists" | "DescribeRouteTables" => 100,
-            "DescribeLaunchTemplateVersions" | "DescribeLaunchTemplates" => 200,
-            "DescribeEgressOnlyInternetGateways" | "DescribeVpcClassicLinkDnsSupport" => 255,
-            "DescribeVolumesModifications" => 500,
+            "DescribeByoipCidrs"
+            | "DescribeInstanceTopology"
+            | "DescribeInstanceTypes"
+            | "DescribeManagedPrefixLists"
+            | "DescribeReservedInstancesOfferings"
+            | "DescribeRouteTables" => 100,
+            "DescribeFastSnapshotRestores" | "DescribeLaunchTemplateVersions" | "DescribeLaunchTemplates" => 200,
+            "DescribeEgressOnlyInternetGateways"
+            | "DescribeStaleSecurityGroups"
+            | "DescribeVpcClassicLinkDnsSupport" => 255,
+            "DescribeScheduledInstances" => 300,
+            "DescribeHostReservations"
+            | "DescribeHosts"
+            | "DescribeInstanceEventWindows"
+            | "DescribeVolumesModifications" => 500,
             _ => 1000,
         };
         for (size, code) in [
@@ -246,8 +272,8 @@ fn pages_are_of_ec2s_sizes_and_tokens_good_for_their_own_action() {
                 world.direct(&format!("Action={action}&MaxResults={size}{}{}", scope(action), rehearsal(action)));
             assert_eq!(outcome(&answer), code, "{action} MaxResults={size}: {answer:?}");
         }
-        let next = format!("Action={action}&MaxResults=5&NextToken={}{}", encoded(token), scope(action));
-        let next = world.direct(&format!("{next}{}", rehearsal(action)));
+        let next = format!("Action={action}&MaxResults={}&NextToken={}", least.max(5), encoded(token));
+        let next = world.direct(&format!("{next}{}{}", scope(action), rehearsal(action)));
         let expected = if action == "DescribeInstanceTypes" { Code::DryRunOperation } else { Code::InvalidNextToken };
         assert_eq!(outcome(&next), expected, "{action}: {next:?}");
         let filtered = ask(&world, action, "NextToken", token);
@@ -257,14 +283,21 @@ fn pages_are_of_ec2s_sizes_and_tokens_good_for_their_own_action() {
 
 /// What a page must say of whose rows it is.
 fn scope(action: &str) -> &'static str {
-    if action == "DescribeLaunchTemplateVersions" { "&LaunchTemplateVersion.1=$Latest" } else { "" }
+    match action {
+        "DescribeLaunchTemplateVersions" => "&LaunchTemplateVersion.1=$Latest",
+        "DescribeStaleSecurityGroups" | "GetSecurityGroupsForVpc" => "&VpcId={vpc}",
+        "GetSubnetCidrReservations" => "&SubnetId={subnet}",
+        _ => "",
+    }
 }
 
 /// What a launch template holds: EC2 takes nearly all, and so does the account.
 const TEMPLATE: &str = "LaunchTemplateData.";
 
 /// What EC2 takes text for, and so hostile text too, within bounds and character sets.
-const TEXT: [&str; 21] = [
+const TEXT: [&str; 22] = [
+    // Of an instance profile, an empty one is none.
+    "Arn",
     // An empty zone, key, placement group, subnet, VPC, launch template or page token is none.
     "AvailabilityZone",
     "AvailabilityZoneId",

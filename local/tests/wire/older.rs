@@ -102,7 +102,7 @@ fn every_published_version_is_answered_in_its_own_name() {
 fn an_action_that_is_not_served_says_so() {
     let endpoint = Endpoint::start();
     // What only EC2 has says what is missing; parameters aren't looked at.
-    for action in ["CreateFleet", "RequestSpotFleet", "DescribeFlowLogs"] {
+    for action in ["CreateFleet", "RequestSpotFleet", "DescribeFpgaImages"] {
         let message = format!("The action {action} isn't served by the local EC2 yet");
         endpoint.call(&format!("Action={action}&Colour=red")).is_error(400, "UnsupportedOperation", &message);
     }

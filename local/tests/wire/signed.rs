@@ -1,6 +1,7 @@
 //! Who is let in, and who isn't.
 
-use crate::fixture::{ACCOUNT, Answer, Endpoint, Signed};
+use crate::fixture::{ACCOUNT, Answer, Endpoint, Signed, session_key};
+use ec2_local::wire::Session;
 use time::Duration;
 
 const QUESTION: &str = "Action=DescribeRegions&Version=2016-11-15";
@@ -219,4 +220,44 @@ fn sts_tells_whose_account_it_is() {
     // EC2's actions are not STS's, nor the other way round.
     assert_eq!(Signed::sts(QUESTION).send(&endpoint).element("Code"), "InvalidAction");
     assert_eq!(endpoint.call("Action=GetCallerIdentity").element("Code"), "InvalidAction");
+}
+
+/// A question by an instance's role, whose time ends in so many seconds.
+fn by_role(request: Signed, seconds: i64) -> (Signed, String) {
+    let session = Session::new("web", "i-0123456789abcdef0", request.time + Duration::seconds(seconds));
+    let issued = session_key().issue(&session);
+    (Signed { key: issued.access_key, secret: issued.secret, ..request }, issued.token)
+}
+
+#[test]
+fn a_role_is_somebody_for_a_while() {
+    let endpoint = Endpoint::start();
+    let whose = || Signed::sts("Action=GetCallerIdentity&Version=2011-06-15");
+    let ask = |(request, token): (Signed, String)| request.header("x-amz-security-token", &token).send(&endpoint);
+    let answer = ask(by_role(whose(), 60));
+    let arn = format!("arn:aws:sts::{ACCOUNT}:assumed-role/web/i-0123456789abcdef0");
+    assert_eq!((answer.status, answer.element("Arn"), answer.element("Account")), (200, arn.as_str(), ACCOUNT));
+    let user = answer.element("UserId");
+    assert!(user.starts_with("AROA") && user.ends_with(":i-0123456789abcdef0"), "{user}");
+    assert_eq!(ask(by_role(Signed::ec2(QUESTION), 60)).status, 200);
+
+    // In a presigned URL its token is in the query.
+    let (request, token) = by_role(Signed::get(QUESTION), 60);
+    let token = token.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+    let target = format!("{}&X-Amz-Security-Token={token}", request.target);
+    let request = Signed { target, ..request };
+    assert_eq!(presigned(&endpoint, &request.presigned(endpoint.address, 60)).status, 200);
+
+    ask(by_role(Signed::ec2(QUESTION), -1)).is_error(400, "RequestExpired", "Request has expired.");
+    let over = ask(by_role(whose(), -1));
+    assert_eq!((over.status, over.element("Code")), (403, "ExpiredToken"), "{over:?}");
+    let (request, token) = by_role(Signed::ec2(QUESTION), 60);
+    let (_, other) = by_role(Signed::ec2(QUESTION), 61);
+    let refused = "AWS was not able to validate the provided access credentials";
+    ask((request, other.clone())).is_error(401, "AuthFailure", refused);
+    let guessed = Signed { secret: "guessed".to_owned(), ..by_role(Signed::ec2(QUESTION), 60).0 };
+    assert_eq!(ask((guessed, token)).element("Code"), "SignatureDoesNotMatch");
+    by_role(Signed::ec2(QUESTION), 60).0.send(&endpoint).is_error(401, "AuthFailure", refused);
+    let (request, _) = by_role(whose(), 60);
+    assert_eq!(ask((request, other)).element("Code"), "InvalidClientTokenId");
 }

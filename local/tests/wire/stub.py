@@ -55,7 +55,7 @@ assert ec2.reboot_instances(InstanceIds=["i-1", "i-2"])["ResponseMetadata"]["HTT
 assert ec2.delete_key_pair(KeyName="k")["Return"] is True
 
 assert refusal(ec2.describe_tags)[0] == "InvalidAction"
-assert refusal(ec2.describe_flow_logs)[0] == "UnsupportedOperation"
+assert refusal(ec2.describe_fpga_images)[0] == "UnsupportedOperation"
 assert refusal(ec2.terminate_instances, InstanceIds=["i-1"])[0] == "InternalError"
 code, message = refusal(ec2.run_instances, ImageId="ami-1", InstanceType="t9.huge", MinCount=1, MaxCount=1)
 assert (code, message) == ("InvalidParameterValue", "Invalid value 't9.huge' for InstanceType."), message

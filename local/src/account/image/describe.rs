@@ -142,6 +142,16 @@ fn mappings(image: &Image) -> Vec<Structure> {
     std::iter::once(root).chain(image.devices().iter().map(Device::shown)).collect()
 }
 
+/// What is told of an image beside an instance of it; little where it is gone.
+pub(in crate::account) fn of_instance(context: &Context<'_>, id: &ImageId) -> Structure {
+    let Some(image) = context.region.images.get(id) else { return Structure::new().with("ImageId", id) };
+    let shown = shown(context, id, image);
+    let members = ["ImageId", "Name", "OwnerId", "State", "ImageOwnerAlias", "CreationDate", "DeprecationTime"];
+    let told =
+        members.iter().fold(Structure::new(), |told, member| told.with_some(*member, shown.get(member).cloned()));
+    told.with("ImageAllowed", true).with("IsPublic", image.is_public())
+}
+
 fn shown(context: &Context<'_>, id: &ImageId, image: &Image) -> Structure {
     let (settings, made, options) = (&image.settings, image.made.as_ref(), &image.options);
     let (owner, alias) =

@@ -11,7 +11,7 @@ mod register;
 pub(super) use attribute::{describe as describe_attribute, modify as modify_attribute, reset as reset_attribute};
 pub(super) use copy::copy;
 pub(super) use create::create;
-pub(super) use describe::describe;
+pub(super) use describe::{describe, of_instance};
 pub(super) use device::{Contents, Device};
 pub(super) use life::{
     deprecate, deregister, disable, disable_deprecation, disable_protection, enable, enable_protection,

@@ -4,11 +4,11 @@ use super::{Instance, State};
 use crate::{
     account::{
         Context,
-        address::private_dns_name,
         describe::{Listing, Row},
         filter::whole_second,
         ids::{InstanceId, ReservationId},
         image::ROOT_DEVICE,
+        instance_profile,
         region::Region,
         settings::Settings,
     },
@@ -52,9 +52,9 @@ const LISTING: Listing = Listing {
         ("hibernation-options.configured", "HibernationOptions.Configured"),
         ("host-id", ""),
         ("hypervisor", "Hypervisor"),
-        ("iam-instance-profile.arn", ""),
-        ("iam-instance-profile.id", ""),
-        ("iam-instance-profile.name", ""),
+        ("iam-instance-profile.arn", "IamInstanceProfile.Arn"),
+        ("iam-instance-profile.id", "IamInstanceProfile.Id"),
+        ("iam-instance-profile.name", "IamInstanceProfileName"),
         ("image-id", "ImageId"),
         ("instance-id", "InstanceId"),
         ("instance-lifecycle", "InstanceLifecycle"),
@@ -197,6 +197,10 @@ pub(in crate::account) fn describe(context: &mut Context<'_>, input: &Structure)
             let hidden = Structure::new()
                 .with("ReservationId", &instance.reservation)
                 .with("OwnerId", account)
+                .with_some(
+                    "IamInstanceProfileName",
+                    instance_profile::of(settings, region, instance).map(|(_, name)| name),
+                )
                 .with("NetworkInterfaceAddresses", elastic)
                 .with("NetworkInterfaceTags", crate::wire::Value::List(nic_tags));
             Row { shown: shown(settings, now, region, id, instance), hidden }
@@ -270,10 +274,6 @@ pub(in crate::account) fn shown(
         .state_reason
         .as_ref()
         .map(|reason| Structure::new().with("Code", &*reason.code).with("Message", reason.message.as_str()));
-    let names = Structure::new()
-        .with("HostnameType", "ip-name")
-        .with("EnableResourceNameDnsARecord", false)
-        .with("EnableResourceNameDnsAAAARecord", false);
     let options = &instance.options;
     let shown = Structure::new()
         .with("InstanceId", id)
@@ -288,7 +288,8 @@ pub(in crate::account) fn shown(
         .with_some("KeyName", instance.key.as_ref().map(|key| key.name.as_str()))
         .with("Architecture", instance.architecture.name())
         .with("Placement", placement)
-        .with("Monitoring", Structure::new().with("State", if options.monitoring { "enabled" } else { "disabled" }))
+        .with("Monitoring", super::monitoring::shown(settings, now, options))
+        .with_some("IamInstanceProfile", instance_profile::of(settings, region, instance).map(|(shown, _)| shown))
         .with("EbsOptimized", options.ebs_optimized)
         .with("EnaSupport", true)
         .with("EnclaveOptions", Structure::new().with("Enabled", false))
@@ -314,13 +315,13 @@ pub(in crate::account) fn shown(
         .with("NetworkPerformanceOptions", Structure::new().with("BandwidthWeighting", "default"))
         .with("Operator", Structure::new().with("Managed", false))
         .with("MetadataOptions", instance.metadata_options.shown(instance.state != State::Pending))
-        .with("PrivateDnsNameOptions", names)
+        .with("PrivateDnsNameOptions", options.names.shown())
         .with("ProductCodes", Vec::<Structure>::new())
         .with("BlockDeviceMappings", mappings(settings, now, region, instance))
         .with_some("InstanceLifecycle", instance.spot.as_ref().map(|_| "spot"))
         .with_some("SpotInstanceRequestId", instance.spot.as_ref().map(|spot| &spot.request))
         .with("Tags", region.tags.shown(id));
-    with_network(shown, settings, region, now, instance)
+    with_network(shown, settings, region, now, (id, instance))
 }
 
 /// The name of an instance's root device: images of earlier versions had another.
@@ -363,7 +364,7 @@ fn with_network(
     settings: &Settings,
     region: &Region,
     now: OffsetDateTime,
-    instance: &Instance,
+    (id, instance): (&InstanceId, &Instance),
 ) -> Structure {
     let interfaces: Vec<_> =
         instance.network_interfaces.iter().filter_map(|id| Some((id, region.network_interfaces.get(id)?))).collect();
@@ -381,7 +382,7 @@ fn with_network(
         .with_some("PrivateIpAddress", primary.map(|interface| interface.address.to_string()))
         .with(
             "PrivateDnsName",
-            primary.map_or_else(String::new, |interface| private_dns_name(region.place, interface.address)),
+            primary.map_or_else(String::new, |interface| instance.options.names.name(region, id, interface.address)),
         )
         .with_some("Ipv6Address", primary.and_then(|interface| interface.ipv6.first()).map(ToString::to_string))
         .with_some("PublicIpAddress", public.map(|address| address.to_string()))

@@ -5,6 +5,7 @@ use super::{
     block_device::Mapping,
     credits,
     metadata_options::MetadataOptions,
+    names::PrivateNames,
     network,
     placement::{self, Placement},
     shortage, user_data,
@@ -14,6 +15,7 @@ use crate::{
         Context, capacity,
         ids::{ImageId, SecurityGroupId, SubnetId},
         image::{self, Image},
+        instance_profile::{self, Profile},
         instance_type::{self, InstanceType},
         quota,
         request::{combination, invalid, one_of, only, required, unsupported},
@@ -32,6 +34,7 @@ pub(in crate::account) struct Launch {
     pub(super) image: ImageId,
     pub(in crate::account) instance_type: &'static InstanceType,
     pub(super) key: Option<LaunchKey>,
+    pub(super) profile: Option<Profile>,
     pub(super) place: network::Place,
     pub(super) volumes: Vec<Mapping>,
     pub(super) user_data: Option<Vec<u8>>,
@@ -55,6 +58,7 @@ pub(in crate::account) const PARAMETERS: &[&str] = &[
     "DisableApiStop",
     "DisableApiTermination",
     "EbsOptimized",
+    "IamInstanceProfile",
     "ImageId",
     "InstanceInitiatedShutdownBehavior",
     "InstanceMarketOptions",
@@ -97,7 +101,7 @@ impl Launch {
             ));
         }
         check_ena(instance_type, contents)?;
-        let metadata_options = MetadataOptions::read(input, contents.options.imds_v2)?;
+        let metadata_options = MetadataOptions::read(input, contents.options.imds_v2, region.options.metadata())?;
         let market = Market::read(context.now, input)?;
         let tags = tags(input, market.is_some())?;
         if metadata_options.tags {
@@ -121,15 +125,17 @@ impl Launch {
         let count = bounds.into_iter().try_fold(most, |count, room| room.admit(least, count))?;
         check_placement(input)?;
         placement.iter().try_for_each(|placement| placement.check(region, zone))?;
+        let subnet = place.subnet.clone();
         let launch = Self {
             count,
             instance_type,
             key: key(context, input)?,
+            profile: instance_profile::read(context, input)?,
             volumes: block_device::read(context, input, contents)?,
             image,
             place,
             user_data: user_data::read(input.string("UserData"))?,
-            options: options(input, instance_type)?,
+            options: options(context, input, instance_type, &subnet)?,
             metadata_options,
             tags,
             placement,
@@ -222,12 +228,6 @@ fn check_placement(input: &Structure) -> Result<(), ApiError> {
             return Err(unsupported("A tenancy other than 'default'"));
         }
     }
-    if let Some(options) = input.structure("PrivateDnsNameOptions") {
-        only(options, "PrivateDnsNameOptions.", &["HostnameType"])?;
-        if one_of(options, "HostnameType", &["ip-name", "resource-name"])? == Some("resource-name") {
-            return Err(unsupported("The host name type 'resource-name'"));
-        }
-    }
     if let Some(reservation) = input.structure("CapacityReservationSpecification") {
         only(reservation, "CapacityReservationSpecification.", &["CapacityReservationPreference"])?;
         if reservation.string("CapacityReservationPreference") == Some("capacity-reservations-only") {
@@ -237,7 +237,12 @@ fn check_placement(input: &Structure) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn options(input: &Structure, instance_type: &InstanceType) -> Result<Options, ApiError> {
+fn options(
+    context: &Context<'_>,
+    input: &Structure,
+    instance_type: &InstanceType,
+    subnet: &SubnetId,
+) -> Result<Options, ApiError> {
     let behavior = one_of(input, "InstanceInitiatedShutdownBehavior", ShutdownBehavior::NAMES)?;
     let recovery = match input.structure("MaintenanceOptions") {
         None => None,
@@ -268,13 +273,22 @@ fn options(input: &Structure, instance_type: &InstanceType) -> Result<Options, A
         cores,
         threads_per_core,
         unlimited_credits: credits::read(input, instance_type)?,
+        monitoring_since: monitoring.then_some(context.now),
+        names: PrivateNames::read(input, context.region.subnets.require(subnet)?.names)?,
     })
 }
 
 fn cpu_options(input: &Structure, instance_type: &InstanceType) -> Result<(i64, i64), ApiError> {
-    let (cores, threads) = (instance_type.cores(), instance_type.threads_per_core());
-    let Some(options) = input.structure("CpuOptions") else { return Ok((cores, threads)) };
+    let Some(options) = input.structure("CpuOptions") else {
+        return Ok((instance_type.cores(), instance_type.threads_per_core()));
+    };
     only(options, "CpuOptions.", &["CoreCount", "ThreadsPerCore"])?;
+    cores_and_threads(options, instance_type)
+}
+
+/// The cores that a request asks for, and the threads of each.
+pub(super) fn cores_and_threads(options: &Structure, instance_type: &InstanceType) -> Result<(i64, i64), ApiError> {
+    let (cores, threads) = (instance_type.cores(), instance_type.threads_per_core());
     let (Some(core_count), Some(threads_per_core)) = (options.integer("CoreCount"), options.integer("ThreadsPerCore"))
     else {
         return Err(combination("CoreCount and ThreadsPerCore must be specified together"));

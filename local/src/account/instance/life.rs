@@ -4,7 +4,9 @@
 //! address comes with `running` and goes with the first step away from it.
 
 use super::{Instance, Power, State, StateReason, power};
-use crate::account::{Context, Effect, ids::InstanceId, network_interface, root_volume, spot, volume::attach};
+use crate::account::{
+    Context, Effect, ids::InstanceId, instance_profile, network_interface, root_volume, spot, volume::attach,
+};
 use std::time::Duration;
 use time::OffsetDateTime;
 
@@ -137,6 +139,7 @@ fn terminated(context: &mut Context<'_>, id: &InstanceId) {
     for nic in nics {
         network_interface::release(context, &nic);
     }
+    instance_profile::release(context, id);
     root_volume::give_up(context, id);
     for id in volumes {
         attach::release(context, &id);

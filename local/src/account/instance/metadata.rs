@@ -93,7 +93,7 @@ impl Tree {
             if let Some(interface) = interface {
                 let index = interface.attachment.as_ref().map_or(0, |attachment| attachment.device_index);
                 if index == 0 {
-                    self.primary(region, interface);
+                    self.primary(region, id, instance, interface);
                 }
                 self.interface(settings, region, nic, interface, index);
             }
@@ -114,8 +114,8 @@ impl Tree {
         }
     }
 
-    fn primary(&mut self, region: &Region, interface: &NetworkInterface) {
-        let name = private_dns_name(region.place, interface.address);
+    fn primary(&mut self, region: &Region, id: &InstanceId, instance: &Instance, interface: &NetworkInterface) {
+        let name = instance.options.names.name(region, id, interface.address);
         self.put("hostname", name.as_str());
         self.put("local-hostname", name);
         self.put("local-ipv4", interface.address.to_string());

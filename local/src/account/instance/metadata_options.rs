@@ -4,6 +4,7 @@ use super::State;
 use crate::{
     account::{
         Context,
+        account_options::MetadataDefaults,
         request::{invalid, one_of, only, required},
         tags,
     },
@@ -56,14 +57,15 @@ impl MetadataOptions {
         Ok(())
     }
 
-    /// The options of a launch, from an image that may be for IMDSv2 alone: where the launch doesn't say otherwise, tokens are
-    /// required then, and an answer may go two hops.
+    /// The options of a launch, from an image that may be for IMDSv2 alone: where neither the launch nor the account's defaults say
+    /// otherwise, tokens are required then, and an answer may go two hops.
     /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RegisterImage.html>.
-    pub(super) fn read(input: &Structure, is_v2: bool) -> Result<Self, ApiError> {
+    pub(super) fn read(input: &Structure, is_v2: bool, defaults: MetadataDefaults) -> Result<Self, ApiError> {
         let mut options = Self::default();
         if is_v2 {
             (options.token_required, options.hop_limit) = (true, 2);
         }
+        defaults.apply(&mut options);
         if let Some(request) = input.structure("MetadataOptions") {
             only(request, "MetadataOptions.", &MEMBERS)?;
             options.update(request)?;

@@ -4,11 +4,15 @@ pub(super) mod attribute;
 mod block_device;
 pub(super) mod credits;
 pub(super) mod describe;
+pub(super) mod image_metadata;
 mod launch;
 pub(super) mod life;
 pub(super) mod metadata;
 pub(super) mod metadata_options;
+pub(super) mod monitoring;
+pub(super) mod names;
 mod network;
+pub(super) mod options;
 pub(super) mod placement;
 pub(super) mod power;
 pub(super) mod run;
@@ -17,7 +21,7 @@ pub(super) mod status;
 mod user_data;
 
 use super::{
-    ids::{ImageId, NetworkInterfaceId, ReservationId, VolumeId},
+    ids::{IamInstanceProfileAssociationId, ImageId, NetworkInterfaceId, ReservationId, VolumeId},
     instance_type::InstanceType,
     place::Zone,
     settings::Architecture,
@@ -67,6 +71,8 @@ pub(super) struct Instance {
     /// What it has of a request for a Spot Instance; none on demand.
     #[serde(default)]
     pub(super) spot: Option<Spot>,
+    #[serde(default)]
+    pub(super) profile_association: Option<IamInstanceProfileAssociationId>,
 
     pub(super) state: State,
     /// When the state may change at the earliest.
@@ -103,6 +109,11 @@ pub(super) struct Options {
     /// Whether CPU credits are unlimited; `None` for the default of the type.
     #[serde(default)]
     pub(super) unlimited_credits: Option<bool>,
+    /// When monitoring was last switched on or off.
+    #[serde(default)]
+    pub(super) monitoring_since: Option<OffsetDateTime>,
+    #[serde(default)]
+    pub(super) names: names::PrivateNames,
 }
 
 /// What becomes of an instance that powers itself off.

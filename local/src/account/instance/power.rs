@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     account::{
-        Context, Effect, Start, address, dhcp_options,
+        Context, Effect, Start, dhcp_options,
         ids::{Id, InstanceId, VolumeId},
         region::Region,
         root_volume, snapshot, spot,
@@ -36,10 +36,11 @@ pub(in crate::account) fn on(context: &mut Context<'_>, id: &InstanceId) {
     let (kind, image, root) = (instance.kind, instance.image_name.clone(), instance.image_root.clone());
     let was_running = instance.was_running;
     let (login_user, instance_type) = (instance.login_user.clone(), instance.instance_type);
+    let (names, vcpus) = (instance.options.names, instance.options.cores * instance.options.threads_per_core);
     let region = &*context.region;
     let root_volume = volumes.first().and_then(|root| region.volumes.get(root));
     let interfaces: Vec<_> = nics.iter().filter_map(|nic| Some((nic, region.network_interfaces.get(nic)?))).collect();
-    let hostname = interfaces.first().map(|(_, interface)| address::private_dns_name(region.place, interface.address));
+    let hostname = interfaces.first().map(|(_, interface)| names.name(region, id, interface.address));
     let machine = Description {
         instance: id.to_string(),
         hostname: hostname.unwrap_or_default(),
@@ -51,7 +52,7 @@ pub(in crate::account) fn on(context: &mut Context<'_>, id: &InstanceId) {
             .collect(),
         dhcp: interfaces.first().map(|(_, interface)| dhcp_options::of(region, &interface.vpc)),
         memory_mib: instance_type.memory_mib(),
-        vcpus: u32::try_from(instance_type.vcpus()).unwrap_or(u32::MAX),
+        vcpus: u32::try_from(vcpus).unwrap_or(u32::MAX),
         disk_gib: root_volume.and_then(|volume| u32::try_from(volume.shape.gib).ok()),
         volumes: volumes.iter().skip(1).filter_map(|id| block_device(region, id)).collect(),
         boot_id,

@@ -10,7 +10,7 @@ use crate::{
     account::{
         Context, capacity,
         ids::{InstanceId, ReservationId},
-        launch_template, quota,
+        instance_profile, launch_template, quota,
         request::{at_most_a_thousand, invalid, required_list},
         spot,
     },
@@ -116,6 +116,7 @@ fn make(
         rootless: None,
         placement,
         spot: None,
+        profile_association: None,
         state: State::Pending,
         settles,
         transition_reason: String::new(),
@@ -126,13 +127,16 @@ fn make(
         power: Power::Off,
     };
     region.instances.insert(id.clone(), instance);
+    if let Some(profile) = &launch.profile {
+        instance_profile::bind(context, &id, profile.clone());
+    }
     context.wake(&id, settles);
     power::on(context, &id);
     Ok(id)
 }
 
 /// The instances that a request names, each once.
-fn named(context: &Context<'_>, input: &Structure) -> Result<Vec<InstanceId>, ApiError> {
+pub(super) fn named(context: &Context<'_>, input: &Structure) -> Result<Vec<InstanceId>, ApiError> {
     let ids = required_list(input, "InstanceIds")?;
     at_most_a_thousand(&ids, "instancesSet")?;
     let mut ids = context.region.instances.parse_all(ids)?;

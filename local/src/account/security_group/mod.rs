@@ -2,6 +2,7 @@
 
 mod authorize;
 mod describe;
+mod for_vpc;
 mod modify;
 mod permission;
 mod rule;
@@ -11,6 +12,7 @@ pub(super) use authorize::{
     update_ingress_descriptions,
 };
 pub(super) use describe::{describe, describe_rules};
+pub(super) use for_vpc::for_vpc;
 pub(super) use modify::modify_rules;
 pub(super) use rule::Rule;
 

@@ -9,12 +9,13 @@ use crate::{
     wire::Structure,
 };
 
-/// Those that can be switched on and off; only the first two can be on.
+const RECORD: &str = "EnableResourceNameDnsARecordOnLaunch";
+/// Those that can be switched on and off; of these only the first two and the record can be on.
 const SWITCHES: [&str; 5] = [
     "MapPublicIpOnLaunch",
     "AssignIpv6AddressOnCreation",
     "EnableDns64",
-    "EnableResourceNameDnsARecordOnLaunch",
+    RECORD,
     "EnableResourceNameDnsAAAARecordOnLaunch",
 ];
 const NAMES: &str = "PrivateDnsHostnameTypeOnLaunch";
@@ -55,7 +56,8 @@ pub(in crate::account) fn modify_attribute(
             }
             subnet.assign_ipv6 = value;
         }
-        NAMES if value => return Err(unsupported("The host name type 'resource-name'")),
+        NAMES => context.region.subnets.require_mut(&id)?.names.resource_name = value,
+        RECORD => context.region.subnets.require_mut(&id)?.names.a_record = value,
         _ if value => return Err(unsupported(format!("The parameter {attribute}=true"))),
         _ => {}
     }

@@ -14,6 +14,7 @@ use super::{
     address6::Cidr6,
     describe::Listing,
     ids::{NetworkAclAssociationId, NetworkInterfaceId, Source, SubnetCidrAssociationId, SubnetId, VpcId},
+    instance::names::PrivateNames,
     network_acl,
     place::Zone,
     region::Region,
@@ -43,6 +44,9 @@ pub(super) struct Subnet {
     /// Whether interfaces that are made have an IPv6 address of it where nobody says anything.
     #[serde(default)]
     pub(super) assign_ipv6: bool,
+    /// The names that instances get here for which nothing else is said.
+    #[serde(default)]
+    pub(super) names: PrivateNames,
     /// Who holds which address. Not stored: it follows from the interfaces.
     #[serde(skip)]
     pub(super) holders: BTreeMap<Ipv4Addr, NetworkInterfaceId>,
@@ -68,6 +72,7 @@ impl Subnet {
             cidr,
             default_for_zone: false,
             map_public_ip: false,
+            names: PrivateNames::default(),
             ipv6: None,
             assign_ipv6: false,
             holders: BTreeMap::new(),
@@ -185,10 +190,6 @@ pub(super) fn describe(context: &mut Context<'_>, input: &Structure) -> Result<S
 
 fn shown(context: &Context<'_>, id: &SubnetId, subnet: &Subnet) -> Structure {
     let (region, account) = (&*context.region, context.settings.account.as_str());
-    let names = Structure::new()
-        .with("HostnameType", "ip-name")
-        .with("EnableResourceNameDnsARecord", false)
-        .with("EnableResourceNameDnsAAAARecord", false);
     let ranges6 = subnet.ipv6.iter().map(|(association, range)| range6::shown(association, *range, "associated"));
     Structure::new()
         .with("SubnetId", id)
@@ -207,6 +208,6 @@ fn shown(context: &Context<'_>, id: &SubnetId, subnet: &Subnet) -> Structure {
         .with("Ipv6CidrBlockAssociationSet", ranges6.collect::<Vec<_>>())
         .with("EnableDns64", false)
         .with("Ipv6Native", false)
-        .with("PrivateDnsNameOptionsOnLaunch", names)
+        .with("PrivateDnsNameOptionsOnLaunch", subnet.names.shown())
         .with("Tags", region.tags.shown(id))
 }

@@ -51,7 +51,6 @@ fn refusals() {
         ("UnsupportedOperation: The market type 'capacity-block' ", |l| {
             l.with("InstanceMarketOptions", one("MarketType", "capacity-block"))
         }),
-        ("UnsupportedOperation: The parameter IamInstanceProfile ", |l| l.with("IamInstanceProfile", one("Name", "x"))),
         ("UnsupportedOperation: The parameter HibernationOptions ", |l| {
             l.with("HibernationOptions", one("Configured", true))
         }),
@@ -191,7 +190,7 @@ fn what_a_launch_says_is_what_describe_shows() {
     let first = instances[0];
     assert_eq!(first.structure("Placement").unwrap().string("AvailabilityZone"), Some("us-east-1b"));
     assert_eq!(first.structure("MetadataOptions").unwrap().string("HttpTokens"), Some("required"));
-    assert_eq!(first.structure("Monitoring").unwrap().string("State"), Some("enabled"));
+    assert_eq!(first.structure("Monitoring").unwrap().string("State"), Some("pending"));
     assert_eq!(first.boolean("EbsOptimized"), Some(true));
     for (action, member) in [("DescribeVolumes", "Volumes"), ("DescribeNetworkInterfaces", "NetworkInterfaces")] {
         assert_eq!(world.ok(action, filters(&[("tag:run", &["*"])])).list(member).len(), 3, "{action}");

@@ -66,8 +66,10 @@ fn busy() -> Kept {
     let tags = vec![Structure::new().with("Key", "é").with("Value", "\u{1f980}")];
     let tagged = vec![Structure::new().with("ResourceType", "instance").with("Tags", tags)];
     let launch = world.launch().with("KeyName", "k").with("UserData", "aGVsbG8=").with("TagSpecifications", tagged);
-    let launch = launch.with("ClientToken", "token").with("MaxCount", 4_i64);
+    let profile = Structure::new().with("Name", "web");
+    let launch = launch.with("ClientToken", "token").with("MaxCount", 4_i64).with("IamInstanceProfile", profile);
     world.ok("RunInstances", launch);
+    world.ok("EnableSerialConsoleAccess", Structure::new());
     world.settle();
     let answer = world.ok("DescribeInstances", Structure::new());
     let ids: Vec<String> = answer
@@ -143,6 +145,14 @@ fn all_that_there_is_is_read_as_it_was_written() {
     kept.check();
     let read = kept.read();
     assert_eq!(read.faults(), kept.world.account.faults());
+    // A role's credentials outlive the endpoint that has told them.
+    let (account, now) = (&kept.world.account, kept.world.now);
+    let nics = account.regions[REGION].network_interfaces.iter().map(|(nic, _)| nic.to_string());
+    let told: Vec<_> = nics.map(|nic| (account.role_metadata(now, &nic), read.role_metadata(now, &nic))).collect();
+    assert!(
+        told.iter().any(|(told, _)| !told.is_empty()) && told.iter().all(|(told, again)| told == again),
+        "{told:?}"
+    );
 }
 
 #[test]

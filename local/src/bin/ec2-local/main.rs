@@ -10,9 +10,9 @@ mod run;
 
 use clap::{Args, Parser, Subcommand};
 use ec2_local::{
-    account::Capacity,
+    account::{Capacity, InstanceProfile},
     conditions::{Conditions, Fault, FaultError},
-    endpoint::{self, Client, EndpointError, Settings, Status, Stay},
+    endpoint::{self, Client, EndpointError, Settings, StateDirectory, Status, Stay},
     network::PrivateNetwork,
 };
 use environment::Format;
@@ -59,6 +59,8 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Sh)]
         format: Format,
     },
+    /// Print the certificate of the key that instance identity documents are signed with, in PEM
+    IdentityCertificate,
     /// Show what AWS does to you, and the faults that are still to come; or change it
     Conditions {
         /// calm, typical or hostile: for all clients from now on
@@ -121,6 +123,10 @@ struct Serve {
     /// What a zone has room for, for example us-east-1a/t3.micro=3; * is any zone or any type; can be repeated
     #[arg(long, value_name = "ZONE/TYPE=COUNT")]
     capacity: Vec<Capacity>,
+    /// An IAM instance profile, with a role of its name or of another: web or web=db. Where some are named, there are no others; can
+    /// be repeated
+    #[arg(long, value_name = "NAME[=ROLE]")]
+    instance_profile: Vec<InstanceProfile>,
     /// A private network that this host reaches, and machines may as well, for example 10.20.0.0/16; can be repeated
     #[arg(long, value_name = "NETWORK")]
     allow_private: Vec<PrivateNetwork>,
@@ -165,6 +171,7 @@ impl Serve {
         settings.seed = self.seed;
         settings.default_vpc = !self.no_default_vpc;
         settings.capacity = self.capacity;
+        settings.instance_profiles = self.instance_profile;
         settings.private_networks = self.allow_private;
         let quotas = &mut settings.quotas;
         quotas.instances = self.instance_quota.unwrap_or(quotas.instances);
@@ -201,6 +208,7 @@ fn main() -> ExitCode {
         Command::Check => check::run().and_then(|report| output::print(&report)),
         Command::Image { command } => image::run(command),
         Command::Env { format } => env(format),
+        Command::IdentityCertificate => identity_certificate(),
         Command::Conditions { name } => control(|client| match name {
             Some(name) => client.set_conditions(name),
             None => client.status(),
@@ -246,6 +254,11 @@ fn control(ask: impl FnOnce(&Client) -> Result<Status, EndpointError>) -> Result
         said.push_str(&format!("fault: {fault}\n"));
     }
     output::print(&said)
+}
+
+fn identity_certificate() -> Result<(), String> {
+    let certificate = StateDirectory::of_user().and_then(|state| state.identity_certificate());
+    output::print(&certificate.map_err(|e| e.to_string())?)
 }
 
 fn ask_for_fault(text: &str, clear: bool) -> Result<(), String> {

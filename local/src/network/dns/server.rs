@@ -118,4 +118,8 @@ impl Zone for View<'_> {
         let public = self.server.publics.find(address)?;
         Some(if public.vpc == self.asker.vpc { public.private } else { address })
     }
+
+    fn resource(&self, instance: &str) -> Option<Ipv4Addr> {
+        self.server.source.resource_name(&self.asker.nic, instance)
+    }
 }

@@ -24,6 +24,10 @@ impl Zone for Ireland {
             _ => None,
         }
     }
+
+    fn resource(&self, instance: &str) -> Option<Ipv4Addr> {
+        (instance == "i-0123456789abcdef0").then_some(Ipv4Addr::new(10, 0, 0, 5))
+    }
 }
 
 fn ireland() -> Ireland {
@@ -48,6 +52,16 @@ fn names_of_machines_have_their_address() {
         assert_eq!(ask(name, A), (0, Some(vec![10, 0, 0, 5])), "{name}");
         assert_eq!(ask(name, ANY), (0, Some(vec![10, 0, 0, 5])), "{name}");
         assert_eq!(ask(name, 28), (0, None), "no IPv6 address, but the name exists: {name}");
+    }
+}
+
+#[test]
+fn ids_are_names_where_they_are_told_of() {
+    let address = Some(vec![10, 0, 0, 5]);
+    assert_eq!(ask("i-0123456789abcdef0.eu-west-1.compute.internal", A), (0, address));
+    assert_eq!(ask("I-0123456789ABCDEF0.eu-west-1.compute.internal", 28), (0, None));
+    for name in ["i-0123456789abcdef1.eu-west-1.compute.internal", "i-0123456789abcdef0.ec2.internal"] {
+        assert_eq!(ask(name, A), (3, None), "{name}");
     }
 }
 

@@ -55,10 +55,11 @@ impl Server {
         async move {
             let answered = |request: &Request<Incoming>| {
                 if source.is_ready(&nic) {
-                    let metadata = source.metadata(&nic).unwrap_or_default();
+                    let path = request.uri().path();
+                    let metadata = told(source.as_ref(), &nic, path);
                     let enabled = metadata.enabled && (metadata.ipv6 || !is_v6);
                     let metadata = Metadata { enabled, ..metadata };
-                    answer(request.method(), request.uri().path(), request.headers(), &metadata, &nic, &tokens)
+                    answer(request.method(), path, request.headers(), &metadata, &nic, &tokens)
                 } else {
                     failure(StatusCode::SERVICE_UNAVAILABLE)
                 }
@@ -77,6 +78,17 @@ impl Server {
             }
         }
     }
+}
+
+/// What is told at a path, and beside it.
+fn told(source: &dyn MetadataSource, nic: &str, path: &str) -> Metadata {
+    let mut metadata = source.metadata(nic).unwrap_or_default();
+    let document = metadata.tree.iter().find(|(path, _)| path == "dynamic/instance-identity/document");
+    if let Some((_, document)) = document.filter(|_| tree::parts(path).nth(1) == Some("dynamic")) {
+        let proofs = source.identity(document);
+        metadata.tree.extend(proofs);
+    }
+    metadata
 }
 
 fn answer(method: &Method, path: &str, headers: &HeaderMap, metadata: &Metadata, nic: &str, tokens: &Tokens) -> Answer {

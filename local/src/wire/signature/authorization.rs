@@ -23,8 +23,8 @@ const LIFETIME: RangeInclusive<i64> = 1..=604_800;
 #[derive(Debug)]
 pub(in crate::wire) struct Authorization {
     pub(super) access_key: String,
-    /// Whether the key is said to be a temporary one.
-    pub(super) has_session_token: bool,
+    /// What goes with the key where it is said to be a temporary one.
+    pub(super) session_token: Option<String>,
     /// The date of the scope.
     pub(super) date: String,
     /// The region of the scope.
@@ -101,7 +101,8 @@ impl Authorization {
             signed_headers: signed_headers.ok_or_else(|| missing("SignedHeaders"))?,
             timestamp: &single(headers, "x-amz-date")?,
         };
-        written.understood(&["host", "x-amz-date"], headers.contains_key(SESSION_TOKEN), None)
+        let token = headers.contains_key(SESSION_TOKEN).then(|| single(headers, SESSION_TOKEN)).transpose()?;
+        written.understood(&["host", "x-amz-date"], token, None)
     }
 
     fn in_query(headers: &HeaderMap, in_url: &[Parameter]) -> Result<Self, ApiError> {
@@ -120,11 +121,12 @@ impl Authorization {
             let (least, most) = LIFETIME.into_inner();
             failure(format!("X-Amz-Expires must be a number of seconds from {least} to {most}, not '{expires}'"))
         })?;
-        let has_session_token =
-            headers.contains_key(SESSION_TOKEN) || in_url.iter().any(|(name, _)| name == SESSION_TOKEN);
+        let in_query = in_url.iter().find(|(name, _)| name == SESSION_TOKEN).map(|(_, value)| value.clone());
+        let in_header = headers.get(SESSION_TOKEN).map(|_| single(headers, SESSION_TOKEN)).transpose()?;
+        let session_token = in_query.or(in_header);
         let [credential, timestamp] = [credential?, timestamp?];
         let written = Written { credential, timestamp, signed_headers: signed_headers?, signature: signature? };
-        written.understood(&["host"], has_session_token, Some(Duration::seconds(lifetime)))
+        written.understood(&["host"], session_token, Some(Duration::seconds(lifetime)))
     }
 }
 
@@ -132,7 +134,7 @@ impl Written<'_> {
     fn understood(
         self,
         must_be_signed: &[&str],
-        has_session_token: bool,
+        session_token: Option<String>,
         lifetime: Option<Duration>,
     ) -> Result<Authorization, ApiError> {
         let signature = hex::decode(self.signature).map_err(|_| mismatch())?;
@@ -167,7 +169,7 @@ impl Written<'_> {
         let [access_key, date, region] = [access_key, date, region].map(str::to_owned);
         Ok(Authorization {
             access_key,
-            has_session_token,
+            session_token,
             date,
             region,
             service,

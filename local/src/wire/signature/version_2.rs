@@ -30,7 +30,7 @@ const REGION: &str = "us-east-1";
 #[derive(Debug)]
 pub(in crate::wire) struct SignedParameters {
     access_key: String,
-    has_session_token: bool,
+    session_token: Option<String>,
     method: Method,
     validity: Validity,
     signature: Vec<u8>,
@@ -98,7 +98,7 @@ impl SignedParameters {
         };
         Ok(Self {
             access_key: needed("AWSAccessKeyId")?.to_owned(),
-            has_session_token: the_only("SecurityToken")?.is_some(),
+            session_token: the_only("SecurityToken")?.map(str::to_owned),
             method,
             validity,
             signature: BASE64_STANDARD.decode(needed("Signature")?).map_err(|_| mismatch())?,
@@ -109,8 +109,16 @@ impl SignedParameters {
         REGION
     }
 
+    pub(super) fn access_key(&self) -> &str {
+        &self.access_key
+    }
+
+    pub(super) fn session_token(&self) -> Option<&str> {
+        self.session_token.as_deref()
+    }
+
     pub(super) fn check_key(&self, credentials: &Credentials) -> Result<(), ApiError> {
-        check_key(credentials, &self.access_key, self.has_session_token)
+        check_key(credentials, &self.access_key, self.session_token.as_deref())
     }
 
     /// Verifies that all parameters, of URL and body, were signed with our key, not long ago, as they have arrived.
