@@ -65,9 +65,12 @@ def documented_filters(operation):
 
 def check_filters(account, actions):
     count = 0
+    [subnet, *_] = account.call("DescribeSubnets")["Subnets"]
     for action in actions:
         # What must be said beside filters.
         said = {member: value for member, value in FEW.get(action, {}).items() if member != "Filters"}
+        shape = account.model.service.operation_model(action).input_shape
+        said |= {member: subnet[member] for member in (shape.required_members if shape else []) if member in subnet}
         for name in documented_filters(account.model.service.operation_model(action)):
             answer = account.ask(action, Filters=[{"Name": name, "Values": ["x"]}], **said)
             if "document" in answer:

@@ -356,9 +356,9 @@ def profiles(call, instances):
     first = until(bond, lambda error: isinstance(error, IndexError))
     replaced = call("ReplaceIamInstanceProfileAssociation", AssociationId=first, IamInstanceProfile={"Name": "other"})
     replaced = replaced["IamInstanceProfileAssociation"]
-    assert replaced["State"] == "associating" and replaced["AssociationId"] != first, replaced
+    assert replaced["State"] in ("associating", "associated") and replaced["AssociationId"] != first, replaced
     ended = call("DisassociateIamInstanceProfile", AssociationId=replaced["AssociationId"])
-    assert ended["IamInstanceProfileAssociation"]["State"] == "disassociating", ended
+    assert ended["IamInstanceProfileAssociation"]["State"] in ("disassociating", "disassociated"), ended
     again = lambda: call("AssociateIamInstanceProfile", InstanceId=instances[0], IamInstanceProfile={"Name": "web"})
     made = until(again, lambda error: "existing association" in str(error))["IamInstanceProfileAssociation"]
     assert made["IamInstanceProfile"]["Arn"].endswith(":instance-profile/web"), made
@@ -367,9 +367,9 @@ def profiles(call, instances):
 def options(call, group, instances):
     """What instances can be told while they run, and what an account chooses for all of them."""
     one = {"InstanceId": instances[0]}
-    for name, states in [("MonitorInstances", {"pending"}), ("UnmonitorInstances", {"disabling"})]:
+    for name, states in [("MonitorInstances", {"pending", "enabled"}), ("UnmonitorInstances", {"disabling", "disabled"})]:
         told = call(name, InstanceIds=instances)["InstanceMonitorings"]
-        assert {instance["Monitoring"]["State"] for instance in told} == states, told
+        assert {instance["Monitoring"]["State"] for instance in told} <= states, told
     credits = [{**one, "CpuCredits": "standard"}]
     changed = call("ModifyInstanceCreditSpecification", InstanceCreditSpecifications=credits, ClientToken="<credits>")
     assert changed["SuccessfulInstanceCreditSpecifications"] == [one], changed

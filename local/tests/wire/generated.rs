@@ -295,7 +295,7 @@ fn scope(action: &str) -> &'static str {
 const TEMPLATE: &str = "LaunchTemplateData.";
 
 /// What EC2 takes text for, and so hostile text too, within bounds and character sets.
-const TEXT: [&str; 22] = [
+const TEXT: [&str; 23] = [
     // Of an instance profile, an empty one is none.
     "Arn",
     // An empty zone, key, placement group, subnet, VPC, launch template or page token is none.
@@ -317,6 +317,8 @@ const TEXT: [&str; 22] = [
     "Name",
     "NextToken",
     "Protocol",
+    // An empty one is none, as Terraform sends it.
+    "SpotPrice",
     "SubnetId",
     "UserData",
     "Value",

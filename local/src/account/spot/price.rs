@@ -240,7 +240,8 @@ mod tests {
             |text: &str| Price::read(&Structure::new().with("P", text), "P").map(|price| price.unwrap().to_string());
         assert_eq!(read("0.05").unwrap(), "0.050000");
         assert_eq!(read("1").unwrap(), "1.000000");
-        for wrong in ["", "0", "0.0001", "-1", "1e3", ".5", "inf", "NaN", "1000000000", "0x1", " 1"] {
+        assert!(Price::read(&Structure::new().with("P", ""), "P").unwrap().is_none());
+        for wrong in ["0", "0.0001", "-1", "1e3", ".5", "inf", "NaN", "1000000000", "0x1", " 1"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }
