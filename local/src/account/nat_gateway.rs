@@ -66,9 +66,9 @@ impl NatGateway {
         self.deleted.is_none()
     }
 
-    /// Whether it leads to the internet, as far as its subnet's routes do.
-    pub(super) fn is_public(&self) -> bool {
-        self.public.is_some()
+    /// In whose name it leads to the internet, as far as its subnet's routes do.
+    pub(super) fn public_address(&self) -> Option<Ipv4Addr> {
+        self.public.as_ref().map(|public| public.address)
     }
 }
 

@@ -138,12 +138,13 @@ fn routes(interface: &NetworkInterface, region: &Region) -> Vec<Route> {
 /// Where a NAT gateway leads of what a route brings to it: as far as its own subnet's routes lead to the internet.
 fn through_nat(region: &Region, id: &NatGatewayId, destination: Cidr) -> Vec<(Cidr, network::Via)> {
     let mut led = vec![(destination, network::Via::Nothing)];
-    let Some(gateway) = region.nat_gateways.get(id).filter(|gateway| gateway.is_public()) else { return led };
+    let gateway = region.nat_gateways.get(id).and_then(|gateway| Some((gateway, gateway.public_address()?)));
+    let Some((gateway, address)) = gateway else { return led };
     let mut routes = route_table::routes(region, &gateway.vpc, &gateway.subnet);
     routes.sort_by_key(|(own, _)| own.network().1);
     for (own, via) in routes {
         let Range::V4(own) = own else { continue };
-        let via = if via == Via::Internet { network::Via::Nat } else { network::Via::Nothing };
+        let via = if via == Via::Internet { network::Via::Nat(address) } else { network::Via::Nothing };
         if own.covers(destination) {
             // The longest prefix wins, and that is found last.
             led.retain(|(known, _)| *known != destination);

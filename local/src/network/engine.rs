@@ -12,6 +12,7 @@ use super::{
     filter::Filter,
     flow::Readiness,
     link::{self, Link},
+    nat::Translations,
     neighbours::Neighbours,
     opening::Outcome,
     outside::{self as way_out, Exchange, Gateway, Outside},
@@ -122,6 +123,7 @@ pub(super) struct Engine {
     policy: Policy,
     gateway: Gateway,
     publics: Publics,
+    translations: Translations,
     shared_budget: SharedBudget,
     /// Whose a flow is.
     owners: HashMap<u64, u64>,
@@ -145,6 +147,7 @@ impl Engine {
         let engine = Self {
             gateway: Gateway::new(outside, Arc::clone(&epoll)),
             publics,
+            translations: Translations::default(),
             shared_budget: SharedBudget::default(),
             epoll,
             waker,
@@ -338,6 +341,7 @@ impl Engine {
         let Some(plugged) = self.plugged.remove(&id) else { return };
         self.owners.retain(|_, owner| *owner != id);
         self.nics.remove(&plugged.link.nic.id);
+        self.translations.forget(Some(id), &[]);
         self.publics.set(id, []);
         let vpc = &plugged.link.nic.vpc;
         let addresses: Vec<IpAddr> = plugged.link.nic.all_addresses().collect();
@@ -362,6 +366,7 @@ impl Engine {
         if addresses.is_empty() {
             return;
         }
+        self.translations.forget(None, addresses);
         let addresses: Vec<IpAddr> = addresses.iter().copied().map(IpAddr::V4).collect();
         for plugged in self.plugged.values_mut() {
             plugged.link.filter.forget(None, &addresses);

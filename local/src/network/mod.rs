@@ -12,6 +12,7 @@
 //! | `frame` | the frames that the switch itself makes: ARP, ICMP, UDP |
 //! | `outside` | the way out: TCP and UDP over the host's own sockets |
 //! | `public` | machines that reach each other at their public addresses |
+//! | `nat` | machines behind NAT gateways, which reach others at their public addresses: pure |
 //! | `filter` | what a NIC's security groups let in and out: pure, too |
 //! | `acl` | what network ACLs let pass at the border of a subnet: pure |
 //! | `route` | where a subnet's routes lead: pure |
@@ -50,6 +51,7 @@ mod frame;
 pub(crate) mod fuzzing;
 mod link;
 mod metadata;
+mod nat;
 mod neighbours;
 mod opening;
 mod outside;

@@ -25,8 +25,8 @@ pub enum Via {
     Internet,
     /// To an egress-only internet gateway, by which nobody comes in.
     EgressOnly,
-    /// To the internet, in the name of a NAT gateway.
-    Nat,
+    /// To the internet, in the name of a NAT gateway: its public address.
+    Nat(Ipv4Addr),
     /// To a machine that sends on what comes: its NIC, `eni-…`.
     NetworkInterface(String),
     /// To another VPC, `vpc-…`.

@@ -92,7 +92,7 @@ fn a_machine_behind_a_nat_gateway_reaches_the_world() {
             led(without);
             greeting(&machine, WORLD, 80).unwrap_err();
         }
-        led(Via::Nat);
+        led(Via::Nat(Ipv4Addr::new(127, 9, 9, 9)));
         assert_eq!(greeting(&machine, WORLD, 80).unwrap(), "hello");
     });
 }

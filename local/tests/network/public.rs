@@ -5,7 +5,7 @@ use crate::{
     machine::Machine,
     raw::{LAST, ROUTER, header, udp},
 };
-use ec2_local::network::{Attached, Direction, Nic, Peer, Traffic};
+use ec2_local::network::{Attached, Direction, Nic, Peer, Route, Traffic, Via};
 use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt, sockopt::Timeout};
 use std::{
     io::{ErrorKind, Read, Write},
@@ -88,6 +88,101 @@ fn udp_and_its_complaints_find_their_way() {
         far.recv(&mut buffer).is_ok_and(|length| buffer[..length] == large)
     });
     assert!(arrived);
+}
+
+/// A NAT gateway's public address.
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 200);
+
+/// Two machines behind a NAT gateway, and one with a public address, in another VPC of the same addresses.
+fn behind_a_gateway() -> (Lab, [(Machine, Attached); 3]) {
+    let lab = Lab::new();
+    let nics = [nic("vpc-1", [10, 0, 0, 5]), nic("vpc-1", [10, 0, 0, 6]), nic("vpc-2", [10, 0, 0, 5])];
+    let machines = nics.each_ref().map(|nic| lab.machine_of(&[OPEN], nic));
+    for nic in &nics[..2] {
+        lab.set_attributes(nic, |attributes| {
+            (attributes.groups, attributes.reaches_internet) = (vec![OPEN.to_owned()], false);
+            attributes.routes = vec![Route::everywhere(Via::Nat(GATEWAY))];
+        });
+    }
+    set_public(&lab, &nics[2], "sg-1", Some(PUBLIC[1]));
+    let gateways = Peer::Network(GATEWAY, 32);
+    let egress = rule(Direction::Egress, Traffic::All, anyone());
+    lab.set_rules("sg-1", vec![rule(Direction::Ingress, Traffic::All, gateways), egress]);
+    (lab, machines)
+}
+
+#[test]
+fn machines_behind_a_nat_gateway_speak_in_its_name() {
+    let (_lab, [(one, _one), (other, _other), (server, _server)]) = behind_a_gateway();
+    let far = server.udp();
+    far.set_read_timeout(Some(PATIENCE)).unwrap();
+    rustix::net::bind(&far, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 9)).unwrap();
+    // From the same port of both.
+    let near = [&one, &other].map(|machine| {
+        let near = machine.udp();
+        near.set_read_timeout(Some(PATIENCE)).unwrap();
+        rustix::net::bind(&near, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 5000)).unwrap();
+        near.connect((PUBLIC[1], 9)).unwrap();
+        near
+    });
+    let mut buffer = [0; 16];
+    let ends = near.each_ref().map(|near| {
+        near.send(b"question").unwrap();
+        let (_, from) = far.recv_from(&mut buffer).unwrap();
+        assert_eq!(from.ip(), GATEWAY);
+        from
+    });
+    assert_ne!(ends[0], ends[1]);
+    for (number, end) in ends.iter().enumerate().rev() {
+        far.send_to(&[number as u8], end).unwrap();
+    }
+    for (number, near) in near.iter().enumerate() {
+        assert_eq!((near.recv(&mut buffer).unwrap(), buffer[0]), (1, number as u8));
+    }
+    near[0].connect((PUBLIC[1], 10)).unwrap();
+    near[0].send(b"nobody").unwrap();
+    assert_eq!(near[0].recv(&mut buffer).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+
+    let listener = server.listen(80);
+    let sent = vec![7; 1 << 20];
+    for machine in [&one, &other] {
+        let mut near = machine.connect(SocketAddrV4::new(PUBLIC[1], 80)).unwrap();
+        let (mut far, source) = listener.accept().unwrap();
+        assert_eq!(source.ip(), GATEWAY);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                near.write_all(&sent).unwrap();
+                near.shutdown(std::net::Shutdown::Write).unwrap();
+            });
+            let mut got = Vec::new();
+            far.read_to_end(&mut got).unwrap();
+            assert!(got == sent);
+        });
+    }
+    let refused = one.connect(SocketAddrV4::new(PUBLIC[1], 81)).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn nobody_comes_in_by_a_nat_gateway() {
+    let (_lab, [(one, _one), _other, (server, _server)]) = behind_a_gateway();
+    let _listening = one.listen(80);
+    let near = one.udp();
+    rustix::net::bind(&near, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 5000)).unwrap();
+    near.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (far, another) = (server.udp(), server.udp());
+    far.set_read_timeout(Some(PATIENCE)).unwrap();
+    rustix::net::bind(&far, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 9)).unwrap();
+    rustix::net::bind(&another, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 10)).unwrap();
+    near.send_to(b"question", (PUBLIC[1], 9)).unwrap();
+    let mut buffer = [0; 16];
+    let (_, end) = far.recv_from(&mut buffer).unwrap();
+    // It isn't the one that was asked; what it is told of that is its own business.
+    let _ = another.send_to(b"unasked", end);
+    far.send_to(b"answer", end).unwrap();
+    let (length, from) = near.recv_from(&mut buffer).unwrap();
+    assert_eq!((&buffer[..length], from), (&b"answer"[..], SocketAddrV4::new(PUBLIC[1], 9).into()));
+    assert!(server.connect_within(SILENCE, SocketAddrV4::new(GATEWAY, 80)).is_err());
 }
 
 #[test]

@@ -74,6 +74,53 @@ fn public_addresses_are_reached_by_the_subnets_own_routes() {
 }
 
 #[test]
+fn machines_behind_a_nat_gateway_reach_others_and_arent_reached() {
+    let serving = Serving::start();
+    let (vpc, public) = serving.network(5);
+    let private = serving.subnet(&vpc, "10.5.1.0/24");
+    serving.call(&format!("Action=ModifySubnetAttribute&SubnetId={public}&MapPublicIpOnLaunch.Value=true"));
+    let gateway = serving.find("Action=CreateInternetGateway", "internetGatewayId");
+    serving.call(&format!("Action=AttachInternetGateway&InternetGatewayId={gateway}&VpcId={vpc}"));
+    let table = serving.find(&format!("Action=CreateRouteTable&VpcId={vpc}"), "routeTableId");
+    serving.call(&format!("Action=AssociateRouteTable&RouteTableId={table}&SubnetId={public}"));
+    let route = format!("Action=CreateRoute&RouteTableId={table}&DestinationCidrBlock=0.0.0.0/0");
+    serving.call(&format!("{route}&GatewayId={gateway}"));
+    let allocated = serving.call("Action=AllocateAddress");
+    let (allocation, in_whose_name) = (allocated.element("allocationId"), allocated.element("publicIp"));
+    let nat = format!("Action=CreateNatGateway&SubnetId={public}&AllocationId={allocation}");
+    let nat = serving.find(&nat, "natGatewayId");
+    let available =
+        format!("Action=DescribeNatGateways&NatGatewayId.1={nat}&Filter.1.Name=state&Filter.1.Value.1=available");
+    serving.find(&available, "natGatewayId");
+    let server = serving.launch(&public, "10.5.0.10", "");
+    let address = serving.find(&format!("Action=DescribeInstances&InstanceId.1={server}"), "ipAddress");
+
+    let hidden = serving.watcher(&private, "10.5.1.10", &address);
+    hidden.until("lost");
+    let main = serving.main_table(&vpc);
+    let route = format!("Action=CreateRoute&RouteTableId={main}&DestinationCidrBlock=0.0.0.0/0");
+    serving.call(&format!("{route}&NatGatewayId={nat}"));
+    hidden.until("reached");
+    // Its server knows it by the gateway's address alone.
+    let group =
+        serving.find(&format!("Action=DescribeSecurityGroups&Filter.1.Name=vpc-id&Filter.1.Value.1={vpc}"), "groupId");
+    let rule = |verb: &str, from: &str| {
+        let ports = "IpProtocol=tcp&FromPort=22&ToPort=22";
+        serving.call(&format!("Action={verb}SecurityGroupIngress&GroupId={group}&{ports}&CidrIp={from}"));
+    };
+    rule("Authorize", &format!("{in_whose_name}/32"));
+    rule("Revoke", "0.0.0.0/0");
+    serving.watcher(&private, "10.5.1.11", &address).until("reached");
+    rule("Revoke", &format!("{in_whose_name}/32"));
+    hidden.until("lost");
+    rule("Authorize", "0.0.0.0/0");
+    hidden.until("reached");
+    serving.watcher(&public, "10.5.0.11", in_whose_name).until("lost");
+    serving.call(&format!("Action=DeleteNatGateway&NatGatewayId={nat}"));
+    hidden.until("lost");
+}
+
+#[test]
 fn what_was_made_holds_for_the_next_endpoint() {
     let mut serving = Serving::start();
     let (one, near) = serving.network(1);

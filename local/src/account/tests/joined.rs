@@ -143,7 +143,7 @@ fn a_public_nat_gateway_holds_its_address_and_leads_out_as_far_as_its_subnet_doe
     world.ok("AssociateRouteTable", of("RouteTableId", &table).with("SubnetId", public.as_str()));
     let out = of("RouteTableId", &table).with("DestinationCidrBlock", "0.0.0.0/0");
     world.ok("CreateRoute", out.with("GatewayId", internet.as_str()));
-    assert_eq!(via(&mut world), (Via::Nat, false));
+    assert_eq!(via(&mut world), (Via::Nat(address.parse().unwrap()), false));
 
     world.ok("DeleteNatGateway", of("NatGatewayId", id));
     assert_eq!(via(&mut world), (Via::Nothing, false));

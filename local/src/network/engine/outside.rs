@@ -4,6 +4,7 @@ use super::{
     super::{
         filter::{Direction, Far},
         frame::ROUTER,
+        nat::Back,
         outside::{self, Departure, Outcome},
         port::ETHERNET,
         public::{self, Public},
@@ -14,7 +15,7 @@ use super::{
 use etherparse::icmpv4::DestUnreachableHeader;
 use rustix::io::Errno;
 use smoltcp::time::Instant;
-use std::sync::atomic::Ordering;
+use std::{net::Ipv4Addr, sync::atomic::Ordering};
 
 impl Engine {
     /// Lets a packet out, if its machine `has_way` and its groups let it.
@@ -64,15 +65,14 @@ impl Engine {
         exchange.receive(link, &mut self.frame, now, ended)
     }
 
-    /// Brings a packet to the machine that has a public address: by way of the internet, as it were.
-    pub(super) fn turn_back(
-        &mut self,
-        id: u64,
-        plugged: &mut Plugged,
-        public: &Public,
-        frame: &mut [u8],
-        now: Instant,
-    ) {
+    /// What a machine answers to a NAT gateway, if it does.
+    pub(super) fn answers(&self, plugged: &Plugged, packet: &[u8], now: Instant) -> Option<Back> {
+        let own = plugged.attributes.public_address_of(router::source(packet))?;
+        self.translations.find(packet, own, now)
+    }
+
+    /// Brings a packet to another machine by way of the internet, as it were.
+    pub(super) fn turn_back(&mut self, id: u64, plugged: &mut Plugged, by: &By, frame: &mut [u8], now: Instant) {
         let Plugged { link, attributes, .. } = plugged;
         let (ethernet, packet) = frame.split_at_mut(ETHERNET);
         if !link.filter.admits(Direction::Egress, packet, Far::ELSEWHERE, now) {
@@ -81,19 +81,27 @@ impl Engine {
         if router::has_come_far(packet) {
             return outside::exceeded(link, packet);
         }
-        let Some(own) = attributes.public_address_of(router::source(packet)) else {
+        let own = attributes.public_address_of(router::source(packet));
+        if own.is_none() && matches!(by, By::Gateways(_)) {
             return outside::unreachable(link, DestUnreachableHeader::NetworkProhibited, packet);
-        };
+        }
         if sizes::is_too_large(packet) {
             let why = DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: sizes::GATEWAY };
             return outside::unreachable(link, why, packet);
         }
-        if public::translate(packet, own, public.private).is_none() {
-            return;
-        }
+        let port = match by {
+            By::Gateways(public) => {
+                own.and_then(|own| public::translate(packet, own, public.private)).map(|()| public.port)
+            }
+            By::Nat(gateway, public) => {
+                self.translations.leave((id, *gateway), packet, public.private, now).map(|()| public.port)
+            }
+            By::Answer(back) => self.translations.come_back(back, packet, now),
+        };
+        let Some(port) = port else { return };
         router::age(packet);
         // A machine may be its own neighbour; then it has been taken out of the others.
-        let to = if public.port == id { Some(link) } else { self.plugged.get_mut(&public.port).map(|to| &mut to.link) };
+        let to = if port == id { Some(link) } else { self.plugged.get_mut(&port).map(|to| &mut to.link) };
         if let Some(to) = to
             && to.filter.admits(Direction::Ingress, packet, Far::ELSEWHERE, now)
         {
@@ -102,4 +110,14 @@ impl Engine {
             to.port.send_in_pieces(frame);
         }
     }
+}
+
+/// What brings a packet from one machine to another by way of the internet.
+pub(super) enum By {
+    /// The internet gateways of both, to a public address.
+    Gateways(Public),
+    /// A NAT gateway of this public address, and the internet gateway of the other one.
+    Nat(Ipv4Addr, Public),
+    /// The same, back.
+    Answer(Back),
 }

@@ -10,6 +10,7 @@ use super::{
         router,
     },
     Engine, Plugged,
+    outside::By,
 };
 use etherparse::icmpv4::DestUnreachableHeader;
 use smoltcp::time::Instant;
@@ -26,12 +27,21 @@ impl Engine {
         let via = route::find(&plugged.attributes.routes, destination.into()).cloned();
         let next = match via {
             Some(Via::Internet) => {
-                return match self.publics.find(destination) {
-                    Some(public) => self.turn_back(id, plugged, &public, frame, now),
+                let by = match self.publics.find(destination) {
+                    Some(public) => Some(By::Gateways(public)),
+                    None => self.answers(plugged, &frame[ETHERNET..], now).map(By::Answer),
+                };
+                return match by {
+                    Some(by) => self.turn_back(id, plugged, &by, frame, now),
                     None => self.depart(id, plugged, &frame[ETHERNET..], reaches_internet, now),
                 };
             }
-            Some(Via::Nat) => return self.depart(id, plugged, &frame[ETHERNET..], true, now),
+            Some(Via::Nat(gateway)) => {
+                return match self.publics.find(destination) {
+                    Some(public) => self.turn_back(id, plugged, &By::Nat(gateway, public), frame, now),
+                    None => self.depart(id, plugged, &frame[ETHERNET..], true, now),
+                };
+            }
             Some(Via::NetworkInterface(nic)) => self.forwarder(&plugged.link.nic.vpc, &nic),
             Some(Via::Peer(vpc)) => {
                 self.vpcs.get(&vpc).and_then(|neighbours| neighbours.get(&destination.into())).map(|(port, _)| *port)
