@@ -24,6 +24,13 @@ pub fn loops(volumes: &[u64]) -> usize {
     inodes.lines().filter_map(|line| line.trim().parse().ok()).filter(|inode: &u64| volumes.contains(inode)).count()
 }
 
+/// The numbers of the volumes' files.
+pub fn files(state: &State) -> Vec<u64> {
+    use std::os::unix::fs::MetadataExt;
+    let disks = state.runs().into_iter().flat_map(|run| fs::read_dir(run.join("disks")).into_iter().flatten());
+    disks.filter_map(|disk| fs::metadata(disk.ok()?.path().join("volume")).ok()).map(|found| found.ino()).collect()
+}
+
 /// A place for an endpoint, with a key.
 pub struct Place {
     pub state: State,
@@ -75,11 +82,8 @@ impl Place {
         said
     }
 
-    /// The numbers of the volumes' files.
     pub fn files(&self) -> Vec<u64> {
-        use std::os::unix::fs::MetadataExt;
-        let disks = self.state.runs().into_iter().flat_map(|run| fs::read_dir(run.join("disks")).into_iter().flatten());
-        disks.filter_map(|disk| fs::metadata(disk.ok()?.path().join("volume")).ok()).map(|found| found.ino()).collect()
+        files(&self.state)
     }
 }
 

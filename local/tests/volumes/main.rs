@@ -9,7 +9,6 @@ mod ordinary;
 #[expect(dead_code, reason = "the tests of endurance need more of it")]
 mod server;
 mod snapshots;
-mod weather;
 #[path = "../endurance/wire.rs"]
 mod wire;
 
