@@ -290,6 +290,15 @@ impl World {
         self.names.insert(name, answer.element(element).to_owned());
     }
 
+    /// The ids among what is named.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        let is_id = |text: &&str| {
+            let number = text.rsplit_once('-').map_or("", |(_, number)| number);
+            number.len() == 17 && number.bytes().all(|digit| digit.is_ascii_hexdigit())
+        };
+        self.names.values().map(String::as_str).filter(is_id)
+    }
+
     /// Sends a request, the names in it replaced.
     pub fn call(&self, request: &str) -> Answer {
         self.endpoint.call(&self.filled(request))
