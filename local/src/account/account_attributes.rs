@@ -1,7 +1,13 @@
 //! DescribeAccountAttributes.
 
-use super::{Context, request::invalid};
+use super::{
+    Context,
+    action::{Action, action},
+    request::invalid,
+};
 use crate::{error::ApiError, wire::Structure};
+
+pub(super) const ACTIONS: &[Action] = &[action("DescribeAccountAttributes", describe, &["AttributeNames"])];
 
 pub(super) fn describe(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
     let default_vpc = context.region.default_vpc().map_or_else(|| "none".to_owned(), ToString::to_string);

@@ -3,12 +3,25 @@
 
 use super::{
     Context,
+    action::{Action, action},
     instance::metadata_options::MetadataOptions,
     request::{invalid, one_of},
     stored::{Kept, Stored},
 };
 use crate::{error::ApiError, wire::Structure};
 use serde::{Deserialize, Serialize};
+
+pub(super) const ACTIONS: &[Action] = &[
+    action("DisableSerialConsoleAccess", disable_serial_console, &[]),
+    action("EnableSerialConsoleAccess", enable_serial_console, &[]),
+    action("GetInstanceMetadataDefaults", get_metadata_defaults, &[]),
+    action("GetSerialConsoleAccessStatus", serial_console, &[]),
+    action(
+        "ModifyInstanceMetadataDefaults",
+        modify_metadata_defaults,
+        &["HttpEndpoint", "HttpPutResponseHopLimit", "HttpTokens", "InstanceMetadataTags"],
+    ),
+];
 
 /// The key of the one row.
 const ROW: &str = "default";

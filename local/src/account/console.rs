@@ -2,6 +2,7 @@
 
 use super::{
     Context,
+    action::{Action, action},
     filter::whole_second,
     ids::InstanceId,
     instance::later,
@@ -17,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, VecDeque};
 use time::OffsetDateTime;
+
+pub(super) const ACTIONS: &[Action] = &[action("GetConsoleOutput", get_output, &["InstanceId", "Latest"])];
 
 /// What EC2 keeps of a console.
 /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html>.

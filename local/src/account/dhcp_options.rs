@@ -2,6 +2,7 @@
 
 use super::{
     Context,
+    action::{Action, action},
     address::private_domain,
     describe::Listing,
     ids::{DhcpOptionsId, VpcId},
@@ -13,6 +14,13 @@ use super::{
 use crate::{error::ApiError, network, wire::Structure};
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
+
+pub(super) const ACTIONS: &[Action] = &[
+    action("AssociateDhcpOptions", associate, &["DhcpOptionsId", "VpcId"]),
+    action("CreateDhcpOptions", create, &["DhcpConfigurations", "TagSpecifications"]),
+    action("DeleteDhcpOptions", delete, &["DhcpOptionsId"]),
+    action("DescribeDhcpOptions", describe, &["DhcpOptionsIds", "Filters", "MaxResults", "NextToken"]),
+];
 
 /// A set of DHCP options.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -4,6 +4,7 @@
 
 use super::{
     Context,
+    action::{Action, action},
     describe::Listing,
     ids::{EgressOnlyInternetGatewayId, Id, VpcId},
     quota,
@@ -15,6 +16,16 @@ use crate::{
     wire::Structure,
 };
 use serde::{Deserialize, Serialize};
+
+pub(super) const ACTIONS: &[Action] = &[
+    action("CreateEgressOnlyInternetGateway", create, &["ClientToken", "TagSpecifications", "VpcId"]),
+    action("DeleteEgressOnlyInternetGateway", delete, &["EgressOnlyInternetGatewayId"]),
+    action(
+        "DescribeEgressOnlyInternetGateways",
+        describe,
+        &["EgressOnlyInternetGatewayIds", "Filters", "MaxResults", "NextToken"],
+    ),
+];
 
 /// An egress-only internet gateway.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 
 use super::{
     Context,
+    action::{Action, action},
     describe::Listing,
     ids::{InternetGatewayId, VpcId},
     network_interface::NetworkInterface,
@@ -15,6 +16,14 @@ use crate::{
     wire::Structure,
 };
 use serde::{Deserialize, Serialize};
+
+pub(super) const ACTIONS: &[Action] = &[
+    action("AttachInternetGateway", attach, &["InternetGatewayId", "VpcId"]),
+    action("CreateInternetGateway", create, &["TagSpecifications"]),
+    action("DeleteInternetGateway", delete, &["InternetGatewayId"]),
+    action("DescribeInternetGateways", describe, &["Filters", "InternetGatewayIds", "MaxResults", "NextToken"]),
+    action("DetachInternetGateway", detach, &["InternetGatewayId", "VpcId"]),
+];
 
 /// An internet gateway.
 #[derive(Debug, Clone, Serialize, Deserialize)]

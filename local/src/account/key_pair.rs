@@ -2,6 +2,7 @@
 
 use super::{
     Context,
+    action::{Action, action},
     describe::Listing,
     filter::whole_second,
     ids::{Id, KeyPairId, Source},
@@ -28,6 +29,13 @@ use sha1::{Digest, Sha1};
 use sha2::Sha256;
 use std::{borrow::Cow, ops::RangeInclusive};
 use time::OffsetDateTime;
+
+pub(super) const ACTIONS: &[Action] = &[
+    action("CreateKeyPair", create, &["KeyName", "KeyType", "KeyFormat", "TagSpecifications"]),
+    action("DeleteKeyPair", delete, &["KeyName", "KeyPairId"]),
+    action("DescribeKeyPairs", describe, &["Filters", "IncludePublicKey", "KeyNames", "KeyPairIds"]),
+    action("ImportKeyPair", import, &["KeyName", "PublicKeyMaterial", "TagSpecifications"]),
+];
 
 /// A key pair; the private half is never kept.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -13,6 +13,7 @@ mod absent;
 mod account_attributes;
 mod account_options;
 mod action;
+mod actions;
 mod address;
 mod address6;
 mod capacity;
@@ -197,7 +198,7 @@ impl Account {
 
     /// The actions that are served, by name.
     pub fn actions() -> impl Iterator<Item = &'static str> {
-        action::ACTIONS.iter().map(|action| action.name)
+        actions::all().map(|action| action.name)
     }
 
     /// Answers one request; `input` and the answer are by the model's member names.
@@ -217,7 +218,7 @@ impl Account {
     ) -> Result<Structure, ApiError> {
         self.advance(now);
         self.delivery = Delivery::default();
-        let action = action::find(action)?;
+        let action = actions::find(action)?;
         let (name, mut region) = self.regions.remove_entry(region).ok_or_else(|| place::unknown_region(region))?;
         let answer = self.answer(now, &mut region, action, input);
         self.regions.insert(name, region);
@@ -301,7 +302,7 @@ impl Account {
     /// `UnsupportedOperation` where it is of an action that the account does not serve.
     pub fn add_fault(&mut self, fault: Fault) -> Result<(), ApiError> {
         if let Some(name) = fault.action() {
-            action::find(name)?;
+            actions::find(name)?;
         }
         self.gate.add(fault);
         Ok(())

@@ -2,6 +2,7 @@
 
 use super::{
     Context,
+    action::{Action, action},
     address::draw_mac,
     describe::Listing,
     elastic_address,
@@ -21,6 +22,16 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 use time::OffsetDateTime;
+
+pub(super) const ACTIONS: &[Action] = &[
+    action(
+        "CreateNatGateway",
+        create,
+        &["AllocationId", "ClientToken", "ConnectivityType", "PrivateIpAddress", "SubnetId", "TagSpecifications"],
+    ),
+    action("DeleteNatGateway", delete, &["NatGatewayId"]),
+    action("DescribeNatGateways", describe, &["Filter", "MaxResults", "NatGatewayIds", "NextToken"]),
+];
 
 /// A NAT gateway.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 
 use super::{
     Context,
+    action::{Action, action},
     describe::Listing,
     filter::whole_second,
     ids::{Id, VpcId, VpcPeeringConnectionId},
@@ -18,6 +19,27 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use time::OffsetDateTime;
+
+pub(super) const ACTIONS: &[Action] = &[
+    action("AcceptVpcPeeringConnection", accept, &["VpcPeeringConnectionId"]),
+    action(
+        "CreateVpcPeeringConnection",
+        create,
+        &["PeerOwnerId", "PeerRegion", "PeerVpcId", "TagSpecifications", "VpcId"],
+    ),
+    action("DeleteVpcPeeringConnection", delete, &["VpcPeeringConnectionId"]),
+    action(
+        "DescribeVpcPeeringConnections",
+        describe,
+        &["Filters", "MaxResults", "NextToken", "VpcPeeringConnectionIds"],
+    ),
+    action(
+        "ModifyVpcPeeringConnectionOptions",
+        modify_options,
+        &["AccepterPeeringConnectionOptions", "RequesterPeeringConnectionOptions", "VpcPeeringConnectionId"],
+    ),
+    action("RejectVpcPeeringConnection", reject, &["VpcPeeringConnectionId"]),
+];
 
 /// A peering connection.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -2,12 +2,22 @@
 
 use super::{
     Context,
+    action::{Action, action},
     filter::{Definition, Filters},
     request::invalid,
     stored::by_name,
 };
 use crate::{error::ApiError, wire::Structure};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub(super) const ACTIONS: &[Action] = &[
+    action(
+        "DescribeAvailabilityZones",
+        describe_availability_zones,
+        &["AllAvailabilityZones", "Filters", "ZoneIds", "ZoneNames"],
+    ),
+    action("DescribeRegions", describe_regions, &["AllRegions", "Filters", "RegionNames"]),
+];
 
 /// A region of EC2.
 #[derive(Debug, PartialEq, Eq)]

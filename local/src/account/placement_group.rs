@@ -2,6 +2,7 @@
 
 use super::{
     Context,
+    action::{Action, action},
     describe::Listing,
     ids::PlacementGroupId,
     instance::placement::members,
@@ -16,6 +17,16 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+
+pub(super) const ACTIONS: &[Action] = &[
+    action(
+        "CreatePlacementGroup",
+        create,
+        &["GroupName", "PartitionCount", "SpreadLevel", "Strategy", "TagSpecifications"],
+    ),
+    action("DeletePlacementGroup", delete, &["GroupName"]),
+    action("DescribePlacementGroups", describe, &["Filters", "GroupIds", "GroupNames"]),
+];
 
 /// A placement group.
 #[derive(Debug, Clone, Serialize, Deserialize)]

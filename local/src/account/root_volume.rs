@@ -4,6 +4,7 @@
 
 use super::{
     Context,
+    action::{Action, action},
     describe::Listing,
     ids::{ImageId, InstanceId, ReplaceRootVolumeTaskId, SnapshotId, VolumeId},
     image,
@@ -22,6 +23,19 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use time::{OffsetDateTime, macros::format_description};
+
+pub(super) const ACTIONS: &[Action] = &[
+    action(
+        "CreateReplaceRootVolumeTask",
+        create,
+        &["ClientToken", "DeleteReplacedRootVolume", "ImageId", "InstanceId", "SnapshotId", "TagSpecifications"],
+    ),
+    action(
+        "DescribeReplaceRootVolumeTasks",
+        describe,
+        &["Filters", "MaxResults", "NextToken", "ReplaceRootVolumeTaskIds"],
+    ),
+];
 
 /// How long a task waits before anything happens.
 const PENDING: Duration = Duration::from_secs(2);

@@ -4,6 +4,7 @@
 
 use super::{
     Context, Region,
+    action::{Action, action},
     filter::Filters,
     history::History,
     ids,
@@ -19,6 +20,12 @@ use crate::{
 };
 use std::collections::BTreeMap;
 use time::OffsetDateTime;
+
+pub(super) const ACTIONS: &[Action] = &[
+    action("CreateTags", create, &["Resources", "Tags"]),
+    action("DeleteTags", delete, &["Resources", "Tags"]),
+    action("DescribeTags", describe, &["Filters", "MaxResults", "NextToken"]),
+];
 
 /// The tags of one resource.
 pub(super) type TagSet = BTreeMap<String, String>;

@@ -1,8 +1,11 @@
 //! What every account may ask for, and none has here: endpoints, VPNs, transit gateways, reservations, tasks; and what EC2 itself has
 //! no more. `kinds` are those that are described as none.
 
+mod actions;
 mod kinds;
 mod state;
+
+pub(super) use actions::ACTIONS;
 
 pub(super) use kinds::*;
 pub(super) use state::{

@@ -3,9 +3,12 @@
 //! What else holds an address for a while, such as a gateway, does so through an interface of its own, by [`associate::bind`] and
 //! [`disassociate_from`].
 
+mod actions;
 mod associate;
 mod attribute;
 mod describe;
+
+pub(super) use actions::ACTIONS;
 
 pub(super) use associate::{associate, bind, disassociate, disassociate_from, follow_private_address, leave_interface};
 pub(super) use attribute::{describe as describe_attribute, modify as modify_attribute, reset as reset_attribute};

@@ -1,5 +1,6 @@
 //! Images: those of the settings, those that come and go while the account lives, and those that it makes itself.
 
+mod actions;
 mod attribute;
 mod copy;
 mod create;
@@ -7,6 +8,8 @@ mod describe;
 mod device;
 mod life;
 mod register;
+
+pub(super) use actions::ACTIONS;
 
 pub(super) use attribute::{describe as describe_attribute, modify as modify_attribute, reset as reset_attribute};
 pub(super) use copy::copy;

@@ -1,5 +1,6 @@
 //! Instances: the resource, and by files its launch, life, power, description, attributes and metadata.
 
+mod actions;
 pub(super) mod attribute;
 mod block_device;
 pub(super) mod credits;
@@ -19,6 +20,8 @@ pub(super) mod run;
 mod shortage;
 pub(super) mod status;
 mod user_data;
+
+pub(super) use actions::ACTIONS;
 
 use super::{
     ids::{IamInstanceProfileAssociationId, ImageId, NetworkInterfaceId, ReservationId, VolumeId},

@@ -3,8 +3,11 @@
 //! There is no IAM here. Every well-formed name of the account's is a profile with a role of the same name, unless the settings
 //! name those that there are.
 
+mod actions;
 mod credentials;
 mod named;
+
+pub(super) use actions::ACTIONS;
 
 pub use named::{InstanceProfile, InstanceProfileError};
 

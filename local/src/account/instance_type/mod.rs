@@ -1,7 +1,10 @@
 //! Instance types: what a launch may name, and what Describe tells of it.
 
+mod actions;
 mod shown;
 mod table;
+
+pub(super) use actions::ACTIONS;
 
 use super::{
     Context,

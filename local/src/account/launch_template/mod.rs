@@ -1,12 +1,15 @@
 //! Launch templates: the resource, and by files how versions are made and shown, what they hold, and what launches and instances
 //! have of them.
 
+mod actions;
 mod create;
 mod data;
 mod describe;
 mod launch;
 mod of_instance;
 mod versions;
+
+pub(super) use actions::ACTIONS;
 
 pub(super) use create::{create, create_version};
 pub(super) use describe::{describe, describe_versions};

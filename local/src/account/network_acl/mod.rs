@@ -1,6 +1,9 @@
 //! Network ACLs: the resource, and by files its rules.
 
+mod actions;
 mod entry;
+
+pub(super) use actions::ACTIONS;
 
 pub(super) use entry::{Entry, create_entry, delete_entry, replace_entry};
 

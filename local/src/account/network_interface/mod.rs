@@ -1,11 +1,14 @@
 //! Network interfaces: the resource, and by files what makes, attaches, changes and describes it.
 
+mod actions;
 mod addresses;
 mod addresses6;
 mod attach;
 mod attribute;
 mod create;
 mod describe;
+
+pub(super) use actions::ACTIONS;
 
 pub(super) use addresses::{assign, unassign};
 pub(super) use addresses6::{Addresses6, assign as assign6, too_many as too_many_addresses6, unassign as unassign6};

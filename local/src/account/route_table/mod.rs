@@ -1,8 +1,11 @@
 //! Route tables; by files their bonds with subnets, and their routes.
 
+mod actions;
 mod associate;
 mod change;
 mod route;
+
+pub(super) use actions::ACTIONS;
 
 pub(super) use associate::{associate, disassociate, forget_subnet, replace_association};
 pub(super) use change::{create_route, delete_route, replace_route};

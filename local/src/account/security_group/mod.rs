@@ -1,11 +1,14 @@
 //! Security groups: the resource, and by files its rules, permissions as requests have them, and descriptions.
 
+mod actions;
 mod authorize;
 mod describe;
 mod for_vpc;
 mod modify;
 mod permission;
 mod rule;
+
+pub(super) use actions::ACTIONS;
 
 pub(super) use authorize::{
     authorize_egress, authorize_ingress, revoke_egress, revoke_ingress, update_egress_descriptions,

@@ -1,9 +1,12 @@
 //! Snapshots of volumes: the resource, and by files how they are made, copied, shared and shown.
 
+mod actions;
 mod attribute;
 mod copy;
 mod create;
 mod describe;
+
+pub(super) use actions::ACTIONS;
 
 pub(super) use attribute::{describe as describe_attribute, modify as modify_attribute, reset as reset_attribute};
 pub(super) use copy::{copied, copy};

@@ -1,6 +1,7 @@
 //! Spot Instances: their requests, and by files what they are asked for with, what they cost, and how they are made, fulfilled,
 //! ended, interrupted and shown.
 
+mod actions;
 mod describe;
 mod fulfil;
 mod interruption;
@@ -8,6 +9,8 @@ mod life;
 mod market;
 mod price;
 mod request;
+
+pub(super) use actions::ACTIONS;
 
 pub(super) use describe::describe;
 pub(super) use fulfil::settle;

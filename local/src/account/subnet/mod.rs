@@ -1,8 +1,11 @@
 //! Subnets, and who holds which of their addresses; by files how they come and go, and their attributes.
 
+mod actions;
 mod attribute;
 mod create;
 mod range6;
+
+pub(super) use actions::ACTIONS;
 
 pub(super) use attribute::modify_attribute;
 pub(super) use create::{create, create_default, delete};

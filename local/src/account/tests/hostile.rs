@@ -116,8 +116,7 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 pub(super) fn request() -> impl Strategy<Value = (&'static str, Structure)> {
-    let actions: Vec<&action::Action> =
-        action::ACTIONS.iter().filter(|action| !action.parameters().is_empty()).collect();
+    let actions: Vec<&action::Action> = actions::all().filter(|action| !action.parameters().is_empty()).collect();
     proptest::sample::select(actions).prop_flat_map(|action| {
         let names = action.parameters().to_vec();
         let members = proptest::collection::vec((proptest::sample::select(names), value()), 0..6);

@@ -3,6 +3,7 @@
 //! What becomes of a volume with time (it is `creating`, then `available`) follows from the times in its row. Where something must
 //! happen at a time, as when a volume has left its instance, the instance's timer sees to that.
 
+mod actions;
 pub(super) mod attach;
 pub(super) mod attachment;
 pub(super) mod encryption;
@@ -10,6 +11,8 @@ pub(super) mod filling;
 pub(super) mod modify;
 mod shape;
 pub(super) mod status;
+
+pub(super) use actions::ACTIONS;
 
 use super::{
     Context, Effect,

@@ -1,9 +1,12 @@
 //! VPCs: the resource, and by files how they come and go, their ranges of addresses, their attributes.
 
+mod actions;
 mod attribute;
 mod create;
 mod range;
 mod range6;
+
+pub(super) use actions::ACTIONS;
 
 pub(super) use attribute::{describe_attribute, modify_attribute};
 pub(super) use create::{PREFIXES, create, create_default, delete, has_dependencies, make_default, not_a_range};

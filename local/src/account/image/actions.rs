@@ -1,0 +1,95 @@
+//! The actions of this room.
+
+use super::{
+    copy, create, deprecate, deregister, describe, describe_attribute, disable, disable_deprecation,
+    disable_protection, enable, enable_protection, modify_attribute, register, reset_attribute,
+};
+use crate::account::action::{Action, action};
+
+pub(in crate::account) const ACTIONS: &[Action] = &[
+    action(
+        "CopyImage",
+        copy,
+        &[
+            "ClientToken",
+            "CopyImageTags",
+            "Description",
+            "Encrypted",
+            "KmsKeyId",
+            "Name",
+            "SourceImageId",
+            "SourceRegion",
+            "TagSpecifications",
+        ],
+    ),
+    action(
+        "CreateImage",
+        create,
+        &[
+            "BlockDeviceMappings",
+            "BootModeOverride",
+            "Description",
+            "InstanceId",
+            "Name",
+            "NoReboot",
+            "SnapshotLocation",
+            "TagSpecifications",
+        ],
+    ),
+    action("DeregisterImage", deregister, &["DeleteAssociatedSnapshots", "ImageId"]),
+    action("DescribeImageAttribute", describe_attribute, &["Attribute", "ImageId"]),
+    action(
+        "DescribeImages",
+        describe,
+        &[
+            "ExecutableUsers",
+            "Filters",
+            "ImageIds",
+            "IncludeDeprecated",
+            "IncludeDisabled",
+            "MaxResults",
+            "NextToken",
+            "Owners",
+        ],
+    ),
+    action("DisableImage", disable, &["ImageId"]),
+    action("DisableImageDeprecation", disable_deprecation, &["ImageId"]),
+    action("DisableImageDeregistrationProtection", disable_protection, &["ImageId"]),
+    action("EnableImage", enable, &["ImageId"]),
+    action("EnableImageDeprecation", deprecate, &["DeprecateAt", "ImageId"]),
+    action("EnableImageDeregistrationProtection", enable_protection, &["ImageId", "WithCooldown"]),
+    action(
+        "ModifyImageAttribute",
+        modify_attribute,
+        &[
+            "Attribute",
+            "Description",
+            "ImageId",
+            "ImdsSupport",
+            "LaunchPermission",
+            "OperationType",
+            "UserGroups",
+            "UserIds",
+            "Value",
+        ],
+    ),
+    action(
+        "RegisterImage",
+        register,
+        &[
+            "Architecture",
+            "BlockDeviceMappings",
+            "BootMode",
+            "Description",
+            "EnaSupport",
+            "ImdsSupport",
+            "Name",
+            "RootDeviceName",
+            "SriovNetSupport",
+            "TagSpecifications",
+            "TpmSupport",
+            "VirtualizationType",
+        ],
+    ),
+    action("ResetImageAttribute", reset_attribute, &["Attribute", "ImageId"]),
+];
