@@ -172,7 +172,7 @@ ABSENT = {
     "ListImagesInRecycleBin", "ListSnapshotsInRecycleBin", "ListVolumesInRecycleBin",
 }
 # What is said by an error.
-REFUSED = {"DescribeSpotDatafeedSubscription"}
+REFUSED = {"DescribeSpotDatafeedSubscription", "GetManagedPrefixListEntries"}
 # What must be asked of something.
 OF_SOMETHING = {"DescribeByoipCidrs", "DescribeStaleSecurityGroups", "GetSecurityGroupsForVpc", "GetSubnetCidrReservations"}
 # What there is for a while, or never.

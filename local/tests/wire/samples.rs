@@ -214,6 +214,7 @@ pub const SAMPLES: &[(&str, &str)] = &[
     ("GetImageBlockPublicAccessState", ""),
     ("GetInstanceMetadataDefaults", ""),
     ("GetLaunchTemplateData", "InstanceId={instance}"),
+    ("GetManagedPrefixListEntries", "PrefixListId=pl-0123456789abcdef0"),
     ("GetPasswordData", "InstanceId={instance}"),
     ("GetSecurityGroupsForVpc", "VpcId={vpc}&MaxResults=5"),
     ("GetSerialConsoleAccessStatus", ""),

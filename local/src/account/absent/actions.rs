@@ -9,10 +9,10 @@ use super::{
     import_snapshot_tasks, instance_event_windows, instance_topology, ipv6_pool_ranges, ipv6_pools,
     local_gateway_group_associations, local_gateway_interface_groups, local_gateway_interfaces,
     local_gateway_route_tables, local_gateway_vpc_associations, local_gateways, locked_snapshots, managed_prefix_lists,
-    moving_addresses, prefix_lists, public_ipv4_pools, reserved_instances, reserved_instances_offerings,
-    scheduled_instances, security_group_references, security_group_vpc_associations, snapshot_block_public_access,
-    snapshots_in_recycle_bin, spot_data_feed, spot_fleet_requests, stale_security_groups, subnet_cidr_reservations,
-    transit_gateways, volumes_in_recycle_bin, vpn_connections, vpn_gateways,
+    moving_addresses, prefix_list_entries, prefix_lists, public_ipv4_pools, reserved_instances,
+    reserved_instances_offerings, scheduled_instances, security_group_references, security_group_vpc_associations,
+    snapshot_block_public_access, snapshots_in_recycle_bin, spot_data_feed, spot_fleet_requests, stale_security_groups,
+    subnet_cidr_reservations, transit_gateways, volumes_in_recycle_bin, vpn_connections, vpn_gateways,
 };
 use crate::account::action::{Action, action};
 
@@ -133,6 +133,11 @@ pub(in crate::account) const ACTIONS: &[Action] = &[
     action("GetAllowedImagesSettings", allowed_images, &[]),
     action("GetAssociatedIpv6PoolCidrs", ipv6_pool_ranges, &["MaxResults", "NextToken", "PoolId"]),
     action("GetImageBlockPublicAccessState", image_block_public_access, &[]),
+    action(
+        "GetManagedPrefixListEntries",
+        prefix_list_entries,
+        &["MaxResults", "NextToken", "PrefixListId", "TargetVersion"],
+    ),
     action("GetSnapshotBlockPublicAccessState", snapshot_block_public_access, &[]),
     action("GetSubnetCidrReservations", subnet_cidr_reservations, &["Filters", "MaxResults", "NextToken", "SubnetId"]),
     action("ListImagesInRecycleBin", images_in_recycle_bin, &["ImageIds", "MaxResults", "NextToken"]),

@@ -116,6 +116,14 @@ pub(super) fn spot_data_feed(_: &mut Context<'_>, _: &Structure) -> Result<Struc
     Err(ApiError::new(Code::InvalidSpotDatafeedNotFound, "Spot datafeed subscription does not exist."))
 }
 
+/// There is no list of which there could be any.
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetManagedPrefixListEntries.html>.
+pub(super) fn prefix_list_entries(_: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
+    Page::read(input, "GetManagedPrefixListEntries", &(1..=100))?;
+    let id = required(input, "PrefixListId")?;
+    Err(ApiError::new(Code::InvalidPrefixListIdNotFound, format!("The prefix list ID '{id}' does not exist")))
+}
+
 /// Ranges that are the account's own, which it would have brought along.
 pub(super) fn ipv6_pools(_: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
     pools("DescribeIpv6Pools", "Ipv6Pools", true, input)
