@@ -484,6 +484,19 @@ fn what_is_many_rather_than_large_is_bounded() {
     assert!(note.len() < 500 && note.contains("and more"), "{note}");
 }
 
+#[test]
+fn what_is_not_kept_of_a_file_is_told() {
+    let records =
+        [("SCHILY.acl.access", "user::rw-"), ("SCHILY.xattr.user.note", "x"), ("comment", "of the archive's maker")];
+    let archive = Archive::system().pax(&records).file("y", b"").bytes();
+    let notes = unpack_beside(&archive, &Limits::default(), |_| {}).unwrap().notes;
+    let [note] = &notes[..] else { panic!("{notes:?}") };
+    assert!(
+        note.contains("an access control list") && note.contains("user.note") && !note.contains("comment"),
+        "{note}"
+    );
+}
+
 fn refused(archive: Vec<u8>, limits: &Limits) -> Rule {
     match unpack_beside(&archive, limits, |_| {}) {
         Err(UnpackError::Refused { rule, .. } | UnpackError::Whole(rule)) => rule,
