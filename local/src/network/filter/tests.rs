@@ -168,6 +168,11 @@ fn complaints_belong_to_what_they_complain_about() {
     assert!(filter.enters(&icmp(router, MACHINE, 3, 3, &asked)));
     assert!(!filter.enters(&icmp(router, MACHINE, 3, 3, &unasked)));
     assert!(!filter.enters(&icmp(router, MACHINE, 3, 3, b"nonsense")));
+    let mut enters = |seconds| {
+        let now = START + Duration::from_secs(seconds);
+        filter.admits(Direction::Ingress, &icmp(router, MACHINE, 3, 3, &asked), Far::ELSEWHERE, now)
+    };
+    assert!(enters(29) && !enters(30), "as long as that is remembered");
 }
 
 #[test]
