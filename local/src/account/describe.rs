@@ -127,3 +127,36 @@ fn list_name(member: &str) -> String {
     let name = lower(member);
     format!("{}sSet", name.strip_suffix("Ids").unwrap_or(&name))
 }
+
+/// A page of rows that never change.
+pub(super) fn page<T>(
+    action: &str,
+    member: &'static str,
+    input: &Structure,
+    filters: &[Definition],
+    sizes: RangeInclusive<i64>,
+    rows: impl Iterator<Item = T>,
+    shown: impl Fn(T) -> Structure,
+) -> Result<Structure, ApiError> {
+    let filters = Filters::read(input, filters, false)?;
+    // So many are shown where nothing is said, too: <https://github.com/boto/boto3/issues/2888>.
+    let paged = match input.integer("MaxResults") {
+        None => &input.clone().with("MaxResults", *sizes.end()),
+        Some(_) => input,
+    };
+    let page = Page::read(paged, action, &sizes)?;
+    let after = page.after_number();
+    let numbered = (1..).zip(rows).filter(|(number, _)| *number > after).map(|(number, row)| (number, shown(row)));
+    let mut numbered = numbered.filter(|(_, row)| filters.pass(row, &Structure::new()));
+    let mut last = after;
+    let shown: Vec<Structure> = numbered
+        .by_ref()
+        .take(page.size)
+        .map(|(number, row)| {
+            last = number;
+            row
+        })
+        .collect();
+    let next = numbered.next().map(|_| page.token(last));
+    Ok(Structure::new().with(member, shown).with_some("NextToken", next))
+}

@@ -7,9 +7,8 @@ mod table;
 pub(super) use actions::ACTIONS;
 
 use super::{
-    Context,
-    filter::{Definition, Filters},
-    pagination::Page,
+    Context, describe,
+    filter::Definition,
     request::{invalid, one_of},
     stored::by_name,
 };
@@ -217,7 +216,7 @@ pub(super) fn describe(_: &mut Context<'_>, input: &Structure) -> Result<Structu
         return Err(ApiError::new(Code::InvalidInstanceType, message));
     }
     let rows = TYPES.iter().filter(|t| wanted.is_empty() || wanted.contains(&t.name));
-    page("DescribeInstanceTypes", "InstanceTypes", input, FILTERS, 5..=100, rows, InstanceType::shown)
+    describe::page("DescribeInstanceTypes", "InstanceTypes", input, FILTERS, 5..=100, rows, InstanceType::shown)
 }
 
 pub(super) fn describe_offerings(context: &mut Context<'_>, input: &Structure) -> Result<Structure, ApiError> {
@@ -239,38 +238,5 @@ pub(super) fn describe_offerings(context: &mut Context<'_>, input: &Structure) -
             .with("Location", location.as_str())
     };
     let filters = &[("instance-type", "InstanceType"), ("location", "Location")];
-    page("DescribeInstanceTypeOfferings", "InstanceTypeOfferings", input, filters, 5..=1000, rows, shown)
-}
-
-/// A page of rows that never change.
-fn page<T>(
-    action: &str,
-    member: &'static str,
-    input: &Structure,
-    filters: &[Definition],
-    sizes: std::ops::RangeInclusive<i64>,
-    rows: impl Iterator<Item = T>,
-    shown: impl Fn(T) -> Structure,
-) -> Result<Structure, ApiError> {
-    let filters = Filters::read(input, filters, false)?;
-    // So many are shown where nothing is said, too: <https://github.com/boto/boto3/issues/2888>.
-    let paged = match input.integer("MaxResults") {
-        None => &input.clone().with("MaxResults", *sizes.end()),
-        Some(_) => input,
-    };
-    let page = Page::read(paged, action, &sizes)?;
-    let after = page.after_number();
-    let numbered = (1..).zip(rows).filter(|(number, _)| *number > after).map(|(number, row)| (number, shown(row)));
-    let mut numbered = numbered.filter(|(_, row)| filters.pass(row, &Structure::new()));
-    let mut last = after;
-    let shown: Vec<Structure> = numbered
-        .by_ref()
-        .take(page.size)
-        .map(|(number, row)| {
-            last = number;
-            row
-        })
-        .collect();
-    let next = numbered.next().map(|_| page.token(last));
-    Ok(Structure::new().with(member, shown).with_some("NextToken", next))
+    describe::page("DescribeInstanceTypeOfferings", "InstanceTypeOfferings", input, filters, 5..=1000, rows, shown)
 }

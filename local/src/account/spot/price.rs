@@ -5,10 +5,9 @@
 
 use crate::{
     account::{
-        Context,
-        filter::{Definition, Filters},
+        Context, describe,
+        filter::Definition,
         instance_type::{self, InstanceType},
-        pagination::Page,
         place::Zone,
         request::{combination, given, invalid},
     },
@@ -113,12 +112,6 @@ pub(in crate::account) fn describe_history(
     context: &mut Context<'_>,
     input: &Structure,
 ) -> Result<Structure, ApiError> {
-    let filters = Filters::read(input, FILTERS, false)?;
-    let paged = match input.integer("MaxResults") {
-        None => &input.clone().with("MaxResults", SIZE),
-        Some(_) => input,
-    };
-    let page = Page::read(paged, "DescribeSpotPriceHistory", &(1..=SIZE))?;
     let types = types(input)?;
     let zones = zones(context, input)?;
     let products = products(input)?;
@@ -138,21 +131,10 @@ pub(in crate::account) fn describe_history(
             .with("SpotPrice", spot(of_type, zone, product).to_string())
             .with("Timestamp", time)
     };
-    let after = page.after_number();
-    let numbered = (1..).zip(rows).filter(|(number, _)| *number > after).map(|(number, row)| (number, shown(row)));
-    let mut numbered = numbered.filter(|(_, row)| filters.pass(row, &Structure::new()));
-    let mut last = after;
-    let told: Vec<Structure> = numbered
-        .by_ref()
-        .take(page.size)
-        .map(|(number, row)| {
-            last = number;
-            row
-        })
-        .collect();
+    let answer = describe::page("DescribeSpotPriceHistory", "SpotPriceHistory", input, FILTERS, 1..=SIZE, rows, shown)?;
     // EC2 says that there is no next page by a token that is empty.
-    let next = numbered.next().map(|_| page.token(last)).unwrap_or_default();
-    Ok(Structure::new().with("SpotPriceHistory", told).with("NextToken", next))
+    let next = answer.string("NextToken").unwrap_or_default().to_owned();
+    Ok(answer.with("NextToken", next))
 }
 
 fn types(input: &Structure) -> Result<Vec<&'static InstanceType>, ApiError> {
