@@ -54,7 +54,7 @@ impl Serving {
 
     /// Asks until what is named is known, and what is in the way has gone.
     pub fn call(&self, parameters: &str) -> Answer {
-        let passes = [".NotFound", "DependencyViolation", "RequestLimitExceeded"];
+        let passes = ["NotFound", "DependencyViolation", "RequestLimitExceeded"];
         let deadline = Instant::now() + PATIENCE;
         loop {
             let answer = self.ask(parameters);

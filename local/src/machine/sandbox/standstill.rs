@@ -204,9 +204,14 @@ mod tests {
     #[test]
     fn misses_nobody_who_passes_on_what_they_hold() {
         let Some(machine) = Machine::start(HOP, |_| {}) else { return };
+        let look = || look(machine.init, &Cgroup::default(), |processes| machine.files(processes));
         for _ in 0..20 {
-            let (files, is_certain) = look(machine.init, &Cgroup::default(), |processes| machine.files(processes));
-            assert!(files >= 300 && is_certain, "{files}");
+            // On a busy host a process may take longer to stop than is waited for, which is said.
+            let since = Instant::now();
+            let (files, is_certain) = std::iter::repeat_with(look)
+                .find(|(_, is_certain)| *is_certain || since.elapsed() > Duration::from_secs(60))
+                .unwrap();
+            assert!(files >= 300 && is_certain, "{files} {is_certain}");
         }
         assert!(machine.goes_on());
     }
