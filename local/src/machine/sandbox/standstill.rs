@@ -178,8 +178,16 @@ mod tests {
             Processes::of(self.init).all.iter().map(|process| process.pid).collect()
         }
 
+        /// On a busy host a process may take longer to stop than is waited for.
         fn stop(&self) -> Stopped {
-            Stopped::stop(self.init, &Processes::of(self.init).all).unwrap().unwrap()
+            let since = Instant::now();
+            loop {
+                let stopped = Stopped::stop(self.init, &Processes::of(self.init).all).unwrap().unwrap();
+                if stopped.has_held() {
+                    return stopped;
+                }
+                assert!(since.elapsed() < Duration::from_secs(60));
+            }
         }
 
         fn goes_on(&self) -> bool {
@@ -222,7 +230,7 @@ mod tests {
         let Some(machine) = Machine::start(&script, |_| {}) else { return };
         let stopped = || Processes::of(machine.init).all.into_iter().find(|process| process.state == b'T');
         let before = stopped().unwrap();
-        assert!(machine.stop().has_held());
+        drop(machine.stop());
         assert_eq!(stopped(), Some(before));
         assert!(machine.goes_on());
     }
@@ -232,7 +240,6 @@ mod tests {
         let script = format!("fork or do {{ 1 while 1 }}; {HOP}");
         let Some(machine) = Machine::start(&script, |_| {}) else { return };
         let stopped = machine.stop();
-        assert!(stopped.has_held());
         // The first that init has started.
         let busy = Pid::from_raw(stopped.processes.all[1].pid).unwrap();
         kill_process(busy, Signal::CONT).unwrap();
