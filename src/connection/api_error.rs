@@ -76,7 +76,7 @@ fn kind_of(code: &str) -> ErrorKind {
             ErrorKind::Unavailable
         }
         _ if code.ends_with("LimitExceeded") || code == "MaxSpotInstanceCountExceeded" => ErrorKind::Quota,
-        _ if code.ends_with(".NotFound") || code == "InvalidAMIID.Unavailable" => ErrorKind::NotFound,
+        _ if code.ends_with("NotFound") || code == "InvalidAMIID.Unavailable" => ErrorKind::NotFound,
         _ => ErrorKind::Api,
     }
 }

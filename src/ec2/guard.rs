@@ -3,6 +3,7 @@
 
 use crate::{
     engine,
+    error::Error,
     scope::Scope,
     task::{OnDrop, Task},
     teardown::{
@@ -29,6 +30,15 @@ impl<T: Owned + Clone + 'static> Guard<T> {
 
     pub(crate) fn owned(&self) -> &T {
         &self.owned
+    }
+
+    /// Leaves it beyond its guard; says how. Where it could not even be noted, it ends as ever.
+    pub(crate) async fn keep(self) -> Result<String, Error> {
+        let kept = self.owned.keep().await;
+        if kept.is_ok() || self.owned.identity().is_forgotten() {
+            self.disarm();
+        }
+        kept
     }
 
     /// Gives up its duty.

@@ -1,10 +1,7 @@
 //! The guard of a machine that we launched.
 
 use super::{Machine, guard::Guard};
-use crate::{
-    task::{OnDrop, Operation},
-    teardown::owned::Owned,
-};
+use crate::task::{OnDrop, Operation};
 use std::{io::Write, ops::Deref};
 
 /// A machine that we launched, and that ends with this value: at once outside of a test, after the test's outcome is
@@ -36,13 +33,9 @@ impl Instance {
     pub fn keep(self) -> Operation<Machine> {
         Operation::new("keep an instance", OnDrop::Finish, async move {
             let machine = self.machine();
-            let kept = Owned::keep(&machine).await;
-            // Where it could not even be noted, the machine ends as ever.
-            if kept.is_ok() || machine.0.identity.is_forgotten() {
-                self.0.disarm();
-            }
+            let said = self.0.keep().await?;
             // Nobody may read it any more.
-            let _ = writeln!(std::io::stderr(), "ec2-harness: {}", kept?);
+            let _ = writeln!(std::io::stderr(), "ec2-harness: {said}");
             Ok(machine)
         })
     }

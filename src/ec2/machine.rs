@@ -1,6 +1,6 @@
 //! A machine: identity and console of an instance, without the duty to end it.
 
-use super::{Ec2, ready};
+use super::{Ec2, VolumeHandle, ready};
 use crate::{
     caps::Reservation,
     connection::{
@@ -50,6 +50,10 @@ pub(crate) struct Inner {
     /// What cloud-init said of its last boot, where that has ended with recoverable errors.
     pub(super) degraded: Mutex<Option<String>>,
     pub(super) reservation: Mutex<Option<Reservation>>,
+    /// What was added to it, and ends with it.
+    pub(super) volumes: Mutex<Vec<VolumeHandle>>,
+    /// Held while something is attached to it.
+    pub(super) attaching: tokio::sync::Mutex<()>,
 }
 
 /// What a machine's handle starts with.
@@ -107,6 +111,8 @@ impl Machine {
             stopped_counts_from: Mutex::new(Instant::now()),
             degraded: Mutex::default(),
             reservation: Mutex::new(begin.reservation),
+            volumes: Mutex::default(),
+            attaching: tokio::sync::Mutex::default(),
         }))
     }
 

@@ -4,6 +4,7 @@
 
 mod account;
 mod assert;
+mod creation;
 mod exec;
 mod files;
 mod guard;
@@ -11,6 +12,7 @@ mod image;
 mod instance;
 mod launch;
 mod machine;
+mod made;
 mod ownership;
 mod per_run;
 mod power;
@@ -18,6 +20,7 @@ mod ready;
 mod run_instances;
 mod specification;
 mod unrun;
+mod volume;
 
 pub use crate::teardown::sweep::{Resource, Sweep, Swept};
 #[cfg(test)]
@@ -30,3 +33,4 @@ pub use files::{Pull, Push};
 pub use instance::Instance;
 pub use launch::Launch;
 pub use machine::Machine;
+pub use volume::{NewVolume, Volume, VolumeHandle, gp3};

@@ -37,6 +37,9 @@ impl Owned for Machine {
 
     fn release(&self) {
         lock(&self.0.reservation).take();
+        for volume in lock(&self.0.volumes).drain(..) {
+            volume.0.ended_with(self.id(), self);
+        }
     }
 
     fn evidence(&self) -> BoxFuture<'_, Vec<(&'static str, String)>> {

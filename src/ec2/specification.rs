@@ -77,7 +77,10 @@ impl Specification {
                 subnet: launch.subnet.clone().or_else(|| config.subnet.clone()),
                 security_groups: launch.security_groups.clone().or(configured_groups).map(without_repetitions),
             },
-            root_gib: launch.root_size.map(volume_gib).transpose()?,
+            root_gib: launch
+                .root_size
+                .map(|size| volume_gib(size, &format!("make a root volume of {size}")))
+                .transpose()?,
             tags: launch.tags.clone(),
             ready_within: launch.ready_within.unwrap_or(config.ready_timeout),
             wait: launch.wait,
@@ -97,11 +100,11 @@ fn refused(launch: &Launch, reason: String) -> Error {
 }
 
 /// A volume's size as EC2 has it: whole GiB.
-fn volume_gib(size: Size) -> Result<i32, Error> {
+pub(super) fn volume_gib(size: Size, tried: &str) -> Result<i32, Error> {
     let gib = i32::try_from(size.whole_gib()).ok().filter(|gib| *gib > 0 && size.bytes().is_multiple_of(1 << 30));
     gib.ok_or_else(|| {
-        Error::new(ErrorKind::Configuration, format!("make a root volume of {size}"))
-            .because("EC2's volumes have whole GiB, one at least")
+        Error::new(ErrorKind::Configuration, tried)
+            .because(format!("EC2's volumes have whole GiB, one at least, not {size}"))
             .advise("say `gib(20)`")
     })
 }

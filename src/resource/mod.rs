@@ -11,6 +11,7 @@ mod left;
 mod security_group;
 #[cfg(test)]
 mod tests;
+mod volume;
 
 pub(crate) use found::{Ending, Found};
 pub(crate) use instance::KIND as INSTANCE;
@@ -18,12 +19,14 @@ pub(crate) use key_pair::KIND as KEY_PAIR;
 pub(crate) use kind::{Kind, Life, Token};
 pub(crate) use left::{Left, result_of};
 pub(crate) use security_group::KIND as SECURITY_GROUP;
+pub(crate) use volume::KIND as VOLUME;
 
 /// All kinds.
 pub(crate) static KINDS: &[&Kind] = &[
     &INSTANCE,
     &KEY_PAIR,
     &SECURITY_GROUP,
+    &VOLUME,
     #[cfg(test)]
     &tests::KIND,
 ];

@@ -9,3 +9,4 @@ mod handles;
 mod launch;
 mod life;
 mod user_data;
+mod volumes;

@@ -1,0 +1,128 @@
+//! What we have made, of whatever kind: what its handles share, and how it is kept.
+
+use super::{Ec2, machine::lock};
+use crate::{
+    connection::{api_error, patience::until_visible, tags},
+    engine,
+    error::{Error, ErrorKind},
+    resource::Kind,
+    task::{OnDrop, Operation},
+    teardown::{
+        journal::Entry,
+        owned::{Identity, Owned},
+    },
+};
+use aws_sdk_ec2::types::Tag;
+use futures_util::future::BoxFuture;
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// Something in EC2, made by us or by somebody else.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(super) ec2: Ec2,
+    pub(super) identity: Identity,
+    name: String,
+    seen: AtomicBool,
+    /// The id of what it ends with, by EC2's own doing.
+    ends_with: Mutex<Option<String>>,
+}
+
+impl Made {
+    /// What the journal has of it is `None` where somebody else has made it.
+    pub(super) fn new(ec2: Ec2, kind: &'static Kind, id: String, name: String, journaled: Option<Entry>) -> Self {
+        let identity = Identity::new(kind, id, ec2.connection.clone(), journaled);
+        Self { ec2, identity, name, seen: AtomicBool::new(false), ends_with: Mutex::default() }
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.identity.id
+    }
+
+    /// EC2 has shown it: from now on not to be found is to be gone.
+    pub(super) fn was_shown(&self) {
+        self.seen.store(true, Ordering::Relaxed);
+    }
+
+    /// From here on it ends with something else, by EC2's own doing.
+    pub(super) fn ends_with(&self, other: &str) {
+        *lock(&self.ends_with) = Some(other.to_owned());
+    }
+
+    /// It was taken away from what it would have ended with: it is left to its test's end, as anything whose guard was dropped.
+    pub(super) fn ends_by_itself(self: &Arc<Self>) {
+        if lock(&self.ends_with).take().is_some() {
+            // Outside of a test it is left to the end of the process.
+            drop(self.ec2.scope.park(Arc::new(self.clone())));
+        }
+    }
+
+    /// EC2 has accepted the end of something: this ends with it, if it does.
+    pub(super) fn ended_with(&self, other: &str, name: &dyn fmt::Display) {
+        if lock(&self.ends_with).as_deref() == Some(other) {
+            self.identity.mark_ended(format!("with {name}"));
+            self.identity.forget();
+        }
+    }
+
+    /// An operation on it: until the test's deadline, and not after its end.
+    pub(super) fn operation<T, F>(self: &Arc<Self>, name: &'static str, on_drop: OnDrop, future: F) -> Operation<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        let made = self.clone();
+        Operation::new(name, on_drop, async move {
+            if let Some(ended) = made.identity.ended() {
+                return Err(Error::new(ErrorKind::Ended, format!("{name}: {made}"))
+                    .because(format!("it was ended {ended}"))
+                    .advise("keep its guard for as long as it is used"));
+            }
+            made.ec2.scope.run(|| format!("{name}: {made}"), future).await
+        })
+    }
+}
+
+impl fmt::Display for Made {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the {} {}", self.identity.kind.noun(), self.id())
+    }
+}
+
+impl Owned for Arc<Made> {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn was_seen(&self) -> bool {
+        self.seen.load(Ordering::Relaxed)
+    }
+
+    fn keep(&self) -> BoxFuture<'_, Result<String, Error>> {
+        Box::pin(async move {
+            let connection = &self.ec2.connection;
+            let (run, id, lease) = (connection.run, self.id().to_owned(), self.ec2.config.lease);
+            engine::blocking("note that it is kept", move || run.note_kept(&id)).await?;
+            self.identity.forget();
+            let until = tags::after(lease);
+            let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
+            let tried = format!("renew the lease of {self}");
+            let call = connection.client.create_tags().resources(self.id());
+            let call = call.tags(tag(tags::EXPIRES_AT, &until)).tags(tag(tags::KEPT, "yes"));
+            until_visible(|| async {
+                call.clone().send().await.map_err(|e| api_error::failed("CreateTags", &tried, e))
+            })
+            .await?;
+            Ok(format!("{self} is kept until {until}"))
+        })
+    }
+}
