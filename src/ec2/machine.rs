@@ -1,6 +1,6 @@
 //! A machine: identity and console of an instance, without the duty to end it.
 
-use super::{Ec2, VolumeHandle, ready};
+use super::{Ec2, guard::Guard, made::Made, ready};
 use crate::{
     caps::Reservation,
     connection::{
@@ -51,7 +51,9 @@ pub(crate) struct Inner {
     pub(super) degraded: Mutex<Option<String>>,
     pub(super) reservation: Mutex<Option<Reservation>>,
     /// What was added to it, and ends with it.
-    pub(super) volumes: Mutex<Vec<VolumeHandle>>,
+    pub(super) parts: Mutex<Vec<Arc<Made>>>,
+    /// What is held for as long as it lives, outside of a test.
+    pub(super) held: Mutex<Vec<Guard<Arc<Made>>>>,
     /// Held while something is attached to it.
     pub(super) attaching: tokio::sync::Mutex<()>,
 }
@@ -111,7 +113,8 @@ impl Machine {
             stopped_counts_from: Mutex::new(Instant::now()),
             degraded: Mutex::default(),
             reservation: Mutex::new(begin.reservation),
-            volumes: Mutex::default(),
+            parts: Mutex::default(),
+            held: Mutex::default(),
             attaching: tokio::sync::Mutex::default(),
         }))
     }

@@ -37,9 +37,11 @@ impl Owned for Machine {
 
     fn release(&self) {
         lock(&self.0.reservation).take();
-        for volume in lock(&self.0.volumes).drain(..) {
-            volume.0.ended_with(self.id(), self);
+        for part in lock(&self.0.parts).drain(..) {
+            part.ended_with(self.id(), self);
         }
+        let held = std::mem::take(&mut *lock(&self.0.held));
+        drop(held);
     }
 
     fn evidence(&self) -> BoxFuture<'_, Vec<(&'static str, String)>> {

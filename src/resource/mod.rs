@@ -3,21 +3,25 @@
 //! A kind is a file and a line in [`KINDS`]. Journal, register, guards, sweep, dry run and watchdog go by the table, and know
 //! none of them. What this room isn't: who ends what, and when ([`crate::teardown`]).
 
+mod elastic_ip;
 mod found;
 mod instance;
 mod key_pair;
 mod kind;
 mod left;
+mod network_interface;
 mod security_group;
 #[cfg(test)]
 mod tests;
 mod volume;
 
+pub(crate) use elastic_ip::KIND as ELASTIC_IP;
 pub(crate) use found::{Ending, Found};
 pub(crate) use instance::KIND as INSTANCE;
 pub(crate) use key_pair::KIND as KEY_PAIR;
 pub(crate) use kind::{Kind, Life, Token};
 pub(crate) use left::{Left, result_of};
+pub(crate) use network_interface::KIND as NETWORK_INTERFACE;
 pub(crate) use security_group::KIND as SECURITY_GROUP;
 pub(crate) use volume::KIND as VOLUME;
 
@@ -26,6 +30,8 @@ pub(crate) static KINDS: &[&Kind] = &[
     &INSTANCE,
     &KEY_PAIR,
     &SECURITY_GROUP,
+    &ELASTIC_IP,
+    &NETWORK_INTERFACE,
     &VOLUME,
     #[cfg(test)]
     &tests::KIND,

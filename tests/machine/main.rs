@@ -8,5 +8,6 @@ mod files;
 mod handles;
 mod launch;
 mod life;
+mod network_interfaces;
 mod user_data;
 mod volumes;

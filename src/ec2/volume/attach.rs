@@ -34,7 +34,7 @@ impl Machine {
             if machine.0.identity.is_ours() || machine.scope().test_name().is_none() {
                 end_with_machine(&made, &machine, &device).await?;
                 made.guard.disarm().ends_with(machine.id());
-                lock(&machine.0.volumes).push(handle.clone());
+                lock(&machine.0.parts).push(handle.0.clone());
             }
             // Else its guard leaves it to the test's end: somebody else's machine goes on.
             Ok(handle)

@@ -1,0 +1,190 @@
+//! Making an interface for a machine, attaching it, and taking it away again.
+
+use super::{Inner, NetworkInterface, NewNetworkInterface, configure, described, new::free_index, until};
+use crate::{
+    connection::{api_error, once, patience::until_visible},
+    ec2::{Machine, creation::Creation, guard::Guard, machine::lock, made::Made},
+    error::{Error, ErrorKind},
+    resource::{ELASTIC_IP, NETWORK_INTERFACE},
+    task::{OnDrop, Operation},
+};
+use aws_sdk_ec2::types::{
+    AttachmentStatus, DomainType, Instance, InstanceStateName, NetworkInterfaceAttachmentChanges,
+    NetworkInterfaceStatus,
+};
+use std::sync::Arc;
+
+impl Machine {
+    /// Makes a network interface, attaches it at the machine's next free index, and waits until it is attached. It ends with the
+    /// machine, or by [`NetworkInterface::remove`] before.
+    ///
+    /// # Errors
+    ///
+    /// The machine's type takes no more, or not so many addresses: nothing is made then. EC2 refuses a part of it: nothing is left then.
+    pub fn add_network_interface(&self, interface: NewNetworkInterface) -> Operation<NetworkInterface> {
+        let machine = self.clone();
+        self.operation("add a network interface", OnDrop::Finish, async move { add(&machine, interface).await })
+    }
+}
+
+async fn add(machine: &Machine, wanted: NewNetworkInterface) -> Result<NetworkInterface, Error> {
+    let tried = format!("add {wanted} to {machine}");
+    // One after the other, so that two don't choose the same index.
+    let _attaching = machine.0.attaching.lock().await;
+    machine
+        .await_state(|state| matches!(state, InstanceStateName::Running | InstanceStateName::Stopped), "run")
+        .await?;
+    // What was attached just before counts, too.
+    machine.look_up().await?;
+    let Some(holder) = machine.last_described() else {
+        return Err(Error::new(ErrorKind::Internal, tried).because("EC2 doesn't show the machine"));
+    };
+    let index = free_index(machine, &holder, &wanted, &tried).await?;
+    let guard = create(machine, &holder, &wanted, &tried).await?;
+    let made = guard.owned().clone();
+    until(&made, &tried, |described| described.status() == Some(&NetworkInterfaceStatus::Available)).await?;
+    let attachment = attach(&made, machine, index, &tried).await?;
+    let address = if wanted.public { Some(public_address(machine, &made, &tried).await?) } else { None };
+    let interface = NetworkInterface::new(made.clone(), described(&made).await?);
+    if machine.0.identity.is_ours() || machine.scope().test_name().is_none() {
+        end_with_machine(&made, machine, &attachment).await?;
+        guard.disarm().ends_with(machine.id());
+        lock(&machine.0.parts).push(made);
+    }
+    // Else its guard leaves it to the test's end: somebody else's machine goes on.
+    if wanted.configured {
+        configure::configure(machine, &interface).await?;
+    }
+    match address {
+        // A test's end takes it; elsewhere it is held as long as the machine.
+        Some(address) if machine.scope().test_name().is_none() => lock(&machine.0.held).push(address),
+        _ => {}
+    }
+    Ok(interface)
+}
+
+async fn create(
+    machine: &Machine,
+    holder: &Instance,
+    wanted: &NewNetworkInterface,
+    tried: &str,
+) -> Result<Guard<Arc<Made>>, Error> {
+    let of_machine = || holder.security_groups().iter().filter_map(|group| group.group_id.clone()).collect();
+    let call = machine
+        .client()
+        .create_network_interface()
+        .set_subnet_id(wanted.subnet.clone().or_else(|| holder.subnet_id.clone()))
+        .set_groups(Some(wanted.security_groups.clone().unwrap_or_else(of_machine)))
+        .set_secondary_private_ip_address_count((wanted.addresses > 1).then(|| i32::from(wanted.addresses) - 1))
+        .set_ipv6_address_count((wanted.ipv6_addresses > 0).then(|| wanted.ipv6_addresses.into()));
+    let sent = tried.to_owned();
+    let creation = Creation {
+        ec2: machine.ec2().clone(),
+        kind: &NETWORK_INTERFACE,
+        tried: tried.to_owned(),
+        name: wanted.name.clone().unwrap_or_else(|| machine.name().to_owned()),
+        tags: wanted.tags.clone(),
+        of_ours: wanted.subnet.is_none() && wanted.security_groups.is_none(),
+    };
+    creation
+        .send(move |attempt| {
+            let (call, tried) = (call.clone(), sent.clone());
+            let call = call.client_token(attempt.token).set_tag_specifications(Some(attempt.tags));
+            async move {
+                let answer = call.send().await.map_err(|e| api_error::failed("CreateNetworkInterface", &tried, e))?;
+                answer
+                    .network_interface
+                    .and_then(|interface| interface.network_interface_id)
+                    .ok_or_else(|| Error::new(ErrorKind::Internal, tried).because("EC2 answered without an interface"))
+            }
+        })
+        .await
+}
+
+/// Attaches it; says by which id.
+async fn attach(made: &Made, machine: &Machine, index: i32, tried: &str) -> Result<String, Error> {
+    let call = machine.client().attach_network_interface().network_interface_id(made.id()).instance_id(machine.id());
+    let call = call.device_index(index);
+    let attached = until_visible(|| async {
+        call.clone().send().await.map_err(|e| api_error::failed("AttachNetworkInterface", tried, e))
+    });
+    match attached.await {
+        // An earlier try may have come through whose answer was lost.
+        Err(error) if error.code() == Some("InvalidNetworkInterface.InUse") => {
+            let described = described(made).await?;
+            if described.attachment().and_then(|attachment| attachment.instance_id()) != Some(machine.id()) {
+                return Err(error);
+            }
+        }
+        attached => drop(attached?),
+    }
+    let is_attached = |described: &super::Description| {
+        described.attachment().is_some_and(|attachment| attachment.status() == Some(&AttachmentStatus::Attached))
+    };
+    let described = until(made, tried, is_attached).await?;
+    Ok(described.attachment.and_then(|attachment| attachment.attachment_id).unwrap_or_default())
+}
+
+/// Has it end with its machine: what is attached later doesn't by itself.
+async fn end_with_machine(made: &Made, machine: &Machine, attachment: &str) -> Result<(), Error> {
+    let tried = format!("have {made} end with {machine}");
+    let changes = NetworkInterfaceAttachmentChanges::builder().attachment_id(attachment).delete_on_termination(true);
+    let call = machine.client().modify_network_interface_attribute().network_interface_id(made.id());
+    let call = call.attachment(changes.build());
+    until_visible(|| async {
+        let answer = call.clone().send().await;
+        answer.map(drop).map_err(|e| api_error::failed("ModifyNetworkInterfaceAttribute", &tried, e))
+    })
+    .await
+}
+
+/// Gives its first address a public one.
+async fn public_address(machine: &Machine, made: &Made, tried: &str) -> Result<Guard<Arc<Made>>, Error> {
+    let (call, sent) = (machine.client().allocate_address().domain(DomainType::Vpc), tried.to_owned());
+    let creation = Creation {
+        ec2: machine.ec2().clone(),
+        kind: &ELASTIC_IP,
+        tried: tried.to_owned(),
+        name: machine.name().to_owned(),
+        tags: Vec::new(),
+        of_ours: true,
+    };
+    let address = creation
+        .send(move |attempt| {
+            let (call, tried) = (call.clone().set_tag_specifications(Some(attempt.tags)), sent.clone());
+            async move {
+                let answer = call.customize().config_override(once()).send().await;
+                let answer = answer.map_err(|e| api_error::failed("AllocateAddress", &tried, e))?;
+                answer
+                    .allocation_id
+                    .ok_or_else(|| Error::new(ErrorKind::Internal, tried).because("EC2 answered without an address"))
+            }
+        })
+        .await?;
+    let call = machine.client().associate_address().allocation_id(address.owned().id()).network_interface_id(made.id());
+    let call = call.allow_reassociation(true);
+    until_visible(|| async {
+        call.clone().send().await.map(drop).map_err(|e| api_error::failed("AssociateAddress", tried, e))
+    })
+    .await?;
+    until(made, tried, |described| described.association().is_some()).await?;
+    Ok(address)
+}
+
+/// Takes it away from its machine; what has been taken away already is no error.
+pub(super) async fn detach(interface: &NetworkInterface) -> Result<(), Error> {
+    let Inner { made, .. } = &*interface.0;
+    let tried = format!("detach {made}");
+    let Some(attachment) = described(made).await?.attachment.and_then(|attachment| attachment.attachment_id) else {
+        return Ok(());
+    };
+    let call = made.ec2.connection.client.detach_network_interface().attachment_id(attachment);
+    match call.send().await.map_err(|e| api_error::failed("DetachNetworkInterface", &tried, e)) {
+        // It has been detached meanwhile, or is just being so.
+        Err(error) if matches!(error.code(), Some("InvalidAttachmentID.NotFound" | "IncorrectState")) => {}
+        other => drop(other?),
+    }
+    until(made, &tried, |described| described.status() == Some(&NetworkInterfaceStatus::Available)).await?;
+    made.ends_by_itself();
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! Network interfaces beside the first: added, configured, reached, taken away.
+
+use super::support::{block_on, ec2, eventually, insist, sdk};
+use ec2_harness::prelude::*;
+
+/// Whether EC2 has an interface no more.
+fn is_gone(ec2: &Ec2, id: &str) -> bool {
+    let describe = sdk(ec2).describe_network_interfaces().network_interface_ids(id);
+    insist(|| match block_on(describe.clone().send()) {
+        Err(error) if format!("{error:?}").contains("InvalidNetworkInterfaceID.NotFound") => Ok(true),
+        other => other.map(|answer| answer.network_interfaces().is_empty()).map_err(Box::new),
+    })
+}
+
+/// How many elastic addresses bear a name.
+fn addresses(ec2: &Ec2, name: &str) -> usize {
+    let by_name = aws_sdk_ec2::types::Filter::builder().name("tag:Name").values(name).build();
+    let describe = sdk(ec2).describe_addresses().filters(by_name);
+    insist(|| block_on(describe.clone().send()).map_err(Box::new)).addresses().len()
+}
+
+#[test]
+fn what_is_added_is_configured_reached_and_ends_with_its_machine() {
+    let ec2 = ec2();
+    let one = ec2.launch("host").wait().unwrap();
+    let subnet = one.last_described().unwrap().subnet_id().unwrap().to_owned();
+    let other = ec2.launch("host").subnet(subnet).wait().unwrap();
+    let public = one.public_ip();
+    let added = one.add_network_interface(NewNetworkInterface::new().addresses(2).configured()).wait().unwrap();
+    assert_eq!((added.device_index(), added.private_ips().len()), (Some(1), 2));
+    assert_eq!(added.describe().wait().unwrap().attachment().unwrap().delete_on_termination(), Some(true));
+    one.describe().wait().unwrap();
+    assert_eq!(one.public_ip(), public, "it keeps its address");
+    for address in added.private_ips() {
+        let greeting =
+            other.exec(format!("timeout 20 bash -c 'exec 3<>/dev/tcp/{address}/22; head -c 4 <&3'")).wait().unwrap();
+        assert_eq!(greeting.stdout, "SSH-");
+    }
+    drop(one);
+    eventually("the interface ends with its machine", || is_gone(&ec2, added.id()));
+    assert_eq!(added.describe().wait().unwrap_err().kind(), ErrorKind::Ended);
+}
+
+#[test]
+fn one_is_taken_away_and_its_index_is_free_again() {
+    let ec2 = ec2();
+    let vm = ec2.launch("host").wait().unwrap();
+    for _ in 0..2 {
+        let added = vm.add_network_interface(NewNetworkInterface::new()).wait().unwrap();
+        assert_eq!(added.device_index(), Some(1));
+        let mac = added.mac_address().unwrap();
+        vm.exec(format!("grep -qx {mac} /sys/class/net/*/address")).wait().unwrap();
+        added.remove().wait().unwrap();
+        eventually("the interface is gone", || is_gone(&ec2, added.id()));
+        assert!(
+            vm.exec(format!("grep -qx {mac} /sys/class/net/*/address")).unchecked().wait().unwrap().status.code()
+                != Some(0)
+        );
+    }
+}
+
+#[test]
+fn a_public_address_goes_with_its_machine() {
+    let (ec2, name) = (ec2(), super::support::unique("public"));
+    let vm = ec2.launch("host").name(&name).wait().unwrap();
+    let added = vm.add_network_interface(NewNetworkInterface::new().public()).wait().unwrap();
+    assert!(added.public_ip().is_some_and(|public| Some(public) != vm.public_ip()));
+    assert_eq!(addresses(&ec2, &name), 1);
+    drop(vm);
+    eventually("the address is released", || addresses(&ec2, &name) == 0);
+}
+
+#[ec2_test(instance_type = "t3.micro")]
+async fn arguments_are_checked_before_anything_is_made(vm: Instance, ec2: Ec2) -> Result {
+    let described = vm.describe().await?;
+    let subnet = described.subnet_id().unwrap().to_owned();
+    let of_subnet = aws_sdk_ec2::types::Filter::builder()
+        .name("tag:ec2-harness:test")
+        .values("network_interfaces::arguments_are_checked_before_anything_is_made")
+        .build();
+    let added = vm.add_network_interface(NewNetworkInterface::new()).await?;
+    for (wanted, says) in [
+        (NewNetworkInterface::new(), "takes 2 interfaces"),
+        (NewNetworkInterface::new().addresses(9), "1 to 2 IPv4 addresses, not 9"),
+        (NewNetworkInterface::new().addresses(0), "1 to 2 IPv4 addresses, not 0"),
+        (NewNetworkInterface::new().subnet(&subnet).ipv6_addresses(7), "2 IPv6 addresses at most, not 7"),
+    ] {
+        let error = vm.add_network_interface(wanted).await.unwrap_err();
+        assert!(error.to_string().contains(says), "{error}");
+    }
+    added.remove().await?;
+    for (wanted, says) in [
+        (NewNetworkInterface::new().subnet("subnet-0123456789abcdef0"), "subnet-0123456789abcdef0"),
+        (NewNetworkInterface::new().security_groups(["sg-0123456789abcdef0"]), "sg-0123456789abcdef0"),
+        (NewNetworkInterface::new().ipv6_addresses(1), "IPv6"),
+    ] {
+        let error = vm.add_network_interface(wanted).await.unwrap_err();
+        assert!(error.to_string().contains(says), "{error}");
+    }
+    let client = sdk(&ec2);
+    let left = client.describe_network_interfaces().filters(of_subnet).send().await?;
+    let left: Vec<_> =
+        left.network_interfaces().iter().filter_map(|interface| interface.attachment()?.device_index()).collect();
+    assert_eq!(left, [0], "only the machine's own");
+    Ok(())
+}
