@@ -1,29 +1,17 @@
 //! A place for commands, their endpoints, and what they leave.
 
-use crate::fixture::{Answer, Signed};
+use crate::endpoint::{Door, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     collections::BTreeMap,
     fs,
     io::Write,
-    net::{SocketAddr, TcpStream},
     os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, Command, Output, Stdio},
-    thread,
-    time::{Duration, Instant},
 };
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_ec2-local");
-const PATIENCE: Duration = Duration::from_secs(120);
-
-pub fn until(what: &str, reached: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !reached() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
 
 pub fn pid(number: u32) -> Pid {
     Pid::from_raw(number.try_into().unwrap()).unwrap()
@@ -96,7 +84,7 @@ impl Running {
         let mut run = place.command(PROGRAM);
         run.args(["run", "--", "sh", "-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null());
         let run = run.spawn().unwrap();
-        until("the command begins", || Path::new(&told).exists());
+        eventually("the command begins", || Path::new(&told).exists());
         let text = fs::read_to_string(&told).unwrap();
         fs::remove_file(&told).unwrap();
         let environment: BTreeMap<String, String> = text
@@ -111,24 +99,19 @@ impl Running {
         &self.environment["EC2_LOCAL_STATE_DIR"]
     }
 
-    fn call(&self, parameters: &str) -> Answer {
-        let mut request = Signed::ec2(&format!("{parameters}&Version=2016-11-15"));
-        request.key = self.environment["AWS_ACCESS_KEY_ID"].clone();
-        request.secret = self.environment["AWS_SECRET_ACCESS_KEY"].clone();
-        let address: SocketAddr =
-            self.environment["AWS_ENDPOINT_URL_EC2"].strip_prefix("http://").unwrap().parse().unwrap();
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.write_all(&request.bytes(address, true)).unwrap();
-        Answer::read(stream)
+    fn door(&self) -> Door {
+        let said = |name: &str| self.environment[name].clone();
+        Door {
+            address: said("AWS_ENDPOINT_URL_EC2").strip_prefix("http://").unwrap().parse().unwrap(),
+            access_key: said("AWS_ACCESS_KEY_ID"),
+            secret_key: said("AWS_SECRET_ACCESS_KEY"),
+        }
     }
 
     /// Launches a machine, and waits until it has processes.
     pub fn launch(&self) {
-        let find = "Action=DescribeImages&Filter.1.Name=name&Filter.1.Value.1=host";
-        let image = self.call(find).element("imageId").to_owned();
-        let launch = format!("Action=RunInstances&ImageId={image}&InstanceType=t3.micro&MinCount=1&MaxCount=1");
-        assert_eq!(self.call(&launch).status, 200);
-        until("the machine runs", || self.call("Action=DescribeInstances").body.contains("<name>running</name>"));
+        let instance = self.door().launch("host", 1, "").remove(0);
+        self.door().until_state(&instance, "running");
     }
 
     /// The endpoint's process and all that have come of it: their numbers, and when they began.

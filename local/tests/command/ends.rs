@@ -1,6 +1,9 @@
 //! How a command with an endpoint of its own ends: with all that it had, whoever is ended first.
 
-use crate::asked::{Place, Running, are_gone, pid, until};
+use crate::{
+    asked::{Place, Running, are_gone, pid},
+    endpoint::eventually,
+};
 use rustix::process::{Signal, kill_process, test_kill_process};
 use std::{fs, os::unix::process::ExitStatusExt, path::Path};
 
@@ -27,7 +30,7 @@ fn they_end_when_run_is_killed() {
     let processes = running.processes();
     running.run.kill().unwrap();
     running.run.wait().unwrap();
-    until("all of the endpoint's is gone", || are_gone(&processes) && !Path::new(running.state()).exists());
+    eventually("all of the endpoint's is gone", || are_gone(&processes) && !Path::new(running.state()).exists());
     place.assert_empty();
     test_kill_process(running.command).expect("the command is nobody's to end");
 }
@@ -39,7 +42,7 @@ fn they_end_when_their_endpoint_is_killed_and_the_status_is_the_commands() {
     running.launch();
     let processes = running.processes();
     kill_process(running.endpoint(), Signal::KILL).unwrap();
-    until("its machines end with it", || are_gone(&processes));
+    eventually("its machines end with it", || are_gone(&processes));
     drop(running.run.stdin.take());
     assert_eq!(running.run.wait().unwrap().code(), Some(9));
     place.assert_empty();
@@ -57,7 +60,7 @@ fn what_is_left_of_both_goes_with_the_next() {
     running.run.kill().unwrap();
     running.run.wait().unwrap();
     kill_process(endpoint, Signal::KILL).unwrap();
-    until("all of the endpoint's is gone", || are_gone(&processes));
+    eventually("all of the endpoint's is gone", || are_gone(&processes));
     assert!(Path::new(running.state()).exists());
     // One that somebody has is left alone.
     let other = Running::start(&place);

@@ -1,8 +1,7 @@
 //! `ec2-local run` and `ec2-local env`: the built binary, and commands of all kinds.
 
-#[allow(dead_code, reason = "shared with the tests of the wire")]
-#[path = "../wire/fixture.rs"]
-mod fixture;
+#[path = "../endpoint/mod.rs"]
+mod endpoint;
 
 mod asked;
 mod ends;

@@ -1,10 +1,7 @@
 //! Clients that ask for all kinds of things, while their endpoint is killed again and again: what was answered is there, and
 //! of what wasn't there is all or nothing.
 
-use crate::{
-    server::{Server, State},
-    wire::{Door, Reply, Unanswered},
-};
+use crate::endpoint::{Answer, Door, Server, State, Unanswered};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -282,7 +279,7 @@ impl Client {
 }
 
 #[track_caller]
-fn expected(reply: &Reply) -> &Reply {
+fn expected(reply: &Answer) -> &Answer {
     assert_eq!(reply.status, 200, "{reply:?}");
     reply
 }
@@ -301,7 +298,7 @@ fn assert_whole(door: &Door) {
         if instances == interfaces && instances == volumes {
             return;
         }
-        assert!(since.elapsed() < crate::server::PATIENCE, "{instances:?}\n{interfaces:?}\n{volumes:?}");
+        assert!(since.elapsed() < crate::endpoint::PATIENCE, "{instances:?}\n{interfaces:?}\n{volumes:?}");
     }
 }
 

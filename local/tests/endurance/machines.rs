@@ -1,6 +1,6 @@
 //! Machines on their way somewhere, while their endpoint is killed: they get there, and nothing of the old ones is left.
 
-use crate::server::{Server, State, descendants, eventually, mounts_of};
+use crate::endpoint::{Server, State, descendants, eventually, mounts_of};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::{
     collections::BTreeSet,

@@ -1,14 +1,14 @@
 //! Endpoints that are killed at any time, and started again; and many machines and clients at once.
 
+#[path = "../endpoint/mod.rs"]
+mod endpoint;
 mod kill;
 mod machines;
 mod scale;
-mod server;
 mod shared;
 mod soak;
 mod take_over;
 mod volumes;
-mod wire;
 
 /// Plays the roles of this executable before the test harness starts: endpoints that are started on demand, and their clients.
 extern "C" fn play_role() {

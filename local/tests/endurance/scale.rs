@@ -1,6 +1,6 @@
 //! Many machines at once; more of them where the environment says so (`scripts/endurance` does).
 
-use crate::server::{PATIENCE, Server, State, descendants, eventually};
+use crate::endpoint::{PATIENCE, Server, State, descendants, eventually};
 use std::{
     collections::BTreeSet,
     fs,

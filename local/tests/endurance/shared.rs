@@ -1,9 +1,6 @@
 //! Endpoints that are started on demand, shared by clients that may ask for other things, and left when nobody can find them.
 
-use crate::{
-    server::{Server, State, descendants, eventually},
-    wire::Door,
-};
+use crate::endpoint::{Door, Server, State, descendants, eventually};
 use ec2_local::{
     conditions::Conditions::{self, Calm, Hostile, Typical},
     endpoint::{Presence, Settings, ensure, look},

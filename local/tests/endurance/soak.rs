@@ -2,9 +2,8 @@
 //! after them the endpoint is as it was before.
 
 use crate::{
+    endpoint::{Answer, Door, Server, State, descendants, eventually},
     scale::{Usage, answers, setting},
-    server::{Server, State, descendants, eventually},
-    wire::{Door, Reply},
 };
 use ec2_local::account::Account;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -114,7 +113,7 @@ impl Client<'_> {
     }
 
     /// Asks; the answer may be lost, and whatever is answered must be what EC2 could say.
-    fn ask(&mut self, parameters: &str) -> Option<Reply> {
+    fn ask(&mut self, parameters: &str) -> Option<Answer> {
         self.asked += 1;
         let reply = self.door.ask(parameters).ok()?;
         if reply.body.contains("<Code>InternalError</Code>") {

@@ -1,6 +1,6 @@
 //! What becomes of an account whose endpoint was killed.
 
-use crate::server::{Server, State, eventually, mounts_of};
+use crate::endpoint::{Server, State, eventually, mounts_of};
 use std::{
     fs::{self, File},
     io::Write,

@@ -1,7 +1,7 @@
 //! Root volumes that outlive their instances, over the end of the endpoint, too.
 
 use crate::{
-    server::{Server, State, eventually},
+    endpoint::{Server, State, eventually},
     take_over::rename,
 };
 use rustix::fs::{SeekFrom, seek};

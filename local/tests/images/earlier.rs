@@ -1,6 +1,6 @@
 //! Images of earlier versions, and files that only look like one.
 
-use crate::{place::Place, serving::Serving};
+use crate::place::{Place, images};
 use std::{fs, os::unix::fs::symlink};
 
 #[test]
@@ -13,10 +13,10 @@ fn an_image_of_an_earlier_version_is_to_be_imported_again() {
     assert!(
         place.says(&["image", "list"]).contains("an earlier version has imported it: import it again, with --replace")
     );
-    let serving = Serving::start(&place);
-    assert_eq!(serving.images(), [""; 0]);
+    let serving = place.serve();
+    assert_eq!(images(&serving), [""; 0]);
     place.import(&archive, &["--replace"]);
-    assert_eq!(serving.images(), ["tiny"]);
+    assert_eq!(images(&serving), ["tiny"]);
     serving.end();
 }
 
@@ -102,6 +102,6 @@ fn the_files_that_a_later_version_names_stay() {
     assert!(place.refuses(&["image", "import", &archive, "--name", "later", "--replace"]).contains("later.json is no"));
     assert_eq!(fs::read_to_string(&later).unwrap(), text);
     fs::remove_file(later).unwrap();
-    Serving::start(&place).end();
+    place.serve().end();
     assert_eq!(place.kept(), (vec![], 0));
 }

@@ -1,8 +1,8 @@
 //! What is imported, and what is refused.
 
 use crate::{
-    place::{PATIENCE, PROGRAM, Place},
-    serving::Serving,
+    endpoint::PATIENCE,
+    place::{PROGRAM, Place},
     system::System,
 };
 use std::{
@@ -133,7 +133,7 @@ fn what_an_image_says_of_itself_does_nothing_to_a_terminal() {
     assert!(!said.contains(does_something), "{said:?}");
     place.import(&archive, &[]);
     // A client of EC2's must be able to read the answer, too: XML knows no such characters.
-    let serving = Serving::start(&place);
+    let serving = place.serve();
     let shown = serving.call("Action=DescribeImages&Owner.1=self").body;
     assert!(shown.contains(" Käse") && !shown.contains(does_something), "{shown:?}");
     serving.end();

@@ -1,6 +1,9 @@
 //! A state directory whose path is longer than a socket's address can be.
 
-use crate::{place::Place, serving::Serving};
+use crate::{
+    endpoint::PATIENCE,
+    place::{Place, launch},
+};
 use ec2_local::endpoint::{Client, Settings, ensure};
 use std::{
     fs,
@@ -14,7 +17,7 @@ use std::{
 /// What its SSH server says first, by a command that connects to it; asked again until it is there.
 fn greeting(mut command: Command) -> String {
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let deadline = Instant::now() + crate::place::PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let mut process = command.spawn().unwrap();
         let mut line = String::new();
@@ -32,13 +35,10 @@ fn greeting(mut command: Command) -> String {
 fn a_state_directory_may_have_a_long_path() {
     for length in [95, 200] {
         let place = Place::deep(&"x".repeat(length));
-        let serving = Serving::start(&place);
-        let instance = serving.launch("host", "");
+        let serving = place.serve();
+        let instance = launch(&serving, "host", "");
         serving.until_state(&instance, "running");
-        let group = serving.call("Action=DescribeSecurityGroups&GroupName.1=default").element("groupId").to_owned();
-        serving.call(&format!(
-            "Action=AuthorizeSecurityGroupIngress&GroupId={group}&IpProtocol=tcp&FromPort=22&ToPort=22&CidrIp=0.0.0.0%2F0"
-        ));
+        serving.let_in_ssh();
         let connect = place.command(&["connect", &instance]);
         assert!(greeting(connect).starts_with("SSH-2.0-"), "{length}");
         // What it tells OpenSSH, which puts the name and the port in.
@@ -47,7 +47,7 @@ fn a_state_directory_may_have_a_long_path() {
         let mut command = Command::new("sh");
         command.arg("-c").arg(format!("exec {}", proxy.trim().replace("%h", &instance).replace("%p", "22")));
         assert!(greeting(command).starts_with("SSH-2.0-"), "{proxy}");
-        serving.terminate(&instance);
+        serving.terminate(&[&instance]);
         serving.end();
         assert!(!fs::exists(place.state().join("run")).unwrap());
     }
@@ -101,20 +101,16 @@ fn a_client_of_the_library_reaches_machines_whatever_the_paths_length() {
         let mut said = BufReader::new(client.stdout.take().unwrap());
         let mut line = String::new();
         said.read_line(&mut line).unwrap();
-        let serving = Serving::known(&place, line.trim().strip_prefix("http://").unwrap().parse().unwrap());
-        let instance = serving.launch("host", "");
+        let serving = place.door(line.trim());
+        let instance = launch(&serving, "host", "");
         serving.until_state(&instance, "running");
-        let group = serving.call("Action=DescribeSecurityGroups&GroupName.1=default").element("groupId").to_owned();
-        serving.call(&format!(
-            "Action=AuthorizeSecurityGroupIngress&GroupId={group}&IpProtocol=tcp&FromPort=22&ToPort=22&CidrIp=0.0.0.0%2F0"
-        ));
+        serving.let_in_ssh();
         serving.until_console(&instance, "END SSH HOST KEY KEYS");
         writeln!(client.stdin.take().unwrap(), "{instance}").unwrap();
         line.clear();
         said.read_line(&mut line).unwrap();
-        serving.terminate(&instance);
+        serving.terminate(&[&instance]);
         assert!(client.wait().unwrap().success());
         assert_eq!(line.trim(), r#"Ok("ok\nSSH-") Ok("SSH-") Ok(())"#, "{length}");
-        drop(serving);
     }
 }

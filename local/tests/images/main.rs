@@ -1,8 +1,7 @@
 //! `ec2-local image`, as a user types it, and what a running endpoint makes of it.
 
-#[allow(dead_code, reason = "shared with the tests of the wire")]
-#[path = "../wire/fixture.rs"]
-mod fixture;
+#[path = "../endpoint/mod.rs"]
+mod endpoint;
 #[allow(dead_code, reason = "shared with the tests of the sandbox")]
 #[path = "../sandbox/system.rs"]
 mod system;
@@ -12,7 +11,6 @@ mod importing;
 mod long_path;
 mod place;
 mod running;
-mod serving;
 mod take_over;
 
 /// Plays the roles of this executable before the test harness starts: an endpoint that is started on demand, and its client.

@@ -1,22 +1,21 @@
 //! A state directory for images, and the program that is told to import some.
 
-use crate::system::System;
+use crate::{
+    endpoint::{Door, PATIENCE, Server, State, user_data},
+    system::System,
+};
 use std::{
     fs,
     path::PathBuf,
-    process::{Command, Output, Stdio},
+    process::{Command, Output},
     thread,
     time::{Duration, Instant},
 };
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_ec2-local");
-pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A state directory of its own, and files beside it.
-pub struct Place {
-    directory: tempfile::TempDir,
-    state: PathBuf,
-}
+pub struct Place(State);
 
 impl Place {
     pub fn new() -> Self {
@@ -25,13 +24,11 @@ impl Place {
 
     /// Whose state directory is below a directory of this name.
     pub fn deep(name: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let state = directory.path().join(name).join("state");
-        Self { directory, state }
+        Self(State::deep(name))
     }
 
     pub fn state(&self) -> PathBuf {
-        self.state.clone()
+        self.0.path()
     }
 
     /// The directory of this build's endpoint.
@@ -40,7 +37,7 @@ impl Place {
     }
 
     pub fn file(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
+        self.0.beside().join(name)
     }
 
     pub fn archive(&self, name: &str, system: System) -> String {
@@ -49,12 +46,19 @@ impl Place {
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
-        // Another user may not be able to reach it where it was built.
-        let program = std::env::var_os("EC2_LOCAL_PROGRAM").unwrap_or_else(|| PROGRAM.into());
-        let mut command = Command::new(program);
-        command.args(arguments).env("EC2_LOCAL_STATE_DIR", self.state()).env_remove("AWS_REGION");
-        command.env_remove("AWS_DEFAULT_REGION").stdin(Stdio::null());
+        let mut command = self.0.command();
+        command.args(arguments);
         command
+    }
+
+    /// An endpoint in typical conditions.
+    pub fn serve(&self) -> Server {
+        Server::start_with(&self.0, &[])
+    }
+
+    /// One that was started on demand, and ends by itself.
+    pub fn door(&self, url: &str) -> Door {
+        self.0.door(url)
     }
 
     pub fn output_of(&self, arguments: &[&str]) -> Output {
@@ -119,4 +123,14 @@ impl Place {
         let trees = list(images.join("trees")).len();
         (list(images).into_iter().filter(|name| name != "trees").collect(), trees)
     }
+}
+
+/// The names of the images of the account's own.
+pub fn images(door: &Door) -> Vec<String> {
+    door.call("Action=DescribeImages&Owner.1=self").all("name")
+}
+
+/// Launches an instance with user data.
+pub fn launch(door: &Door, image: &str, script: &str) -> String {
+    door.launch(image, 1, &user_data(script)).remove(0)
 }

@@ -1,8 +1,8 @@
 //! What a running endpoint makes of images that come and go.
 
 use crate::{
-    place::{PATIENCE, PROGRAM, Place},
-    serving::Serving,
+    endpoint::PATIENCE,
+    place::{PROGRAM, Place, images, launch},
     system::System,
 };
 use std::{
@@ -15,36 +15,36 @@ use std::{
 #[test]
 fn a_running_endpoint_offers_what_is_there() {
     let place = Place::new();
-    let serving = Serving::start(&place);
-    assert_eq!(serving.images(), [""; 0]);
+    let serving = place.serve();
+    assert_eq!(images(&serving), [""; 0]);
     let archive = place.archive("tiny.tar", System::tiny());
     let said = place.import(&archive, &[]);
-    assert_eq!(serving.images(), ["tiny"]);
+    assert_eq!(images(&serving), ["tiny"]);
     let shown = serving.call("Action=DescribeImages&Filter.1.Name=name&Filter.1.Value.1=tiny");
     assert!(said.contains(shown.element("imageId")), "{said}");
     assert_eq!((shown.element("description"), shown.element("isPublic")), ("Tiny 1", "false"));
     assert!(shown.body.contains("<key>os-release:ID</key><value>tiny</value>"), "{shown:?}");
 
-    let instance = serving.launch("tiny", "#!/bin/sh\n. /etc/os-release; echo \"this is $ID as $(id -u)\"\n");
+    let instance = launch(&serving, "tiny", "#!/bin/sh\n. /etc/os-release; echo \"this is $ID as $(id -u)\"\n");
     serving.until_console(&instance, "this is tiny as 0");
     serving.until_state(&instance, "running");
     // Without the image it goes on, over a stop and a start; and nobody can have another.
     let removed = place.remove();
     assert!(removed.contains(&instance), "{removed}");
-    assert_eq!(serving.images(), [""; 0]);
-    let gone = serving.call(&format!("Action=DescribeImages&ImageId.1={}", shown.element("imageId")));
+    assert_eq!(images(&serving), [""; 0]);
+    let gone = serving.ask(&format!("Action=DescribeImages&ImageId.1={}", shown.element("imageId"))).unwrap();
     assert_eq!(gone.element("Code"), "InvalidAMIID.NotFound");
     serving.call(&format!("Action=StopInstances&InstanceId.1={instance}"));
     serving.until_state(&instance, "stopped");
     serving.call(&format!("Action=StartInstances&InstanceId.1={instance}"));
     serving.until_state(&instance, "running");
     assert_eq!(place.kept(), (vec![], 1));
-    serving.terminate(&instance);
+    serving.terminate(&[&instance]);
     place.until_no_tree();
 
     // What an endpoint still needs when it ends goes with it.
     place.import(&archive, &[]);
-    let instance = serving.launch("tiny", "#!/bin/sh\necho again\n");
+    let instance = launch(&serving, "tiny", "#!/bin/sh\necho again\n");
     serving.until_console(&instance, "again");
     place.remove();
     serving.end();
@@ -58,14 +58,14 @@ fn an_image_is_told_nothing_of_the_executable() {
     let system = System::tiny().link("./etc/group", "/proc/self/maps").link("./etc/skel", "/proc/self");
     let archive = place.archive("tiny.tar", system);
     place.import(&archive, &["--login-user", "mia"]);
-    let serving = Serving::start(&place);
+    let serving = place.serve();
     let script = "#!/bin/sh\nls -al /home/mia; cat /etc/group; echo told\n";
-    let instance = serving.launch("tiny", script);
+    let instance = launch(&serving, "tiny", script);
     let console = serving.until_console(&instance, "told");
     let directory = Path::new(PROGRAM).parent().unwrap().to_str().unwrap();
     assert!(!console.contains(directory) && !console.contains("r-xp"), "{console}");
     assert!(console.contains("mia:x:1000:") && !console.contains("exe ->"), "{console}");
-    serving.terminate(&instance);
+    serving.terminate(&[&instance]);
     place.remove();
     serving.end();
     assert_eq!(place.kept(), (vec![], 0));
@@ -75,12 +75,12 @@ fn an_image_is_told_nothing_of_the_executable() {
 #[test]
 fn a_machine_that_is_ended_before_it_was_started_ends() {
     let (place, _) = Place::with_tiny();
-    let serving = Serving::start(&place);
+    let serving = place.serve();
     // A machine isn't started as long as somebody changes the images.
-    let images = fs::File::open(place.state().join("images")).unwrap();
-    images.lock().unwrap();
+    let held = fs::File::open(place.state().join("images")).unwrap();
+    held.lock().unwrap();
     thread::scope(|scope| {
-        scope.spawn(|| serving.launch("tiny", ""));
+        scope.spawn(|| launch(&serving, "tiny", ""));
         let deadline = Instant::now() + PATIENCE;
         let instance = loop {
             let seen = serving.call("Action=DescribeInstances");
@@ -90,8 +90,8 @@ fn a_machine_that_is_ended_before_it_was_started_ends() {
             assert!(Instant::now() < deadline, "the account knows of no instance");
             thread::sleep(Duration::from_millis(2));
         };
-        serving.terminate(&instance);
-        images.unlock().unwrap();
+        serving.terminate(&[&instance]);
+        held.unlock().unwrap();
         serving.until_state(&instance, "terminated");
     });
     place.remove();
@@ -103,11 +103,11 @@ fn a_machine_that_is_ended_before_it_was_started_ends() {
 #[test]
 fn an_image_may_go_while_its_lock_is_waited_for() {
     let (place, _) = Place::with_tiny();
-    let serving = Serving::start(&place);
-    let images = fs::File::open(place.state().join("images")).unwrap();
-    images.lock().unwrap();
+    let serving = place.serve();
+    let held = fs::File::open(place.state().join("images")).unwrap();
+    held.lock().unwrap();
     thread::scope(|scope| {
-        let launched = scope.spawn(|| serving.launch("tiny", ""));
+        let launched = scope.spawn(|| launch(&serving, "tiny", ""));
         let disks = place.run().join("disks");
         let deadline = Instant::now() + PATIENCE;
         // Its disk is made before the image is asked for.
@@ -117,13 +117,13 @@ fn an_image_may_go_while_its_lock_is_waited_for() {
         }
         fs::remove_file(place.state().join("images/tiny.json")).unwrap();
         fs::remove_dir_all(place.tree()).unwrap();
-        images.unlock().unwrap();
+        held.unlock().unwrap();
         let instance = launched.join().unwrap();
         serving.until_state(&instance, "terminated");
         let shown = serving.call(&format!("Action=DescribeInstances&InstanceId.1={instance}"));
         assert!(shown.body.contains("its root directory is gone: the image was removed"), "{shown:?}");
     });
-    assert_eq!(serving.images(), [""; 0]);
+    assert_eq!(images(&serving), [""; 0]);
     assert_eq!(fs::read_dir(place.run().join("disks")).unwrap().count(), 0);
     serving.end();
     assert_eq!(place.kept(), (vec![], 0));
@@ -133,8 +133,9 @@ fn an_image_may_go_while_its_lock_is_waited_for() {
 fn the_notes_of_who_uses_an_image_go_with_them() {
     let (place, _) = Place::with_tiny();
     let users = place.tree().join("users");
-    let serving = Serving::start(&place);
-    let instances = [serving.launch("tiny", "#!/bin/sh\necho up\n"), serving.launch("tiny", "#!/bin/sh\necho up\n")];
+    let serving = place.serve();
+    let instances =
+        [launch(&serving, "tiny", "#!/bin/sh\necho up\n"), launch(&serving, "tiny", "#!/bin/sh\necho up\n")];
     for instance in &instances {
         serving.until_console(instance, "up");
     }
@@ -144,7 +145,7 @@ fn the_notes_of_who_uses_an_image_go_with_them() {
     for name in ["vol-00000000000000001", "vol-00000000000000002.new", "i-00000000000000001", "notes"] {
         fs::write(users.join(name), "somebody's").unwrap();
     }
-    serving.terminate(&instances[0]);
+    serving.terminate(&[&instances[0]]);
     let names = || -> Vec<String> {
         let mut names: Vec<_> =
             fs::read_dir(&users).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();

@@ -1,15 +1,18 @@
 //! What becomes of images, and of the machines of a copy, when an endpoint was killed.
 
-use crate::{place::Place, serving::Serving};
+use crate::{
+    endpoint::Server,
+    place::{Place, images, launch},
+};
 use std::{fs, process::Command, thread, time::Duration};
 
 const SAYS_IT_IS_UP: &str = "#!/bin/sh\necho up\n";
 
 /// An instance of `tiny` that runs.
-fn running() -> (Place, Serving, String) {
+fn running() -> (Place, Server, String) {
     let (place, _) = Place::with_tiny();
-    let serving = Serving::start(&place);
-    let instance = serving.launch("tiny", SAYS_IT_IS_UP);
+    let serving = place.serve();
+    let instance = launch(&serving, "tiny", SAYS_IT_IS_UP);
     serving.until_console(&instance, "up");
     serving.until_state(&instance, "running");
     (place, serving, instance)
@@ -30,11 +33,11 @@ fn an_instance_whose_image_was_removed_meanwhile_boots_again() {
     let (place, instance, _) = killed();
     assert!(place.remove().contains(&instance));
     assert_eq!(place.kept(), (vec![], 1));
-    let serving = Serving::start(&place);
+    let serving = place.serve();
     assert!(serving.opening.contains("1 instance boots again"), "{}", serving.opening);
     serving.until_state(&instance, "running");
-    assert_eq!(serving.images(), [""; 0]);
-    serving.terminate(&instance);
+    assert_eq!(images(&serving), [""; 0]);
+    serving.terminate(&[&instance]);
     place.until_no_tree();
     serving.end();
 }
@@ -45,17 +48,15 @@ fn a_kept_root_volume_keeps_the_files_of_its_removed_image() {
     let (place, serving, instance) = running();
     let volume = serving.volume_of(&instance);
     let keep = "BlockDeviceMapping.1.DeviceName=%2Fdev%2Fsda1&BlockDeviceMapping.1.Ebs.DeleteOnTermination=false";
-    let answer = serving.call(&format!("Action=ModifyInstanceAttribute&InstanceId={instance}&{keep}"));
-    assert_eq!(answer.status, 200, "{answer:?}");
-    serving.terminate(&instance);
+    serving.call(&format!("Action=ModifyInstanceAttribute&InstanceId={instance}&{keep}"));
+    serving.terminate(&[&instance]);
     serving.until_state(&instance, "terminated");
     assert!(place.remove().contains(&format!("{volume} of {instance}")));
     assert_eq!(place.kept(), (vec![], 1));
     serving.kill();
-    let serving = Serving::start(&place);
+    let serving = place.serve();
     assert_eq!(place.kept(), (vec![], 1));
-    let answer = serving.call(&format!("Action=DeleteVolume&VolumeId={volume}"));
-    assert_eq!(answer.status, 200, "{answer:?}");
+    serving.call(&format!("Action=DeleteVolume&VolumeId={volume}"));
     place.until_no_tree();
     serving.end();
 }
@@ -70,11 +71,11 @@ fn a_removed_image_of_an_earlier_versions_account_stays_as_long_as_its_disks() {
     fs::rename(users.join(&volume), users.join(&instance)).unwrap();
     assert!(place.remove().contains(&instance));
     assert_eq!(place.kept(), (vec![], 1));
-    let serving = Serving::start(&place);
+    let serving = place.serve();
     serving.until_state(&instance, "running");
     assert!(place.run().join("disks").join(&volume).is_dir() && users.join(&volume).is_file());
     assert!(!place.run().join("machines").exists() && !users.join(&instance).exists());
-    serving.terminate(&instance);
+    serving.terminate(&[&instance]);
     place.until_no_tree();
     serving.end();
 }
@@ -84,9 +85,9 @@ fn an_instance_whose_files_are_gone_stops_and_keeps_nobody_from_starting() {
     let (place, instance, _) = killed();
     place.remove();
     fs::remove_dir_all(place.tree()).unwrap();
-    let serving = Serving::start(&place);
+    let serving = place.serve();
     serving.until_state(&instance, "stopped");
-    serving.terminate(&instance);
+    serving.terminate(&[&instance]);
     serving.end();
     assert_eq!(place.kept(), (vec![], 0));
 }
@@ -101,12 +102,12 @@ fn an_endpoint_of_a_copy_leaves_the_originals_machines_alone() {
     assert_eq!(state(), "S");
     let copy = Place::new();
     assert!(Command::new("cp").arg("-a").arg(place.state()).arg(copy.state()).status().unwrap().success());
-    let other = Serving::start(&copy);
+    let other = copy.serve();
     assert!(other.opening.contains("1 instance boots again"), "{}", other.opening);
-    other.terminate(&instance);
+    other.terminate(&[&instance]);
     other.end();
     assert_eq!(state(), "S");
     serving.until_state(&instance, "running");
-    serving.terminate(&instance);
+    serving.terminate(&[&instance]);
     serving.end();
 }

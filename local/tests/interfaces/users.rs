@@ -2,8 +2,8 @@
 
 use crate::{
     attached,
+    endpoint::{Endpoint, Login, Server, State},
     machines::Machines,
-    server::{Server, State},
 };
 use std::{
     fs,
@@ -46,7 +46,6 @@ fn one_comes_to_the_machine_of_an_ordinary_user_and_goes() {
         beside("none").display(),
     );
     let server = Server::run(&state, Command::new("unshare").args(["--mount", "sh", "-c", &script]));
-    let machines = Machines::of(state, server, as_user.split(' ').map(str::to_owned).collect());
-    attached::comes_and_goes(&machines);
-    machines.end();
+    let login = Login::by(&state, as_user);
+    attached::comes_and_goes(&Machines::of(Endpoint::of(state, server), login));
 }

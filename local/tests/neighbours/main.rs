@@ -1,124 +1,63 @@
 //! A real endpoint, and what other users of its host can do to it. They may connect to its port and to port 22 of its machines'
 //! public addresses, which root's endpoints listen at.
 
-#[allow(dead_code, reason = "shared with the tests of the wire")]
-#[path = "../wire/fixture.rs"]
-mod fixture;
+#[path = "../endpoint/mod.rs"]
+mod endpoint;
 #[path = "../wire/hoard.rs"]
 mod hoard;
 #[allow(dead_code, reason = "shared with the tests of the sandbox")]
 #[path = "../sandbox/system.rs"]
 mod system;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use fixture::{Answer, Signed};
+use endpoint::{Endpoint, PATIENCE, Server, State};
 use hoard::{Hoard, NOTHING, STRANGER, Saying};
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Read},
     net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream},
     os::unix::{
         fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown},
         process::CommandExt,
     },
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ec2-local");
-const PATIENCE: Duration = Duration::from_secs(120);
 
-/// An endpoint in the foreground, with a state directory of its own; it ends with the value.
-struct Serving {
-    place: tempfile::TempDir,
-    process: Child,
-    address: SocketAddr,
-    key: (String, String),
-    /// What it has said when it began.
-    said: String,
-}
+/// An endpoint in calm conditions; it ends with the value.
+struct Serving(Endpoint);
 
 impl Serving {
     /// Started with this mask of file modes (umask(2)).
     fn with_mask(mask: u32) -> Self {
-        let place = tempfile::tempdir().unwrap();
-        let mut command = Self::command_in(place.path(), mask);
-        let mut process = command.args(["serve", "--conditions", "calm"]).stdout(Stdio::piped()).spawn().unwrap();
-        let mut said = String::new();
-        let mut lines = BufReader::new(process.stdout.as_mut().unwrap());
-        while !said.contains("in another shell") {
-            assert!(lines.read_line(&mut said).unwrap() > 0, "it ended: {said}");
-        }
-        let address = said.lines().next().unwrap().strip_prefix("serving EC2 on http://").unwrap().parse().unwrap();
-        let secret: serde_json::Value =
-            serde_json::from_slice(&fs::read(place.path().join("state/secret")).unwrap()).unwrap();
-        let text = |key: &str| secret[key].as_str().unwrap().to_owned();
-        Self { place, process, address, key: (text("access_key"), text("secret_key")), said }
+        let state = State::new();
+        let mut command = masked(state.command(), mask);
+        let server = Server::run(&state, command.args(["serve", "--conditions", "calm"]));
+        Self(Endpoint::of(state, server))
     }
 
     fn start() -> Self {
         Self::with_mask(0o022)
     }
 
-    fn command_in(place: &Path, mask: u32) -> Command {
-        let mut command = Command::new(PROGRAM);
-        command.env("EC2_LOCAL_STATE_DIR", place.join("state")).stdin(Stdio::null());
-        let set_mask = move || {
-            rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
-            Ok(())
-        };
-        // SAFETY: between fork and exec it makes one system call.
-        unsafe { command.pre_exec(set_mask) };
-        command
-    }
-
     fn command(&self, arguments: &[&str], mask: u32) -> Command {
-        let mut command = Self::command_in(self.place.path(), mask);
+        let mut command = masked(self.0.state.command(), mask);
         command.args(arguments);
         command
     }
 
-    fn call(&self, parameters: &str) -> Answer {
-        let answer = self.ask(parameters);
-        assert_eq!(answer.status, 200, "{answer:?}");
-        answer
-    }
-
-    fn ask(&self, parameters: &str) -> Answer {
-        let mut request = Signed::ec2(&format!("{parameters}&Version=2016-11-15"));
-        (request.key, request.secret) = self.key.clone();
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.write_all(&request.bytes(self.address, true)).unwrap();
-        Answer::read(stream)
-    }
-
     /// Launches a machine that lets SSH in; its id.
     fn launch(&self, image: &str) -> String {
-        let group = self.call("Action=DescribeSecurityGroups&GroupName.1=default").element("groupId").to_owned();
-        // A second machine finds it done.
-        self.ask(&format!(
-            "Action=AuthorizeSecurityGroupIngress&GroupId={group}&IpProtocol=tcp&FromPort=22&ToPort=22&CidrIp=0.0.0.0%2F0"
-        ));
-        let named = self.call(&format!("Action=DescribeImages&Filter.1.Name=name&Filter.1.Value.1={image}"));
-        let launched = self.call(&format!(
-            "Action=RunInstances&ImageId={}&InstanceType=t3.micro&MinCount=1&MaxCount=1",
-            named.element("imageId")
-        ));
-        launched.element("instanceId").to_owned()
+        self.0.let_in_ssh();
+        self.0.launch(image, 1, "").remove(0)
     }
 
     fn public_address(&self, instance: &str) -> SocketAddr {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let shown = self.call(&format!("Action=DescribeInstances&InstanceId.1={instance}"));
-            if shown.body.contains("<name>running</name>") {
-                return SocketAddr::new(shown.element("ipAddress").parse().unwrap(), 22);
-            }
-            assert!(Instant::now() < deadline, "{shown:?}");
-            thread::sleep(Duration::from_millis(10));
-        }
+        self.0.until_state(instance, "running");
+        SocketAddr::new(self.0.describe(instance).element("ipAddress").parse().unwrap(), 22)
     }
 
     /// What its server says first, by the way in; nothing where it isn't there yet.
@@ -133,12 +72,15 @@ impl Serving {
     }
 }
 
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let process = rustix::process::Pid::from_child(&self.process);
-        let _ = rustix::process::kill_process(process, rustix::process::Signal::INT);
-        let _ = self.process.wait();
-    }
+/// Runs a program with a mask of file modes.
+fn masked(mut command: Command, mask: u32) -> Command {
+    let set_mask = move || {
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
+        Ok(())
+    };
+    // SAFETY: between fork and exec it makes one system call.
+    unsafe { command.pre_exec(set_mask) };
+    command
 }
 
 /// What the SSH server at an address says first; nothing where it hangs up.
@@ -177,7 +119,7 @@ fn those_who_come_while_a_machine_is_off_for_a_reboot_wait_for_it() {
     for _ in 0..5 {
         let mut last = TcpStream::connect(address).unwrap();
         last.set_read_timeout(Some(PATIENCE)).unwrap();
-        serving.call(&format!("Action=RebootInstances&InstanceId.1={instance}"));
+        serving.0.ok(&format!("Action=RebootInstances&InstanceId.1={instance}"));
         // Its connections end with its power.
         let ended = std::io::copy(&mut last, &mut std::io::sink());
         assert!(!ended.is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock), "it didn't reboot");
@@ -233,10 +175,10 @@ fn others_have_few_connections_to_a_machine_and_have_them_back() {
 #[test]
 fn a_machine_that_boots_is_waited_for_by_few_of_others() {
     let Some((serving, instance, address)) = a_machine() else { return };
-    let files = || fs::read_dir(format!("/proc/{}/fd", serving.process.id())).unwrap().count();
+    let files = || fs::read_dir(format!("/proc/{}/fd", serving.0.pid())).unwrap().count();
     let before = files();
     // What connects to a machine whose SSH server isn't there waits for it.
-    serving.call(&format!("Action=RebootInstances&InstanceId.1={instance}"));
+    serving.0.ok(&format!("Action=RebootInstances&InstanceId.1={instance}"));
     let hoard = Hoard::of(Some(STRANGER), address, NOTHING);
     let beside = files();
     assert!(beside < before + 100, "{beside} files instead of {before}");
@@ -265,22 +207,6 @@ fn sshd(lets_others: bool) -> TcpListener {
     socket.into()
 }
 
-/// What the latest of an instance's console has, once that is this.
-fn console_with(serving: &Serving, instance: &str, text: &str) -> String {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let shown = serving.call(&format!("Action=GetConsoleOutput&InstanceId={instance}"));
-        let said = shown.body.split_once("<output>").map(|(_, rest)| rest.split('<').next().unwrap().to_owned());
-        let said = STANDARD.decode(said.unwrap_or_default()).unwrap();
-        let said = String::from_utf8_lossy(&said).into_owned();
-        if said.contains(text) {
-            return said;
-        }
-        assert!(Instant::now() < deadline, "no {text:?} on the console: {said}");
-        thread::sleep(Duration::from_millis(50));
-    }
-}
-
 #[test]
 fn where_the_hosts_sshd_answers_for_machines_it_is_said() {
     if !is_root() {
@@ -289,10 +215,10 @@ fn where_the_hosts_sshd_answers_for_machines_it_is_said() {
     on_a_host_of_its_own(|| {
         let hosts = sshd(false);
         let serving = Serving::start();
-        assert!(serving.said.contains("ec2-local ssh-config"), "{}", serving.said);
+        assert!(serving.0.opening.contains("ec2-local ssh-config"), "{}", serving.0.opening);
         let instance = serving.launch("host");
         let address = serving.public_address(&instance);
-        let console = console_with(&serving, &instance, "ec2-local ssh-config");
+        let console = serving.0.until_console(&instance, "ec2-local ssh-config");
         assert!(console.contains(&format!("at {address} another server of this host answers")), "{console}");
         let _near = TcpStream::connect(address).unwrap();
         hosts.accept().unwrap();
@@ -340,7 +266,7 @@ fn where_the_hosts_sshd_lets_others_listen_the_machine_answers() {
     on_a_host_of_its_own(|| {
         let _hosts = sshd(true);
         let serving = Serving::start();
-        assert!(!serving.said.contains("ssh-config"), "{}", serving.said);
+        assert!(!serving.0.opening.contains("ssh-config"), "{}", serving.0.opening);
         let instance = serving.launch("host");
         assert!(greeting(serving.public_address(&instance)).starts_with("SSH-2.0-"));
     });
@@ -364,8 +290,9 @@ fn open_to_others(directory: &Path, found: &mut Vec<(PathBuf, u32)>) {
 #[test]
 fn what_it_keeps_is_its_users_whatever_the_mask() {
     for mask in [0, 0o777] {
-        let serving = Serving::with_mask(mask);
-        let archive = serving.place.path().join("tiny.tar");
+        let mut serving = Serving::with_mask(mask);
+        serving.0.stays = &["images"];
+        let archive = serving.0.state.beside().join("tiny.tar");
         system::System::tiny().write(&archive);
         let import = ["image", "import", archive.to_str().unwrap(), "--name", "tiny"];
         let output = serving.command(&import, mask).output().unwrap();
@@ -378,7 +305,7 @@ fn what_it_keeps_is_its_users_whatever_the_mask() {
             }
         }
         let mut found = Vec::new();
-        open_to_others(&serving.place.path().join("state"), &mut found);
+        open_to_others(&serving.0.state.path(), &mut found);
         found.retain(|(path, _)| !["files", "root"].iter().any(|name| path.ends_with(name)));
         assert!(found.is_empty(), "{found:?}");
     }

@@ -1,56 +1,22 @@
 //! boto3, the AWS CLI, libcloud, pycloudlib, Ansible and OpenSSH, unmodified, against `ec2-local serve`; skipped, and said so, where they
 //! are not installed.
 
+#[path = "../endpoint/mod.rs"]
+mod endpoint;
+
 use ec2_local::account::Account;
+use endpoint::{Server, State};
 use std::{
     env, fs,
-    io::{BufRead, BufReader},
     os::unix::fs::PermissionsExt,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ec2-local");
 
 /// For clients that take it for a failure when what they have just made isn't known yet.
 const CALM: &[&str] = &["--conditions", "calm"];
-
-/// Ends the endpoint however the test ends.
-struct Serving {
-    process: Child,
-    /// Its conditions and their seed, for each failure's message.
-    conditions: String,
-}
-
-impl Serving {
-    fn start(state: &Path, options: &[&str]) -> Self {
-        let mut serving = Command::new(PROGRAM);
-        serving.args(["serve", "--port", "0"]).args(options).env("EC2_LOCAL_STATE_DIR", state).stdout(Stdio::piped());
-        let mut process = serving.spawn().unwrap();
-        let mut said = BufReader::new(process.stdout.as_mut().unwrap()).lines().map(Result::unwrap);
-        let url = said.next().unwrap();
-        assert!(url.starts_with("serving EC2 on http://127.0.0.1:"), "{url}");
-        let conditions = said.next().unwrap();
-        let asked = options.iter().position(|option| *option == "--conditions").map_or("typical", |at| options[at + 1]);
-        assert!(conditions.starts_with(&format!("conditions: {asked}, seed ")), "{conditions}");
-        Self { process, conditions }
-    }
-
-    /// Ctrl-C, and all machines end with it.
-    fn interrupt(mut self) {
-        let process = rustix::process::Pid::from_child(&self.process);
-        rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
-        let ended = self.process.wait().unwrap();
-        assert!(ended.success(), "{ended}");
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
 
 fn is_there(program: &str, arguments: &[&str]) -> bool {
     let found = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -59,13 +25,16 @@ fn is_there(program: &str, arguments: &[&str]) -> bool {
 
 /// Runs a script against an endpoint of its own, as the documentation says: `eval "$(ec2-local env)"`.
 fn run(script: &str, arguments: &[&str], options: &[&str]) {
-    let directory = tempfile::tempdir().unwrap();
-    let state = directory.path().join("state");
-    let work = directory.path().join("work");
+    let state = State::new();
+    let work = state.beside().join("work");
     fs::create_dir(&work).unwrap();
     fs::set_permissions(&work, fs::Permissions::from_mode(0o700)).unwrap();
 
-    let serving = Serving::start(&state, options);
+    let serving = Server::start_with(&state, &[&["--port", "0"], options].concat());
+    let asked = options.iter().position(|option| *option == "--conditions").map_or("typical", |at| options[at + 1]);
+    // For each failure's message.
+    let conditions = serving.opening.lines().nth(1).unwrap().to_owned();
+    assert!(conditions.starts_with(&format!("conditions: {asked}, seed ")), "{conditions}");
     // A client that waits for what doesn't come is told apart from one that hangs.
     let shell = "set -e; program=$1; shift; eval \"$(\"$program\" env)\"; exec timeout 840 python3 \"$@\"";
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(script);
@@ -73,7 +42,7 @@ fn run(script: &str, arguments: &[&str], options: &[&str]) {
         .args(["-c", shell, "sh", PROGRAM])
         .arg(script)
         .args(arguments)
-        .env("EC2_LOCAL_STATE_DIR", &state)
+        .env("EC2_LOCAL_STATE_DIR", state.path())
         .env("AWS_SESSION_TOKEN", "left over from an AWS session")
         .env("PYTHONDONTWRITEBYTECODE", "1")
         // Throttles are for the clients: this is the mode that AWS recommends.
@@ -83,16 +52,11 @@ fn run(script: &str, arguments: &[&str], options: &[&str]) {
         .output()
         .unwrap();
     let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    assert!(output.status.success(), "{}\n{stdout}{stderr}", serving.conditions);
+    assert!(output.status.success(), "{conditions}\n{stdout}{stderr}");
 
-    serving.interrupt();
-    let mut left: Vec<_> = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    left.retain(|name| {
-        ![".ec2-local", "instance-identity", "secret", "log", "images", "run"].iter().any(|kept| name == kept)
-    });
-    assert!(left.is_empty(), "{left:?}");
-    let runs: Vec<_> = fs::read_dir(state.join("run")).into_iter().flatten().collect();
-    assert!(runs.is_empty(), "{runs:?}");
+    serving.end();
+    state.assert_clean_but_for(&["images", "instance-identity", "run"]);
+    assert!(state.runs().is_empty(), "{:?}", state.runs());
 }
 
 /// Whether all programs are there; where one isn't, it is said, or must not be.

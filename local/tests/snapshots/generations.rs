@@ -1,9 +1,8 @@
 //! Images of images: each has what the machines before it have changed.
 
 use crate::{
-    account::{ask, end, image_of, launch, layers, named, until},
+    account::{end, image_of, launch, layers},
     place::Place,
-    serving::Serving,
 };
 
 const FIRST: &str = "mkdir -p /opt/tree/sub; echo one >/opt/one; chmod 4711 /opt/one; echo a >/opt/tree/a
@@ -15,8 +14,8 @@ const THIRD: &str = "echo third: $(cat /opt/one /opt/two) $(ls /opt/tree) $(ls /
 echo $(cat /proc/sys/kernel/hostname) in $(cat /etc/hostname); echo done: $((40 + 4))";
 
 fn three_generations(place: &Place, base: &str) {
-    let serving = Serving::start(place);
-    let (first, _) = launch(&serving, &named(&serving, base), FIRST, "first: 42");
+    let serving = place.serve();
+    let (first, _) = launch(&serving, &serving.image(base), FIRST, "first: 42");
     let one = image_of(&serving, &first, "one", "");
     serving.until_state(&first, "running");
     let (second, console) = launch(&serving, &one, SECOND, "done: 43");
@@ -25,12 +24,12 @@ fn three_generations(place: &Place, base: &str) {
     let two = image_of(&serving, &second, "two", "&NoReboot=true");
     let (third, console) = launch(&serving, &two, THIRD, "done: 44");
     assert!(console.contains("third: one two c ls"), "{console}");
-    let shown = ask(&serving, &format!("Action=DescribeInstances&InstanceId.1={third}"));
+    let shown = serving.call(&format!("Action=DescribeInstances&InstanceId.1={third}"));
     let name = shown.element("privateDnsName");
     assert!(console.contains(&format!("{name} in {name}")), "it has the name of another: {console}");
     assert_eq!(layers(place).len(), 2);
     // Of one that is stopped.
-    ask(&serving, &format!("Action=StopInstances&InstanceId.1={third}"));
+    serving.call(&format!("Action=StopInstances&InstanceId.1={third}"));
     serving.until_state(&third, "stopped");
     let three = image_of(&serving, &third, "three", "");
     let (fourth, console) = launch(&serving, &three, "echo fourth: $(cat /opt/two) $((40 + 5))", "fourth: two 45");
@@ -57,20 +56,20 @@ fn an_image_of_an_image_of_an_imported_one_has_all_that_was_changed() {
 #[test]
 fn a_volumes_snapshot_becomes_an_image_by_registration_and_a_copy_of_it_boots_too() {
     let place = Place::new();
-    let serving = Serving::start(&place);
-    let (first, _) = launch(&serving, &named(&serving, "host"), FIRST, "first: 42");
-    let taken = ask(&serving, &format!("Action=CreateSnapshot&VolumeId={}", serving.volume_of(&first)));
+    let serving = place.serve();
+    let (first, _) = launch(&serving, &serving.image("host"), FIRST, "first: 42");
+    let taken = serving.call(&format!("Action=CreateSnapshot&VolumeId={}", serving.volume_of(&first)));
     let snapshot = taken.element("snapshotId").to_owned();
-    until(&serving, &format!("Action=DescribeSnapshots&SnapshotId.1={snapshot}"), "<status>completed");
+    serving.until(&format!("Action=DescribeSnapshots&SnapshotId.1={snapshot}"), "<status>completed");
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
     let register = format!(
         "Action=RegisterImage&Name=registered&RootDeviceName=%2Fdev%2Fsda1&Architecture={architecture}&EnaSupport=true\
          &VirtualizationType=hvm&BlockDeviceMapping.1.DeviceName=%2Fdev%2Fsda1&BlockDeviceMapping.1.Ebs.SnapshotId={snapshot}"
     );
-    let image = ask(&serving, &register).element("imageId").to_owned();
+    let image = serving.call(&register).element("imageId").to_owned();
     let copy = format!("Action=CopyImage&Name=copied&SourceRegion=us-east-1&SourceImageId={image}");
-    let copy = ask(&serving, &copy).element("imageId").to_owned();
-    until(&serving, &format!("Action=DescribeImages&ImageId.1={copy}"), "<imageState>available");
+    let copy = serving.call(&copy).element("imageId").to_owned();
+    serving.until(&format!("Action=DescribeImages&ImageId.1={copy}"), "<imageState>available");
     let (second, console) = launch(&serving, &copy, SECOND, "done: 43");
     assert!(console.contains("second: one 4711 a sub ls"), "{console}");
     end(&serving, &[&first, &second]);
@@ -87,12 +86,12 @@ const TELL: &str = "echo kept: $(stat -c %u:%g.%a.%h.%F.%s /opt/cat /opt/a /opt/
 #[test]
 fn owners_modes_times_links_holes_and_capabilities_stay() {
     let place = Place::new();
-    let serving = Serving::start(&place);
+    let serving = place.serve();
     let kept = |console: &str| -> String {
         let line = console.lines().find(|line| line.starts_with("kept: ")).unwrap();
         line.trim().to_owned()
     };
-    let (first, console) = launch(&serving, &named(&serving, "host"), &format!("{GIVE}\n{TELL}"), "end: 42");
+    let (first, console) = launch(&serving, &serving.image("host"), &format!("{GIVE}\n{TELL}"), "end: 42");
     let before = kept(&console);
     assert!(before.contains("_file") && before.contains("fifo") && before.contains(" 1000000000 0 "), "{before}");
     if rustix::process::geteuid().is_root() {
@@ -111,8 +110,8 @@ fn owners_modes_times_links_holes_and_capabilities_stay() {
 #[test]
 fn there_can_be_many_generations() {
     let (place, _) = Place::with_tiny();
-    let serving = Serving::start(&place);
-    let mut image = named(&serving, "tiny");
+    let serving = place.serve();
+    let mut image = serving.image("tiny");
     let mut instances = Vec::new();
     for number in 10..20 {
         let script = format!("mkdir -p /opt; echo {number} >/opt/{number}; echo all: $(ls /opt) end: $((40 + 2))");

@@ -1,14 +1,9 @@
 //! Spot Instances that run: what a machine reads of its interruption, and what becomes of it.
 
-#[allow(dead_code, reason = "shared with the tests of the wire")]
-#[path = "../wire/fixture.rs"]
-mod fixture;
-#[allow(dead_code, reason = "shared with the tests of networks")]
-#[path = "../topology/serving.rs"]
-mod serving;
+#[path = "../endpoint/mod.rs"]
+mod endpoint;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use serving::Serving;
+use endpoint::{Endpoint, user_data};
 
 /// Says on the console what the metadata service says: of the instance at once, and of its interruption once it is told.
 const WATCH: &str = r#"#!/bin/bash
@@ -31,29 +26,17 @@ done
 ) &
 "#;
 
-impl Serving {
+impl Endpoint {
     /// Launches a Spot Instance on some terms; it and its request.
     fn spot(&self, terms: &str) -> (String, String) {
-        let image = self.find("Action=DescribeImages&Filter.1.Name=name&Filter.1.Value.1=host", "imageId");
-        let script = STANDARD.encode(WATCH).replace('=', "%3D").replace('+', "%2B").replace('/', "%2F");
+        let image = self.image("host");
         let launch = format!(
-            "Action=RunInstances&ImageId={image}&InstanceType=t3.micro&MinCount=1&MaxCount=1&UserData={script}\
-             &InstanceMarketOptions.MarketType=spot{terms}"
+            "Action=RunInstances&ImageId={image}&InstanceType=t3.micro&MinCount=1&MaxCount=1\
+             &InstanceMarketOptions.MarketType=spot{terms}{}",
+            user_data(WATCH)
         );
         let answer = self.call(&launch);
-        (answer.element("instanceId").to_owned(), answer.element("spotInstanceRequestId").to_owned())
-    }
-
-    fn until(&self, request: &str, words: &str) {
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
-        loop {
-            let answer = self.call(request);
-            if answer.body.contains(words) {
-                return;
-            }
-            assert!(std::time::Instant::now() < deadline, "no {words}: {answer:?}");
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
+        (answer.one("instanceId"), answer.one("spotInstanceRequestId"))
     }
 
     fn until_instance(&self, id: &str, words: &str) {
@@ -66,8 +49,7 @@ impl Serving {
 
     /// Runs the command; its last argument may be a number of seconds.
     fn command(&self, arguments: &[&str]) -> std::process::Output {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ec2-local"));
-        command.args(arguments).env("EC2_LOCAL_STATE_DIR", self.state()).output().unwrap()
+        self.state.command().args(arguments).output().unwrap()
     }
 
     fn commanded(&self, arguments: &[&str]) {
@@ -78,43 +60,43 @@ impl Serving {
 
 #[test]
 fn a_machine_reads_of_its_interruption_which_comes_though_the_endpoint_is_killed() {
-    let mut serving = Serving::start();
-    let (instance, request) = serving.spot("");
-    serving.until_console(&instance, "it lives as spot");
-    serving.until_console(&instance, "before: events/recommendations/rebalance HTTP/1.0 404");
+    let mut endpoint = Endpoint::start(&[]);
+    let (instance, request) = endpoint.spot("");
+    endpoint.until_console(&instance, "it lives as spot");
+    endpoint.until_console(&instance, "before: events/recommendations/rebalance HTTP/1.0 404");
     // Longer than anything here takes: the clock is put forward in its time.
-    serving.commanded(&["interrupt", &instance, "--notice", "3000"]);
-    serving.until_console(&instance, "told: spot/instance-action {\"action\":\"terminate\",\"time\":\"");
-    serving.until_console(&instance, "told: spot/termination-time 20");
-    serving.until_console(&instance, "told: events/recommendations/rebalance {\"noticeTime\":\"");
-    let again = serving.command(&["interrupt", &instance]);
+    endpoint.commanded(&["interrupt", &instance, "--notice", "3000"]);
+    endpoint.until_console(&instance, "told: spot/instance-action {\"action\":\"terminate\",\"time\":\"");
+    endpoint.until_console(&instance, "told: spot/termination-time 20");
+    endpoint.until_console(&instance, "told: events/recommendations/rebalance {\"noticeTime\":\"");
+    let again = endpoint.command(&["interrupt", &instance]);
     let said = String::from_utf8_lossy(&again.stderr);
     assert!(!again.status.success() && said.contains("is being interrupted already"), "{again:?}");
-    serving.until_request(&request, "<code>marked-for-termination</code>");
+    endpoint.until_request(&request, "<code>marked-for-termination</code>");
 
-    serving.succeed();
-    serving.until_instance(&instance, "<name>running</name>");
-    serving.until_request(&request, "<code>marked-for-termination</code>");
-    serving.commanded(&["advance", "3000"]);
-    serving.until_instance(&instance, "<name>terminated</name>");
-    serving.until_instance(&instance, "<code>Server.SpotInstanceTermination</code>");
-    serving.until_instance(&instance, "<reason>Service initiated (20");
-    serving.until_request(&request, "<code>instance-terminated-no-capacity</code>");
+    endpoint.succeed();
+    endpoint.until_instance(&instance, "<name>running</name>");
+    endpoint.until_request(&request, "<code>marked-for-termination</code>");
+    endpoint.commanded(&["advance", "3000"]);
+    endpoint.until_instance(&instance, "<name>terminated</name>");
+    endpoint.until_instance(&instance, "<code>Server.SpotInstanceTermination</code>");
+    endpoint.until_instance(&instance, "<reason>Service initiated (20");
+    endpoint.until_request(&request, "<code>instance-terminated-no-capacity</code>");
 }
 
 #[test]
 fn a_machine_that_was_stopped_comes_back() {
-    let serving = Serving::start();
+    let endpoint = Endpoint::start(&[]);
     let terms = ["SpotInstanceType=persistent", "InstanceInterruptionBehavior=stop"];
     let terms = terms.map(|term| format!("&InstanceMarketOptions.SpotOptions.{term}")).concat();
-    let (instance, request) = serving.spot(&terms);
-    serving.until_console(&instance, "it lives as spot");
-    serving.until_instance(&instance, "<name>running</name>");
-    serving.commanded(&["interrupt", &instance, "--notice", "0"]);
-    serving.until_request(&request, "<code>instance-stopped-no-capacity</code>");
-    serving.until_instance(&instance, "<name>running</name>");
-    serving.until_request(&request, "<code>fulfilled</code>");
-    serving.call(&format!("Action=CancelSpotInstanceRequests&SpotInstanceRequestId.1={request}"));
-    serving.call(&format!("Action=TerminateInstances&InstanceId.1={instance}"));
-    serving.until_instance(&instance, "<name>terminated</name>");
+    let (instance, request) = endpoint.spot(&terms);
+    endpoint.until_console(&instance, "it lives as spot");
+    endpoint.until_instance(&instance, "<name>running</name>");
+    endpoint.commanded(&["interrupt", &instance, "--notice", "0"]);
+    endpoint.until_request(&request, "<code>instance-stopped-no-capacity</code>");
+    endpoint.until_instance(&instance, "<name>running</name>");
+    endpoint.until_request(&request, "<code>fulfilled</code>");
+    endpoint.call(&format!("Action=CancelSpotInstanceRequests&SpotInstanceRequestId.1={request}"));
+    endpoint.call(&format!("Action=TerminateInstances&InstanceId.1={instance}"));
+    endpoint.until_instance(&instance, "<name>terminated</name>");
 }

@@ -1,9 +1,6 @@
 //! A disk that is full: nobody dies of it, and everybody says what couldn't be written, and where.
 
-use crate::{
-    place::{Place, program},
-    refused::ENSURE,
-};
+use crate::{endpoint::State, place::Place, refused::ENSURE};
 use std::{path::Path, process::Command};
 
 /// Runs a shell script with a small file system at the state directory, `$state`, of which `fill` leaves no byte, nor
@@ -19,7 +16,7 @@ fn within_small_disk(place: &Place, script: &str) -> String {
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "timeout", "60", "bash", "-c"]);
     command.arg(format!("{prelude}\n{script}")).env("state", place.state()).env("outside", place.path());
-    command.env("program", program()).env("tests", std::env::current_exe().unwrap()).env("ensure", ENSURE);
+    command.env("program", State::program()).env("tests", std::env::current_exe().unwrap()).env("ensure", ENSURE);
     let output = command.env("EC2_LOCAL_STATE_DIR", place.state()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");

@@ -1,32 +1,28 @@
 //! A directory with a state directory in it, and an endpoint that is started there and ended again.
 
+use crate::endpoint::{State, open};
 use std::{
     collections::BTreeMap,
     fs,
-    io::{BufRead, BufReader, Read},
+    io::Read,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
 };
 
-/// The program; a copy of it where others must be able to run it.
-pub fn program() -> PathBuf {
-    std::env::var_os("EC2_LOCAL_PROGRAM").map_or_else(|| env!("CARGO_BIN_EXE_ec2-local").into(), PathBuf::from)
-}
-
-pub struct Place(tempfile::TempDir);
+pub struct Place(State);
 
 impl Place {
     pub fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self(State::new())
     }
 
     pub fn path(&self) -> &Path {
-        self.0.path()
+        self.0.beside()
     }
 
     pub fn state(&self) -> PathBuf {
-        self.0.path().join("state")
+        self.0.path()
     }
 
     /// A state directory that has served before.
@@ -37,9 +33,7 @@ impl Place {
     }
 
     pub fn command(&self) -> Command {
-        let mut command = Command::new(program());
-        command.env("EC2_LOCAL_STATE_DIR", self.state()).stdin(Stdio::null());
-        command
+        self.0.command()
     }
 
     pub fn serve(&self, arguments: &[&str]) -> Serving {
@@ -97,7 +91,7 @@ pub fn refusal(command: &mut Command) -> String {
     said
 }
 
-/// An endpoint in the foreground.
+/// An endpoint in the foreground, of which it matters what it says.
 pub struct Serving {
     process: Child,
     opening: String,
@@ -110,17 +104,7 @@ impl Serving {
 
     /// One, or what it said.
     fn try_run(command: &mut Command) -> Result<Self, String> {
-        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut opening = String::new();
-        let mut output = BufReader::new(process.stdout.as_mut().unwrap());
-        while !opening.contains("in another shell") {
-            if output.read_line(&mut opening).unwrap() == 0 {
-                let mut said = String::new();
-                process.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-                process.wait().unwrap();
-                return Err(opening + &said);
-            }
-        }
+        let (process, opening) = open(command.stderr(Stdio::piped()))?;
         Ok(Self { process, opening })
     }
 

@@ -152,7 +152,7 @@ fn what_cannot_be_removed_keeps_nobody_from_starting() {
     ];
     let script = "mount -t tmpfs none \"$0\" && mount --bind \"$3\" \"$1\" && exec \"$2\" serve";
     let mut command = Command::new("unshare");
-    command.args(["-m", "sh", "-c", script]).args(&busy).arg(crate::place::program()).arg(place.outside());
+    command.args(["-m", "sh", "-c", script]).args(&busy).arg(crate::endpoint::State::program()).arg(place.outside());
     let before = all_below(&place.outside());
     let said = Serving::run(command.env("EC2_LOCAL_STATE_DIR", place.state()).stdin(Stdio::null())).end();
     for part in [".ended-7.0", ".fedcba9876543210", "a file system is mounted there; unmount it", "tried again later"] {

@@ -35,7 +35,7 @@ fn an_ordinary_user_has_the_same() {
     let directory = tempfile::tempdir().unwrap();
     set_mode(directory.path(), 0o755);
     let tests = copy(&std::env::current_exe().unwrap(), directory.path(), "tests");
-    let program = copy(&crate::place::program(), directory.path(), "ec2-local");
+    let program = copy(&crate::endpoint::State::program(), directory.path(), "ec2-local");
     let scratch = directory.path().join("tmp");
     fs::create_dir(&scratch).unwrap();
     chown(&scratch, Some(USER), Some(USER)).unwrap();

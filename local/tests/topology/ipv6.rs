@@ -1,6 +1,6 @@
 //! Machines that have IPv6.
 
-use crate::serving::Serving;
+use crate::endpoint::Endpoint;
 use std::net::Ipv6Addr;
 
 /// A VPC with both families, and its subnet: its default group lets SSH in by IPv6 from anywhere.
@@ -12,16 +12,16 @@ struct Dual {
 }
 
 impl Dual {
-    fn new(serving: &Serving, second: u8) -> Self {
-        let (vpc, subnet) = serving.network(second);
-        serving.call(&format!("Action=AssociateVpcCidrBlock&VpcId={vpc}&AmazonProvidedIpv6CidrBlock=true"));
+    fn new(endpoint: &Endpoint, second: u8) -> Self {
+        let (vpc, subnet) = endpoint.network(second);
+        endpoint.call(&format!("Action=AssociateVpcCidrBlock&VpcId={vpc}&AmazonProvidedIpv6CidrBlock=true"));
         let described = format!("Action=DescribeVpcs&Filter.1.Name=vpc-id&Filter.1.Value.1={vpc}");
-        let range = serving.find(&described, "ipv6CidrBlock");
+        let range = endpoint.find(&described, "ipv6CidrBlock");
         let base = range.strip_suffix("/56").unwrap().parse::<Ipv6Addr>().unwrap().to_bits();
         let of_subnet = format!("{}%2F64", Ipv6Addr::from_bits(base));
-        serving.call(&format!("Action=AssociateSubnetCidrBlock&SubnetId={subnet}&Ipv6CidrBlock={of_subnet}"));
+        endpoint.call(&format!("Action=AssociateSubnetCidrBlock&SubnetId={subnet}&Ipv6CidrBlock={of_subnet}"));
         let this = Self { vpc, subnet, base };
-        this.let_in(serving, "Authorize");
+        this.let_in(endpoint, "Authorize");
         this
     }
 
@@ -29,24 +29,24 @@ impl Dual {
         Ipv6Addr::from_bits(self.base + host).to_string()
     }
 
-    fn group(&self, serving: &Serving) -> String {
+    fn group(&self, endpoint: &Endpoint) -> String {
         let of_vpc = format!("Filter.1.Name=vpc-id&Filter.1.Value.1={}", self.vpc);
-        serving.find(&format!("Action=DescribeSecurityGroups&{of_vpc}"), "groupId")
+        endpoint.find(&format!("Action=DescribeSecurityGroups&{of_vpc}"), "groupId")
     }
 
     /// Authorizes or revokes that SSH comes in.
-    fn let_in(&self, serving: &Serving, how: &str) {
-        let group = self.group(serving);
-        serving.call(&format!(
+    fn let_in(&self, endpoint: &Endpoint, how: &str) {
+        let group = self.group(endpoint);
+        endpoint.call(&format!(
             "Action={how}SecurityGroupIngress&GroupId={group}&IpPermissions.1.IpProtocol=tcp&IpPermissions.1.FromPort=22\
              &IpPermissions.1.ToPort=22&IpPermissions.1.Ipv6Ranges.1.CidrIpv6=%3A%3A%2F0"
         ));
     }
 
     /// No member reaches another because it is one.
-    fn be_strangers(&self, serving: &Serving) {
-        let group = self.group(serving);
-        serving.call(&format!(
+    fn be_strangers(&self, endpoint: &Endpoint) {
+        let group = self.group(endpoint);
+        endpoint.call(&format!(
             "Action=RevokeSecurityGroupIngress&GroupId={group}&IpPermissions.1.IpProtocol=-1\
              &IpPermissions.1.Groups.1.GroupId={group}"
         ));
@@ -55,9 +55,9 @@ impl Dual {
 
 #[test]
 fn machines_talk_over_ipv6_as_far_as_their_groups_let_them() {
-    let serving = Serving::start();
-    let dual = Dual::new(&serving, 6);
-    dual.be_strangers(&serving);
+    let endpoint = Endpoint::start(&[]);
+    let dual = Dual::new(&endpoint, 6);
+    dual.be_strangers(&endpoint);
     let (server, client) = (dual.address(0x10), dual.address(0x11));
     let script = format!(
         "#!/bin/bash\nip -6 address show dev eth0\nip -6 route\n\
@@ -67,24 +67,24 @@ fn machines_talk_over_ipv6_as_far_as_their_groups_let_them() {
          was=$now\nsleep 0.2\ndone &\n"
     );
     let six = |address: &str| format!("&Ipv6Address.1.Ipv6Address={address}");
-    serving.launch_with(&dual.subnet, "10.6.0.16", "", &six(&server));
-    let watcher = serving.watcher_with(&dual.subnet, "10.6.0.17", &server, &script, &six(&client));
+    endpoint.put_with(&dual.subnet, "10.6.0.16", "", &six(&server));
+    let watcher = endpoint.watcher_with(&dual.subnet, "10.6.0.17", &server, &script, &six(&client));
     watcher.until("reached");
-    serving.until_console(&watcher.instance, &format!("inet6 {client}/128"));
-    serving.until_console(&watcher.instance, &format!("{}/64 dev eth0", dual.address(0)));
-    serving.until_console(&watcher.instance, "default via fe80::8ec:20ff:fe00:1 dev eth0");
+    endpoint.until_console(&watcher.instance, &format!("inet6 {client}/128"));
+    endpoint.until_console(&watcher.instance, &format!("{}/64 dev eth0", dual.address(0)));
+    endpoint.until_console(&watcher.instance, "default via fe80::8ec:20ff:fe00:1 dev eth0");
     // Its options are those of EC2: there is no metadata by IPv6 unless it was asked for.
-    serving.until_console(&watcher.instance, "metadata by IPv6: 403");
-    dual.let_in(&serving, "Revoke");
+    endpoint.until_console(&watcher.instance, "metadata by IPv6: 403");
+    dual.let_in(&endpoint, "Revoke");
     watcher.until("lost");
-    dual.let_in(&serving, "Authorize");
+    dual.let_in(&endpoint, "Authorize");
     watcher.until("reached");
 }
 
 #[test]
 fn an_address_that_is_assigned_is_reached_once_the_machine_has_it_and_another_vpc_by_the_internet_alone() {
-    let serving = Serving::start();
-    let (near, far) = (Dual::new(&serving, 7), Dual::new(&serving, 8));
+    let endpoint = Endpoint::start(&[]);
+    let (near, far) = (Dual::new(&endpoint, 7), Dual::new(&endpoint, 8));
     let own = near.address(0x10);
     let later = far.address(0x20);
     // As EC2's own tools do, it looks what it has, and takes it.
@@ -92,27 +92,27 @@ fn an_address_that_is_assigned_is_reached_once_the_machine_has_it_and_another_vp
                   for ip in $(curl -s -m 2 http://169.254.169.254/latest/meta-data/network/interfaces/macs/$mac/ipv6s); do\n\
                   ip -6 address replace $ip/128 dev eth0 nodad\ndone\nsleep 0.2\ndone &\n";
     let first = format!("&Ipv6Address.1.Ipv6Address={}", far.address(0x10));
-    let server = serving.launch_with(&far.subnet, "10.8.0.16", script, &first);
-    let watcher = serving.watcher_with(
+    let server = endpoint.put_with(&far.subnet, "10.8.0.16", script, &first);
+    let watcher = endpoint.watcher_with(
         &near.subnet,
         "10.7.0.16",
         &later,
-        &Serving::watching(&later),
+        &Endpoint::watching(&later),
         &format!("&Ipv6Address.1.Ipv6Address={own}"),
     );
     watcher.until("lost");
     let described = format!("Action=DescribeInstances&InstanceId.1={server}");
-    let nic = serving.find(&described, "networkInterfaceId");
-    serving.call(&format!("Action=AssignIpv6Addresses&NetworkInterfaceId={nic}&Ipv6Addresses.1={later}"));
+    let nic = endpoint.find(&described, "networkInterfaceId");
+    endpoint.call(&format!("Action=AssignIpv6Addresses&NetworkInterfaceId={nic}&Ipv6Addresses.1={later}"));
     for vpc in [&near.vpc, &far.vpc] {
-        let gateway = serving.find("Action=CreateInternetGateway", "internetGatewayId");
-        serving.call(&format!("Action=AttachInternetGateway&InternetGatewayId={gateway}&VpcId={vpc}"));
-        let table = serving.main_table(vpc);
-        serving.call(&format!(
+        let gateway = endpoint.find("Action=CreateInternetGateway", "internetGatewayId");
+        endpoint.call(&format!("Action=AttachInternetGateway&InternetGatewayId={gateway}&VpcId={vpc}"));
+        let table = endpoint.main_table(vpc);
+        endpoint.call(&format!(
             "Action=CreateRoute&RouteTableId={table}&DestinationIpv6CidrBlock=%3A%3A%2F0&GatewayId={gateway}"
         ));
     }
     watcher.until("reached");
-    serving.call(&format!("Action=UnassignIpv6Addresses&NetworkInterfaceId={nic}&Ipv6Addresses.1={later}"));
+    endpoint.call(&format!("Action=UnassignIpv6Addresses&NetworkInterfaceId={nic}&Ipv6Addresses.1={later}"));
     watcher.until("lost");
 }

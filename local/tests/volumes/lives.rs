@@ -1,8 +1,8 @@
 //! The lives of volumes.
 
 use crate::{
-    machine::{Place, attach, can_be_had, create, detach, loops, until, until_volume},
-    server::{Server, eventually},
+    endpoint::{Server, eventually},
+    machine::{Place, attach, can_be_had, create, detach, loops, until_volume},
 };
 
 #[test]
@@ -50,7 +50,7 @@ fn a_volume_is_a_block_device_that_comes_and_goes() {
     // It stays over a stop and a start, grows while it is there, and ends with its instance if that is wanted.
     for (action, state) in [("StopInstances", "stopped"), ("StartInstances", "running")] {
         server.door.ok(&format!("Action={action}&InstanceId.1={other}"));
-        until(&server, &other, state);
+        server.until_state(&other, state);
     }
     eventually("it is back", || {
         place.run(&other, "dd if=/dev/xvdz bs=1M skip=500 count=1 status=none | grep -q these").0
@@ -61,7 +61,7 @@ fn a_volume_is_a_block_device_that_comes_and_goes() {
     assert_eq!(loops(&files), 3);
     for instance in [&one, &other] {
         server.door.ok(&format!("Action=TerminateInstances&InstanceId.1={instance}"));
-        until(&server, instance, "terminated");
+        server.until_state(instance, "terminated");
     }
     until_volume(&server, &volume, "available");
     eventually("no device is left", || loops(&files) == 0);
@@ -91,12 +91,12 @@ fn a_volume_outlives_its_endpoint() {
     eventually("no device is left", || loops(&files) == 0);
 
     let server = Server::start(&place.state);
-    until(&server, &instance, "running");
+    server.until_state(&instance, "running");
     eventually("both are back", || {
         place.run(&instance, "head -c 13 /dev/sdg | grep -q with && head -c 14 /dev/sdh | grep -q later").0
     });
     server.door.ok(&format!("Action=TerminateInstances&InstanceId.1={instance}"));
-    until(&server, &instance, "terminated");
+    server.until_state(&instance, "terminated");
     eventually("one is left", || place.files().len() == 1);
     server.door.ok(&format!("Action=DeleteVolume&VolumeId={volume}"));
     eventually("no file and no device is left", || place.files().is_empty() && loops(&files) == 0);

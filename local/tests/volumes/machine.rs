@@ -1,10 +1,8 @@
 //! A served endpoint, its machines and volumes, and what is said in them.
 
-use crate::server::{Server, State, eventually};
+use crate::endpoint::{Door, Login, State, eventually};
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
-    path::PathBuf,
     process::{Command, Output},
 };
 
@@ -34,42 +32,33 @@ pub fn files(state: &State) -> Vec<u64> {
 /// A place for an endpoint, with a key.
 pub struct Place {
     pub state: State,
-    key: PathBuf,
+    login: Login,
 }
 
 impl Place {
     pub fn new() -> Self {
         let state = State::new();
-        let key = state.beside().join("key");
-        Self { state, key }
+        let login = Login::new(&state);
+        Self { state, login }
     }
 
     /// Makes the key, and opens port 22.
-    pub fn prepare(&self, server: &Server) {
-        let made = server.door.ok("Action=CreateKeyPair&KeyName=k&KeyType=ed25519").one("keyMaterial");
-        fs::write(&self.key, made.replace("&#xA;", "\n").replace("&#10;", "\n")).unwrap();
-        fs::set_permissions(&self.key, fs::Permissions::from_mode(0o600)).unwrap();
-        server.let_in_ssh();
+    pub fn prepare(&self, server: &Door) {
+        self.login.prepare(server);
     }
 
     /// An instance in the first zone, once it runs.
-    pub fn launch(&self, server: &Server, more: &str) -> String {
+    pub fn launch(&self, server: &Door, more: &str) -> String {
         let more = format!("&KeyName=k&Placement.AvailabilityZone=us-east-1a{more}");
         let instance = server.launch("host", 1, &more).remove(0);
-        until(server, &instance, "running");
+        server.until_state(&instance, "running");
         instance
     }
 
     /// What a script says in a machine, as root, both ways out together; and whether it succeeded.
     pub fn run(&self, instance: &str, script: &str) -> (bool, String) {
-        let proxy = format!("ProxyCommand={} connect %h %p", env!("CARGO_BIN_EXE_ec2-local"));
-        let mut ssh = Command::new("ssh");
-        ssh.env("EC2_LOCAL_STATE_DIR", self.state.path()).arg("-F/dev/null").arg("-i").arg(&self.key);
-        for option in [proxy.as_str(), "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR"] {
-            ssh.args(["-o", option]);
-        }
-        ssh.arg(format!("ec2-user@{instance}")).arg(format!("sudo sh -c '{script}' 2>&1"));
-        let Output { status, stdout, stderr } = ssh.output().unwrap();
+        let command = format!("sudo sh -c '{script}' 2>&1");
+        let Output { status, stdout, stderr } = self.login.run(instance, &command);
         let said = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
         (status.success(), said)
     }
@@ -87,34 +76,29 @@ impl Place {
     }
 }
 
-#[track_caller]
-pub fn until(server: &Server, instance: &str, state: &str) {
-    eventually(state, || server.describe(instance).body.contains(&format!("<name>{state}</name>")));
-}
-
 /// A volume in the first zone.
-pub fn create(server: &Server, gib: u32) -> String {
-    let made = server.door.ok(&format!("Action=CreateVolume&AvailabilityZone=us-east-1a&Size={gib}&VolumeType=gp3"));
+pub fn create(server: &Door, gib: u32) -> String {
+    let made = server.ok(&format!("Action=CreateVolume&AvailabilityZone=us-east-1a&Size={gib}&VolumeType=gp3"));
     let volume = made.one("volumeId");
     until_volume(server, &volume, "available");
     volume
 }
 
-pub fn attach(server: &Server, volume: &str, instance: &str, device: &str) {
-    server.door.ok(&format!("Action=AttachVolume&VolumeId={volume}&InstanceId={instance}&Device={device}"));
+pub fn attach(server: &Door, volume: &str, instance: &str, device: &str) {
+    server.ok(&format!("Action=AttachVolume&VolumeId={volume}&InstanceId={instance}&Device={device}"));
     eventually("it is attached", || status(server, volume).contains(&"attached".to_owned()));
 }
 
-pub fn detach(server: &Server, volume: &str, more: &str) {
-    server.door.ok(&format!("Action=DetachVolume&VolumeId={volume}{more}"));
+pub fn detach(server: &Door, volume: &str, more: &str) {
+    server.ok(&format!("Action=DetachVolume&VolumeId={volume}{more}"));
 }
 
 /// The states of a volume and of its attachment.
-pub fn status(server: &Server, volume: &str) -> Vec<String> {
-    server.door.ok(&format!("Action=DescribeVolumes&VolumeId.1={volume}")).all("status")
+pub fn status(server: &Door, volume: &str) -> Vec<String> {
+    server.ok(&format!("Action=DescribeVolumes&VolumeId.1={volume}")).all("status")
 }
 
 #[track_caller]
-pub fn until_volume(server: &Server, volume: &str, state: &str) {
+pub fn until_volume(server: &Door, volume: &str, state: &str) {
     eventually(state, || status(server, volume).contains(&state.to_owned()));
 }

@@ -1,8 +1,8 @@
 //! Volumes that a machine's root mounts.
 
 use crate::{
-    machine::{Place, attach, can_be_had, create, detach, loops, status, until, until_volume},
-    server::{Server, eventually},
+    endpoint::{Server, eventually},
+    machine::{Place, attach, can_be_had, create, detach, loops, status, until_volume},
 };
 
 /// A machine with a volume on which there is a file system.
@@ -17,7 +17,7 @@ fn formatted(place: &Place, server: &Server, system: &str) -> (String, String) {
 fn terminate(server: &Server, instances: &[&String]) {
     for instance in instances {
         server.door.ok(&format!("Action=TerminateInstances&InstanceId.1={instance}"));
-        until(server, instance, "terminated");
+        server.until_state(instance, "terminated");
     }
 }
 

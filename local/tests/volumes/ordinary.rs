@@ -1,8 +1,8 @@
 //! Volumes where the endpoint is an ordinary user's: EC2's API has them, their machines don't.
 
 use crate::{
-    machine::{attach, create, detach, until, until_volume},
-    server::{Server, State, eventually},
+    endpoint::{Server, State, eventually},
+    machine::{attach, create, detach, until_volume},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use std::{
@@ -50,7 +50,7 @@ fn an_ordinary_users_machines_have_none_and_say_why() {
 
     let server = Server::run(&state, &mut command(&state, &["serve", "--conditions", "calm"]));
     let instance = server.launch("host", 1, "&Placement.AvailabilityZone=us-east-1a").remove(0);
-    until(&server, &instance, "running");
+    server.until_state(&instance, "running");
     let volume = create(&server, 1);
     attach(&server, &volume, &instance, "/dev/sdf");
     let console = || {
@@ -76,9 +76,9 @@ fn an_ordinary_users_machines_have_none_and_say_why() {
     until_volume(&server, &restored, "available");
     let launch = "Action=RunInstances&InstanceType=t3.nano&MinCount=1&MaxCount=1";
     let second = server.door.ok(&format!("{launch}&ImageId={image}")).one("instanceId");
-    until(&server, &second, "running");
+    server.until_state(&second, "running");
     server.door.ok(&format!("Action=TerminateInstances&InstanceId.1={second}"));
-    until(&server, &second, "terminated");
+    server.until_state(&second, "terminated");
     server.door.ok(&format!("Action=DeregisterImage&ImageId={image}&DeleteAssociatedSnapshots=true"));
     detach(&server, &volume, "");
     until_volume(&server, &volume, "available");
@@ -86,7 +86,7 @@ fn an_ordinary_users_machines_have_none_and_say_why() {
         server.door.ok(&format!("Action=DeleteVolume&VolumeId={volume}"));
     }
     server.door.ok(&format!("Action=TerminateInstances&InstanceId.1={instance}"));
-    until(&server, &instance, "terminated");
+    server.until_state(&instance, "terminated");
     server.end();
     state.assert_clean();
 }

@@ -1,8 +1,8 @@
 //! Snapshots of volumes that machines write to, and what is made of them.
 
 use crate::{
-    machine::{Place, attach, can_be_had, create, loops, until, until_volume},
-    server::{Server, eventually},
+    endpoint::{Server, eventually},
+    machine::{Place, attach, can_be_had, create, loops, until_volume},
 };
 use std::fs;
 
@@ -34,7 +34,7 @@ fn launch_of(place: &Place, server: &Server, image: &str, more: &str) -> String 
     let request = "Action=RunInstances&InstanceType=t3.nano&MinCount=1&MaxCount=1&KeyName=k";
     let request = format!("{request}&ImageId={image}&Placement.AvailabilityZone=us-east-1a{more}");
     let instance = server.door.ok(&request).one("instanceId");
-    until(server, &instance, "running");
+    server.until_state(&instance, "running");
     eventually("it answers", || place.run(&instance, "true").0);
     instance
 }
@@ -44,7 +44,7 @@ fn end(place: &Place, server: Server, instances: &[&String], volumes: &[&String]
     let files = place.files();
     for instance in instances {
         server.door.ok(&format!("Action=TerminateInstances&InstanceId.1={instance}"));
-        until(&server, instance, "terminated");
+        server.until_state(instance, "terminated");
     }
     for volume in volumes {
         until_volume(&server, volume, "available");
@@ -95,7 +95,7 @@ fn a_mounted_volume_is_taken_as_it_is_and_found_again_elsewhere() {
     let server = Server::start(&place.state);
     until_volume(&server, &restored, "available");
     until_snapshot(&server, &begun, "completed");
-    until(&server, &other, "running");
+    server.until_state(&other, "running");
     attach(&server, &restored, &other, "/dev/sdg");
     eventually("it is there", || place.run(&other, "test -b /dev/sdg").0);
     assert_eq!(place.ok(&other, &format!("mount /dev/sdg /mnt && {READ}")), written);
@@ -140,7 +140,7 @@ fn an_image_has_the_data_volumes_of_its_machine() {
     let larger = launch_of(&place, &server, &rebooted, &format!("{data}=2"));
     place.ok(&larger, "blockdev --getsize64 /dev/sdf | grep -q 2147483648 && grep -q root /root/file");
     place.ok(&larger, "mount /dev/sdf /mnt && test -s /mnt/big");
-    until(&server, &one, "running");
+    server.until_state(&one, "running");
     eventually("it answers", || place.run(&one, "mount /dev/sdf /mnt").0);
     let again = format!("Action=CreateImage&InstanceId={one}&Name=bronze&NoReboot=true");
     let again = server.door.ok(&again).one("imageId");
@@ -160,7 +160,7 @@ fn an_image_has_the_data_volumes_of_its_machine() {
     }
     for (action, state) in [("StopInstances", "stopped"), ("StartInstances", "running")] {
         server.door.ok(&format!("Action={action}&InstanceId.1={second}"));
-        until(&server, &second, state);
+        server.until_state(&second, state);
     }
     eventually("it is back", || {
         place.run(&second, &format!("mount /dev/sdf /mnt && {READ}")) == (true, written_now.clone())
@@ -203,7 +203,7 @@ fn a_root_volume_is_read_elsewhere_while_another_takes_its_place() {
     let taken = snapshot(&server, &root);
     until_snapshot(&server, &taken, "completed");
     server.door.ok(&format!("Action=StopInstances&InstanceId.1={one}"));
-    until(&server, &one, "stopped");
+    server.until_state(&one, "stopped");
     server.door.ok(&format!("Action=DetachVolume&VolumeId={root}"));
     until_volume(&server, &root, "available");
     // The instance boots from a volume of the snapshot meanwhile.
@@ -211,7 +211,7 @@ fn a_root_volume_is_read_elsewhere_while_another_takes_its_place() {
     until_volume(&server, &made, "available");
     attach(&server, &made, &one, "/dev/sda1");
     server.door.ok(&format!("Action=StartInstances&InstanceId.1={one}"));
-    until(&server, &one, "running");
+    server.until_state(&one, "running");
     eventually("it is as it was", || place.run(&one, "grep -q first /opt/file && echo other >/opt/file").0);
     attach(&server, &root, &other, "/dev/sdf");
     eventually("it is there", || place.run(&other, "test -b /dev/sdf").0);
@@ -220,12 +220,12 @@ fn a_root_volume_is_read_elsewhere_while_another_takes_its_place() {
     server.door.ok(&format!("Action=DetachVolume&VolumeId={root}"));
     until_volume(&server, &root, "available");
     server.door.ok(&format!("Action=StopInstances&InstanceId.1={one}"));
-    until(&server, &one, "stopped");
+    server.until_state(&one, "stopped");
     server.door.ok(&format!("Action=DetachVolume&VolumeId={made}"));
     until_volume(&server, &made, "available");
     attach(&server, &root, &one, "/dev/sda1");
     server.door.ok(&format!("Action=StartInstances&InstanceId.1={one}"));
-    until(&server, &one, "running");
+    server.until_state(&one, "running");
     eventually("it has its own again", || place.run(&one, "grep -q first /opt/file").0);
     // What is attached by hand outlives its instance.
     end(&place, server, &[&one, &other], &[&root, &made], &[&taken]);

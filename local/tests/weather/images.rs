@@ -1,28 +1,27 @@
 //! Images of images.
 
-use crate::client::Endpoint;
+use crate::client::start;
 
 /// Each has what the machines before it have written, the endpoint of some of which was killed.
 fn come_through(conditions: &'static str) {
-    let mut endpoint = Endpoint::start(conditions);
-    let mut image = endpoint.image("host");
+    let mut endpoint = start(conditions);
+    let mut image = endpoint.available("host");
     let mut instances = Vec::new();
     for (number, name) in ["one", "two", "three"].into_iter().enumerate() {
         let script = format!("echo {name} >/opt/{name}; echo {name}: $(ls /opt) $((40 + {number}))");
-        let instance = endpoint.launch(&image, name, &script, "");
+        let instance = endpoint.boot(&image, name, &script, "");
         endpoint.until_console(&instance, &format!("{name}: "));
-        endpoint.until_running(&instance);
+        endpoint.until_state(&instance, "running");
         image = endpoint.make_image(&instance, &format!("golden-{name}"));
         if name == "two" {
             endpoint.succeed();
         }
         instances.push(instance);
     }
-    let last = endpoint.launch(&image, "last", "echo last: $(cat /opt/one /opt/two /opt/three) $((40 + 4))", "");
+    let last = endpoint.boot(&image, "last", "echo last: $(cat /opt/one /opt/two /opt/three) $((40 + 4))", "");
     endpoint.until_console(&last, "last: one two three 44");
     instances.push(last);
     endpoint.terminate(&instances.iter().map(String::as_str).collect::<Vec<_>>());
-    endpoint.end();
 }
 
 #[test]

@@ -1,27 +1,17 @@
 //! What AWS does to its customers, as a client meets it: `ec2-local serve` with conditions, asked by signed requests, and by
 //! control requests in between.
 
-use crate::fixture::{Answer, Signed};
+use crate::endpoint::{Answer, Endpoint, PATIENCE, Unanswered};
 use std::{
-    io::{BufRead, BufReader, Write},
-    net::{SocketAddr, TcpStream},
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output},
     time::{Duration, Instant},
 };
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_ec2-local");
 
 /// The seed of these tests, which each failure prints.
 const SEED: &str = "20261122";
 
-/// A served endpoint with a state directory of its own; both end with the value.
-pub struct Served {
-    state: tempfile::TempDir,
-    process: Child,
-    address: SocketAddr,
-    key: String,
-    secret: String,
-}
+/// An endpoint that rolls the dice of the seed; it ends with the value.
+pub struct Served(pub Endpoint);
 
 impl Served {
     /// As it is when nothing is said: typical.
@@ -30,32 +20,16 @@ impl Served {
     }
 
     fn with(options: &[&str], conditions: &str) -> Self {
-        let state = tempfile::tempdir().unwrap();
-        let directory = state.path().join("state");
-        let mut process = Command::new(PROGRAM)
-            .args(["serve", "--seed", SEED])
-            .args(options)
-            .env("EC2_LOCAL_STATE_DIR", &directory)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let url = lines.next().unwrap();
-        assert_eq!(lines.next().unwrap(), format!("conditions: {conditions}, seed {SEED}"));
-        let address = url.strip_prefix("serving EC2 on http://").unwrap().parse().unwrap();
-        let secret = std::fs::read_to_string(directory.join("secret")).unwrap();
-        let secret: serde_json::Value = serde_json::from_str(&secret).unwrap();
-        let text = |name: &str| secret[name].as_str().unwrap().to_owned();
-        Self { state, process, address, key: text("access_key"), secret: text("secret_key") }
+        let served = Endpoint::start(&[&["--seed", SEED], options].concat());
+        let said = format!("conditions: {conditions}, seed {SEED}");
+        assert_eq!(served.opening.lines().nth(1), Some(&*said), "{}", served.opening);
+        Self(served)
     }
 
-    fn call(&self, parameters: &str) -> Answer {
-        let body = format!("{parameters}&Version=2016-11-15");
-        let signed = Signed { key: self.key.clone(), secret: self.secret.clone(), ..Signed::ec2(&body) };
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        stream.write_all(&signed.bytes(self.address, true)).unwrap();
-        Answer::read(stream)
+    /// Asks once; the answer isn't lost.
+    #[track_caller]
+    pub fn call(&self, parameters: &str) -> Answer {
+        self.0.ask(parameters).unwrap()
     }
 
     /// The text of an element of an answer that must be a good one.
@@ -68,8 +42,8 @@ impl Served {
 
     /// `ec2-local`, as it is to be run beside the endpoint.
     pub fn program(&self, arguments: &[&str]) -> Command {
-        let mut program = Command::new(PROGRAM);
-        program.args(arguments).env("EC2_LOCAL_STATE_DIR", self.state.path().join("state"));
+        let mut program = self.0.state.command();
+        program.args(arguments);
         program
     }
 
@@ -79,22 +53,14 @@ impl Served {
 
     /// What `ec2-local` prints, which must succeed.
     #[track_caller]
-    fn control(&self, arguments: &[&str]) -> String {
+    pub fn control(&self, arguments: &[&str]) -> String {
         let Output { status, stdout, stderr } = self.command(arguments);
         assert!(status.success(), "seed {SEED}: {arguments:?}: {}", String::from_utf8_lossy(&stderr));
         String::from_utf8(stdout).unwrap()
     }
 
-    fn blank(&self) -> String {
+    pub fn blank(&self) -> String {
         self.ok("Action=DescribeImages&Filter.1.Name=name&Filter.1.Value.1=blank", "imageId")
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let process = rustix::process::Pid::from_child(&self.process);
-        let _ = rustix::process::kill_process(process, rustix::process::Signal::INT);
-        let _ = self.process.wait();
     }
 }
 
@@ -130,8 +96,7 @@ fn an_answer_is_lost_with_its_connection_and_what_was_asked_for_is_done() {
     let served = Served::start();
     let image = served.blank();
     served.control(&["fault", "RunInstances", "lost"]);
-    let lost = served.call(&launch(&image, "t"));
-    assert_eq!((lost.status, lost.head.as_str()), (0, ""));
+    assert!(served.0.ask(&launch(&image, "t")).is_err());
     // Whatever is seen by now, the token finds it.
     let made = served.ok(&launch(&image, "t"), "instanceId");
     served.control(&["advance", "1"]);
@@ -179,7 +144,7 @@ fn wait_for(served: &Served, id: &str, state: &str) {
         if states.is_some_and(|states| states.contains(&format!("<name>{state}</name>"))) {
             return;
         }
-        assert!(since.elapsed() < Duration::from_secs(30), "seed {SEED}: never {state}: {answer:?}");
+        assert!(since.elapsed() < PATIENCE, "seed {SEED}: never {state}: {answer:?}");
     }
 }
 
@@ -201,17 +166,17 @@ fn a_careful_client_gets_one_machine_in_hostile_conditions_and_ends_it() {
     let mut insist = |request: &str, accepted: &dyn Fn(&Answer) -> bool| -> Answer {
         let since = Instant::now();
         loop {
-            let answer = served.call(request);
-            match answer.status {
-                200 if accepted(&answer) => return answer,
-                200 => {}
-                0 => _ = seen.insert("lost".to_owned()),
-                _ => _ = seen.insert(answer.element("Code").to_owned()),
+            let answer = served.0.ask(request);
+            match &answer {
+                Ok(_) if answer.as_ref().is_ok_and(accepted) => return answer.unwrap(),
+                Ok(answer) if answer.status == 200 => {}
+                Ok(error) => _ = seen.insert(error.one("Code")),
+                Err(Unanswered) => _ = seen.insert("lost".to_owned()),
             }
-            assert!(since.elapsed() < Duration::from_secs(60), "hostile, seed {SEED}: {request}: {answer:?}");
+            assert!(since.elapsed() < PATIENCE, "hostile, seed {SEED}: {request}: {answer:?}");
         }
     };
-    let any = |_: &Answer| true;
+    let any = |answer: &Answer| answer.status == 200;
     let image =
         insist("Action=DescribeImages&Filter.1.Name=name&Filter.1.Value.1=blank", &any).element("imageId").to_owned();
     let mut ids = Vec::new();

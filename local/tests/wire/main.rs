@@ -2,10 +2,13 @@
 //! account itself.
 
 mod account;
+mod again;
 mod boto3;
 mod codes;
 mod conditions;
 mod door;
+#[path = "../endpoint/mod.rs"]
+mod endpoint;
 mod fixture;
 mod generated;
 mod hoard;
