@@ -88,6 +88,26 @@
 //! host, `ec2-harness sweep` does, the command of the package `ec2-harness-cli`, or [`Ec2::sweep`](ec2::Ec2::sweep): by
 //! tags, from anywhere.
 //!
+//! # Volumes and network interfaces
+//!
+//! What is added to a running machine ends with it. A volume is the next free device, an interface has the next free index within what
+//! the machine's type takes; both are made in its zone.
+//!
+//! ```no_run
+//! # use ec2_harness::prelude::*;
+//! # async fn example(vm: Machine, other: Machine, ec2: Ec2) -> Result {
+//! let volume = vm.add_volume(gp3(8)).await?;
+//! volume.detach().await?; // from here on it ends with the test
+//! volume.attach(&other).await?;
+//! let interface = vm.add_network_interface(NewNetworkInterface::new().addresses(2).configured()).await?;
+//! println!("{:?}", interface.private_ips());
+//!
+//! let shared = ec2.create_volume(gp3(1), "eu-central-1a").await?; // a guard of its own
+//! shared.attach(&vm).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Waiting
 //!
 //! A launch returns when the machine is ready: running, SSH answers, and cloud-init, if there is one, is done. A machine
@@ -182,8 +202,7 @@
 //!
 //! - Tests run on Linux. Guests are Linux with an SSH server and a POSIX shell; Windows guests are not supported.
 //! - `sudo` is `sudo -n`: the login user must need no password.
-//! - The local EC2 has neither volumes beside the root's nor VPCs of your own yet, and its machines have no kernel and no
-//!   systemd of their own.
+//! - The local EC2's machines have no kernel and no systemd of their own.
 //! - Processes on different hosts share nothing but EC2: each host's caps are its own.
 
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]

@@ -65,7 +65,7 @@ fn a_public_address_goes_with_its_machine() {
     let vm = ec2.launch("host").name(&name).wait().unwrap();
     let added = vm.add_network_interface(NewNetworkInterface::new().public()).wait().unwrap();
     assert!(added.public_ip().is_some_and(|public| Some(public) != vm.public_ip()));
-    assert_eq!(addresses(&ec2, &name), 1);
+    eventually("the address is shown", || addresses(&ec2, &name) == 1);
     drop(vm);
     eventually("the address is released", || addresses(&ec2, &name) == 0);
 }

@@ -45,6 +45,29 @@ fn waits_outside_of_operations(vm: Instance) {
 
 #[ec2_test]
 #[ignore = "run by another"]
+async fn adds(vm: Instance) -> Result {
+    announce(&vm);
+    let volume = vm.add_volume(gp3(1)).await?;
+    let interface = vm.add_network_interface(NewNetworkInterface::new().public()).await?;
+    volume.detach().await?;
+    interface.remove().await
+}
+
+#[test]
+#[ignore = "run by another"]
+fn makes() {
+    let ec2 = Ec2::connect().wait().unwrap();
+    let vm = ec2.launch("host").without_waiting().wait().unwrap();
+    announce(&vm);
+    let volume =
+        ec2.create_volume(gp3(1), vm.describe().wait().unwrap().placement().unwrap().availability_zone().unwrap());
+    let _volume = volume.wait().unwrap();
+    vm.add_network_interface(NewNetworkInterface::new().public()).wait().unwrap();
+    vm.add_volume(gp3(1)).wait().unwrap();
+}
+
+#[ec2_test]
+#[ignore = "run by another"]
 async fn launches(ec2: Ec2) -> Result {
     let vm = ec2.launch("host").without_waiting().await?;
     announce(&vm);
