@@ -85,6 +85,8 @@ struct Plugged {
     link: Link,
     stack: Stack,
     exchange: Exchange,
+    /// What of machines of other VPCs passes where an egress-only internet gateway leads.
+    egress_only: Filter,
     attributes: Attributes,
     turn: Turn,
     /// How many connections to services could not be served.
@@ -283,8 +285,10 @@ impl Engine {
         let link = Link { id, nic, port, filter: Filter::default() };
         let (exchange, attributes) = (Exchange::default(), Attributes::default());
         let turn = Turn::of(id);
+        let egress_only = Filter::outwards();
+        let (refused, readable, due) = (0, true, None);
         self.plugged
-            .insert(id, Plugged { link, stack, exchange, attributes, turn, refused: 0, readable: true, due: None });
+            .insert(id, Plugged { link, stack, exchange, egress_only, attributes, turn, refused, readable, due });
         self.configure(&name);
         self.touched.insert(id);
         Ok(())
@@ -498,7 +502,7 @@ impl Engine {
             Verdict::Query { .. } if plugged.attributes.is_nameless => {
                 let packet = &router::unpadded(frame)[ETHERNET..];
                 if v6::is_v6(packet) {
-                    return routed6::unreachable(&mut plugged.link, v6::frame::Why::Port, packet);
+                    return way_out::unreachable6(&mut plugged.link, v6::frame::Why::Port, packet);
                 }
                 way_out::unreachable(&mut plugged.link, DestUnreachableHeader::Port, packet);
             }

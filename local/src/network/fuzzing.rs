@@ -21,10 +21,14 @@ use super::{
 };
 use rustix::{event::epoll, net::SocketFlags};
 use smoltcp::time::{Duration, Instant};
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 4);
+const ADDRESS6: Ipv6Addr = Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 4);
 
 fn nic() -> Nic {
     Nic {
@@ -33,8 +37,8 @@ fn nic() -> Nic {
         mac: MAC,
         addresses: vec![ADDRESS],
         subnet: (Ipv4Addr::new(10, 0, 0, 0), 24),
-        ipv6: Vec::new(),
-        subnet6: None,
+        ipv6: vec![ADDRESS6],
+        subnet6: Some((ADDRESS6, 64)),
     }
 }
 
@@ -43,7 +47,8 @@ fn nic() -> Nic {
 pub fn frames(bytes: &[u8]) {
     let mut neighbours = Neighbours::default();
     neighbours.plug_in(1, &nic());
-    neighbours.plug_in(2, &Nic { mac: [2, 0, 0, 0, 0, 2], addresses: vec![Ipv4Addr::new(10, 0, 0, 5)], ..nic() });
+    let (mac, addresses) = ([2, 0, 0, 0, 0, 2], vec![Ipv4Addr::new(10, 0, 0, 5)]);
+    neighbours.plug_in(2, &Nic { mac, addresses, ipv6: Vec::new(), ..nic() });
     let Some(mut machine) = Machine::new() else { return };
     let mut rest = bytes;
     let mut now = Instant::ZERO;
@@ -87,6 +92,7 @@ impl Machine {
                 rule(Direction::Ingress, Traffic::Icmp(Some(8), None), Peer::Group("sg-1".into())),
                 rule(Direction::Egress, Traffic::Udp(0..=1023), all.clone()),
                 rule(Direction::Egress, Traffic::Tcp(0..=u16::MAX), all),
+                rule(Direction::Egress, Traffic::All, Peer::Network6(Ipv6Addr::UNSPECIFIED, 0)),
             ],
         );
         let port = Port::new(Watched::new(&epoll, ours, 1).ok()?, &SharedBudget::default());
@@ -208,6 +214,7 @@ pub fn dhcp(message: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use super::{super::frame::ROUTER, ADDRESS6};
     use proptest::prelude::*;
 
     proptest! {
@@ -216,6 +223,25 @@ mod tests {
         #[test]
         fn the_filter_lets_pass_what_the_model_of_ec2_does(bytes in prop::collection::vec(any::<u8>(), 0..3000)) {
             super::filter(&bytes);
+        }
+
+        #[test]
+        fn no_packet_of_ipv6_to_the_outside_breaks_it(
+            packets in prop::collection::vec((prop::collection::vec(any::<u8>(), 1..200), 0usize..6), 1..8)
+        ) {
+            let frame = |(mut payload, kind): (Vec<u8>, usize)| {
+                let protocol = [6, 17, 58, 44, 60, 0][kind];
+                if protocol == 44 {
+                    // Pieces of a datagram.
+                    payload[0] = 17;
+                    payload.iter_mut().skip(4).take(4).for_each(|byte| *byte = 0);
+                }
+                let length = (payload.len() as u16).to_be_bytes();
+                let header = [&[0x60, 0, 0, 0][..], &length, &[protocol, 64], &ADDRESS6.octets(), &[0x20; 16]].concat();
+                let frame = [&ROUTER[..], &super::MAC, &[0x86, 0xdd], &header, &payload].concat();
+                [&(frame.len() as u16).to_be_bytes()[..], &frame].concat()
+            };
+            super::frames(&packets.into_iter().flat_map(frame).collect::<Vec<_>>());
         }
     }
 }

@@ -10,6 +10,7 @@
 //! | `batch` | TCP segments that go to a machine as one frame |
 //! | `router` | what becomes of a frame: pure, without I/O |
 //! | `frame` | the frames that the switch itself makes: ARP, ICMP, UDP |
+//! | `ip` | what is the same for packets of both families |
 //! | `outside` | the way out: TCP and UDP over the host's own sockets |
 //! | `public` | machines that reach each other at their public addresses |
 //! | `nat` | machines behind NAT gateways, which reach others at their public addresses: pure |
@@ -49,6 +50,7 @@ mod flow;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod ip;
 mod link;
 mod metadata;
 mod nat;

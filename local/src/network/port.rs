@@ -36,6 +36,8 @@ pub(super) struct Port {
     scratch: Box<[u8]>,
     batch: Batch,
     receive_budget: ReceiveBudget,
+    /// What the pieces of the last packet of IPv6 that was cut have in common.
+    identification: u32,
     /// Frames that were lost because the queue was full.
     lost: u64,
 }
@@ -60,6 +62,7 @@ impl Port {
             scratch,
             batch: Batch::default(),
             receive_budget: ReceiveBudget::new(shared_budget),
+            identification: 0,
             lost: 0,
         }
     }
@@ -98,7 +101,8 @@ impl Port {
             return self.send(frame);
         }
         let (ethernet, packet) = frame.split_at(ETHERNET);
-        for piece in pieces::cut(packet) {
+        self.identification = self.identification.wrapping_add(1);
+        for piece in pieces::cut(packet, self.identification) {
             self.send(&[ethernet, &piece].concat());
         }
     }

@@ -135,7 +135,7 @@ fn may_speak_as(address: Ipv4Addr, to: Ipv4Addr, nic: &Nic, neighbours: &Neighbo
         && !is_host(address)
         && !neighbours.is_reserved(address)
         && (neighbours.get(&address.into()).is_some()
-            || is_private(address)
+            || is_private(address.into())
             || neighbours.leads_by(&nic.id, &to.into(), address.into()))
 }
 

@@ -9,11 +9,11 @@ use super::{
     dns::{self, Answer, Asker, Server as Names},
     engine::Command,
     fair_queue::FairQueue,
-    frame, metadata, v6,
+    ip, metadata, v6,
 };
 use std::{
     io,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{Ipv6Addr, SocketAddr},
     os::unix::net::UnixStream,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
@@ -226,15 +226,7 @@ impl Clerk {
             Request::Query { port, asker, mac, from, to, question } => {
                 let switch = self.switch.clone();
                 let reply = move |reply: &[u8]| {
-                    let frame = match (to.ip(), from.ip()) {
-                        (IpAddr::V4(own), IpAddr::V4(machine)) => {
-                            frame::udp(mac, (own, to.port()), (machine, from.port()), reply)
-                        }
-                        (IpAddr::V6(own), IpAddr::V6(machine)) => {
-                            v6::frame::udp(mac, (own, to.port()), (machine, from.port()), reply)
-                        }
-                        _ => None,
-                    };
+                    let frame = ip::udp(mac, to, from, reply);
                     if let (Some(frame), Some(switch)) = (frame, switch.upgrade()) {
                         switch.send(Command::Send { port, frame });
                     }

@@ -73,14 +73,13 @@ impl TxToken for Room<'_> {
 /// Whether a packet of a stack opens a connection with the internet, which is behind a gateway. The host and the switch's own
 /// services carry what a VPC does.
 fn is_of_internet(packet: &[u8], nic: &Nic) -> bool {
-    // Of IPv6 a stack says only what services say.
+    // A stack's headers have no options.
+    let opens = |header: usize| packet.get(header + 13).is_some_and(|flags| flags & SYN != 0);
     if v6::is_v6(packet) {
-        return false;
+        return opens(v6::header::LENGTH) && !v6::is_own(v6::header::source(packet));
     }
-    // A stack's headers have no options of IPv4's.
-    let opens = packet.get(20 + 13).is_some_and(|flags| flags & SYN != 0);
     let source = router::source(packet);
-    opens && !router::is_host(source) && !router::is_own(source, nic)
+    opens(20) && !router::is_host(source) && !router::is_own(source, nic)
 }
 
 impl Device for Wire<'_> {

@@ -12,7 +12,7 @@ use rustix::{io::Errno, net::sockopt::Timeout};
 use std::{
     io::{IoSlice, IoSliceMut},
     mem::MaybeUninit,
-    net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener, TcpStream, UdpSocket},
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
         unix::{net::UnixStream, process::CommandExt},
@@ -28,6 +28,8 @@ const DEVICE: &[u8] = b"eth0";
 const CONFIGURE: u8 = b'c';
 const STREAM: u8 = b's';
 const DATAGRAM: u8 = b'd';
+const STREAM6: u8 = b'S';
+const DATAGRAM6: u8 = b'D';
 const FRAMES: u8 = b'f';
 const PING: u8 = b'p';
 const GROW: u8 = b'g';
@@ -54,7 +56,9 @@ impl Machine {
         let subnet = Ipv4Addr::from_bits(nic.subnet.0.to_bits() + 1);
         let mac = nic.mac.map(|byte| format!("{byte:02x}")).join(":");
         let addresses = nic.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        let role = format!("{mac} {addresses} {} {subnet}", nic.subnet.1);
+        let addresses6 = nic.ipv6.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let prefix6 = nic.subnet6.map_or(128, |(_, prefix)| prefix);
+        let role = format!("{mac} {addresses} {} {subnet} {addresses6} {prefix6}", nic.subnet.1);
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args(["--exact", "machine_process", "--ignored", "--nocapture", "--test-threads=1"])
@@ -90,16 +94,31 @@ impl Machine {
         TcpListener::from(socket)
     }
 
+    /// The same by IPv6.
+    pub fn listen6(&self, port: u16) -> TcpListener {
+        let socket = self.socket(STREAM6);
+        rustix::net::sockopt::set_ipv6_v6only(&socket, true).unwrap();
+        rustix::net::bind(&socket, &SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, port, 0, 0)).unwrap();
+        rustix::net::listen(&socket, 512).unwrap();
+        TcpListener::from(socket)
+    }
+
     /// Connects from the machine.
-    pub fn connect(&self, to: impl Into<SocketAddrV4>) -> std::io::Result<TcpStream> {
-        let socket = self.socket(STREAM);
-        rustix::net::connect(&socket, &to.into())?;
+    pub fn connect(&self, to: impl Into<SocketAddr>) -> std::io::Result<TcpStream> {
+        let to = to.into();
+        let socket = self.stream_to(to);
+        rustix::net::connect(&socket, &to)?;
         Ok(TcpStream::from(socket))
     }
 
+    fn stream_to(&self, to: SocketAddr) -> OwnedFd {
+        self.socket(if to.is_ipv4() { STREAM } else { STREAM6 })
+    }
+
     /// Connects from the machine, for so long at most: `TimedOut` then.
-    pub fn connect_within(&self, patience: Duration, to: SocketAddrV4) -> std::io::Result<TcpStream> {
-        let socket = self.socket(STREAM);
+    pub fn connect_within(&self, patience: Duration, to: impl Into<SocketAddr>) -> std::io::Result<TcpStream> {
+        let to = to.into();
+        let socket = self.stream_to(to);
         // Linux takes the send timeout for that of a connect, too.
         rustix::net::sockopt::set_socket_timeout(&socket, Timeout::Send, Some(patience))?;
         match rustix::net::connect(&socket, &to) {
@@ -112,6 +131,11 @@ impl Machine {
     /// A UDP socket of the machine.
     pub fn udp(&self) -> UdpSocket {
         UdpSocket::from(self.socket(DATAGRAM))
+    }
+
+    /// A UDP socket of IPv6.
+    pub fn udp6(&self) -> UdpSocket {
+        UdpSocket::from(self.socket(DATAGRAM6))
     }
 
     /// A socket for ICMP echo.
@@ -197,10 +221,16 @@ pub fn run() {
             CONFIGURE => {
                 let addresses: Vec<Ipv4Addr> = role[1].split(',').map(|address| address.parse().unwrap()).collect();
                 configure(&addresses, role[2].parse().unwrap(), role[3].parse().unwrap());
+                let addresses: Vec<Ipv6Addr> = role[4].split(',').filter_map(|address| address.parse().ok()).collect();
+                if !addresses.is_empty() {
+                    configure6(&addresses, role[5].parse().unwrap(), Nic::ROUTER6);
+                }
                 None
             }
             STREAM => Some(socket(AddressFamily::INET, SocketType::STREAM, None).unwrap()),
             DATAGRAM => Some(socket(AddressFamily::INET, SocketType::DGRAM, None).unwrap()),
+            STREAM6 => Some(socket(AddressFamily::INET6, SocketType::STREAM, None).unwrap()),
+            DATAGRAM6 => Some(socket(AddressFamily::INET6, SocketType::DGRAM, None).unwrap()),
             PING => Some(socket(AddressFamily::INET, SocketType::DGRAM, Some(ipproto::ICMP)).unwrap()),
             FRAMES => Some(packet_socket()),
             GROW => {
@@ -252,6 +282,8 @@ fn set_mtu(bytes: i32) {
 pub fn configure(addresses: &[Ipv4Addr], prefix: u32, router: Ipv4Addr) {
     // Anybody may ping: whether ICMP sockets work is this file's setting.
     std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 0").unwrap();
+    // Nobody else has its addresses: those of IPv6, too, hold at once.
+    let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{}/accept_dad", str::from_utf8(DEVICE).unwrap()), "0");
     bring_up(b"lo");
     for (index, address) in addresses.iter().enumerate() {
         let prefix = if index == 0 { prefix } else { 32 };
@@ -271,6 +303,67 @@ pub fn configure(addresses: &[Ipv4Addr], prefix: u32, router: Ipv4Addr) {
     route.rt_gateway = socket_address(router);
     route.rt_flags = libc::RTF_UP | libc::RTF_GATEWAY;
     on_any_socket(libc::SIOCADDRT as _, &mut route);
+}
+
+/// An address of a device (`struct in6_ifreq` of `linux/ipv6.h`).
+#[repr(C)]
+struct Address6 {
+    address: libc::in6_addr,
+    prefix: u32,
+    index: libc::c_int,
+}
+
+/// A route (`struct in6_rtmsg` of `linux/ipv6_route.h`).
+#[repr(C)]
+struct Route6 {
+    destination: libc::in6_addr,
+    source: libc::in6_addr,
+    gateway: libc::in6_addr,
+    kind: u32,
+    destination_prefix: u16,
+    source_prefix: u16,
+    metric: u32,
+    info: libc::c_ulong,
+    flags: u32,
+    index: libc::c_int,
+}
+
+/// Gives the device of this process's network namespace these addresses of IPv6 too, and a default route.
+pub fn configure6(addresses: &[Ipv6Addr], prefix: u32, router: Ipv6Addr) {
+    let raw = |address: Ipv6Addr| libc::in6_addr { s6_addr: address.octets() };
+    let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap();
+    let mut device = interface(DEVICE);
+    control(socket.as_fd(), libc::SIOCGIFINDEX as _, &mut device);
+    // SAFETY: the call above has filled in the index.
+    let index = unsafe { device.ifr_ifru.ifru_ifindex };
+    for (number, address) in addresses.iter().enumerate() {
+        let prefix = if number == 0 { prefix } else { 128 };
+        let mut request = Address6 { address: raw(*address), prefix, index };
+        control(socket.as_fd(), libc::SIOCSIFADDR as _, &mut request);
+    }
+    let mut route = Route6 {
+        destination: raw(Ipv6Addr::UNSPECIFIED),
+        source: raw(Ipv6Addr::UNSPECIFIED),
+        gateway: raw(router),
+        kind: 0,
+        destination_prefix: 0,
+        source_prefix: 0,
+        metric: 1,
+        info: 0,
+        flags: (libc::RTF_UP | libc::RTF_GATEWAY).into(),
+        index,
+    };
+    control(socket.as_fd(), libc::SIOCADDRT as _, &mut route);
+    // The kernel takes a moment to find that nobody is asked about them; before, it would speak as another of its addresses.
+    while std::fs::read_to_string("/proc/net/if_inet6").unwrap().lines().any(is_tentative) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Whether a line of `/proc/net/if_inet6` is of an address that doesn't hold yet (`linux/if_addr.h`).
+fn is_tentative(line: &str) -> bool {
+    let flags = line.split_whitespace().nth(4).and_then(|flags| u32::from_str_radix(flags, 16).ok());
+    flags.is_some_and(|flags| flags & libc::IFA_F_TENTATIVE != 0)
 }
 
 fn bring_up(name: &[u8]) {

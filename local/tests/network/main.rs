@@ -14,6 +14,7 @@ mod metadata;
 mod names;
 mod neighbours;
 mod outside;
+mod outside6;
 mod public;
 mod raw;
 mod reaching;

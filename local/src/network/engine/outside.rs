@@ -4,6 +4,7 @@ use super::{
     super::{
         filter::{Direction, Far},
         frame::ROUTER,
+        ip,
         nat::Back,
         outside::{self, Departure, Outcome},
         port::ETHERNET,
@@ -24,7 +25,7 @@ impl Engine {
             return;
         }
         // The host's connections need no gateway.
-        if router::has_come_far(packet) && !router::is_host(router::destination(packet)) {
+        if ip::has_come_far(packet) && !ip::is_to_host(packet) {
             return outside::exceeded(&mut plugged.link, packet);
         }
         let flow = self.ids.fetch_add(1, Ordering::Relaxed);

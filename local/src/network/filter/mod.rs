@@ -39,7 +39,7 @@ use fragments::Fragments;
 use packet::Parsed;
 use recent::Recent;
 use smoltcp::time::Instant;
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 /// The filter of one NIC. A new one admits nothing.
 #[derive(Default)]
@@ -75,6 +75,13 @@ struct Way {
 }
 
 impl Filter {
+    /// One that lets everything of IPv6 out, and in what answers to it alone: an egress-only internet gateway is no other.
+    pub(super) fn outwards() -> Self {
+        let anyone = Peer::Network6(Ipv6Addr::UNSPECIFIED, 0);
+        let out = Rule { direction: Direction::Egress, traffic: Traffic::All, peer: anyone };
+        Self { rules: vec![out], ..Self::default() }
+    }
+
     /// The security groups of the NIC.
     pub(super) fn groups(&self) -> &[String] {
         &self.groups

@@ -1,21 +1,25 @@
 //! UDP between a machine and the outside: a socket of the host's for each pair of addresses, until they are silent.
 
-use super::super::{
-    flow::Readiness,
-    frame,
-    link::{self, Link},
-    port::ETHERNET,
-    sizes::GATEWAY,
-    watched::Watched,
+use super::{
+    super::{
+        flow::Readiness,
+        ip,
+        link::{self, Link},
+        port::ETHERNET,
+        sizes::GATEWAY,
+        v6,
+        watched::Watched,
+    },
+    family,
 };
 use rustix::{
     io::Errno,
-    net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, send, socket_with},
+    net::{RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, send, socket_with},
 };
 use smoltcp::time::{Duration, Instant};
 use std::{
     collections::{BTreeMap, HashMap},
-    net::SocketAddrV4,
+    net::SocketAddr,
     os::fd::OwnedFd,
     sync::Arc,
 };
@@ -25,16 +29,17 @@ const PAIRS: usize = 128;
 // As security groups track them.
 const UNANSWERED: Duration = Duration::from_secs(30);
 const ANSWERED: Duration = Duration::from_secs(180);
-/// The largest datagram (RFC 768).
+/// The largest datagram: IPv4 counts its own header, and IPv6 doesn't (RFC 768, RFC 8200).
 const DATAGRAM: usize = u16::MAX as usize - 20 - 8;
+const DATAGRAM6: usize = u16::MAX as usize - 8;
 /// How many datagrams are taken from one socket before others have their turn.
 const TURN: usize = 32;
-/// What an ICMP error quotes of a packet at least: a header without options, and eight bytes (RFC 792).
-const QUOTE: usize = 28;
+/// What an ICMP error quotes of a packet at least: a header without options, and eight bytes (RFC 792); here those of IPv6.
+const QUOTE: usize = v6::header::LENGTH + 8;
 
 struct Pair {
-    from: SocketAddrV4,
-    to: SocketAddrV4,
+    from: SocketAddr,
+    to: SocketAddr,
     host: Watched,
     readable: bool,
     answered: bool,
@@ -53,11 +58,11 @@ pub(super) struct Datagrams {
 }
 
 /// Who sends to whom.
-type Ends = (SocketAddrV4, SocketAddrV4);
+type Ends = (SocketAddr, SocketAddr);
 
 impl Datagrams {
     /// Whether a machine has sent to there already.
-    pub(super) fn knows(&self, from: SocketAddrV4, to: SocketAddrV4) -> bool {
+    pub(super) fn knows(&self, from: SocketAddr, to: SocketAddr) -> bool {
         self.ids.contains_key(&(from, to))
     }
 
@@ -70,7 +75,7 @@ impl Datagrams {
         now: Instant,
     ) -> Result<Option<u64>, Errno> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)?;
+        let socket = socket_with(family(to), SocketType::DGRAM, flags, None)?;
         // Answers of others than whom it was sent to are none.
         connect(&socket, &to)?;
         let host = Watched::new(epoll, socket, id)?;
@@ -141,17 +146,17 @@ impl Datagrams {
 
 impl Pair {
     fn receive(&mut self, link: &mut Link, buffer: &mut [u8], next: &mut u16, now: Instant) -> bool {
+        let most = if self.to.is_ipv4() { DATAGRAM } else { DATAGRAM6 };
         for _ in 0..TURN {
             match recv(&self.host, &mut *buffer, RecvFlags::empty()) {
-                Ok((length, _)) if length <= DATAGRAM => {
+                Ok((length, _)) if length <= most => {
                     self.answered = true;
                     self.until = now + ANSWERED;
-                    let (from, to) = ((*self.to.ip(), self.to.port()), (*self.from.ip(), self.from.port()));
-                    if let Some(mut answer) = frame::udp(link.nic.mac, from, to, &buffer[..length])
+                    if let Some(mut answer) = ip::udp(link.nic.mac, self.to, self.from, &buffer[..length])
                         && link.port.has_room()
                         && link::lets_in(&link.nic, &mut link.filter, &answer[ETHERNET..], now)
                     {
-                        if answer.len() > ETHERNET + usize::from(GATEWAY) {
+                        if self.to.is_ipv4() && answer.len() > ETHERNET + usize::from(GATEWAY) {
                             *next = next.wrapping_add(1);
                             answer[ETHERNET + 4..ETHERNET + 6].copy_from_slice(&next.to_be_bytes());
                         }

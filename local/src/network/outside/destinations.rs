@@ -6,8 +6,8 @@ use super::{
     network::is_private,
     routes::{Kind, Routes},
 };
-use crate::network::filter::is_within;
-use std::net::Ipv4Addr;
+use crate::network::{filter::is_within, v6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What no machine may reach, whatever the host's routes say: the host itself, its own link with the metadata service of
 /// whatever cloud it stands in, and what is no host.
@@ -27,6 +27,40 @@ const NEVER: &[(Ipv4Addr, u8)] = &[
     (Ipv4Addr::new(240, 0, 0, 0), 4),
 ];
 
+/// The same of IPv6.
+/// <https://www.iana.org/assignments/iana-ipv6-special-registry/iana-ipv6-special-registry.xhtml>
+const NEVER6: &[(Ipv6Addr, u8)] = &[
+    // Unspecified, loopback, and addresses of IPv4 in other clothes, by which a socket of IPv6 would go there.
+    (Ipv6Addr::UNSPECIFIED, 16),
+    // A translator's own network, behind which is whatever it likes (RFC 8215); Teredo (RFC 4380); what is thrown away (RFC 6666).
+    (Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 0), 48),
+    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32),
+    (Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 0), 64),
+    // The VPCs' own here, and nobody's elsewhere (RFC 9637).
+    v6::RANGES,
+    // What clouds tell their hosts alone: EC2, Google's and Oracle's.
+    // <https://docs.cloud.google.com/compute/docs/metadata/querying-metadata>,
+    // <https://docs.oracle.com/en-us/iaas/Content/Compute/Tasks/gettingmetadata.htm>.
+    (Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0), 32),
+    (Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254), 128),
+    (Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe), 128),
+    // Those of a link, of a site as once was (RFC 3879), multicast.
+    (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10),
+    (Ipv6Addr::new(0xfec0, 0, 0, 0, 0, 0, 0, 0), 10),
+    (Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8),
+];
+
+/// Translators and tunnels lead to addresses of IPv4, which stand in theirs (RFC 6052, RFC 3056).
+fn behind(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let [a, b, c, d, e, f, g, h] = address.segments();
+    let (high, low) = match (a, b) {
+        (0x64, 0xff9b) if [c, d, e, f] == [0; 4] => (g, h),
+        (0x2002, _) => (b, c),
+        _ => return None,
+    };
+    Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
+}
+
 /// Where machines may go.
 pub(super) struct Destinations {
     private: Vec<PrivateNetwork>,
@@ -40,8 +74,18 @@ impl Destinations {
     }
 
     /// Whether a machine may go there, as of now.
-    pub(super) fn admit(&mut self, address: Ipv4Addr) -> bool {
-        if NEVER.iter().any(|(network, prefix)| is_within(address, *network, *prefix)) {
+    pub(super) fn admit(&mut self, address: IpAddr) -> bool {
+        let is_never = match address {
+            IpAddr::V4(address) => NEVER.iter().any(|(network, prefix)| is_within(address, *network, *prefix)),
+            IpAddr::V6(address) => NEVER6.iter().any(|(network, prefix)| v6::is_within(address, *network, *prefix)),
+        };
+        if is_never {
+            return false;
+        }
+        if let IpAddr::V6(address) = address
+            && let Some(behind) = behind(address)
+            && !self.admit(behind.into())
+        {
             return false;
         }
         if is_private(address) && !self.private.iter().any(|network| network.contains(address)) {
@@ -87,10 +131,51 @@ mod tests {
             [100, 100, 100, 200],
             [198, 18, 0, 1],
         ] {
-            assert!(!destinations.admit(address.into()), "{address:?}");
+            assert!(!destinations.admit(IpAddr::from(address)), "{address:?}");
         }
         for address in [[1, 1, 1, 1], [172, 32, 0, 1], [100, 128, 0, 1], [192, 0, 1, 1], [168, 63, 129, 17]] {
-            assert!(destinations.admit(address.into()), "{address:?}");
+            assert!(destinations.admit(IpAddr::from(address)), "{address:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_holds_for_ipv6() {
+        let mut destinations = Destinations::new(Vec::new());
+        for address in [
+            "::",
+            "::1",
+            "::127.0.0.1",
+            "::ffff:127.0.0.1",
+            "::ffff:1.1.1.1",
+            "::ffff:0:1.1.1.1",
+            "64:ff9b::10.0.0.1",
+            "64:ff9b::169.254.169.254",
+            "64:ff9b:1::1.1.1.1",
+            "100::1",
+            "2001::1",
+            "2002:7f00:1::1",
+            "2002:a00:1::1",
+            "3fff::1",
+            "3fff:fff::1",
+            "fc00::1",
+            "fd00::1",
+            "fd00:ec2::254",
+            "fd20:ce::254",
+            "fe80::1",
+            "febf::1",
+            "fec0::1",
+            "ff02::1",
+            "ff0e::1",
+        ] {
+            assert!(!destinations.admit(address.parse().unwrap()), "{address}");
+        }
+        for address in ["2606:4700:4700::1111", "2001:db8::1", "64:ff9b::1.1.1.1", "2002:101:101::1", "3ffe::1"] {
+            assert!(destinations.admit(address.parse().unwrap()), "{address}");
+        }
+        let mut destinations = Destinations::new(vec!["fd00::/8".parse().unwrap()]);
+        assert!(destinations.admit("fd77::1".parse().unwrap()));
+        for address in ["fc00::1", "fd00:ec2::254", "fd20:ce::254", "fd00:c1::a9fe:a9fe"] {
+            assert!(!destinations.admit(address.parse().unwrap()), "{address}");
         }
     }
 

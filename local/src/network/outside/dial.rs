@@ -3,10 +3,13 @@
 //! The host's own socket connects first; only then is the machine's SYN admitted. So a machine that has a connection has
 //! one, and one that is refused is told what the host was told.
 
-use super::super::{flow::Readiness, sizes, stack::Ends, watched::Watched};
+use super::{
+    super::{flow::Readiness, sizes, stack::Ends, watched::Watched},
+    family,
+};
 use rustix::{
     io::Errno,
-    net::{AddressFamily, SocketFlags, SocketType, connect, getpeername, socket_with, sockopt},
+    net::{SocketFlags, SocketType, connect, getpeername, socket_with, sockopt},
 };
 use smoltcp::time::{Duration, Instant};
 use std::{
@@ -83,7 +86,7 @@ impl Dials {
         now: Instant,
     ) -> Result<(), Errno> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+        let socket = socket_with(family(ends.1), SocketType::STREAM, flags, None)?;
         // The machine's kernel has waited for more to send already, if it wanted to.
         sockopt::set_tcp_nodelay(&socket, true)?;
         // A peer that is gone without a word is noticed in the end.

@@ -8,6 +8,7 @@
 //! | `packet` | what must be known of a packet to the outside |
 //! | `dial` | TCP connections that the host doesn't have yet |
 //! | `datagrams` | UDP |
+//! | `complaint` | what a machine is told of a packet that goes nowhere |
 //!
 //! A machine's TCP ends in its NIC's stack; what it says goes on over a socket of the host's. So nothing of its own
 //! making leaves this host but bytes and datagrams, and no address of it but the host's.
@@ -15,6 +16,7 @@
 //! What this room isn't: the place where it is decided whether a NIC has a way out at all (its VPC's gateway, its public
 //! address), nor what its security groups say.
 
+mod complaint;
 mod datagrams;
 mod destinations;
 mod dial;
@@ -24,29 +26,36 @@ mod routes;
 
 pub use network::PrivateNetwork;
 
+pub(super) use complaint::{exceeded, too_big, unreachable, unreachable6};
 pub(super) use dial::Outcome;
 pub(super) use network::is_private;
 
 use super::{
     flow::Readiness,
-    frame,
+    ip::{self, destination},
     link::Link,
-    pieces::Pieces,
-    router::{self, destination},
+    pieces::{self, Pieces},
     sizes,
     stack::Stack,
 };
+use complaint::Why;
 use datagrams::Datagrams;
 use destinations::Destinations;
 use dial::Dials;
-use etherparse::{Ipv4HeaderSlice, icmpv4::DestUnreachableHeader};
 use packet::Packet;
 use rustix::{
     io::Errno,
+    net::AddressFamily,
     process::{Resource, getrlimit},
 };
 use smoltcp::time::Instant;
-use std::{net::Ipv4Addr, os::fd::OwnedFd, path::PathBuf, sync::Arc};
+use std::{
+    borrow::Cow,
+    net::{IpAddr, SocketAddr},
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::Arc,
+};
 
 /// How many TCP connections to the outside a NIC may have, be they open or asked for. One more is not answered, and asked
 /// for again.
@@ -105,9 +114,6 @@ impl Gateway {
     }
 }
 
-/// What a sender is told of whom a packet is too large for the gateway.
-const TOO_LARGE: DestUnreachableHeader = DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: sizes::GATEWAY };
-
 /// What one NIC has to do with the outside.
 #[derive(Default)]
 pub(super) struct Exchange {
@@ -138,42 +144,44 @@ impl Exchange {
         stack: &Stack,
         now: Instant,
     ) -> Departure {
+        // A piece of IPv4 may be cut again; one of IPv6 that is too large is told to be so before it is a part of anything.
+        if gateway.is_some() && sizes::is_too_large(packet) && pieces::is_piece6(packet) {
+            return tell(link, Why::TooLarge, packet);
+        }
         let Some(packet) = self.pieces.put_together(packet, now) else { return Departure::Done };
+        let was_cut = matches!(packet, Cow::Owned(_));
         let packet = &*packet;
         let Some(read) = packet::read(packet) else { return Departure::Done };
         // The host's connections need no gateway.
-        let is_too_large = gateway.is_some() && sizes::is_too_large(packet) && !router::is_host(destination(packet));
+        let is_too_large = gateway.is_some() && !was_cut && sizes::is_too_large(packet) && !ip::is_to_host(packet);
         let is_known = match read {
-            Packet::Tcp { opens: false, .. } if is_too_large => return tell(link, TOO_LARGE, packet),
+            Packet::Tcp { opens: false, .. } if is_too_large => return tell(link, Why::TooLarge, packet),
             // What belongs to no connection is refused by the stack.
-            Packet::Tcp { from, to, opens } if !opens || stack.knows((from.into(), to.into())) => {
-                return Departure::Stack;
-            }
-            Packet::Tcp { from, to, .. } => self.dials.knows((from.into(), to.into())),
+            Packet::Tcp { from, to, opens } if !opens || stack.knows((from, to)) => return Departure::Stack,
+            Packet::Tcp { from, to, .. } => self.dials.knows((from, to)),
             Packet::Udp { from, to, .. } => self.datagrams.knows(from, to),
             Packet::Quiet => return Departure::Done,
             Packet::Other => false,
         };
-        let Some(gateway) = gateway else { return tell(link, DestUnreachableHeader::NetworkProhibited, packet) };
+        let Some(gateway) = gateway else { return tell(link, Why::NoWay, packet) };
         if !is_known && !gateway.admits(destination(packet)) {
-            return tell(link, DestUnreachableHeader::FilterProhibited, packet);
+            return tell(link, Why::Prohibited, packet);
         }
         if is_too_large {
-            return tell(link, TOO_LARGE, packet);
+            return tell(link, Why::TooLarge, packet);
         }
         let begun = match read {
             // One more is not answered, and asked for again.
             Packet::Tcp { .. } | Packet::Udp { .. } if !is_known && gateway.is_full() => return Departure::Done,
             Packet::Tcp { .. } if is_known || self.dials.len() + stack.carried() >= CONNECTIONS => Ok(Departure::Done),
-            Packet::Tcp { from, to, .. } => self
-                .dials
-                .begin(id, (from.into(), to.into()), packet, &gateway.epoll, now)
-                .map(|()| Departure::Begun(None)),
+            Packet::Tcp { from, to, .. } => {
+                self.dials.begin(id, (from, to), packet, &gateway.epoll, now).map(|()| Departure::Begun(None))
+            }
             Packet::Udp { from, to, .. } if !is_known => {
                 self.datagrams.begin(id, (from, to), &gateway.epoll, now).map(Departure::Begun)
             }
             Packet::Udp { .. } => Ok(Departure::Done),
-            _ => return tell(link, DestUnreachableHeader::Network, packet),
+            _ => return tell(link, Why::Network, packet),
         };
         if let (Ok(_), Packet::Udp { from, to, payload }) = (&begun, read) {
             self.datagrams.send((from, to), payload, packet, now);
@@ -207,26 +215,24 @@ impl Exchange {
 }
 
 impl Gateway {
-    fn admits(&mut self, address: Ipv4Addr) -> bool {
+    fn admits(&mut self, address: IpAddr) -> bool {
         self.destinations.as_mut().is_some_and(|destinations| destinations.admit(address))
     }
 }
 
 /// Tells a machine why its packet did not arrive; a refused connection is for its stack to refuse.
 pub(super) fn complain(link: &mut Link, error: Errno, packet: &[u8]) {
-    let why = match error {
-        Errno::CONNREFUSED => DestUnreachableHeader::Port,
-        Errno::NETUNREACH | Errno::NETDOWN => DestUnreachableHeader::Network,
-        // What a firewall of the host's answers.
-        Errno::PERM | Errno::ACCESS => DestUnreachableHeader::FilterProhibited,
-        _ => DestUnreachableHeader::Host,
-    };
-    unreachable(link, why, packet);
+    complaint::complain(link, Why::of(error), packet);
+}
+
+/// The family of the socket that leads to an address.
+fn family(to: SocketAddr) -> AddressFamily {
+    if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 }
 }
 
 /// What becomes of a packet that doesn't go out.
-fn tell(link: &mut Link, why: DestUnreachableHeader, packet: &[u8]) -> Departure {
-    unreachable(link, why, packet);
+fn tell(link: &mut Link, why: Why, packet: &[u8]) -> Departure {
+    complaint::complain(link, why, packet);
     Departure::Done
 }
 
@@ -240,21 +246,4 @@ fn fail(link: &mut Link, error: Errno, packet: &[u8]) -> Departure {
         _ => complain(link, error, packet),
     }
     Departure::Done
-}
-
-/// Tells a machine that its packet can't be delivered.
-pub(super) fn unreachable(link: &mut Link, why: DestUnreachableHeader, packet: &[u8]) {
-    let Ok(header) = Ipv4HeaderSlice::from_slice(packet) else { return };
-    let router = router::router(&link.nic);
-    if let Some(answer) = frame::unreachable(link.nic.mac, router, header.source_addr(), why, packet) {
-        link.port.send(&answer);
-    }
-}
-
-/// Tells a machine that its packet may not go as far as it would have to.
-pub(super) fn exceeded(link: &mut Link, packet: &[u8]) {
-    let router = router::router(&link.nic);
-    if let Some(answer) = frame::time_exceeded(link.nic.mac, router, router::source(packet), packet) {
-        link.port.send(&answer);
-    }
 }

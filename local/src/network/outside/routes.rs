@@ -7,7 +7,7 @@ use rustix::{
     io::Errno,
     net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with},
 };
-use std::{net::Ipv4Addr, os::fd::OwnedFd};
+use std::{net::IpAddr, os::fd::OwnedFd};
 
 /// Whose an address is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(super) struct Routes {
 
 impl Routes {
     /// Whose an address is, as of now.
-    pub(super) fn kind(&mut self, address: Ipv4Addr) -> Result<Kind, Errno> {
+    pub(super) fn kind(&mut self, address: IpAddr) -> Result<Kind, Errno> {
         let result = self.ask(address);
         if result.is_err() {
             // A socket that has gone wrong once, out of memory for example, may hold an answer that nobody waits for.
@@ -41,7 +41,7 @@ impl Routes {
         result
     }
 
-    fn ask(&mut self, address: Ipv4Addr) -> Result<Kind, Errno> {
+    fn ask(&mut self, address: IpAddr) -> Result<Kind, Errno> {
         self.sequence = self.sequence.wrapping_add(1);
         let socket = match &mut self.socket {
             Some(socket) => socket,
@@ -61,18 +61,23 @@ impl Routes {
     }
 }
 
-fn question(address: Ipv4Addr, sequence: u32) -> Vec<u8> {
-    let length = (HEADER + ROUTE + 8) as u32;
+fn question(address: IpAddr, sequence: u32) -> Vec<u8> {
+    let (family, octets) = match address {
+        IpAddr::V4(address) => (libc::AF_INET, address.octets().to_vec()),
+        IpAddr::V6(address) => (libc::AF_INET6, address.octets().to_vec()),
+    };
+    let attribute = 4 + octets.len() as u16;
+    let length = HEADER as u32 + ROUTE as u32 + u32::from(attribute);
     let mut message = length.to_ne_bytes().to_vec();
     message.extend(libc::RTM_GETROUTE.to_ne_bytes());
     message.extend((libc::NLM_F_REQUEST as u16).to_ne_bytes());
     message.extend(sequence.to_ne_bytes());
     message.extend([0; 4]);
-    // A route to all 32 bits of an address.
-    message.extend([libc::AF_INET as u8, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    message.extend(8u16.to_ne_bytes());
+    // A route to all bits of an address.
+    message.extend([family as u8, octets.len() as u8 * 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    message.extend(attribute.to_ne_bytes());
     message.extend(libc::RTA_DST.to_ne_bytes());
-    message.extend(address.octets());
+    message.extend(octets);
     message
 }
 
@@ -103,26 +108,31 @@ fn read(answer: &[u8], sequence: u32) -> Result<Kind, Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     #[test]
     fn the_hosts_own_addresses_are_known() {
         let mut routes = Routes::default();
         for address in [[127, 0, 0, 1], [127, 9, 9, 9], [0, 0, 0, 0], [224, 0, 0, 1]] {
-            assert_eq!(routes.kind(address.into()), Ok(Kind::Own), "{address:?}");
+            assert_eq!(routes.kind(IpAddr::from(address)), Ok(Kind::Own), "{address:?}");
         }
         // Whatever this host has: as the kernel sends from it, it is its own.
         let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
-        if socket.connect((Ipv4Addr::new(192, 0, 2, 77), 9)).is_ok()
-            && let std::net::IpAddr::V4(own) = socket.local_addr().unwrap().ip()
-        {
+        if socket.connect((Ipv4Addr::new(192, 0, 2, 77), 9)).is_ok() {
+            let own = socket.local_addr().unwrap().ip();
             assert_eq!(routes.kind(own), Ok(Kind::Own), "{own}");
         }
-        assert_eq!(routes.kind(Ipv4Addr::new(198, 51, 100, 7)), Ok(Kind::Remote));
+        assert_eq!(routes.kind(Ipv4Addr::new(198, 51, 100, 7).into()), Ok(Kind::Remote));
+        if std::fs::exists("/proc/net/if_inet6").unwrap() {
+            assert_eq!(routes.kind(Ipv6Addr::LOCALHOST.into()), Ok(Kind::Own));
+            assert_eq!(routes.kind("ff02::1".parse().unwrap()), Ok(Kind::Own));
+            assert_eq!(routes.kind("2001:db8::7".parse().unwrap()), Ok(Kind::Remote));
+        }
     }
 
     #[test]
     fn an_answer_to_another_question_is_none() {
-        let mut answer = question(Ipv4Addr::LOCALHOST, 7);
+        let mut answer = question(Ipv4Addr::LOCALHOST.into(), 7);
         answer[HEADER + 7] = libc::RTN_LOCAL;
         assert_eq!(read(&answer, 7), Ok(Kind::Own));
         assert_eq!(read(&answer, 8), Err(Errno::BADMSG));

@@ -28,6 +28,7 @@ const NEIGHBOR_ADVERTISEMENT: u8 = 136;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::network) enum Why {
     NoRoute = 0,
+    Prohibited = 1,
     Address = 3,
     Port = 4,
 }

@@ -42,6 +42,9 @@ pub(super) const fn link_local(mac: [u8; 6]) -> Ipv6Addr {
     )
 }
 
+/// Where VPCs have their ranges (RFC 9637: nobody has them elsewhere).
+pub(super) const RANGES: (Ipv6Addr, u8) = (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20);
+
 /// Whether an address is of a network.
 pub(super) fn is_within(address: Ipv6Addr, network: Ipv6Addr, prefix: u8) -> bool {
     let mask = u128::MAX.checked_shl(128 - u32::from(prefix.min(128))).unwrap_or(0);
