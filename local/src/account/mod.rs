@@ -88,7 +88,7 @@ use ids::{Id, InstanceId, NetworkInterfaceId, SnapshotId, Source, SpotInstanceRe
 use region::Region;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr},
     time::Duration,
 };
 use time::OffsetDateTime;
@@ -436,8 +436,8 @@ impl Account {
         answers.next().unwrap_or(true)
     }
 
-    /// The address that the resource name of an instance means in the VPC of a NIC: `None` where it means nothing there.
-    pub fn resource_name(&self, nic: &str, instance: &str) -> Option<Ipv4Addr> {
+    /// The addresses that the resource name of an instance means in the VPC of a NIC: `None` where it means nothing there.
+    pub fn resource_name(&self, nic: &str, instance: &str) -> Option<Vec<IpAddr>> {
         let (nic, instance) = (NetworkInterfaceId::parse(nic).ok()?, InstanceId::parse(instance).ok()?);
         let region = self.regions.values().find(|region| region.network_interfaces.contains(&nic))?;
         instance::names::resolved(region, &nic, &instance)

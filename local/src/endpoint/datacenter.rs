@@ -23,7 +23,7 @@ use crate::{
 use std::{
     future::Future,
     io,
-    net::Ipv4Addr,
+    net::IpAddr,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
@@ -77,7 +77,7 @@ impl MetadataSource for Source {
         self.0.get()?.upgrade()?.account().dhcp_options(nic)
     }
 
-    fn resource_name(&self, nic: &str, instance: &str) -> Option<Ipv4Addr> {
+    fn resource_name(&self, nic: &str, instance: &str) -> Option<Vec<IpAddr>> {
         self.0.get()?.upgrade()?.account().resource_name(nic, instance)
     }
 

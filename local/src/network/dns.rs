@@ -25,7 +25,7 @@ pub(super) use server::{Asker, Server};
 
 use super::MetadataSource;
 use query::{Query, Unfit};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// The domain of us-east-1; other regions have `<region>.compute.internal`.
 const DEFAULT_DOMAIN: &str = "ec2.internal";
@@ -47,6 +47,7 @@ const NS: u16 = 2;
 const SOA: u16 = 6;
 const PTR: u16 = 12;
 const HINFO: u16 = 13;
+const AAAA: u16 = 28;
 const DS: u16 = 43;
 const DNSKEY: u16 = 48;
 const ANY: u16 = 255;
@@ -74,8 +75,8 @@ pub(super) trait Zone {
     /// private one. `None` if no machine has it.
     fn public(&self, address: Ipv4Addr) -> Option<Ipv4Addr>;
 
-    /// The address of the machine whose name tells its id. `None` where it means nothing to the one who asks.
-    fn resource(&self, instance: &str) -> Option<Ipv4Addr>;
+    /// The addresses of the machine whose name tells its id. `None` where it means nothing to the one who asks.
+    fn resource(&self, instance: &str) -> Option<Vec<IpAddr>>;
 }
 
 /// What becomes of a message.
@@ -101,8 +102,8 @@ pub(super) fn answer(message: &[u8], zone: &impl Zone) -> Answer {
         Err(Unfit::NoQuestion) => return Answer::Silence,
         Err(Unfit::Code(code, question)) => return Answer::Reply(respond(message, code, question, None)),
     };
-    let reply = |code, record| Answer::Reply(respond(message, code, query.raw, record));
-    let Some((kind, data)) = known(&query.question.name, zone) else {
+    let reply = |code, record: Option<Vec<u8>>| Answer::Reply(respond(message, code, query.raw, record));
+    let Some(records) = known(&query.question.name, zone) else {
         return match query.question.is_of_the_world() {
             false => reply(NAME_ERROR, None),
             // All that there is need not be told (RFC 8482, 4.2).
@@ -112,27 +113,34 @@ pub(super) fn answer(message: &[u8], zone: &impl Zone) -> Answer {
         };
     };
     // A name that exists has no records of other types.
-    let is_asked = query.question.kind == kind || query.is_for_all();
-    reply(NO_ERROR, is_asked.then(|| record(kind, &data)))
+    let asked = records.into_iter().filter(|(kind, _)| query.question.kind == *kind || query.is_for_all());
+    Answer::Reply(respond(message, NO_ERROR, query.raw, asked.map(|(kind, data)| record(kind, &data))))
 }
 
-/// The record of a name that is known here: its type and data.
-fn known(name: &str, zone: &impl Zone) -> Option<(u16, Vec<u8>)> {
-    if let Some(address) = address_of(name) {
-        return Some((A, address.octets().to_vec()));
-    }
-    if let Some(instance) = resource_of(name, &zone.domain()) {
-        return Some((A, zone.resource(instance)?.octets().to_vec()));
-    }
-    if let Some(address) = public_address_of(name) {
-        return Some((A, zone.public(address)?.octets().to_vec()));
+/// The records of a name that is known here: their types and data.
+fn known(name: &str, zone: &impl Zone) -> Option<Vec<(u16, Vec<u8>)>> {
+    let addresses = if let Some(address) = address_of(name) {
+        Some(vec![address.into()])
+    } else if let Some(instance) = resource_of(name, &zone.domain()) {
+        Some(zone.resource(instance)?)
+    } else if let Some(address) = public_address_of(name) {
+        Some(vec![zone.public(address)?.into()])
+    } else {
+        None
+    };
+    if let Some(addresses) = addresses {
+        let record = |address| match address {
+            IpAddr::V4(address) => (A, address.octets().to_vec()),
+            IpAddr::V6(address) => (AAAA, address.octets().to_vec()),
+        };
+        return Some(addresses.into_iter().map(record).collect());
     }
     let address = reversed(name)?;
     if is_of_a_vpc(address) {
-        return Some((PTR, encode(&name_of("ip", address, &zone.domain()))));
+        return Some(vec![(PTR, encode(&name_of("ip", address, &zone.domain())))]);
     }
     zone.public(address)?;
-    Some((PTR, encode(&name_of("ec2", address, &public_domain(&zone.domain())))))
+    Some(vec![(PTR, encode(&name_of("ec2", address, &public_domain(&zone.domain()))))])
 }
 
 /// The answer to a question to which there is none: the resolvers are silent, or there are none.
@@ -143,12 +151,13 @@ fn failure(message: &[u8], code: u16) -> Vec<u8> {
 }
 
 /// A response to a message, which has a header.
-fn respond(message: &[u8], code: u16, question: &[u8], record: Option<Vec<u8>>) -> Vec<u8> {
+fn respond(message: &[u8], code: u16, question: &[u8], records: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
+    let records: Vec<Vec<u8>> = records.into_iter().collect();
     let word = |at: usize| message.get(at..at + 2).map_or(0, |bytes| u16::from_be_bytes([bytes[0], bytes[1]]));
     let flags = RESPONSE | (word(2) & (OPERATION | RECURSION_DESIRED)) | code;
-    let counts = [u16::from(!question.is_empty()), u16::from(record.is_some()), 0, 0];
+    let counts = [u16::from(!question.is_empty()), records.len() as u16, 0, 0];
     let words = [word(0), flags].into_iter().chain(counts).flat_map(u16::to_be_bytes);
-    words.chain(question.iter().copied()).chain(record.into_iter().flatten()).collect()
+    words.chain(question.iter().copied()).chain(records.into_iter().flatten()).collect()
 }
 
 struct Question {

@@ -22,7 +22,7 @@ use super::{
 use rustix::{event::epoll, net::SocketFlags};
 use smoltcp::time::{Duration, Instant};
 use std::{
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
 };
 
@@ -166,7 +166,7 @@ impl dns::Zone for Everywhere {
         Some(address)
     }
 
-    fn resource(&self, _: &str) -> Option<Ipv4Addr> {
+    fn resource(&self, _: &str) -> Option<Vec<IpAddr>> {
         None
     }
 }

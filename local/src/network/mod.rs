@@ -170,8 +170,9 @@ pub trait MetadataSource: Send + Sync + 'static {
         None
     }
 
-    /// The address that the resource name of an instance, `i-….ec2.internal`, means to the machine that holds the NIC. Default: none.
-    fn resource_name(&self, _nic: &str, _instance: &str) -> Option<Ipv4Addr> {
+    /// The addresses that the resource name of an instance, `i-….ec2.internal`, means to the machine that holds the NIC; `None`
+    /// where it is no name. Default: none.
+    fn resource_name(&self, _nic: &str, _instance: &str) -> Option<Vec<IpAddr>> {
         None
     }
 

@@ -10,14 +10,9 @@ use crate::{
 };
 
 const RECORD: &str = "EnableResourceNameDnsARecordOnLaunch";
-/// Those that can be switched on and off; of these only the first two and the record can be on.
-const SWITCHES: [&str; 5] = [
-    "MapPublicIpOnLaunch",
-    "AssignIpv6AddressOnCreation",
-    "EnableDns64",
-    RECORD,
-    "EnableResourceNameDnsAAAARecordOnLaunch",
-];
+const RECORD6: &str = "EnableResourceNameDnsAAAARecordOnLaunch";
+/// Those that can be switched on and off; DNS64 can't be on.
+const SWITCHES: [&str; 5] = ["MapPublicIpOnLaunch", "AssignIpv6AddressOnCreation", "EnableDns64", RECORD, RECORD6];
 const NAMES: &str = "PrivateDnsHostnameTypeOnLaunch";
 
 /// Changes one attribute.
@@ -58,6 +53,7 @@ pub(in crate::account) fn modify_attribute(
         }
         NAMES => context.region.subnets.require_mut(&id)?.names.resource_name = value,
         RECORD => context.region.subnets.require_mut(&id)?.names.a_record = value,
+        RECORD6 => context.region.subnets.require_mut(&id)?.names.aaaa_record = value,
         _ if value => return Err(unsupported(format!("The parameter {attribute}=true"))),
         _ => {}
     }

@@ -61,7 +61,7 @@ fn an_instance_may_be_named_by_its_id() {
     let address: Ipv4Addr = shown.string("PrivateIpAddress").unwrap().parse().unwrap();
     let other = world.running();
     let others = world.account.find(&other).unwrap().nic;
-    assert_eq!(world.account.resource_name(&others, &id), Some(address));
+    assert_eq!(world.account.resource_name(&others, &id), Some(vec![address.into()]));
     assert_eq!(world.account.resource_name(&nic, &other), None, "it has no such record");
     let metadata = world.account.metadata(&nic).unwrap();
     assert!(metadata.tree.contains(&("meta-data/local-hostname".to_owned(), name)));
@@ -75,8 +75,6 @@ fn an_instance_may_be_named_by_its_id() {
     world.settle();
     world.ok("ModifyPrivateDnsNameOptions", by_address);
     assert!(world.instance(&id).string("PrivateDnsName").unwrap().starts_with("ip-"));
-    let ipv6 = of(&id).with("EnableResourceNameDnsAAAARecord", true);
-    assert!(world.err("ModifyPrivateDnsNameOptions", ipv6).starts_with("UnsupportedOperation"));
     assert!(world.err("ModifyPrivateDnsNameOptions", of(&id)).starts_with("MissingParameter"));
 
     // A subnet says what holds where a launch doesn't.

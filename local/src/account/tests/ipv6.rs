@@ -404,3 +404,44 @@ fn a_vpc_whose_only_dependency_is_an_egress_only_gateway_waits_for_it() {
     world.ok("DeleteEgressOnlyInternetGateway", of("EgressOnlyInternetGatewayId", other));
     world.ok("DeleteVpc", of("VpcId", &vpc));
 }
+
+/// The name that tells an instance's id means the addresses of the families that have a record.
+#[test]
+fn the_name_that_tells_an_id_leads_to_addresses_of_both_families() {
+    let mut world = World::new();
+    let (_, subnet, range) = dual(&mut world);
+    let six = nth(&range, 0x15);
+    let names = Structure::new().with("HostnameType", "resource-name").with("EnableResourceNameDnsAAAARecord", true);
+    let launch = world.launch().with("SubnetId", subnet.as_str()).with("PrivateDnsNameOptions", names);
+    let launch = launch.with("Ipv6Addresses", vec![of("Ipv6Address", &six)]);
+    let id = instance_id(&world.ok("RunInstances", launch));
+    world.settle();
+    let shown = world.instance(&id);
+    let options = shown.structure("PrivateDnsNameOptions").unwrap();
+    assert_eq!(options.boolean("EnableResourceNameDnsAAAARecord"), Some(true));
+    assert_eq!(options.boolean("EnableResourceNameDnsARecord"), Some(false));
+    let four: std::net::IpAddr = shown.string("PrivateIpAddress").unwrap().parse().unwrap();
+    let six: std::net::IpAddr = six.parse().unwrap();
+    let nic = world.account.find(&id).unwrap().nic;
+    assert_eq!(world.account.resource_name(&nic, &id), Some(vec![six]));
+    let with = |a: bool, aaaa: bool| {
+        of("InstanceId", &id).with("EnableResourceNameDnsARecord", a).with("EnableResourceNameDnsAAAARecord", aaaa)
+    };
+    for (a, aaaa, expected) in
+        [(true, true, Some(vec![four, six])), (true, false, Some(vec![four])), (false, false, None)]
+    {
+        world.ok("ModifyPrivateDnsNameOptions", with(a, aaaa));
+        assert_eq!(world.account.resource_name(&nic, &id), expected);
+    }
+    // A subnet says what holds where a launch doesn't; without an address the name is there, and has no record.
+    let on =
+        of("SubnetId", &subnet).with("EnableResourceNameDnsAAAARecordOnLaunch", Structure::new().with("Value", true));
+    world.ok("ModifySubnetAttribute", on);
+    let shown = subnet_shown(&mut world, &subnet);
+    let options = shown.structure("PrivateDnsNameOptionsOnLaunch").unwrap();
+    assert_eq!(options.boolean("EnableResourceNameDnsAAAARecord"), Some(true));
+    let launch = world.launch().with("SubnetId", subnet.as_str());
+    let id = instance_id(&world.ok("RunInstances", launch));
+    world.settle();
+    assert_eq!(world.account.resource_name(&nic, &id), Some(Vec::new()));
+}

@@ -8,7 +8,7 @@ use super::{
 use crate::network::{MetadataSource, public::Publics, services::Turnstile};
 use std::{
     collections::HashMap,
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr},
     path::Path,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
@@ -119,7 +119,7 @@ impl Zone for View<'_> {
         Some(if public.vpc == self.asker.vpc { public.private } else { address })
     }
 
-    fn resource(&self, instance: &str) -> Option<Ipv4Addr> {
+    fn resource(&self, instance: &str) -> Option<Vec<IpAddr>> {
         self.server.source.resource_name(&self.asker.nic, instance)
     }
 }

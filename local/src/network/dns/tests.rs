@@ -25,8 +25,13 @@ impl Zone for Ireland {
         }
     }
 
-    fn resource(&self, instance: &str) -> Option<Ipv4Addr> {
-        (instance == "i-0123456789abcdef0").then_some(Ipv4Addr::new(10, 0, 0, 5))
+    fn resource(&self, instance: &str) -> Option<Vec<IpAddr>> {
+        let v4 = Ipv4Addr::new(10, 0, 0, 5).into();
+        match instance {
+            "i-0123456789abcdef0" => Some(vec![v4]),
+            "i-0123456789abcdef6" => Some(vec![v4, IpAddr::from([7; 16])]),
+            _ => None,
+        }
     }
 }
 
@@ -60,6 +65,9 @@ fn ids_are_names_where_they_are_told_of() {
     let address = Some(vec![10, 0, 0, 5]);
     assert_eq!(ask("i-0123456789abcdef0.eu-west-1.compute.internal", A), (0, address));
     assert_eq!(ask("I-0123456789ABCDEF0.eu-west-1.compute.internal", 28), (0, None));
+    let both = "i-0123456789abcdef6.eu-west-1.compute.internal";
+    assert_eq!(ask(both, A), (0, Some(vec![10, 0, 0, 5])));
+    assert_eq!(ask(both, AAAA), (0, Some(vec![7; 16])));
     for name in ["i-0123456789abcdef1.eu-west-1.compute.internal", "i-0123456789abcdef0.ec2.internal"] {
         assert_eq!(ask(name, A), (3, None), "{name}");
     }
