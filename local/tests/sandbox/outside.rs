@@ -2,7 +2,7 @@
 
 use crate::{
     fixture::{Disk, FIRST_BOOT, JOBS, Running, specification},
-    world::{CLOUDS, FAR, HOST, PRIVATE, WORLD, on_a_host_of_its_own},
+    world::{CLOUDS, FAR, FAR6, HOST, HOST6, NEVER6, PRIVATE, PRIVATE6, WORLD, WORLD6, on_a_host_of_its_own},
 };
 use ec2_local::{
     machine::sandbox::Sandbox,
@@ -13,7 +13,7 @@ use ec2_local::{
 use std::{
     fs,
     io::{ErrorKind, Read, Write},
-    net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket},
+    net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket},
     sync::Arc,
     thread,
 };
@@ -125,6 +125,59 @@ fn reaches_the_world_and_nothing_of_its_host() {
         let reached: String = allowed.iter().map(|to| format!("{to} world\n")).collect();
         assert!(answer.ends_with(&format!("{reached}i-0123456789abcdef0exit 0\n")), "{answer}");
         assert_eq!(answer.matches("world").count(), allowed.len(), "{answer}");
+        assert_eq!(own.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "{answer}");
+        assert_eq!(datagrams.recv(&mut [0; 16]).unwrap_err().kind(), ErrorKind::WouldBlock, "{answer}");
+        machine.end();
+        disk.remove();
+    });
+}
+
+#[test]
+fn reaches_the_world_by_ipv6_and_nothing_of_its_host() {
+    on_a_host_of_its_own("outside::reaches_the_world_by_ipv6_and_nothing_of_its_host", |world| {
+        let everywhere = world.listen6(80);
+        thread::spawn(move || {
+            for stream in everywhere.incoming() {
+                let _ = stream.unwrap().write_all(b"world\n");
+            }
+        });
+        let own = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 80)).unwrap();
+        let datagrams = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 123)).unwrap();
+        own.set_nonblocking(true).unwrap();
+        datagrams.set_nonblocking(true).unwrap();
+
+        let switch = Switch::with_outside(Arc::new(Account), Outside::default()).unwrap();
+        let peer = Peer::Network6(Ipv6Addr::UNSPECIFIED, 0);
+        let rule = Rule { direction: Direction::Egress, traffic: Traffic::All, peer };
+        switch.heed(Change::SecurityGroup { id: "sg-1".to_owned(), rules: Some(vec![rule]) });
+        let disk = Disk::new();
+        let mut specification = specification(&disk.path(), FIRST_BOOT);
+        let nic = &mut specification.machine.nics[0];
+        nic.ipv6 = vec!["3fff:1::5".parse().unwrap()];
+        nic.subnet6 = Some(("3fff:1::".parse().unwrap(), 64));
+        let attributes = Attributes {
+            groups: vec!["sg-1".to_owned()],
+            source_dest_check: true,
+            ipv6: nic.ipv6.clone(),
+            subnet6: nic.subnet6,
+            routes: vec![Route::everywhere6(Via::EgressOnly)],
+            ..Attributes::default()
+        };
+        switch.heed(Change::NetworkInterface { id: nic.id.clone(), attributes: Some(attributes) });
+        let hypervisor = Sandbox::new(switch).program(["/bin/sh", "-c", JOBS]);
+        let machine = Running::until_ready_on(&hypervisor, specification);
+
+        let mapped = HOST.map(|address| address.to_ipv6_mapped());
+        let forbidden = HOST6.into_iter().chain([PRIVATE6]).chain(NEVER6).chain(mapped);
+        let targets: Vec<String> = forbidden.chain([WORLD6, FAR6]).map(|address| address.to_string()).collect();
+        let script = format!(
+            "for to in {}; do bash -c \"echo word >/dev/udp/$to/123\"
+             said=$(timeout 5 bash -c \"exec 3<>/dev/tcp/$to/80 && head -n 1 <&3\"); echo \"$to [$said]\"; done 2>/dev/null",
+            targets.join(" ")
+        );
+        let answer = machine.run(&script);
+        assert!(answer.ends_with(&format!("{WORLD6} [world]\n{FAR6} [world]\nexit 0\n")), "{answer}");
+        assert_eq!(answer.matches("[world]").count(), 2, "{answer}");
         assert_eq!(own.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "{answer}");
         assert_eq!(datagrams.recv(&mut [0; 16]).unwrap_err().kind(), ErrorKind::WouldBlock, "{answer}");
         machine.end();

@@ -127,7 +127,7 @@ struct Serve {
     /// be repeated
     #[arg(long, value_name = "NAME[=ROLE]")]
     instance_profile: Vec<InstanceProfile>,
-    /// A private network that this host reaches, and machines may as well, for example 10.20.0.0/16; can be repeated
+    /// A private network that this host reaches, and machines may as well, for example 10.20.0.0/16 or fd12:3456::/32; can be repeated
     #[arg(long, value_name = "NETWORK")]
     allow_private: Vec<PrivateNetwork>,
     /// No machine's root may mount its volumes: what is on them, mounted, reaches the host's kernel as a file system
