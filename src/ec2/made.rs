@@ -1,9 +1,7 @@
 //! What we have made, of whatever kind: what its handles share, and how it is kept.
 
-use super::{Ec2, machine::lock};
+use super::{Ec2, lease, machine::lock};
 use crate::{
-    connection::{api_error, patience::until_visible, tags},
-    engine,
     error::{Error, ErrorKind},
     resource::Kind,
     task::{OnDrop, Operation},
@@ -12,7 +10,6 @@ use crate::{
         owned::{Identity, Owned},
     },
 };
-use aws_sdk_ec2::types::Tag;
 use futures_util::future::BoxFuture;
 use std::{
     fmt,
@@ -109,19 +106,7 @@ impl Owned for Arc<Made> {
 
     fn keep(&self) -> BoxFuture<'_, Result<String, Error>> {
         Box::pin(async move {
-            let connection = &self.ec2.connection;
-            let (run, id, lease) = (connection.run, self.id().to_owned(), self.ec2.config.lease);
-            engine::blocking("note that it is kept", move || run.note_kept(&id)).await?;
-            self.identity.forget();
-            let until = tags::after(lease);
-            let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
-            let tried = format!("renew the lease of {self}");
-            let call = connection.client.create_tags().resources(self.id());
-            let call = call.tags(tag(tags::EXPIRES_AT, &until)).tags(tag(tags::KEPT, "yes"));
-            until_visible(|| async {
-                call.clone().send().await.map_err(|e| api_error::failed("CreateTags", &tried, e))
-            })
-            .await?;
+            let until = lease::keep(&self.ec2, &self.identity, self, || Ok(())).await?;
             Ok(format!("{self} is kept until {until}"))
         })
     }

@@ -11,6 +11,7 @@ mod guard;
 mod image;
 mod instance;
 mod launch;
+mod lease;
 mod machine;
 mod made;
 mod network_interface;

@@ -1,17 +1,14 @@
 //! A machine as something that we have made: what it shows when its test has failed, how it is kept, what its end gives back.
 
-use super::{Machine, machine::lock, ready};
+use super::{Machine, lease, machine::lock, ready};
 use crate::{
-    connection::{api_error, patience::until_visible, tags},
-    engine,
     error::Error,
     ssh::Command,
     target::Target,
     teardown::owned::{Identity, Owned},
 };
-use aws_sdk_ec2::types::Tag;
 use futures_util::future::BoxFuture;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// How long the evidence of one machine may take.
 const EVIDENCE_WITHIN: Duration = Duration::from_secs(10);
@@ -83,25 +80,15 @@ impl Owned for Machine {
 impl Machine {
     /// Leaves the machine running: it is forgotten here, and its lease begins anew. Says how to reach it.
     async fn keep_running(&self) -> Result<String, Error> {
-        let connection = &self.0.ec2.connection;
-        let (run, id, lease) = (connection.run, self.id().to_owned(), self.0.ec2.config.lease);
+        let (ec2, id, lease) = (&self.0.ec2, self.id().to_owned(), self.0.ec2.config.lease);
         let reservation = lock(&self.0.reservation).take();
-        engine::blocking("note that it is kept", move || {
-            run.note_kept(&id)?;
+        let until = lease::keep(ec2, &self.0.identity, self, move || {
             reservation.map_or(Ok(()), |reservation| reservation.keep(&id, lease))
         })
         .await?;
-        self.0.identity.forget();
-        let until = humantime::format_rfc3339_seconds(SystemTime::now() + self.0.ec2.config.lease).to_string();
-        let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
-        let tried = format!("renew the lease of {self}");
-        let call = self.client().create_tags().resources(self.id());
-        let call = call.tags(tag(tags::EXPIRES_AT, &until)).tags(tag(tags::KEPT, "yes"));
-        until_visible(|| async { call.clone().send().await.map_err(|e| api_error::failed("CreateTags", &tried, e)) })
-            .await?;
         let key = self.0.key_path.as_ref().map(|path| format!(" -i {}", path.display())).unwrap_or_default();
         let (id, user) = (self.id(), self.user().unwrap_or_else(|| "USER".into()));
-        let (tunnel, host) = match (&connection.target, self.public_ip().or(self.private_ip())) {
+        let (tunnel, host) = match (&ec2.connection.target, self.public_ip().or(self.private_ip())) {
             (Target::Local, _) | (_, None) => (" -o ProxyCommand='ec2-harness connect %h %p'", id.to_owned()),
             (_, Some(address)) => ("", address.to_string()),
         };

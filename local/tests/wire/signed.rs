@@ -251,11 +251,13 @@ fn a_role_is_somebody_for_a_while() {
     ask(by_role(Signed::ec2(QUESTION), -1)).is_error(400, "RequestExpired", "Request has expired.");
     let over = ask(by_role(whose(), -1));
     assert_eq!((over.status, over.element("Code")), (403, "ExpiredToken"), "{over:?}");
-    let (request, token) = by_role(Signed::ec2(QUESTION), 60);
-    let (_, other) = by_role(Signed::ec2(QUESTION), 61);
+    let (request, _) = by_role(Signed::ec2(QUESTION), 60);
+    // Of another time, whenever the others are signed.
+    let (_, other) = by_role(Signed::ec2(QUESTION), 600);
     let refused = "AWS was not able to validate the provided access credentials";
     ask((request, other.clone())).is_error(401, "AuthFailure", refused);
-    let guessed = Signed { secret: "guessed".to_owned(), ..by_role(Signed::ec2(QUESTION), 60).0 };
+    let (guessed, token) = by_role(Signed::ec2(QUESTION), 60);
+    let guessed = Signed { secret: "guessed".to_owned(), ..guessed };
     assert_eq!(ask((guessed, token)).element("Code"), "SignatureDoesNotMatch");
     by_role(Signed::ec2(QUESTION), 60).0.send(&endpoint).is_error(401, "AuthFailure", refused);
     let (request, _) = by_role(whose(), 60);
