@@ -79,6 +79,19 @@ pub enum LocalConditions {
     Hostile,
 }
 
+/// Whether machines are Spot Instances.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Spot {
+    /// On demand.
+    #[default]
+    No,
+    /// Spot Instances only: a lack of Spot capacity is a lack of capacity.
+    Only,
+    /// Spot Instances where there is capacity for them, else on demand.
+    OrOnDemand,
+}
+
 /// How progress is shown on standard error.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -161,6 +174,19 @@ keys! {
     image: String = "host".into();
     /// The instance type. Default: `t3.micro`.
     instance_type: String = "t3.micro".into();
+    /// Instance types that are tried in turn where there is no capacity, or a zone doesn't offer one, instead of `instance_type`.
+    /// Default: none.
+    instance_types: Vec<String> = Vec::new();
+    /// Availability zones that are tried in turn where there is no capacity. Default: whichever EC2 chooses, and then the others.
+    zones: Vec<String> = Vec::new();
+    /// `no`, `only` or `or-on-demand`. Default: `no`.
+    spot: Spot = Spot::No;
+    /// The instance profile of machines: its name or ARN. Default: none.
+    instance_profile: Option<String> = None;
+    /// Whether root volumes are encrypted though their image isn't. Default: `false`.
+    root_encrypted: bool = false;
+    /// The KMS key that encrypts root volumes: its id, alias or ARN. Default: the account's.
+    root_kms_key: Option<String> = None;
     /// The user that logs in. Default: known by the image, else probed.
     user: Option<String> = None;
     /// Name of an existing key pair of the account; needs `private_key`. Default: one key per run, made by us.

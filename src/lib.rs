@@ -69,6 +69,7 @@
 //!     .instance_type("t3.small")
 //!     .user_data("#cloud-config\npackages: [nginx]\n")
 //!     .root_size(gib(20))
+//!     .volumes([gp3(100).encrypted()])
 //!     .run_instances(|request| request.ebs_optimized(true)) // the SDK's own request
 //!     .await?;
 //! vm.terminate().await?; // the explicit way, which can fail

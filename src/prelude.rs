@@ -12,7 +12,7 @@ pub use crate::{
         file, gib, group, kib, matches, mib, mount, not, package, port, process, reach, service, starts_with, tcp, udp,
         user,
     },
-    ec2::{Ec2, Instance, Machine, NetworkInterface, NewNetworkInterface, NewVolume, Volume, VolumeHandle, gp3},
+    ec2::{Ec2, Imds, Instance, Machine, NetworkInterface, NewNetworkInterface, NewVolume, Volume, VolumeHandle, gp3},
     ec2_test,
     runner::TestContext,
 };

@@ -42,6 +42,46 @@ mod child {
 
     #[ec2_test]
     #[ignore = "run by another"]
+    async fn tries_others_in_turn(ec2: Ec2) -> Result {
+        let local = ec2_local::endpoint::connect()?;
+        // Wherever EC2 chooses, and in each of the three zones.
+        local.add_fault("RunInstances capacity next 4".parse().unwrap())?;
+        let vm = ec2.launch("blank").instance_types(["t3.small", "t3.large"]).without_waiting().await?;
+        println!("type={}", vm.describe().await?.instance_type().unwrap().as_str());
+
+        local.add_fault("RunInstances capacity next 1".parse().unwrap())?;
+        let vm = ec2.launch("blank").zones(["us-east-1c", "us-east-1b"]).without_waiting().await?;
+        println!("zone={}", vm.describe().await?.placement().unwrap().availability_zone().unwrap());
+
+        local.add_fault("RunInstances capacity next 2".parse().unwrap())?;
+        let fallback =
+            ec2.launch("blank").zone("us-east-1a").instance_types(["t3.small", "t3.large"]).spot_or_on_demand();
+        let vm = fallback.clone().without_waiting().await?;
+        let described = vm.describe().await?;
+        println!("lifecycle={:?}", described.instance_lifecycle().map(|it| it.as_str()));
+        let vm = fallback.without_waiting().await?;
+        println!("lifecycle={:?}", vm.describe().await?.instance_lifecycle().map(|it| it.as_str()));
+
+        local.add_fault("RunInstances capacity every 1".parse().unwrap())?;
+        let all =
+            ec2.launch("blank").zones(["us-east-1c", "us-east-1b"]).instance_types(["t3.small", "t3.large"]).spot();
+        println!("error={}", all.without_waiting().await.unwrap_err());
+        Ok(())
+    }
+
+    #[ec2_test]
+    #[ignore = "run by another"]
+    async fn launches_as_configured(ec2: Ec2) -> Result {
+        let vm = ec2.launch_default().without_waiting().await?;
+        let described = vm.describe().await?;
+        let zone = described.placement().unwrap().availability_zone().unwrap();
+        println!("type={} zone={zone}", described.instance_type().unwrap().as_str());
+        println!("lifecycle={:?}", described.instance_lifecycle().map(|it| it.as_str()));
+        Ok(())
+    }
+
+    #[ec2_test]
+    #[ignore = "run by another"]
     async fn logs_in(ec2: Ec2) -> Result {
         let image = support::image(&ec2, "host").await;
         let vm = ec2.launch(image).await?;
@@ -157,6 +197,35 @@ fn every_zone_is_tried_before_a_lack_of_capacity_is_an_error() {
     assert!(passed && text.contains("launched=i-"), "{text}");
     assert!(text.contains("t3.micro was tried in us-east-1a, us-east-1b, us-east-1c"), "{text}");
     support::eventually("its endpoint has ended", || !local.join("run").exists());
+}
+
+#[test]
+fn types_zones_and_markets_are_tried_in_turn() {
+    let state = tempfile::tempdir().unwrap();
+    let local = state.path().join("local");
+    let variables = [
+        ("EC2_LOCAL_STATE_DIR", local.to_str().unwrap()),
+        ("EC2_HARNESS_LOCAL_CONDITIONS", "calm"),
+        ("EC2_HARNESS_LOCAL_LINGER", "1s"),
+    ];
+    let (passed, text) = run("tries_others_in_turn", &variables);
+    assert!(passed && text.contains("type=t3.large\nzone=us-east-1b\n"), "{text}");
+    assert!(text.contains("lifecycle=None\nlifecycle=Some(\"spot\")\n"), "{text}");
+    let tried = "t3.small as a Spot Instance was tried in us-east-1c, us-east-1b; t3.large as a Spot Instance was tried in us-east-1c, us-east-1b";
+    assert!(text.contains(tried), "{text}");
+    support::eventually("its endpoint has ended", || !local.join("run").exists());
+}
+
+#[test]
+fn types_zones_and_markets_are_configured() {
+    let variables = [
+        ("EC2_HARNESS_IMAGE", "blank"),
+        ("EC2_HARNESS_INSTANCE_TYPES", "t3.medium,t3.large"),
+        ("EC2_HARNESS_ZONES", "us-east-1b"),
+        ("EC2_HARNESS_SPOT", "or-on-demand"),
+    ];
+    let (passed, text) = run("launches_as_configured", &variables);
+    assert!(passed && text.contains("type=t3.medium zone=us-east-1b\nlifecycle=Some(\"spot\")"), "{text}");
 }
 
 #[test]

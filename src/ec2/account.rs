@@ -59,7 +59,8 @@ impl Ec2 {
             let key = per_run::existing_key(&ec2.connection, &ec2.config)?;
             let user = ec2.config.user.clone();
             let (name, key_path, reservation, journaled) = (id.clone(), None, None, None);
-            let begin = Begin { ec2, id, name, key, key_path, user, reservation, journaled };
+            let (volumes, ready_within) = (Vec::new(), ec2.config.ready_timeout);
+            let begin = Begin { ec2, id, name, key, key_path, user, reservation, journaled, volumes, ready_within };
             let machine = Machine::begin(begin);
             machine.look_up().await?;
             Ok(machine)

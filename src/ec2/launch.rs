@@ -1,15 +1,15 @@
 //! Launching: from what a test says to a machine that is ready.
 
 use super::{
-    Ec2, Instance, Machine, image,
+    Ec2, Imds, Instance, Machine, NewVolume,
     machine::{Begin, Reached},
     per_run, ready,
     run_instances::{Launched, Request},
     specification::Specification,
 };
 use crate::{
-    caps,
     check::Size,
+    config::Spot,
     engine,
     error::{Error, ErrorKind},
     progress::Line,
@@ -36,13 +36,21 @@ pub struct Launch {
     pub(super) ec2: Ec2,
     image: Option<String>,
     name: Option<String>,
-    pub(super) instance_type: Option<String>,
+    pub(super) instance_types: Option<Vec<String>>,
+    pub(super) spot: Option<Spot>,
+    pub(super) zones: Option<Vec<String>>,
     pub(super) user_data: Option<String>,
     pub(super) user: Option<String>,
     pub(super) key: Option<(String, crate::ssh::PrivateKey)>,
     pub(super) subnet: Option<String>,
     pub(super) security_groups: Option<Vec<String>>,
+    pub(super) ipv6: bool,
     pub(super) root_size: Option<Size>,
+    pub(super) root_encrypted: bool,
+    pub(super) root_kms_key: Option<String>,
+    pub(super) volumes: Vec<NewVolume>,
+    pub(super) instance_profile: Option<String>,
+    pub(super) imds: Option<Imds>,
     pub(super) tags: Vec<(String, String)>,
     pub(super) ready_within: Option<Duration>,
     pub(super) wait: bool,
@@ -54,7 +62,7 @@ impl fmt::Debug for Launch {
         f.debug_struct("Launch")
             .field("image", &self.image)
             .field("name", &self.name)
-            .field("instance_type", &self.instance_type)
+            .field("instance_types", &self.instance_types)
             .finish_non_exhaustive()
     }
 }
@@ -65,13 +73,21 @@ impl Launch {
             ec2,
             image,
             name: None,
-            instance_type: None,
+            instance_types: None,
+            spot: None,
+            zones: None,
             user_data: None,
             user: None,
             key: None,
             subnet: None,
             security_groups: None,
+            ipv6: false,
             root_size: None,
+            root_encrypted: false,
+            root_kms_key: None,
+            volumes: Vec::new(),
+            instance_profile: None,
+            imds: None,
             tags: Vec::new(),
             ready_within: None,
             wait: true,
@@ -87,8 +103,47 @@ impl Launch {
     }
 
     /// The instance type. Default: the configuration's, `t3.micro`.
-    pub fn instance_type(mut self, instance_type: impl Into<String>) -> Self {
-        self.instance_type = Some(instance_type.into());
+    pub fn instance_type(self, instance_type: impl Into<String>) -> Self {
+        self.instance_types([instance_type])
+    }
+
+    /// The instance types that will do: each is tried in every zone before the next, where there is no capacity for it or where a zone
+    /// doesn't offer it. The image is looked up for the architecture of each. Default: the configuration's.
+    pub fn instance_types<S: Into<String>>(mut self, instance_types: impl IntoIterator<Item = S>) -> Self {
+        self.instance_types = Some(instance_types.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Launches it as a Spot Instance: of a request for once, which ends with the machine. EC2 may take it away at two minutes'
+    /// notice. Default: the configuration's, on demand.
+    pub fn spot(mut self) -> Self {
+        self.spot = Some(Spot::Only);
+        self
+    }
+
+    /// Launches it as a Spot Instance, and on demand where no type has Spot capacity in any zone, or the quota of Spot Instances is used
+    /// up. Default: the configuration's, on demand.
+    pub fn spot_or_on_demand(mut self) -> Self {
+        self.spot = Some(Spot::OrOnDemand);
+        self
+    }
+
+    /// Launches it on demand, whatever is configured.
+    pub fn on_demand(mut self) -> Self {
+        self.spot = Some(Spot::No);
+        self
+    }
+
+    /// The availability zone, in whose default subnet it is launched. Default: the configuration's, else whichever EC2 chooses, and then
+    /// the others.
+    pub fn zone(self, zone: impl Into<String>) -> Self {
+        self.zones([zone])
+    }
+
+    /// The availability zones that will do, tried in turn where there is no capacity. Default: the configuration's, else whichever EC2
+    /// chooses, and then the others.
+    pub fn zones<S: Into<String>>(mut self, zones: impl IntoIterator<Item = S>) -> Self {
+        self.zones = Some(zones.into_iter().map(Into::into).collect());
         self
     }
 
@@ -128,6 +183,45 @@ impl Launch {
         self
     }
 
+    /// Encrypts the root volume with the account's key though the image's isn't. Default: the configuration's, as the image's is.
+    pub fn root_encrypted(mut self) -> Self {
+        self.root_encrypted = true;
+        self
+    }
+
+    /// Encrypts the root volume with this key: its id, alias or ARN. Default: the configuration's.
+    pub fn root_kms_key(mut self, key: impl Into<String>) -> Self {
+        self.root_kms_key = Some(key.into());
+        self
+    }
+
+    /// Volumes beside the root, `[gp3(20)]`, and beside those that were said before: made with the machine, and ended with it. Each is the
+    /// next free device unless it names one. Default: those of the image.
+    pub fn volumes(mut self, volumes: impl IntoIterator<Item = NewVolume>) -> Self {
+        self.volumes.extend(volumes);
+        self
+    }
+
+    /// The instance profile, by its name or ARN: what may be done by the machine's own credentials. Default: the configuration's, else
+    /// none. Whoever launches needs the right to `iam:PassRole` on its role.
+    pub fn instance_profile(mut self, profile: impl Into<String>) -> Self {
+        self.instance_profile = Some(profile.into());
+        self
+    }
+
+    /// Its metadata service. Default: version 2 only.
+    pub fn imds(mut self, imds: Imds) -> Self {
+        self.imds = Some(imds);
+        self
+    }
+
+    /// Gives it an IPv6 address beside the others; its subnet must have a range of them. Default: it has one only where its subnet gives
+    /// one to all.
+    pub fn ipv6(mut self) -> Self {
+        self.ipv6 = true;
+        self
+    }
+
     /// A tag on the machine and on all that comes with it, beside the configuration's and our own. Ours,
     /// `ec2-harness:…`, can't be replaced.
     pub fn tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
@@ -135,7 +229,8 @@ impl Launch {
         self
     }
 
-    /// How long the machine may take until it is ready. Default: the configuration's, ten minutes.
+    /// How long the machine may take until it is ready. Default: the configuration's, ten minutes; three times that if one of the instance
+    /// types is bare metal. The test's own `timeout` counts, too.
     pub fn ready_within(mut self, limit: Duration) -> Self {
         self.ready_within = Some(limit);
         self
@@ -190,30 +285,13 @@ impl Launch {
         engine::blocking("join the run", move || watchdog::ensure(&run, &watched)).await?;
         let deadline = Instant::now() + wanted.ready_within;
         let line = Line::begin(config.progress, &wanted.name, "preparing");
-        let (image, login, groups) = tokio::try_join!(
-            image::resolve_once(&connection, &config, &wanted.image, &wanted.instance_type),
+        let (login, groups) = tokio::try_join!(
             per_run::key(&connection, &config, &wanted.key),
             per_run::security_groups(&connection, &config, &wanted.network),
         )?;
-        if wanted.root_gib.is_some() && image.described.is_none() {
-            return Err(Error::new(
-                ErrorKind::Configuration,
-                format!("set the size of the root volume of `{}`", image.id),
-            )
-            .because("EC2 resolves this image by itself, so its root device isn't known before")
-            .advise("give the mapping with `.run_instances(|r| r.block_device_mappings(…))`, or the AMI's id"));
-        }
-        let reservation = caps::reserve(&connection, &config, &wanted.instance_type).await?;
         line.phase("launching");
-        let request = Request {
-            wanted: &wanted,
-            customize: &self.customize,
-            ec2: &self.ec2,
-            image: &image,
-            key: &login.name,
-            groups,
-        };
-        let Launched { instance: launched, launching } =
+        let request = Request { wanted: &wanted, customize: &self.customize, ec2: &self.ec2, key: &login.name, groups };
+        let Launched { instance: launched, launching, reservation, image, devices } =
             request.send(deadline).await.inspect_err(|_| line.end("was not launched"))?;
         let machine = Machine::begin(Begin {
             ec2: self.ec2.clone(),
@@ -224,6 +302,8 @@ impl Launch {
             user: wanted.user.or(image.user),
             reservation,
             journaled: Some(launching.journaled().clone()),
+            volumes: devices.into_iter().zip(wanted.volumes).collect(),
+            ready_within: wanted.ready_within,
         });
         live::add(Arc::new(machine.clone()));
         drop(launching);
@@ -234,7 +314,10 @@ impl Launch {
         }
         if wanted.wait {
             match ready::wait(&instance, Reached::Ready, deadline, Some(&line)).await {
-                Ok(()) => line.end(&format!("({}) is ready", instance.id())),
+                Ok(()) => {
+                    instance.know_volumes().await?;
+                    line.end(&format!("({}) is ready", instance.id()));
+                }
                 Err(error) => {
                     line.end(&format!("({}) did not become ready", instance.id()));
                     return Err(match error.kind() {

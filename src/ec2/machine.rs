@@ -1,6 +1,6 @@
 //! A machine: identity and console of an instance, without the duty to end it.
 
-use super::{Ec2, guard::Guard, made::Made, ready};
+use super::{Ec2, NewVolume, guard::Guard, made::Made, ready};
 use crate::{
     caps::Reservation,
     connection::{
@@ -50,10 +50,14 @@ pub(crate) struct Inner {
     /// What cloud-init said of its last boot, where that has ended with recoverable errors.
     pub(super) degraded: Mutex<Option<String>>,
     pub(super) reservation: Mutex<Option<Reservation>>,
-    /// What was added to it, and ends with it.
+    /// The volumes that it was launched with, by their devices, until EC2 has shown which they are.
+    pub(super) launched_with: tokio::sync::Mutex<Vec<(String, NewVolume)>>,
+    /// What it was launched with, and what was added to it since, and ends with it.
     pub(super) parts: Mutex<Vec<Arc<Made>>>,
     /// What is held for as long as it lives, outside of a test.
     pub(super) held: Mutex<Vec<Guard<Arc<Made>>>>,
+    /// How long it may take until it is ready.
+    ready_within: Duration,
     /// Held while something is attached to it.
     pub(super) attaching: tokio::sync::Mutex<()>,
 }
@@ -69,6 +73,9 @@ pub(crate) struct Begin {
     pub(crate) reservation: Option<Reservation>,
     /// What the journal has of its launch; `None` if somebody else has launched it.
     pub(crate) journaled: Option<Entry>,
+    /// The volumes that it is launched with beside the root, each with its device.
+    pub(crate) volumes: Vec<(String, NewVolume)>,
+    pub(crate) ready_within: Duration,
 }
 
 /// How far a wait goes.
@@ -113,8 +120,10 @@ impl Machine {
             stopped_counts_from: Mutex::new(Instant::now()),
             degraded: Mutex::default(),
             reservation: Mutex::new(begin.reservation),
+            launched_with: tokio::sync::Mutex::new(begin.volumes),
             parts: Mutex::default(),
             held: Mutex::default(),
+            ready_within: begin.ready_within,
             attaching: tokio::sync::Mutex::default(),
         }))
     }
@@ -205,7 +214,8 @@ impl Machine {
     pub fn wait_ready(&self) -> Operation<()> {
         let machine = self.clone();
         self.operation("wait for an instance", OnDrop::Cancel, async move {
-            ready::wait(&machine, Reached::Ready, machine.deadline(), None).await
+            ready::wait(&machine, Reached::Ready, machine.deadline(), None).await?;
+            machine.know_volumes().await
         })
     }
 
@@ -251,7 +261,7 @@ impl Machine {
 
     /// When a wait that begins now is over.
     pub(crate) fn deadline(&self) -> Instant {
-        Instant::now() + self.0.ec2.config.ready_timeout
+        Instant::now() + self.0.ready_within
     }
 
     pub(crate) fn set_user(&self, user: &str) {

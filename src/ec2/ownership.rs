@@ -3,6 +3,7 @@
 use super::{Machine, lease, machine::lock, ready};
 use crate::{
     error::Error,
+    resource::{Ending, SPOT_REQUEST},
     ssh::Command,
     target::Target,
     teardown::owned::{Identity, Owned},
@@ -29,7 +30,10 @@ impl Owned for Machine {
     }
 
     fn let_go(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.disconnect())
+        Box::pin(async {
+            self.disconnect().await;
+            self.cancel_spot_request().await;
+        })
     }
 
     fn release(&self) {
@@ -78,6 +82,16 @@ impl Owned for Machine {
 }
 
 impl Machine {
+    /// Has its Spot request launch no other in its place, should it be one that persists. What fails here is the sweep's.
+    async fn cancel_spot_request(&self) {
+        let request = self.last_described().and_then(|described| described.spot_instance_request_id.clone());
+        let Some(id) = request.filter(|_| self.0.identity.is_ours()) else { return };
+        let ending = Ending { id, seen: true };
+        if let Err(left) = (SPOT_REQUEST.end)(&self.0.ec2.connection, vec![ending]).await {
+            tracing::warn!("failed to {}", left.error);
+        }
+    }
+
     /// Leaves the machine running: it is forgotten here, and its lease begins anew. Says how to reach it.
     async fn keep_running(&self) -> Result<String, Error> {
         let (ec2, id, lease) = (&self.0.ec2, self.id().to_owned(), self.0.ec2.config.lease);

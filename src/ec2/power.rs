@@ -128,6 +128,25 @@ impl Machine {
         wanted: impl Fn(&InstanceStateName) -> bool,
         verb: &str,
     ) -> Result<Arc<Description>, Error> {
+        self.await_described(|described| wanted(&ready::state(described)), verb).await
+    }
+
+    /// Waits for a description; an instance that has ended never gets there.
+    pub(super) async fn await_description(
+        &self,
+        wanted: impl Fn(&Description) -> bool,
+        verb: &str,
+    ) -> Result<Arc<Description>, Error> {
+        let is_over = |described: &Description| ready::has_ended(&ready::state(described));
+        let described = self.await_described(|described| wanted(described) || is_over(described), verb).await?;
+        if wanted(&described) { Ok(described) } else { Err(ready::ended_early(self, &described)) }
+    }
+
+    async fn await_described(
+        &self,
+        wanted: impl Fn(&Description) -> bool,
+        verb: &str,
+    ) -> Result<Arc<Description>, Error> {
         let deadline = self.deadline();
         let mut seen = self.0.ec2.connection.poller.watch(self.id(), self.0.identity.is_ours())?;
         let tried = format!("wait for {self} to {verb}");
@@ -136,7 +155,7 @@ impl Machine {
                 match seen.next().await {
                     Some(Seen::Instance(described)) => {
                         self.set_described(described.clone());
-                        if wanted(&ready::state(&described)) {
+                        if wanted(&described) {
                             return Ok(described);
                         }
                     }

@@ -1,9 +1,9 @@
 //! What a launch asks for: what it says itself and what is configured, merged once, before anything is looked up or sent.
 
-use super::Launch;
+use super::{Imds, Launch, NewVolume};
 use crate::{
     check::Size,
-    config::check_tags,
+    config::{Config, Spot, check_tags},
     error::{Error, ErrorKind},
     ssh::PrivateKey,
 };
@@ -16,14 +16,24 @@ pub(crate) struct Specification {
     pub(crate) name: String,
     /// An AMI's id, an alias, or `resolve:ssm:/…`; it is looked up for the architecture of the type.
     pub(crate) image: String,
-    pub(crate) instance_type: String,
+    /// Tried in turn where there is no capacity; one at least.
+    pub(crate) instance_types: Vec<String>,
+    pub(crate) spot: Spot,
+    /// Tried in turn; empty: whichever EC2 chooses, and then the others.
+    pub(crate) zones: Vec<String>,
     /// The user that logs in; `None`: the image's.
     pub(crate) user: Option<String>,
     pub(crate) user_data: Option<String>,
     pub(crate) key: Key,
     pub(crate) network: Network,
-    /// The size of the root volume in GiB, EC2's unit; `None`: the image's.
-    pub(crate) root_gib: Option<i32>,
+    /// Whether its network interface has an IPv6 address.
+    pub(crate) ipv6: bool,
+    pub(crate) root: Root,
+    /// The volumes beside the root.
+    pub(crate) volumes: Vec<NewVolume>,
+    /// The name of an instance profile, or its ARN.
+    pub(crate) instance_profile: Option<String>,
+    pub(crate) imds: Imds,
     /// Tags beside the configuration's and our own.
     pub(crate) tags: Vec<(String, String)>,
     pub(crate) ready_within: Duration,
@@ -40,6 +50,33 @@ pub(crate) enum Key {
     File(String, PathBuf),
     /// One of the user's: its name in EC2, and its private half.
     Given(String, PrivateKey),
+}
+
+/// What the root volume has that the image doesn't say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Root {
+    /// Its size in GiB, EC2's unit; `None`: the image's.
+    pub(crate) gib: Option<i32>,
+    /// Whether it is encrypted though the image isn't.
+    pub(crate) encrypted: bool,
+    /// By which key; `None`: the account's.
+    pub(crate) kms_key: Option<String>,
+}
+
+impl Root {
+    /// Whether it is anything but as the image says.
+    pub(crate) fn is_changed(&self) -> bool {
+        *self != Self::default()
+    }
+
+    fn of(launch: &Launch, config: &Config) -> Result<Self, Error> {
+        let kms_key = launch.root_kms_key.clone().or_else(|| config.root_kms_key.clone());
+        Ok(Self {
+            gib: launch.root_size.map(|size| volume_gib(size, &format!("make a root volume of {size}"))).transpose()?,
+            encrypted: launch.root_encrypted || config.root_encrypted || kms_key.is_some(),
+            kms_key,
+        })
+    }
 }
 
 /// Where the machine stands.
@@ -66,33 +103,98 @@ impl Specification {
             (None, _, _) => Key::OfRun,
         };
         check_tags(&config.tags, &launch.tags).map_err(|reason| refused(launch, reason))?;
+        let (subnet, zones) = place(launch)?;
+        let instance_types = instance_types(launch);
+        let ready_within = launch.ready_within.unwrap_or_else(|| {
+            let factor = if instance_types.iter().any(|it| is_metal(it)) { METAL_FACTOR } else { 1 };
+            config.ready_timeout * factor
+        });
+        let imds = launch.imds.clone().unwrap_or_default();
+        imds.check(config.tags.keys().chain(launch.tags.iter().map(|(key, _)| key)))
+            .map_err(|reason| refused(launch, reason))?;
+        check_volumes(launch)?;
         Ok(Self {
             name: launch.machine_name(),
             image: launch.image_name().to_owned(),
-            instance_type: launch.instance_type.clone().unwrap_or_else(|| config.instance_type.clone()),
+            instance_types,
+            spot: launch.spot.unwrap_or(config.spot),
+            zones,
             user: launch.user.clone().or_else(|| config.user.clone()),
             user_data: launch.user_data.clone(),
             key,
             network: Network {
-                subnet: launch.subnet.clone().or_else(|| config.subnet.clone()),
+                subnet,
                 security_groups: launch.security_groups.clone().or(configured_groups).map(without_repetitions),
             },
-            root_gib: launch
-                .root_size
-                .map(|size| volume_gib(size, &format!("make a root volume of {size}")))
-                .transpose()?,
+            ipv6: launch.ipv6,
+            root: Root::of(launch, config)?,
+            volumes: launch.volumes.clone(),
+            instance_profile: launch.instance_profile.clone().or_else(|| config.instance_profile.clone()),
+            imds,
             tags: launch.tags.clone(),
-            ready_within: launch.ready_within.unwrap_or(config.ready_timeout),
+            ready_within,
             wait: launch.wait,
         })
     }
 }
 
-/// EC2 refuses a group that is named twice.
-fn without_repetitions(mut groups: Vec<String>) -> Vec<String> {
+/// How much longer than others a bare metal machine may take until it is ready: it tests its hardware first.
+/// <https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-type-specifications.html>
+const METAL_FACTOR: u32 = 3;
+
+/// Whether a type is bare metal: `m5.metal`, `c7i.metal-24xl`, `u-6tb1.metal`.
+fn is_metal(instance_type: &str) -> bool {
+    instance_type.split_once('.').is_some_and(|(_, size)| size.starts_with("metal"))
+}
+
+/// The types in turn, each once.
+fn instance_types(launch: &Launch) -> Vec<String> {
+    let config = &launch.ec2.config;
+    let configured = || {
+        if config.instance_types.is_empty() {
+            vec![config.instance_type.clone()]
+        } else {
+            config.instance_types.clone()
+        }
+    };
+    let said = launch.instance_types.clone().filter(|said| !said.is_empty());
+    without_repetitions(said.unwrap_or_else(configured))
+}
+
+/// The subnet, or the zones: a subnet is in one zone, so what the launch says of either puts aside what is configured of both.
+fn place(launch: &Launch) -> Result<(Option<String>, Vec<String>), Error> {
+    let config = &launch.ec2.config;
+    let zones = |zones: &[String]| without_repetitions(zones.to_vec());
+    match (&launch.subnet, &launch.zones) {
+        (Some(subnet), Some(zones)) if !zones.is_empty() => Err(refused(
+            launch,
+            format!("it names the subnet {subnet} and the zones {}, and a subnet is in one zone", zones.join(", ")),
+        )
+        .advise("say the one or the other")),
+        (Some(subnet), _) => Ok((Some(subnet.clone()), Vec::new())),
+        (None, Some(said)) if !said.is_empty() => Ok((None, zones(said))),
+        (None, _) if config.subnet.is_some() => Ok((config.subnet.clone(), Vec::new())),
+        (None, _) => Ok((None, zones(&config.zones))),
+    }
+}
+
+/// What EC2 would refuse only once all else has been looked up.
+fn check_volumes(launch: &Launch) -> Result<(), Error> {
+    let mut devices = BTreeSet::new();
+    for volume in &launch.volumes {
+        volume.mapping(String::new(), &format!("launch {} with {volume}", launch.image_name()))?;
+        if let Some(device) = volume.device.as_deref().filter(|device| !devices.insert(*device)) {
+            return Err(refused(launch, format!("two of its volumes are to be {device}")));
+        }
+    }
+    Ok(())
+}
+
+/// EC2 refuses a group that is named twice, and nothing is worth a second try of the same.
+fn without_repetitions(mut names: Vec<String>) -> Vec<String> {
     let mut seen = BTreeSet::new();
-    groups.retain(|group| seen.insert(group.clone()));
-    groups
+    names.retain(|name| seen.insert(name.clone()));
+    names
 }
 
 fn refused(launch: &Launch, reason: String) -> Error {
@@ -107,4 +209,19 @@ pub(super) fn volume_gib(size: Size, tried: &str) -> Result<i32, Error> {
             .because(format!("EC2's volumes have whole GiB, one at least, not {size}"))
             .advise("say `gib(20)`")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bare_metal_types_are_told_apart() {
+        for metal in ["m5.metal", "c7i.metal-24xl", "u-6tb1.metal"] {
+            assert!(is_metal(metal), "{metal}");
+        }
+        for other in ["t3.micro", "metal", "m5.large"] {
+            assert!(!is_metal(other), "{other}");
+        }
+    }
 }

@@ -11,6 +11,7 @@ mod kind;
 mod left;
 mod network_interface;
 mod security_group;
+mod spot_request;
 #[cfg(test)]
 mod tests;
 mod volume;
@@ -23,10 +24,13 @@ pub(crate) use kind::{Kind, Life, Token};
 pub(crate) use left::{Left, result_of};
 pub(crate) use network_interface::KIND as NETWORK_INTERFACE;
 pub(crate) use security_group::KIND as SECURITY_GROUP;
+pub(crate) use spot_request::KIND as SPOT_REQUEST;
 pub(crate) use volume::KIND as VOLUME;
 
 /// All kinds.
 pub(crate) static KINDS: &[&Kind] = &[
+    // Before the instances, which are of the same rank: one that persists would launch another.
+    &SPOT_REQUEST,
     &INSTANCE,
     &KEY_PAIR,
     &SECURITY_GROUP,

@@ -98,7 +98,10 @@ impl Test {
     /// The configuration, with what this test says over it.
     pub(crate) fn configure(&self, mut config: Config) -> Config {
         config.image = self.image.clone().unwrap_or(config.image);
-        config.instance_type = self.instance_type.clone().unwrap_or(config.instance_type);
+        if let Some(instance_type) = &self.instance_type {
+            config.instance_type = instance_type.clone();
+            config.instance_types.clear();
+        }
         config.region = self.region.clone().or(config.region);
         config.timeout = self.timeout.unwrap_or(config.timeout);
         config.keep = self.keep.unwrap_or(config.keep);

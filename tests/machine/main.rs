@@ -9,5 +9,6 @@ mod handles;
 mod launch;
 mod life;
 mod network_interfaces;
+mod placed;
 mod user_data;
 mod volumes;

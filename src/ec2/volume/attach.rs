@@ -98,7 +98,7 @@ fn devices(machine: &Machine) -> Vec<String> {
 }
 
 /// The first device that is free, by whichever of its names a machine has it.
-fn free(taken: &[String]) -> Option<String> {
+pub(in crate::ec2) fn free(taken: &[String]) -> Option<String> {
     let is_taken = |letter: &char| {
         taken.iter().any(|device| {
             let name = device.trim_start_matches("/dev/");

@@ -3,9 +3,12 @@
 use super::super::specification::volume_gib;
 use crate::{
     check::{Size, gib},
-    error::Error,
+    error::{Error, ErrorKind},
 };
-use aws_sdk_ec2::{operation::create_volume::builders::CreateVolumeFluentBuilder, types::VolumeType};
+use aws_sdk_ec2::{
+    operation::create_volume::builders::CreateVolumeFluentBuilder,
+    types::{BlockDeviceMapping, EbsBlockDevice, VolumeType},
+};
 use std::fmt;
 
 /// A volume that is to be made; plain data.
@@ -118,6 +121,37 @@ impl NewVolume {
             .set_encrypted(self.encrypted.then_some(true))
             .set_kms_key_id(self.kms_key.clone())
             .set_snapshot_id(self.snapshot.clone()))
+    }
+}
+
+impl NewVolume {
+    /// It as a part of a launch, which ends with the machine.
+    ///
+    /// # Errors
+    ///
+    /// EC2 would never take its size.
+    pub(in crate::ec2) fn mapping(&self, device: String, tried: &str) -> Result<BlockDeviceMapping, Error> {
+        if self.size.is_none() && self.snapshot.is_none() {
+            return Err(Error::new(ErrorKind::Configuration, tried)
+                .because("it has neither a size nor a snapshot")
+                .advise("say `.size(gib(20))`"));
+        }
+        let ebs = EbsBlockDevice::builder()
+            .volume_type(VolumeType::from(self.volume_type.as_str()))
+            .set_volume_size(self.size.map(|size| volume_gib(size, tried)).transpose()?)
+            .set_iops(self.iops)
+            .set_throughput(self.throughput)
+            .set_encrypted(self.encrypted.then_some(true))
+            .set_kms_key_id(self.kms_key.clone())
+            .set_snapshot_id(self.snapshot.clone())
+            .delete_on_termination(true);
+        Ok(BlockDeviceMapping::builder().device_name(device).ebs(ebs.build()).build())
+    }
+
+    /// The tags that it has for itself, where it is made with others in one call.
+    pub(in crate::ec2) fn own_tags(&self) -> Vec<(String, String)> {
+        let name = self.name.iter().map(|name| ("Name".to_owned(), name.clone()));
+        name.chain(self.tags.iter().cloned()).collect()
     }
 }
 

@@ -1,0 +1,291 @@
+//! RunInstances: the one call that makes machines, and what it takes to get it through.
+
+mod places;
+mod request;
+
+use super::{
+    Ec2,
+    image::{self, Image},
+    launch::Customize,
+    per_run,
+    specification::{Key, Specification},
+};
+use crate::{
+    caps::{self, Reservation},
+    config::Spot,
+    connection::{
+        Connection, api_error, once,
+        patience::{LOOK_PAUSE, LOOK_PAUSE_MAX, OTHERS_VISIBLE_WITHIN, VISIBLE_WITHIN, pauses, quota_pause},
+    },
+    engine,
+    error::{Error, ErrorKind},
+    resource::{Ending, INSTANCE},
+    run,
+    teardown::{journal::Journal, live::Begun, signals},
+};
+use aws_sdk_ec2::{operation::run_instances::builders::RunInstancesFluentBuilder, types::Instance as Description};
+use places::Places;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::oneshot;
+
+/// What was launched.
+pub(super) struct Launched {
+    pub(super) instance: Description,
+    /// Until its machine is known as living.
+    pub(super) launching: Arc<Begun>,
+    pub(super) reservation: Option<Reservation>,
+    pub(super) image: Image,
+    /// The devices of the volumes that the launch asks for, in its order.
+    pub(super) devices: Vec<String>,
+}
+
+/// One RunInstances, with what it takes to get it through.
+pub(super) struct Request<'a> {
+    pub(super) wanted: &'a Specification,
+    pub(super) customize: &'a [Customize],
+    pub(super) ec2: &'a Ec2,
+    pub(super) key: &'a str,
+    pub(super) groups: Vec<String>,
+}
+
+/// One of the ways in which a launch may be tried.
+#[derive(Clone, Copy)]
+struct Variant<'a> {
+    instance_type: &'a str,
+    image: &'a Image,
+    is_spot: bool,
+}
+
+impl Variant<'_> {
+    /// What a person calls it.
+    fn name(&self) -> String {
+        if self.is_spot { format!("{} as a Spot Instance", self.instance_type) } else { self.instance_type.to_owned() }
+    }
+}
+
+impl Request<'_> {
+    fn connection(&self) -> &Arc<Connection> {
+        &self.ec2.connection
+    }
+
+    /// Tries type after type, and of each zone after zone, while there is no capacity; waits while a quota is used up.
+    pub(super) async fn send(&self, deadline: Instant) -> Result<Launched, Error> {
+        let images = self.images().await?;
+        let markets: &[bool] = match self.wanted.spot {
+            Spot::No => &[false],
+            Spot::Only => &[true],
+            Spot::OrOnDemand => &[true, false],
+        };
+        let types = || self.wanted.instance_types.iter().zip(&images);
+        let variants: Vec<Variant<'_>> = markets
+            .iter()
+            .flat_map(|&is_spot| types().map(move |(instance_type, image)| Variant { instance_type, image, is_spot }))
+            .collect();
+        let (mut places, mut tried, mut first) = (Places::of(self), Vec::new(), None);
+        for (n, variant) in variants.iter().enumerate() {
+            let rest = &variants[n + 1..];
+            // A quota of Spot Instances says nothing of those on demand.
+            let waits = !(variant.is_spot && rest.iter().any(|other| !other.is_spot));
+            let error = match self.send_as(*variant, &mut places, waits.then_some(deadline), &mut tried).await {
+                Ok(launched) => return Ok(launched),
+                Err(error) => error,
+            };
+            match error.kind() {
+                ErrorKind::Capacity if !rest.is_empty() => {}
+                ErrorKind::Quota if !waits => {}
+                ErrorKind::Capacity if !tried.is_empty() => {
+                    let all = tried.join("; ");
+                    return Err(error.advise(format!(
+                        "{}{all}; try another instance type, or another region",
+                        places.said_before()
+                    )));
+                }
+                _ => return Err(error),
+            }
+            tracing::info!(
+                "{}: trying {}: {error}",
+                variant.name(),
+                rest.first().map(Variant::name).unwrap_or_default()
+            );
+            first.get_or_insert(error);
+        }
+        // Only where there was nothing to try.
+        Err(first.unwrap_or_else(|| Error::new(ErrorKind::Internal, "launch").because("no instance type was named")))
+    }
+
+    /// The image for each of the types: what a name stands for depends on their architecture.
+    async fn images(&self) -> Result<Vec<Image>, Error> {
+        let (ec2, mut images) = (self.ec2, Vec::new());
+        for instance_type in &self.wanted.instance_types {
+            let image = image::resolve_once(&ec2.connection, &ec2.config, &self.wanted.image, instance_type).await?;
+            if self.wanted.root.is_changed() && image.described.is_none() {
+                return Err(Error::new(
+                    ErrorKind::Configuration,
+                    format!("set the size or encryption of the root volume of `{}`", image.id),
+                )
+                .because("EC2 resolves this image by itself, so its root device isn't known before")
+                .advise("give the mapping with `.run_instances(|r| r.block_device_mappings(…))`, or the AMI's id"));
+            }
+            images.push(image);
+        }
+        Ok(images)
+    }
+
+    /// Tries a variant in zone after zone; waits for a quota until the deadline, if there is one.
+    async fn send_as(
+        &self,
+        variant: Variant<'_>,
+        places: &mut Places,
+        deadline: Option<Instant>,
+        tried: &mut Vec<String>,
+    ) -> Result<Launched, Error> {
+        let reservation = caps::reserve(self.connection(), &self.ec2.config, variant.instance_type).await?;
+        let quota_pause = quota_pause(self.connection());
+        let (mut zones, mut untried) = (Vec::new(), None);
+        let mut place = places.first(self).await?;
+        let error = loop {
+            let error = match self.send_to(variant, place.subnet.as_deref()).await {
+                Ok((instance, launching)) => {
+                    let devices = self.devices(variant);
+                    return Ok(Launched { instance, launching, reservation, image: variant.image.clone(), devices });
+                }
+                Err(error) => error,
+            };
+            match error.kind() {
+                ErrorKind::Capacity => {
+                    zones.extend(place.zone.take());
+                    let untried = match &mut untried {
+                        Some(untried) => untried,
+                        none => none.insert(places.others(self).await),
+                    };
+                    let Some(next) = untried.pop() else { break error };
+                    tracing::info!(?next, "no capacity: trying another zone");
+                    place = next;
+                }
+                ErrorKind::Quota if deadline.is_some_and(|deadline| Instant::now() + quota_pause < deadline) => {
+                    tracing::info!("a quota is used up: waiting for others to end");
+                    tokio::time::sleep(quota_pause).await;
+                }
+                _ => return Err(error),
+            }
+        };
+        if !zones.is_empty() {
+            tried.push(format!("{} was tried in {}", variant.name(), zones.join(", ")));
+        }
+        Err(error)
+    }
+
+    /// One attempt, with a token of its own; repeated with the same token while its key, group or subnet isn't visible, and
+    /// while EC2 throttles it or doesn't answer.
+    async fn send_to(&self, variant: Variant<'_>, subnet: Option<&str>) -> Result<(Description, Arc<Begun>), Error> {
+        let token = run::random_id()?;
+        let connection = self.connection();
+        let journaled = Journal::of(connection).intend(&INSTANCE, &token).await?;
+        let launching = Arc::new(Begun::new(journaled, connection.clone()));
+        let tried = format!("launch {} as {} in {}", self.wanted.image, variant.name(), connection.region);
+        // Only now: anyone who ends all that lives either sees this one, or is seen here.
+        signals::check(&tried).inspect_err(|_| launching.journaled().settle())?;
+        let since = Instant::now();
+        let mut pauses = pauses(LOOK_PAUSE, LOOK_PAUSE_MAX);
+        // Once: to EC2 another request with the same token is a mistake, and our tags tell the time.
+        let request = self.builder(variant, subnet, &token);
+        // Whether an earlier try may have made something that EC2 hasn't told of.
+        let mut is_unknown = false;
+        loop {
+            launching.journaled().sent();
+            match sent(connection, &tried, request.clone(), launching.clone()).await {
+                Ok(instance) => return Ok((instance, launching)),
+                Err(error) => {
+                    let ours = match error.code() {
+                        Some("InvalidKeyPair.NotFound") => matches!(self.wanted.key, Key::OfRun),
+                        Some("InvalidGroup.NotFound") => self.wanted.network.security_groups.is_none(),
+                        _ => false,
+                    };
+                    let patience = match error.code() {
+                        Some("InvalidKeyPair.NotFound" | "InvalidGroup.NotFound" | "InvalidSubnetID.NotFound")
+                            if !ours =>
+                        {
+                            connection.paced(OTHERS_VISIBLE_WITHIN)
+                        }
+                        _ if ours => VISIBLE_WITHIN,
+                        // A local EC2 that has ended will not answer again.
+                        _ if error.is_transient() && !connection.is_gone().await => VISIBLE_WITHIN,
+                        _ => Duration::ZERO,
+                    };
+                    if since.elapsed() > patience {
+                        if ours {
+                            per_run::forget(connection).await;
+                        }
+                        if !is_unknown && error.code().is_some() && !error.is_transient() {
+                            launching.journaled().settle();
+                        }
+                        return Err(error);
+                    }
+                    is_unknown |= error.is_transient() && error.kind() != ErrorKind::Throttled;
+                    pauses.next().await;
+                }
+            }
+        }
+    }
+}
+
+/// Sends a RunInstances that is never abandoned: should nobody wait for its answer any more, what it has made is ended.
+async fn sent(
+    connection: &Arc<Connection>,
+    tried: &str,
+    builder: RunInstancesFluentBuilder,
+    launching: Arc<Begun>,
+) -> Result<aws_sdk_ec2::types::Instance, Error> {
+    let (answered, answer) = oneshot::channel();
+    let (connection, task_tried) = (connection.clone(), tried.to_owned());
+    // A task of its own, on the engine: it goes on when this future is dropped.
+    tokio::spawn(async move {
+        // The SDK takes a lack of capacity for something that passes, and would try for long where another zone has some.
+        let result = match builder.customize().config_override(once()).send().await {
+            Ok(answer) => answer
+                .instances
+                .unwrap_or_default()
+                .into_iter()
+                .next()
+                .map(|instance| Unclaimed { connection, instance: Some(instance), launching })
+                .ok_or_else(|| Error::new(ErrorKind::Internal, task_tried).because("EC2 answered without an instance")),
+            Err(e) => Err(api_error::failed("RunInstances", task_tried, e)),
+        };
+        // Dropped here, or within the channel, it is ended.
+        let _ = answered.send(result);
+    });
+    let lost = || Error::new(ErrorKind::Internal, tried).because("the call was lost within ec2-harness");
+    answer.await.map_err(|_| lost())??.claim().ok_or_else(lost)
+}
+
+/// An instance that nobody has taken charge of yet.
+struct Unclaimed {
+    connection: Arc<Connection>,
+    instance: Option<aws_sdk_ec2::types::Instance>,
+    launching: Arc<Begun>,
+}
+
+impl Unclaimed {
+    fn claim(mut self) -> Option<aws_sdk_ec2::types::Instance> {
+        self.instance.take()
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        let Some(id) = self.instance.take().and_then(|instance| instance.instance_id) else { return };
+        let (connection, launching) = (self.connection.clone(), self.launching.clone());
+        let ending = engine::spawn(async move {
+            match (INSTANCE.end)(&connection, vec![Ending { id, seen: false }]).await {
+                Ok(()) => launching.journaled().settle(),
+                Err(left) => tracing::error!("failed to {}", left.error),
+            }
+        });
+        if let Err(error) = ending {
+            tracing::error!("failed to {error}");
+        }
+    }
+}
