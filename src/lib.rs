@@ -113,7 +113,9 @@
 //!
 //! A launch returns when the machine is ready: running, SSH answers, and cloud-init, if there is one, is done. A machine
 //! that never gets there fails at its deadline (`ready_timeout`, ten minutes) with its state, the reason, and the console's
-//! last lines. [`without_waiting`](ec2::Launch::without_waiting) returns as soon as EC2 has accepted.
+//! last lines. [`without_waiting`](ec2::Launch::without_waiting) returns as soon as EC2 has accepted, and so do reboot, stop and start if they
+//! are told to; `wait_ready`, `wait_for_ssh` and their like wait then, for as long as `.within(…)` says.
+//! [`count`](ec2::Launch::count) launches many machines alike by one call.
 //!
 //! All waiting of a process goes through one poller, so a hundred machines cost about as many calls as one. A test's time is
 //! limited by `timeout`, 30 minutes by default, launches included: after it every operation but teardown fails with

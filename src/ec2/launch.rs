@@ -16,7 +16,8 @@ use crate::{
     task::operation,
     teardown::{live, signals, watchdog},
 };
-use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
+use aws_sdk_ec2::{operation::run_instances::builders::RunInstancesFluentBuilder, types::Instance as Description};
+use futures_util::future::try_join_all;
 use std::{
     fmt,
     sync::Arc,
@@ -255,9 +256,16 @@ impl Launch {
     }
 
     async fn run(self) -> Result<Instance, Error> {
+        let tried = format!("launch {}", self.image_name());
+        let mut launched = self.run_many(None).await?;
+        launched.pop().ok_or_else(|| Error::new(ErrorKind::Internal, tried).because("nothing was launched"))
+    }
+
+    /// Launches several, which have numbers behind their name then; or one.
+    pub(super) async fn run_many(self, count: Option<u16>) -> Result<Vec<Instance>, Error> {
         let scope = self.ec2.scope.clone();
         let image = self.image_name().to_owned();
-        let result = scope.run(|| format!("launch {image}"), self.launch()).await;
+        let result = scope.run(|| format!("launch {image}"), self.launch(count)).await;
         if result.is_err() {
             scope.note_failed_launch();
         }
@@ -276,9 +284,10 @@ impl Launch {
     }
 
     #[tracing::instrument(name = "launch", skip_all, fields(machine = self.machine_name(), image = self.image_name()))]
-    async fn launch(self) -> Result<Instance, Error> {
+    async fn launch(self, count: Option<u16>) -> Result<Vec<Instance>, Error> {
         signals::install()?;
-        let wanted = Specification::of(&self)?;
+        let mut wanted = Specification::of(&self)?;
+        wanted.count = count.unwrap_or(1);
         let connection = self.ec2.connection.clone();
         let config = self.ec2.config.clone();
         let (run, watched) = (connection.clone(), config.clone());
@@ -291,48 +300,76 @@ impl Launch {
         )?;
         line.phase("launching");
         let request = Request { wanted: &wanted, customize: &self.customize, ec2: &self.ec2, key: &login.name, groups };
-        let Launched { instance: launched, launching, reservation, image, devices } =
-            request.send(deadline).await.inspect_err(|_| line.end("was not launched"))?;
-        let machine = Machine::begin(Begin {
-            ec2: self.ec2.clone(),
-            id: launched.instance_id().unwrap_or_default().to_owned(),
-            name: wanted.name,
-            key: Some(login.private),
-            key_path: login.path,
-            user: wanted.user.or(image.user),
-            reservation,
-            journaled: Some(launching.journaled().clone()),
-            volumes: devices.into_iter().zip(wanted.volumes).collect(),
-            ready_within: wanted.ready_within,
-        });
-        live::add(Arc::new(machine.clone()));
-        drop(launching);
-        // From here on whatever goes wrong ends the machine.
-        let instance = Instance::new(machine);
-        if image.described.is_none() {
-            instance.end_volumes_with_it().await?;
+        let launched = request.send(deadline).await.inspect_err(|_| line.end("was not launched"))?;
+        let is_described = launched.image.described.is_some();
+        // From here on whatever goes wrong ends the machines.
+        let instances = self.begin(&wanted, launched, &login, count.is_some());
+        let mut lines = vec![line];
+        if count.is_some() {
+            lines.remove(0).end(&format!("is launched {} times", instances.len()));
+            lines.extend(instances.iter().map(|instance| Line::begin(config.progress, instance.name(), "pending")));
         }
-        if wanted.wait {
-            match ready::wait(&instance, Reached::Ready, deadline, Some(&line)).await {
-                Ok(()) => {
-                    instance.know_volumes().await?;
-                    line.end(&format!("({}) is ready", instance.id()));
-                }
-                Err(error) => {
-                    line.end(&format!("({}) did not become ready", instance.id()));
-                    return Err(match error.kind() {
-                        // What never answers can be launched all the same.
-                        ErrorKind::Configuration => {
-                            error.or_advise("use `.without_waiting()` if nothing in it is to answer")
-                        }
-                        _ => error,
-                    });
-                }
+        let waits = instances.iter().zip(&lines).map(async |(instance, line)| {
+            if !is_described {
+                instance.end_volumes_with_it().await?;
             }
-        } else {
-            line.end(&format!("({}) is launched", instance.id()));
+            if !wanted.wait {
+                line.end(&format!("({}) is launched", instance.id()));
+                return Ok(());
+            }
+            wait(instance, deadline, line).await
+        });
+        try_join_all(waits).await?;
+        Ok(instances)
+    }
+
+    /// Takes charge of what was launched.
+    fn begin(
+        &self,
+        wanted: &Specification,
+        launched: Launched,
+        login: &per_run::Login,
+        is_numbered: bool,
+    ) -> Vec<Instance> {
+        let Launched { instances, launching, reservations, image, devices } = launched;
+        let mut reservations = reservations.into_iter();
+        let begin = |(n, instance): (usize, &Description)| {
+            let name = if is_numbered { format!("{}[{n}]", wanted.name) } else { wanted.name.clone() };
+            let machine = Machine::begin(Begin {
+                ec2: self.ec2.clone(),
+                id: instance.instance_id().unwrap_or_default().to_owned(),
+                name,
+                key: Some(login.private.clone()),
+                key_path: login.path.clone(),
+                user: wanted.user.clone().or_else(|| image.user.clone()),
+                reservation: reservations.next(),
+                journaled: Some(launching.journaled().clone()),
+                volumes: devices.iter().cloned().zip(wanted.volumes.iter().cloned()).collect(),
+                ready_within: wanted.ready_within,
+            });
+            live::add(Arc::new(machine.clone()));
+            Instance::new(machine)
+        };
+        instances.iter().enumerate().map(begin).collect()
+    }
+}
+
+/// Waits until a machine is ready, and shows how far it is.
+async fn wait(instance: &Instance, deadline: Instant, line: &Line) -> Result<(), Error> {
+    match ready::wait(instance, Reached::Ready, deadline, Some(line)).await {
+        Ok(()) => {
+            instance.know_volumes().await?;
+            line.end(&format!("({}) is ready", instance.id()));
+            Ok(())
         }
-        Ok(instance)
+        Err(error) => {
+            line.end(&format!("({}) did not become ready", instance.id()));
+            Err(match error.kind() {
+                // What never answers can be launched all the same.
+                ErrorKind::Configuration => error.or_advise("use `.without_waiting()` if nothing in it is to answer"),
+                _ => error,
+            })
+        }
     }
 }
 

@@ -58,6 +58,8 @@ pub(crate) struct Inner {
     pub(super) held: Mutex<Vec<Guard<Arc<Made>>>>,
     /// How long it may take until it is ready.
     ready_within: Duration,
+    /// The boot before a reboot that nobody has waited for yet.
+    pub(super) rebooting: Mutex<Option<Arc<ready::Boot>>>,
     /// Held while something is attached to it.
     pub(super) attaching: tokio::sync::Mutex<()>,
 }
@@ -124,6 +126,7 @@ impl Machine {
             parts: Mutex::default(),
             held: Mutex::default(),
             ready_within: begin.ready_within,
+            rebooting: Mutex::default(),
             attaching: tokio::sync::Mutex::default(),
         }))
     }
@@ -202,20 +205,6 @@ impl Machine {
             let console = ready::console(&machine).await?;
             ready::verify_host_key(&machine, &console)?;
             Ok(console)
-        })
-    }
-
-    /// Waits until it is ready: running, SSH answers, cloud-init, if there is one, is done.
-    ///
-    /// # Errors
-    ///
-    /// It ends or fails first, refuses the key, cloud-init reports an error, or the time for it has passed; with state,
-    /// reason and the console's tail.
-    pub fn wait_ready(&self) -> Operation<()> {
-        let machine = self.clone();
-        self.operation("wait for an instance", OnDrop::Cancel, async move {
-            ready::wait(&machine, Reached::Ready, machine.deadline(), None).await?;
-            machine.know_volumes().await
         })
     }
 
@@ -317,7 +306,9 @@ impl Machine {
         if let Some(session) = self.0.session.lock().await.as_ref() {
             return Ok(session.clone());
         }
-        ready::wait(self, Reached::Ssh, self.deadline(), None).await?;
+        let deadline = self.deadline();
+        self.await_reboot(deadline).await?;
+        ready::wait(self, Reached::Ssh, deadline, None).await?;
         self.0.session.lock().await.clone().ok_or_else(|| Error::new(ErrorKind::Internal, format!("connect to {self}")))
     }
 

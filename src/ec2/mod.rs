@@ -15,6 +15,7 @@ mod launch;
 mod lease;
 mod machine;
 mod made;
+mod many;
 mod network_interface;
 mod ownership;
 mod per_run;
@@ -24,6 +25,7 @@ mod run_instances;
 mod specification;
 mod unrun;
 mod volume;
+mod wait;
 
 pub use crate::teardown::sweep::{Resource, Sweep, Swept};
 #[cfg(test)]
@@ -37,5 +39,8 @@ pub use imds::Imds;
 pub use instance::Instance;
 pub use launch::Launch;
 pub use machine::Machine;
+pub use many::LaunchMany;
 pub use network_interface::{NetworkInterface, NewNetworkInterface};
+pub use power::PowerChange;
 pub use volume::{NewVolume, Volume, VolumeHandle, gp3};
+pub use wait::Wait;

@@ -12,6 +12,8 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 /// All that a launch asks for.
 #[derive(Debug, Clone)]
 pub(crate) struct Specification {
+    /// How many machines are made alike.
+    pub(crate) count: u16,
     /// The name by which progress and errors speak of the machine, and its `Name` tag.
     pub(crate) name: String,
     /// An AMI's id, an alias, or `resolve:ssm:/…`; it is looked up for the architecture of the type.
@@ -114,6 +116,7 @@ impl Specification {
             .map_err(|reason| refused(launch, reason))?;
         check_volumes(launch)?;
         Ok(Self {
+            count: 1,
             name: launch.machine_name(),
             image: launch.image_name().to_owned(),
             instance_types,

@@ -18,7 +18,10 @@ use std::{
     io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -35,6 +38,10 @@ pub(crate) struct Journal {
 pub(crate) struct Entry {
     kind: &'static Kind,
     token: String,
+    /// How many of the kind the one call makes.
+    count: usize,
+    /// How many of them this process hasn't settled yet.
+    unsettled: Arc<AtomicUsize>,
     path: PathBuf,
     /// The file, locked, shared, while the process lives that makes it: others see by that whose it still is.
     held: Option<Arc<File>>,
@@ -62,12 +69,17 @@ impl Journal {
 
     /// Notes what is about to be made, and what only the call that makes it knows. It is there for good before anything is sent.
     pub(crate) async fn intend(&self, kind: &'static Kind, token: &str) -> Result<Entry, Error> {
-        let (journal, token) = (self.clone(), token.to_owned());
-        engine::blocking("note what is about to be made", move || journal.note(kind, &token)).await
+        self.intend_many(kind, token, 1).await
     }
 
-    fn note(&self, kind: &'static Kind, token: &str) -> Result<Entry, Error> {
-        let mut entry = self.entry(kind, token);
+    /// The same, of what is made by one call together.
+    pub(crate) async fn intend_many(&self, kind: &'static Kind, token: &str, count: usize) -> Result<Entry, Error> {
+        let (journal, token) = (self.clone(), token.to_owned());
+        engine::blocking("note what is about to be made", move || journal.note(kind, &token, count)).await
+    }
+
+    fn note(&self, kind: &'static Kind, token: &str, count: usize) -> Result<Entry, Error> {
+        let mut entry = self.entry(kind, token, count);
         let file = self.write(&entry.path).map_err(|e| {
             Error::new(ErrorKind::Internal, format!("note in {} what is about to be made", self.directory.display()))
                 .caused_by(e)
@@ -90,8 +102,10 @@ impl Journal {
         Ok(file)
     }
 
-    fn entry(&self, kind: &'static Kind, token: &str) -> Entry {
-        Entry { kind, token: token.to_owned(), path: self.directory.join(format!("{}.{token}", kind.word)), held: None }
+    fn entry(&self, kind: &'static Kind, token: &str, count: usize) -> Entry {
+        let counted = if count == 1 { String::new() } else { format!(".{count}") };
+        let path = self.directory.join(format!("{}.{token}{counted}", kind.word));
+        Entry { kind, token: token.to_owned(), count, unsettled: Arc::new(AtomicUsize::new(count)), path, held: None }
     }
 
     /// What lived as long as a test whose process has died.
@@ -108,7 +122,8 @@ impl Journal {
             .filter_map(|file| file.file_name().into_string().ok())
             .filter_map(|file| {
                 let (word, token) = file.split_once('.')?;
-                Some(self.entry(kind(word)?, token))
+                let (token, count) = token.split_once('.').unwrap_or((token, "1"));
+                Some(self.entry(kind(word)?, token, count.parse().ok()?))
             })
             .collect()
     }
@@ -124,6 +139,11 @@ impl Entry {
         &self.token
     }
 
+    /// How many of the kind the one call makes.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
     fn is_orphaned(&self) -> bool {
         lock_file::own().read(true).open(&self.path).is_ok_and(|file| file.try_lock().is_ok())
     }
@@ -137,6 +157,13 @@ impl Entry {
     pub(crate) fn age(&self) -> Duration {
         let sent = fs::metadata(&self.path).and_then(|metadata| metadata.modified());
         sent.ok().map_or(Duration::MAX, |at| at.elapsed().unwrap_or_default())
+    }
+
+    /// Forgets one of those that this process has made by it, and it with the last of them.
+    pub(crate) fn settle_one(&self) {
+        if self.unsettled.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.settle();
+        }
     }
 
     /// Forgets it: it has ended, was never made, or is to be kept.
@@ -156,11 +183,11 @@ mod tests {
         let run = tempfile::tempdir().unwrap();
         let journal = Journal::at(run.path(), "here", true);
         assert!(journal.entries().is_empty());
-        let instance = journal.note(&INSTANCE, "0a1b").unwrap();
-        journal.note(&KEY_PAIR, "2c3d").unwrap();
-        journal.note(&KEY_PAIR, "2c3d").unwrap();
+        let instance = journal.note(&INSTANCE, "0a1b", 1).unwrap();
+        journal.note(&KEY_PAIR, "2c3d", 1).unwrap();
+        journal.note(&KEY_PAIR, "2c3d", 1).unwrap();
         let other = Journal::at(run.path(), "there", false);
-        other.note(&SECURITY_GROUP, "2c3d").unwrap();
+        other.note(&SECURITY_GROUP, "2c3d", 1).unwrap();
         let mut found: Vec<_> = journal.entries().iter().map(|it| (it.kind().word, it.token().to_owned())).collect();
         found.sort();
         assert_eq!(found, [("instance", "0a1b".into()), ("key-pair", "2c3d".into())]);
@@ -172,9 +199,23 @@ mod tests {
     }
 
     #[test]
+    fn what_one_call_makes_is_settled_with_the_last_of_it() {
+        let run = tempfile::tempdir().unwrap();
+        let journal = Journal::at(run.path(), "here", true);
+        let entry = journal.note(&INSTANCE, "0a1b", 3).unwrap();
+        let found = &journal.entries()[0];
+        assert_eq!((found.token(), found.count()), ("0a1b", 3));
+        let others = [entry.clone(), entry.clone()];
+        others.iter().for_each(Entry::settle_one);
+        assert_eq!(journal.entries().len(), 1);
+        entry.settle_one();
+        assert!(journal.entries().is_empty());
+    }
+
+    #[test]
     fn the_age_is_that_of_the_last_call() {
         let run = tempfile::tempdir().unwrap();
-        let entry = Journal::at(run.path(), "here", false).note(&INSTANCE, "0a1b").unwrap();
+        let entry = Journal::at(run.path(), "here", false).note(&INSTANCE, "0a1b", 1).unwrap();
         let hour = Duration::from_secs(3600);
         File::options().write(true).open(&entry.path).unwrap().set_modified(SystemTime::now() - hour).unwrap();
         assert!(entry.age() >= hour);
@@ -188,10 +229,10 @@ mod tests {
     fn what_a_process_has_made_is_its_own_while_it_lives() {
         let run = tempfile::tempdir().unwrap();
         let journal = Journal::at(run.path(), "here", false);
-        let instance = journal.note(&INSTANCE, "0a1b").unwrap();
+        let instance = journal.note(&INSTANCE, "0a1b", 1).unwrap();
         let orphans = || journal.orphans().iter().map(|entry| entry.token().to_owned()).collect::<Vec<_>>();
         // A key pair is the run's, and no test's.
-        journal.note(&KEY_PAIR, "2c3d").unwrap();
+        journal.note(&KEY_PAIR, "2c3d", 1).unwrap();
         assert!(orphans().is_empty());
         let guard = instance.clone();
         drop(instance);

@@ -106,10 +106,10 @@ impl Identity {
 
     /// Nobody is to end it any more: it has ended, or is kept.
     pub(crate) fn forget(&self) {
-        self.forgotten.store(true, Ordering::SeqCst);
+        let is_first = !self.forgotten.swap(true, Ordering::SeqCst);
         live::remove(self);
-        if let Some(journaled) = &self.journaled {
-            journaled.settle();
+        if let Some(journaled) = self.journaled.as_ref().filter(|_| is_first) {
+            journaled.settle_one();
         }
     }
 }

@@ -8,6 +8,7 @@ mod files;
 mod handles;
 mod launch;
 mod life;
+mod many;
 mod network_interfaces;
 mod placed;
 mod user_data;

@@ -7,7 +7,7 @@ mod group;
 mod key;
 
 pub(crate) use group::security_groups;
-pub(crate) use key::{existing_key, key};
+pub(crate) use key::{Login, existing_key, key};
 
 use crate::{
     connection::{

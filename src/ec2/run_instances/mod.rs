@@ -33,10 +33,11 @@ use tokio::sync::oneshot;
 
 /// What was launched.
 pub(super) struct Launched {
-    pub(super) instance: Description,
+    pub(super) instances: Vec<Description>,
     /// Until its machine is known as living.
     pub(super) launching: Arc<Begun>,
-    pub(super) reservation: Option<Reservation>,
+    /// One of each, where instances are capped.
+    pub(super) reservations: Vec<Reservation>,
     pub(super) image: Image,
     /// The devices of the volumes that the launch asks for, in its order.
     pub(super) devices: Vec<String>,
@@ -142,15 +143,19 @@ impl Request<'_> {
         deadline: Option<Instant>,
         tried: &mut Vec<String>,
     ) -> Result<Launched, Error> {
-        let reservation = caps::reserve(self.connection(), &self.ec2.config, variant.instance_type).await?;
+        let mut reservations = Vec::new();
+        for _ in 0..self.wanted.count {
+            reservations.extend(caps::reserve(self.connection(), &self.ec2.config, variant.instance_type).await?);
+        }
         let quota_pause = quota_pause(self.connection());
         let (mut zones, mut untried) = (Vec::new(), None);
         let mut place = places.first(self).await?;
         let error = loop {
             let error = match self.send_to(variant, place.subnet.as_deref()).await {
-                Ok((instance, launching)) => {
+                Ok((instances, launching)) => {
                     let devices = self.devices(variant);
-                    return Ok(Launched { instance, launching, reservation, image: variant.image.clone(), devices });
+                    let image = variant.image.clone();
+                    return Ok(Launched { instances, launching, reservations, image, devices });
                 }
                 Err(error) => error,
             };
@@ -180,10 +185,14 @@ impl Request<'_> {
 
     /// One attempt, with a token of its own; repeated with the same token while its key, group or subnet isn't visible, and
     /// while EC2 throttles it or doesn't answer.
-    async fn send_to(&self, variant: Variant<'_>, subnet: Option<&str>) -> Result<(Description, Arc<Begun>), Error> {
+    async fn send_to(
+        &self,
+        variant: Variant<'_>,
+        subnet: Option<&str>,
+    ) -> Result<(Vec<Description>, Arc<Begun>), Error> {
         let token = run::random_id()?;
         let connection = self.connection();
-        let journaled = Journal::of(connection).intend(&INSTANCE, &token).await?;
+        let journaled = Journal::of(connection).intend_many(&INSTANCE, &token, self.wanted.count.into()).await?;
         let launching = Arc::new(Begun::new(journaled, connection.clone()));
         let tried = format!("launch {} as {} in {}", self.wanted.image, variant.name(), connection.region);
         // Only now: anyone who ends all that lives either sees this one, or is seen here.
@@ -197,7 +206,7 @@ impl Request<'_> {
         loop {
             launching.journaled().sent();
             match sent(connection, &tried, request.clone(), launching.clone()).await {
-                Ok(instance) => return Ok((instance, launching)),
+                Ok(instances) => return Ok((instances, launching)),
                 Err(error) => {
                     let ours = match error.code() {
                         Some("InvalidKeyPair.NotFound") => matches!(self.wanted.key, Key::OfRun),
@@ -238,20 +247,17 @@ async fn sent(
     tried: &str,
     builder: RunInstancesFluentBuilder,
     launching: Arc<Begun>,
-) -> Result<aws_sdk_ec2::types::Instance, Error> {
+) -> Result<Vec<Description>, Error> {
     let (answered, answer) = oneshot::channel();
     let (connection, task_tried) = (connection.clone(), tried.to_owned());
     // A task of its own, on the engine: it goes on when this future is dropped.
     tokio::spawn(async move {
         // The SDK takes a lack of capacity for something that passes, and would try for long where another zone has some.
         let result = match builder.customize().config_override(once()).send().await {
-            Ok(answer) => answer
-                .instances
-                .unwrap_or_default()
-                .into_iter()
-                .next()
-                .map(|instance| Unclaimed { connection, instance: Some(instance), launching })
-                .ok_or_else(|| Error::new(ErrorKind::Internal, task_tried).because("EC2 answered without an instance")),
+            Ok(answer) => match answer.instances.filter(|instances| !instances.is_empty()) {
+                Some(instances) => Ok(Unclaimed { connection, instances: Some(instances), launching }),
+                None => Err(Error::new(ErrorKind::Internal, task_tried).because("EC2 answered without an instance")),
+            },
             Err(e) => Err(api_error::failed("RunInstances", task_tried, e)),
         };
         // Dropped here, or within the channel, it is ended.
@@ -261,25 +267,28 @@ async fn sent(
     answer.await.map_err(|_| lost())??.claim().ok_or_else(lost)
 }
 
-/// An instance that nobody has taken charge of yet.
+/// Instances that nobody has taken charge of yet.
 struct Unclaimed {
     connection: Arc<Connection>,
-    instance: Option<aws_sdk_ec2::types::Instance>,
+    instances: Option<Vec<Description>>,
     launching: Arc<Begun>,
 }
 
 impl Unclaimed {
-    fn claim(mut self) -> Option<aws_sdk_ec2::types::Instance> {
-        self.instance.take()
+    fn claim(mut self) -> Option<Vec<Description>> {
+        self.instances.take()
     }
 }
 
 impl Drop for Unclaimed {
     fn drop(&mut self) {
-        let Some(id) = self.instance.take().and_then(|instance| instance.instance_id) else { return };
+        let Some(instances) = self.instances.take() else { return };
+        let endings =
+            instances.into_iter().filter_map(|instance| Some(Ending { id: instance.instance_id?, seen: false }));
+        let endings: Vec<_> = endings.collect();
         let (connection, launching) = (self.connection.clone(), self.launching.clone());
         let ending = engine::spawn(async move {
-            match (INSTANCE.end)(&connection, vec![Ending { id, seen: false }]).await {
+            match (INSTANCE.end)(&connection, endings).await {
                 Ok(()) => launching.journaled().settle(),
                 Err(left) => tracing::error!("failed to {}", left.error),
             }

@@ -53,8 +53,8 @@ impl Request<'_> {
         }
         builder
             .client_token(token)
-            .min_count(1)
-            .max_count(1)
+            .min_count(wanted.count.into())
+            .max_count(wanted.count.into())
             .set_tag_specifications(Some(tags))
             .set_block_device_mappings((!mappings.is_empty()).then_some(mappings))
     }

@@ -19,7 +19,7 @@ impl Machine {
         }
         let shows_all =
             |described: &Description| launched_with.iter().all(|(device, _)| id_at(described, device).is_some());
-        let described = self.await_description(shows_all, "show its volumes").await?;
+        let described = self.await_description(shows_all, "show its volumes", self.deadline()).await?;
         let mut volumes = Vec::new();
         for (device, volume) in launched_with.iter() {
             let Some(id) = id_at(&described, device) else { continue };

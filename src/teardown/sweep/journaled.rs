@@ -50,11 +50,17 @@ impl Sweep {
         let within = self.visible_within();
         for entry in &entries {
             let of_it = |found: &&Found| found.kind == entry.kind() && found.token() == Some(entry.token());
-            match made.iter().find(of_it) {
-                Some(found) if found.has_ended || (is_kept(found)? && self.spares_kept()) => entry.settle(),
-                Some(found) => look.take(found.clone()),
-                None if entry.age() > within => entry.settle(),
-                None => look.more_may_come = true,
+            let (mut seen, mut open) = (0, 0);
+            for found in made.iter().filter(of_it) {
+                seen += 1;
+                if !(found.has_ended || (is_kept(found)? && self.spares_kept())) {
+                    open += 1;
+                    look.take(found.clone());
+                }
+            }
+            match open {
+                0 if seen >= entry.count() || entry.age() > within => entry.settle(),
+                _ => look.more_may_come |= seen < entry.count() && entry.age() <= within,
             }
         }
         look.journaled = entries;

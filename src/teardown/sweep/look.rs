@@ -41,7 +41,8 @@ impl Look {
     /// Settles what a journal has of something that has ended.
     pub(super) fn settle(&self, ended: &Found) {
         let of_it = |entry: &&Entry| entry.kind() == ended.kind && Some(entry.token()) == ended.token();
-        self.journaled.iter().filter(of_it).for_each(Entry::settle);
+        // Where one call makes several, the next look shows what is left of them.
+        self.journaled.iter().filter(of_it).filter(|entry| entry.count() == 1).for_each(Entry::settle);
     }
 }
 
