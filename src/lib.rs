@@ -80,6 +80,21 @@
 //! # }
 //! ```
 //!
+//! # Volumes
+//!
+//! `#[ec2_test(volumes = [gp3(20)])]` and [`volumes`](ec2::Launch::volumes) launch machines with volumes beside the root,
+//! [`add_volume`](ec2::Machine::add_volume) adds one later. [`volume(0)`](ec2::Machine::volume) is the first of them, found in the machine by its
+//! id whatever its device is called there; it is formatted only where nothing is on it.
+//!
+//! ```no_run
+//! # use ec2_harness::prelude::*;
+//! #[ec2_test(volumes = [gp3(20)])]
+//! async fn data_survives(vm: Instance) -> Result {
+//!     vm.volume(0).format("ext4").mount("/data").await?;
+//!     vm.assert((vm.volume(0).size(gib(20)).fs_type("ext4"), mount("/data"))).await
+//! }
+//! ```
+//!
 //! [`keep`](ec2::Instance::keep) leaves a machine running for the length of its lease; so does `keep = "failed"` in the
 //! configuration. Both print how to log in.
 //!

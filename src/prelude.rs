@@ -10,7 +10,7 @@ pub use crate::{
     check::{
         Check, Checks, Durations, FileKind, Host, Matcher, Numbers, Port, Size, command, contains, ends_with, equals,
         file, gib, group, kib, matches, mib, mount, not, package, port, process, reach, service, starts_with, tcp, udp,
-        user,
+        user, volume,
     },
     ec2::{Ec2, Imds, Instance, Machine, NetworkInterface, NewNetworkInterface, NewVolume, Volume, VolumeHandle, gp3},
     ec2_test,

@@ -13,14 +13,16 @@ mod page {
         vm.assert((port(22).is_listening(), file("/etc/os-release").contains("ID="))).await
     }                                                  // its end is on its way here, however the test ended
 
-    #[ec2_test(image = "debian-12", instance_type = "t3.small", requires = [systemd])]
+    #[ec2_test(image = "debian-12", instance_type = "t3.small", volumes = [gp3(20)], requires = [systemd])]
     #[ignore = "needs an image with systemd"]
     fn disks_and_services(vm: Instance) -> Result {    // sync tests: .wait() where async ones .await
         vm.assert((
+            vm.volume(0).size(gib(20)),
             service("ssh").is_running().is_enabled(),
             file("/etc/ssh/sshd_config").mode(0o644).contains("UsePAM yes"),
         ))
         .wait()?;                                      // one round trip; every failure is listed with its evidence
+        vm.add_volume(gp3(8)).wait()?;
         vm.reboot().wait()
     }
 
@@ -49,9 +51,15 @@ mod page {
 
 use ec2_harness::prelude::*;
 
-#[ec2_test(instance_type = "t3.small")]
-fn files_and_reboots(vm: Instance) -> Result {
-    vm.assert((file("/etc/os-release").mode(0o644).contains("ID="), user("ec2-user").exists())).wait()?;
+#[ec2_test(instance_type = "t3.small", volumes = [gp3(20)])]
+fn disks_files_and_reboots(vm: Instance) -> Result {
+    vm.assert((
+        vm.volume(0).size(gib(20)),
+        file("/etc/os-release").mode(0o644).contains("ID="),
+        user("ec2-user").exists(),
+    ))
+    .wait()?;
+    vm.add_volume(gp3(8)).wait()?;
     vm.reboot().wait()
 }
 

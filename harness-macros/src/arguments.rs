@@ -9,11 +9,11 @@ use syn::{
 };
 
 /// What can be said of one machine.
-const OF_A_MACHINE: &[&str] = &["image", "instance_type", "user_data", "tags"];
+const OF_A_MACHINE: &[&str] = &["image", "instance_type", "user_data", "volumes", "tags"];
 
 /// What can be said of a test.
 const OF_A_TEST: &[&str] =
-    &["image", "instance_type", "user_data", "tags", "region", "timeout", "keep", "requires", "vm", "crate"];
+    &["image", "instance_type", "user_data", "volumes", "tags", "region", "timeout", "keep", "requires", "vm", "crate"];
 
 /// The words of `keep`, and their variants.
 const KEEP: &[(&str, &str)] = &[("no", "No"), ("failed", "Failed"), ("always", "Always")];
@@ -104,7 +104,9 @@ impl Arguments {
                 let value = value::text(&name, input)?;
                 self.calls.push(quote_spanned!(key.span()=> .region(#value)));
             }
-            "image" | "instance_type" | "user_data" | "tags" => self.calls.extend(of_a_machine(&key, input)?),
+            "image" | "instance_type" | "user_data" | "volumes" | "tags" => {
+                self.calls.extend(of_a_machine(&key, input)?)
+            }
             _ => return Err(unknown(&key, "the arguments of `#[ec2_test]`", OF_A_TEST)),
         }
         Ok(())
@@ -158,6 +160,11 @@ fn of_a_machine(key: &Ident, input: ParseStream) -> Result<Vec<TokenStream>> {
         value::equals(key, input, "{ team = \"images\" }")?;
         let tags = value::tags(input)?;
         return Ok(tags.iter().map(|(tag, value)| quote_spanned!(key.span()=> .tag(#tag, #value))).collect());
+    }
+    if name == "volumes" {
+        value::equals(key, input, "[gp3(20)]")?;
+        let value = value::list(&name, input, "[gp3(20)]")?;
+        return Ok(vec![quote_spanned!(key.span()=> .volumes(#value))]);
     }
     let example = match name.as_str() {
         "image" => "\"debian-12\"",

@@ -35,13 +35,14 @@ use proc_macro::TokenStream;
 /// |---|---|
 /// | `image = …` | A string: AMI id, alias, or `resolve:ssm:/…`. |
 /// | `instance_type = …` | A string. |
+/// | `volumes = [gp3(20)]` | Volumes beside the root, in their order: `vm.volume(0)` is the first. |
 /// | `user_data = …` | A string, for every machine that a parameter declares. Default: none. |
 /// | `region = …` | A string. |
 /// | `timeout = "90s"` | How long the test may take, launch included; a string with a unit, or a `Duration`. |
 /// | `keep = failed` | What the finished test leaves running: `no`, `failed` or `always`. |
 /// | `tags = { team = "x", "cost:center" = "7" }` | Tags on all that the test creates, beside the configured ones. |
 /// | `requires = [systemd]` | What must be there, else the test is skipped: `local`, `aws`, `x86_64`, `arm64`, `systemd`, `cloud_init`, `sudo`. |
-/// | `vm(name, image = …)` | `image`, `instance_type`, `user_data` and `tags` of the one parameter `name`. |
+/// | `vm(name, image = …)` | `image`, `instance_type`, `user_data`, `volumes` and `tags` of the one parameter `name`. |
 /// | `crate = path` | Where ec2-harness is found, if it was renamed. |
 ///
 /// Strings are literals, constants or other expressions that are `Into<String>`.

@@ -40,6 +40,20 @@ pub(crate) fn text(key: &str, input: ParseStream) -> Result<TokenStream> {
     }
 }
 
+/// A list in brackets, or another expression that can be iterated over.
+pub(crate) fn list(key: &str, input: ParseStream, example: &str) -> Result<TokenStream> {
+    let expression: Expr = input.parse()?;
+    match (&expression, literal(&expression)) {
+        (Expr::Call(call), _) if call.func.to_token_stream().to_string() == "gp3" => {
+            Err(Error::new(expression.span(), format!("`{key}` expects a list: write `{key} = {example}`")))
+        }
+        (_, Some(_)) => {
+            Err(Error::new(expression.span(), format!("`{key}` expects a list: write `{key} = {example}`")))
+        }
+        _ => Ok(expression.into_token_stream()),
+    }
+}
+
 /// A time with its unit, or an expression of `Duration`.
 pub(crate) fn duration(key: &str, input: ParseStream) -> Result<TokenStream> {
     let expression: Expr = input.parse()?;

@@ -90,6 +90,8 @@ kinds! {
     Process(ProcessCheck) = "process",
     /// A command.
     Command(CommandCheck) = "command",
+    /// A block device.
+    Volume(VolumeCheck) = "volume",
     /// A user.
     User(UserCheck) = "user",
     /// A group of users.

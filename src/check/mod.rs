@@ -32,8 +32,8 @@ mod verdict;
 pub use checks::{Check, Checks};
 pub use kinds::{
     CommandCheck, FileCheck, FileKind, GroupCheck, Host, MountCheck, PackageCheck, Port, PortCheck, ProcessCheck,
-    ReachCheck, ServiceCheck, UserCheck, command, file, group, mount, package, port, process, reach, service, tcp, udp,
-    user,
+    ReachCheck, ServiceCheck, UserCheck, VolumeCheck, command, file, group, mount, package, port, process, reach,
+    service, tcp, udp, user, volume,
 };
 pub use matcher::{Matcher, contains, ends_with, equals, matches, not, starts_with};
 pub use number::Numbers;

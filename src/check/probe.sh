@@ -291,6 +291,59 @@ mounts() {
 	fi
 }
 
+# The device of a volume, by its id, or by its path.
+find_volume() { # id of a volume, or path
+	device=
+	case $1 in
+	vol-*)
+		serial=vol${1#vol-}
+		for link in /dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_"$serial"; do
+			if [ -b "$link" ]; then device=$link; fi
+		done
+		for path in /sys/block/nvme*/device/serial; do
+			if [ -z "$device" ] && [ -r "$path" ] && [ "$(tr -d ' \n-' <"$path")" = "$serial" ]; then
+				device=${path#/sys/block/} device=/dev/${device%%/*}
+			fi
+		done
+		;;
+	*)
+		if [ -b "$1" ]; then device=$1; fi
+		;;
+	esac
+	if [ -n "$device" ]; then device=$(readlink -f "$device"); fi
+}
+
+volume() { # id of a volume, or path; whether its contents are wanted
+	find_volume "$2"
+	if [ -z "$device" ]; then
+		any=no
+		for path in /sys/block/nvme* /sys/block/loop* /dev/disk/by-id/nvme-*; do
+			if [ -e "$path" ]; then any=yes; fi
+		done
+		case $2 in /*) any=yes ;; esac
+		is "$1" any "$any"
+		return
+	fi
+	if [ -n "$3" ] && [ ! -r "$device" ] && [ "$user_id" != 0 ]; then
+		needs_root "$1"
+		return
+	fi
+	printf '%s' "$device" | data "$1" device
+	if [ -r "/sys/class/block/${device##*/}/size" ]; then
+		data "$1" size <"/sys/class/block/${device##*/}/size"
+	fi
+	if [ -n "$3" ]; then
+		if ! has blkid; then return; fi
+		blkid -p -o value -s TYPE "$device" 2>/dev/null | data "$1" fs_type
+	fi
+	while read -r from at rest; do
+		if [ "$(readlink -f "$from" 2>/dev/null)" = "$device" ]; then
+			printf '%b\n' "$at"
+			break
+		fi
+	done </proc/self/mounts | data "$1" mounted_at
+}
+
 processes() { # name…
 	id=$1
 	shift

@@ -51,6 +51,11 @@ impl Made {
         *lock(&self.ends_with) = Some(other.to_owned());
     }
 
+    /// Whether it ends with something.
+    pub(super) fn is_part_of(&self, other: &str) -> bool {
+        lock(&self.ends_with).as_deref() == Some(other)
+    }
+
     /// It was taken away from what it would have ended with: it is left to its test's end, as anything whose guard was dropped.
     pub(super) fn ends_by_itself(self: &Arc<Self>) {
         if lock(&self.ends_with).take().is_some() {

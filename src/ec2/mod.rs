@@ -42,5 +42,5 @@ pub use machine::Machine;
 pub use many::LaunchMany;
 pub use network_interface::{NetworkInterface, NewNetworkInterface};
 pub use power::PowerChange;
-pub use volume::{NewVolume, Volume, VolumeHandle, gp3};
+pub use volume::{AttachedVolume, NewVolume, Prepare, Volume, VolumeHandle, gp3};
 pub use wait::Wait;

@@ -221,7 +221,7 @@ fn launch(test: &Test, ec2: &Ec2, plan: &Plan, scope: &Scope) -> Result<Vec<Inst
         .iter()
         .enumerate()
         .map(|(position, planned)| {
-            let launch = planned.launch(ec2, test.user_data.as_deref()).start();
+            let launch = planned.launch(ec2, test).start();
             async move { (position, launch.await.map_err(Error::from)) }
         })
         .collect::<FuturesUnordered<_>>();

@@ -1,8 +1,8 @@
 //! Parameters, provided by their types: first each says what it needs, then all is launched, then each takes its own.
 
-use super::TestContext;
+use super::{TestContext, test::Test};
 use crate::{
-    ec2::{Ec2, Instance, Launch},
+    ec2::{Ec2, Instance, Launch, NewVolume},
     error::{Error, ErrorKind},
 };
 use std::ops::Range;
@@ -46,6 +46,7 @@ pub struct Settings {
     image: Option<String>,
     instance_type: Option<String>,
     user_data: Option<String>,
+    volumes: Option<Vec<NewVolume>>,
     tags: Vec<(String, String)>,
 }
 
@@ -74,6 +75,13 @@ impl Settings {
     #[must_use]
     pub fn user_data(mut self, user_data: impl Into<String>) -> Self {
         self.user_data = Some(user_data.into());
+        self
+    }
+
+    /// The volumes beside the root.
+    #[must_use]
+    pub fn volumes(mut self, volumes: impl IntoIterator<Item = NewVolume>) -> Self {
+        self.volumes = Some(volumes.into_iter().collect());
         self
     }
 
@@ -137,9 +145,9 @@ impl Plan {
 }
 
 impl Planned {
-    /// The launch of this machine; `user_data` is the test's.
-    pub(crate) fn launch(&self, ec2: &Ec2, user_data: Option<&str>) -> Launch {
-        let Settings { image, instance_type, user_data: own, tags } = self.settings.clone();
+    /// The launch of this machine, with what the test says of all.
+    pub(crate) fn launch(&self, ec2: &Ec2, test: &Test) -> Launch {
+        let Settings { image, instance_type, user_data: own, volumes, tags } = self.settings.clone();
         let mut launch = match image {
             Some(image) => ec2.launch(image),
             None => ec2.launch_default(),
@@ -148,9 +156,10 @@ impl Planned {
         if let Some(instance_type) = instance_type {
             launch = launch.instance_type(instance_type);
         }
-        if let Some(user_data) = own.as_deref().or(user_data) {
+        if let Some(user_data) = own.as_deref().or(test.user_data.as_deref()) {
             launch = launch.user_data(user_data);
         }
+        launch = launch.volumes(volumes.unwrap_or_else(|| test.volumes.clone()));
         tags.into_iter().fold(launch, |launch, (key, value)| launch.tag(key, value))
     }
 }

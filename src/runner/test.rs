@@ -1,7 +1,10 @@
 //! What the macro says of a test, over the configuration.
 
 use super::requirement::Requirement;
-use crate::config::{Config, Keep};
+use crate::{
+    config::{Config, Keep},
+    ec2::NewVolume,
+};
 use std::{panic::Location, time::Duration};
 
 /// A test as it was declared.
@@ -14,6 +17,7 @@ pub struct Test {
     pub(crate) should_panic: Option<&'static str>,
     pub(crate) requirements: Vec<Requirement>,
     pub(crate) user_data: Option<String>,
+    pub(crate) volumes: Vec<NewVolume>,
     image: Option<String>,
     instance_type: Option<String>,
     region: Option<String>,
@@ -32,6 +36,7 @@ impl Test {
             should_panic: None,
             requirements: Vec::new(),
             user_data: None,
+            volumes: Vec::new(),
             image: None,
             instance_type: None,
             region: None,
@@ -62,6 +67,12 @@ impl Test {
     /// The user data of the machines that are declared by parameters.
     pub fn user_data(mut self, user_data: impl Into<String>) -> Self {
         self.user_data = Some(user_data.into());
+        self
+    }
+
+    /// The volumes, beside the root, of the machines that are declared by parameters.
+    pub fn volumes(mut self, volumes: impl IntoIterator<Item = NewVolume>) -> Self {
+        self.volumes.extend(volumes);
         self
     }
 

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod disks;
 mod exec;
 mod files;
 mod handles;

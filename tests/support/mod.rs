@@ -151,3 +151,14 @@ pub async fn image(ec2: &Ec2, name: &str) -> String {
     });
     answer.images()[0].image_id().unwrap().to_owned()
 }
+
+/// Whether a machine has volumes in EC2 alone, as a local one has that isn't root's: then its test ends here, and says so.
+pub async fn skips_without_devices(vm: &Instance) -> Result<bool> {
+    match vm.volume(0).device().await {
+        Err(error) if error.kind() == ErrorKind::Unanswerable => {
+            println!("skipped: {error}");
+            Ok(true)
+        }
+        found => found.map(|_| false),
+    }
+}

@@ -3,7 +3,7 @@ use ec2_harness::prelude::*;
 #[ec2_test(imgae = "debian-12")]
 fn nearest(vm: Instance) {}
 
-#[ec2_test(volumes = [gp3(20)])]
+#[ec2_test(volume = [gp3(20)])]
 fn all(vm: Instance) {}
 
 #[ec2_test("debian-12")]

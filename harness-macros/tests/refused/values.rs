@@ -37,3 +37,9 @@ fn unknown_keep(vm: Instance) {}
 fn a_number_to_keep(vm: Instance) {}
 
 fn main() {}
+
+#[ec2_test(volumes = gp3(20))]
+fn one_volume() {}
+
+#[ec2_test(volumes)]
+fn no_volumes() {}

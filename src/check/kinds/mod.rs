@@ -14,6 +14,7 @@ mod stat;
 mod table;
 mod texts;
 mod user;
+mod volume;
 
 pub use command::{CommandCheck, command};
 pub use file::{FileCheck, file};
@@ -26,3 +27,4 @@ pub use reach::{Host, ReachCheck, reach};
 pub use service::{ServiceCheck, service};
 pub use stat::FileKind;
 pub use user::{UserCheck, user};
+pub use volume::{VolumeCheck, volume};

@@ -3,10 +3,12 @@
 //! A volume that is attached by [`Machine::add_volume`] ends with its machine, as EC2 itself sees to it. Any other has a guard.
 
 mod attach;
+mod attached;
 mod launched;
 mod new;
 
 pub(in crate::ec2) use attach::free as free_device;
+pub use attached::{AttachedVolume, Prepare};
 pub use new::{NewVolume, gp3};
 
 use super::{Ec2, Machine, creation::Creation, guard::Guard, made::Made};

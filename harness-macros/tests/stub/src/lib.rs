@@ -6,7 +6,16 @@ pub use ec2_harness_macros::ec2_test;
 
 /// What a user imports.
 pub mod prelude {
-    pub use crate::{Ec2, Instance, TestContext, ec2_test};
+    pub use crate::{Ec2, Instance, NewVolume, TestContext, ec2_test, gp3};
+}
+
+/// A volume that isn't there.
+#[derive(Clone, Debug)]
+pub struct NewVolume(pub u64);
+
+/// A volume of so many GiB.
+pub fn gp3(size: u64) -> NewVolume {
+    NewVolume(size)
 }
 
 /// A machine that isn't there.
@@ -68,6 +77,7 @@ pub mod __private {
             user_data(value: impl Into<String> + Clone + Debug);
             region(value: impl Into<String> + Clone + Debug);
             timeout(value: Duration);
+            volumes(value: impl IntoIterator<Item = NewVolume> + Clone + Debug);
             tag(key: impl Into<String> + Clone + Debug, value: impl Into<String> + Clone + Debug);
             should_panic(expected: &str);
         }
@@ -75,6 +85,7 @@ pub mod __private {
             image(value: impl Into<String> + Clone + Debug);
             instance_type(value: impl Into<String> + Clone + Debug);
             user_data(value: impl Into<String> + Clone + Debug);
+            volumes(value: impl IntoIterator<Item = NewVolume> + Clone + Debug);
             tag(key: impl Into<String> + Clone + Debug, value: impl Into<String> + Clone + Debug);
         }
     }
