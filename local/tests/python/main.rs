@@ -148,7 +148,8 @@ fn the_aws_cli_is_served_every_action() {
 /// What Terraform's provider calls for each resource, in its order.
 fn terraform(arguments: &[&str], conditions: &str) {
     if are_there(&[("python3", &["-c", "import boto3"])]) {
-        run("terraform/main.py", arguments, &["--conditions", conditions]);
+        let profiles = ["--instance-profile", "web=server", "--instance-profile", "db=server"];
+        run("terraform/main.py", arguments, &[&["--conditions", conditions], &profiles[..]].concat());
     }
 }
 

@@ -67,8 +67,8 @@ class PlacementGroup(Resource):
 class LaunchTemplate(Resource):
     """aws_launch_template"""
 
-    def __init__(self, name, key, groups):
-        self.name, self.key, self.groups = name, key, groups
+    def __init__(self, name, key, groups, blocks=lambda: {}):
+        self.name, self.key, self.groups, self.blocks = name, key, groups, blocks
 
     def data(self, **more):
         mapping = {"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1, "VolumeType": "gp3", "DeleteOnTermination": True}}
@@ -76,7 +76,8 @@ class LaunchTemplate(Resource):
             "UserData": "", "ImageId": image("blank"), "InstanceType": "t3.micro", "KeyName": self.key.name,
             "BlockDeviceMappings": [mapping], "CreditSpecification": {"CpuCredits": "standard"},
             "MetadataOptions": {"HttpTokens": "required"}, "Monitoring": {"Enabled": False},
-            "TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "template", "Value": "yes"}]}], **more,
+            "TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "template", "Value": "yes"}]}],
+            **self.blocks(), **more,
         }
 
     def create(self):
@@ -86,6 +87,8 @@ class LaunchTemplate(Resource):
             TagSpecifications=tagged("launch-template", "made"),
         )
         self.id = made["LaunchTemplate"]["LaunchTemplateId"]
+        asked = {name: value for name, value in self.data().items() if value != ""}
+        wait(lambda: self.version("1")["LaunchTemplateData"], lambda found: holds(found, asked))
 
     def found(self):
         codes = ["InvalidLaunchTemplateId.NotFound", "InvalidLaunchTemplateId.Malformed", "InvalidLaunchTemplateName.NotFoundException"]
@@ -101,9 +104,11 @@ class LaunchTemplate(Resource):
         return {"template": template, "latest": self.version(str(template["LatestVersionNumber"]))}
 
     def change(self):
+        spot = {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "one-time"}}
         patiently(
             ec2.create_launch_template_version,
-            LaunchTemplateId=self.id, ClientToken=f"version-{id(self)}", LaunchTemplateData=self.data(InstanceType="t3.small"),
+            LaunchTemplateId=self.id, ClientToken=f"version-{id(self)}",
+            LaunchTemplateData=self.data(InstanceType="t3.small", InstanceMarketOptions=spot),
         )
         patiently(ec2.modify_launch_template, LaunchTemplateId=self.id, DefaultVersion="2")
         wait(self.found, lambda found: (found["DefaultVersionNumber"], found["LatestVersionNumber"]) == (2, 2))
@@ -125,11 +130,15 @@ class NetworkInterface(Resource):
             ec2.create_network_interface,
             SubnetId=self.subnet.id, Description="made", Groups=[group.id for group in self.groups],
             ClientToken=f"interface-{id(self)}", SecondaryPrivateIpAddressCount=1,
-            TagSpecifications=tagged("network-interface", "made"),
+            TagSpecifications=tagged("network-interface", "made"), **self.parameters(),
         )
         self.id = made["NetworkInterface"]["NetworkInterfaceId"]
         wait(self.found, lambda face: face["Status"] == "available")
         self.modify(SourceDestCheck={"Value": False})
+
+    def parameters(self):
+        """What else is asked for."""
+        return {}
 
     def modify(self, **attribute):
         patiently(ec2.modify_network_interface_attribute, NetworkInterfaceId=self.id, **attribute)

@@ -11,22 +11,29 @@ class Instance(Resource):
 
     ATTRIBUTES = ["disableApiStop", "disableApiTermination", "instanceInitiatedShutdownBehavior", "userData"]
 
-    def __init__(self, subnet, groups, key, placement=None, template=None, interface=None, volumes=()):
+    def __init__(self, subnet, groups, key, placement=None, template=None, interface=None, volumes=(), ipv6=0, profile=None):
         self.subnet, self.groups, self.key, self.placement, self.volumes = subnet, groups, key, placement, list(volumes)
         self.template, self.interface = template, interface
+        # How many addresses of IPv6, and the names of two instance profiles, of which the second takes the place of the first.
+        self.ipv6, self.profile = ipv6, profile
 
     def parameters(self):
         """What the provider always sends, whether it is configured or not, and what is."""
         interface = {"DeviceIndex": 0}
         if self.interface:
             interface |= {"NetworkCardIndex": 0, "NetworkInterfaceId": self.interface.id, "DeleteOnTermination": False}
-        else:
+        elif self.subnet:
             interface |= {"SubnetId": self.subnet.id, "Groups": [group.id for group in self.groups]}
+            if self.ipv6:
+                interface["Ipv6AddressCount"] = self.ipv6
         parameters = {
             "Placement": {"AvailabilityZone": "", **({"GroupName": self.placement.name} if self.placement else {})},
             "DisableApiTermination": True, "EbsOptimized": False, "HibernationOptions": {"Configured": False},
             "Monitoring": {"Enabled": False}, "NetworkInterfaces": [interface],
         }
+        # Without a subnet of its own, it has the interfaces of its template.
+        if not self.interface and not self.subnet:
+            parameters.pop("NetworkInterfaces")
         if self.template:
             return parameters | {"LaunchTemplate": {"LaunchTemplateId": self.template.id, "Version": "$Default"}}
         # The root's name is looked up by the image.
@@ -37,7 +44,9 @@ class Instance(Resource):
             "ImageId": ami, "InstanceType": "t3.micro", "KeyName": self.key.name, "UserData": "#!/bin/sh\n",
             "CreditSpecification": {"CpuCredits": "unlimited"}, "InstanceInitiatedShutdownBehavior": "stop",
             "MetadataOptions": {"HttpEndpoint": "enabled", "HttpTokens": "required", "HttpPutResponseHopLimit": 2},
-            "BlockDeviceMappings": [*self.volumes, root],
+            "BlockDeviceMappings": [*self.volumes, root], "MaintenanceOptions": {"AutoRecovery": "default"},
+            "PrivateDnsNameOptions": {"HostnameType": "ip-name", "EnableResourceNameDnsARecord": True},
+            **({"IamInstanceProfile": {"Name": self.profile[0]}} if self.profile else {}),
         }
 
     def create(self):
@@ -48,7 +57,10 @@ class Instance(Resource):
         )
         self.id = launched["Instances"][0]["InstanceId"]
         self.wait_for("running")
-        if not self.interface:
+        options = ["MaintenanceOptions", "MetadataOptions", "PrivateDnsNameOptions", "InstanceType", "KeyName"]
+        asked = {name: value for name, value in self.parameters().items() if name in options}
+        assert holds(self.found(), asked), (self.found(), asked)
+        if not self.interface and self.subnet:
             # What is no parameter of a launch is changed after it.
             patiently(ec2.modify_instance_attribute, InstanceId=self.id, SourceDestCheck={"Value": False})
             wait(self.found, lambda instance: instance["SourceDestCheck"] is False)
@@ -74,6 +86,10 @@ class Instance(Resource):
         attached = [mapping["Ebs"]["VolumeId"] for mapping in instance["BlockDeviceMappings"]]
         volumes = ec2.describe_volumes(VolumeIds=attached)["Volumes"]
         assert len(volumes) == len(attached), (volumes, attached)
+        if self.template and not self.subnet:
+            # All that its template has several of.
+            assert (len(instance["NetworkInterfaces"]), len(attached)) == (2, 3), instance
+            assert instance["IamInstanceProfile"]["Arn"].endswith("/web"), instance
         return {
             "instance": instance,
             "vpc": find(ec2.describe_vpcs, "Vpcs", ["InvalidVpcID.NotFound"], VpcIds=[instance["VpcId"]])["IsDefault"],
@@ -85,12 +101,13 @@ class Instance(Resource):
             "attributes": {
                 name: plain(ec2.describe_instance_attribute(InstanceId=self.id, Attribute=name)) for name in self.ATTRIBUTES
             },
-            "credits": find(
-                ec2.describe_instance_credit_specifications, "InstanceCreditSpecifications", ["InvalidInstanceID.NotFound"],
-                InstanceIds=[self.id],
-            ),
+            "credits": self.credits(),
             "status": self.state(),
         }
+
+    def credits(self):
+        describe, codes = ec2.describe_instance_credit_specifications, ["InvalidInstanceID.NotFound"]
+        return find(describe, "InstanceCreditSpecifications", codes, InstanceIds=[self.id])
 
     def launched_from(self):
         """The launch template, which only the tags tell."""
@@ -126,9 +143,19 @@ class Instance(Resource):
         retag(self, self.id)
         if self.template or self.interface:
             return
+        self.change_profile()
         # Of several interfaces it would have to be said which: others' attachments are no part of it.
         if len(self.found()["NetworkInterfaces"]) > 1:
             return
+        self.modify(SourceDestCheck={"Value": True})
+        primary = lambda: next(face for face in self.found()["NetworkInterfaces"] if face["Attachment"]["DeviceIndex"] == 0)
+        if self.ipv6:
+            patiently(ec2.assign_ipv6_addresses, NetworkInterfaceId=primary()["NetworkInterfaceId"], Ipv6AddressCount=1)
+            wait(lambda: len(primary()["Ipv6Addresses"]), lambda count: count == self.ipv6 + 1)
+        patiently(
+            ec2.modify_network_interface_attribute,
+            NetworkInterfaceId=primary()["NetworkInterfaceId"], Groups=[self.groups[0].id],
+        )
         # The type and the user data, each between a stop and a start of its own.
         for change, look, value in [
             ({"InstanceType": {"Value": "t3.small"}}, lambda: self.found()["InstanceType"], "t3.small"),
@@ -147,15 +174,18 @@ class Instance(Resource):
         ]:
             self.modify(**{parameter: {"Value": value}})
             wait(lambda: self.attribute(name, parameter), lambda now: now == value)
+        patiently(ec2.modify_instance_maintenance_options, InstanceId=self.id, AutoRecovery="disabled")
+        wait(lambda: self.found()["MaintenanceOptions"]["AutoRecovery"], lambda now: now == "disabled")
+        patiently(ec2.monitor_instances, InstanceIds=[self.id])
+        wait(lambda: self.found()["Monitoring"]["State"], lambda now: now in ["enabled", "pending"])
+        patiently(
+            ec2.modify_instance_credit_specification,
+            InstanceCreditSpecifications=[{"InstanceId": self.id, "CpuCredits": "standard"}],
+        )
+        wait(lambda: self.credits()["CpuCredits"], lambda now: now == "standard")
         options = {"HttpEndpoint": "enabled", "HttpTokens": "optional", "HttpPutResponseHopLimit": 1, "InstanceMetadataTags": "enabled"}
         patiently(ec2.modify_instance_metadata_options, InstanceId=self.id, **options)
         wait(lambda: self.found()["MetadataOptions"], lambda now: now["State"] == "applied" and options.items() <= now.items())
-        self.modify(SourceDestCheck={"Value": True})
-        primary = next(face for face in self.found()["NetworkInterfaces"] if face["Attachment"]["DeviceIndex"] == 0)
-        patiently(
-            ec2.modify_network_interface_attribute,
-            NetworkInterfaceId=primary["NetworkInterfaceId"], Groups=[self.groups[0].id],
-        )
         root = next(one for one in self.found()["BlockDeviceMappings"] if one["DeviceName"] == self.found()["RootDeviceName"])
         patiently(ec2.modify_volume, VolumeId=root["Ebs"]["VolumeId"], Size=10)
         wait_for_modification(root["Ebs"]["VolumeId"])
@@ -163,6 +193,18 @@ class Instance(Resource):
             self.modify(BlockDeviceMappings=[{"DeviceName": root["DeviceName"], "Ebs": {"DeleteOnTermination": value}}])
             mapping = lambda: next(one for one in self.found()["BlockDeviceMappings"] if one["DeviceName"] == root["DeviceName"])
             wait(mapping, lambda one: one["Ebs"]["DeleteOnTermination"] == value)
+        patiently(ec2.modify_private_dns_name_options, InstanceId=self.id, EnableResourceNameDnsARecord=False)
+        wait(lambda: self.found()["PrivateDnsNameOptions"], lambda now: now["EnableResourceNameDnsARecord"] is False)
+
+    def change_profile(self):
+        if not self.profile:
+            return
+        [bond] = ec2.describe_iam_instance_profile_associations(Filters=filters(instance_id=self.id))["IamInstanceProfileAssociations"]
+        patiently(
+            ec2.replace_iam_instance_profile_association,
+            AssociationId=bond["AssociationId"], IamInstanceProfile={"Name": self.profile[1]},
+        )
+        wait(self.found, lambda instance: instance["IamInstanceProfile"]["Arn"].endswith(f"/{self.profile[1]}"))
 
     def destroy(self):
         self.modify(DisableApiTermination={"Value": False})
@@ -190,7 +232,9 @@ class SpotInstanceRequest(Resource):
             TagSpecifications=tagged("spot-instances-request", "made"),
             LaunchSpecification={
                 "EbsOptimized": False, "ImageId": image("blank"), "InstanceType": "t3.micro", "KeyName": self.key.name,
-                "Monitoring": {"Enabled": False}, "NetworkInterfaces": [interface], "Placement": {"AvailabilityZone": ""},
+                "Monitoring": {"Enabled": True}, "NetworkInterfaces": [interface], "Placement": {"AvailabilityZone": ""},
+                "IamInstanceProfile": {"Name": "web"}, "UserData": base64.b64encode(b"#!/bin/sh\n").decode(),
+                "BlockDeviceMappings": [{"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1, "DeleteOnTermination": True}}],
             },
         )
         self.id = made["SpotInstanceRequests"][0]["SpotInstanceRequestId"]
@@ -209,7 +253,11 @@ class SpotInstanceRequest(Resource):
         return instance
 
     def read(self):
-        return {"request": self.found(), "instance": self.instance().found()}
+        instance = self.instance().found()
+        attached = [mapping["Ebs"]["VolumeId"] for mapping in instance["BlockDeviceMappings"]]
+        volumes = ec2.describe_volumes(VolumeIds=attached)["Volumes"]
+        assert len(volumes) == len(attached) == 2, (volumes, attached)
+        return {"request": self.found(), "instance": instance, "volumes": volumes}
 
     def change(self):
         retag(self, self.id)

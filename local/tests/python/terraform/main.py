@@ -10,6 +10,7 @@ import sys
 import time
 
 from beside import *
+from dual import *
 from groups import *
 from instances import *
 from networks import *
@@ -25,7 +26,7 @@ SAME, APART = 2, 0.05
 def configuration():
     """All resources, each after those that it needs."""
     zone = "us-east-1a"
-    vpc, peer, third = Vpc("10.10.0.0/16"), Vpc("10.11.0.0/16"), Vpc("10.13.0.0/16")
+    vpc, peer, third = Vpc("10.10.0.0/16"), Vpc("10.11.0.0/16"), DualVpc("10.13.0.0/16", moves=True)
     block = VpcIpv4Block(vpc, "10.12.0.0/16")
     subnet, other_subnet = Subnet(vpc, "10.10.1.0/24", zone), Subnet(vpc, "10.12.1.0/24", "us-east-1b")
     gateway, moving = InternetGateway(vpc), InternetGateway(third, peer)
@@ -53,6 +54,12 @@ def configuration():
     primary = NetworkInterface(subnet, [group])
     template = LaunchTemplate("terraform", key, [group])
     attached = NetworkInterfaceAttachment(interface, other_instance)
+    both = DualVpc("10.14.0.0/16")
+    dual, moving_dual = DualSubnet(both, "10.14.1.0/24", zone, 1), DualSubnet(both, "10.14.2.0/24", zone, 2, other=3)
+    egress, both_gateway, both_group = EgressOnlyInternetGateway(both), InternetGateway(both), SecurityGroup(both, "dual")
+    to_egress, to_both = lambda: {"EgressOnlyInternetGatewayId": egress.id}, lambda: {"GatewayId": both_gateway.id}
+    dual_table = RouteTable(both, "::/0", to_egress)
+    several = LaunchTemplate("several", key, [both_group], lambda: template_blocks(dual, both_group, spread))
     root = Snapshot(lambda: instance.found()["BlockDeviceMappings"][0]["Ebs"]["VolumeId"])
     data, copied = Snapshot(lambda: volume.id), SnapshotCopy(root)
     restored = Volume(zone, SnapshotId=lambda: data.id, VolumeType="gp3")
@@ -81,8 +88,37 @@ def configuration():
         key, cluster, spread, partition, interface, instance, other_instance, primary,
         Instance(subnet, [group], key, interface=primary), template, Instance(other_subnet, [group], key, template=template),
         SpotInstanceRequest(subnet, [group], key), attached, EipAssociation(eip, NetworkInterfaceId=interface),
+        both, dual, moving_dual, egress, both_gateway, both_group, dual_table,
+        Route(dual_table, "2001:db8::/32", to_both, to_egress), DualNetworkInterface(dual, [both_group, both_group]),
+        several, Instance(None, [], key, template=several), Instance(dual, [both_group], key, ipv6=1, profile=("web", "db")),
         volume, small, VolumeAttachment(volume, other_instance, "/dev/sdh"), root, data, copied, restored, ami, golden, AmiCopy("terraform-copied", golden),
     ]
+
+
+def template_blocks(subnet, group, placement):
+    """What a launch template can have several of, and what else it can have."""
+    face = {
+        "DeleteOnTermination": True, "Description": "made", "Groups": [group.id], "SubnetId": subnet.id, "NetworkCardIndex": 0,
+    }
+    disk = {"DeleteOnTermination": True, "VolumeSize": 1, "VolumeType": "gp3"}
+    return {
+        "BlockDeviceMappings": [
+            {"DeviceName": "/dev/sdf", "Ebs": disk | {"Iops": 3000, "Throughput": 125}}, {"DeviceName": "/dev/sdg", "Ebs": disk},
+        ],
+        "DisableApiStop": False, "DisableApiTermination": False, "EbsOptimized": False, "IamInstanceProfile": {"Name": "web"},
+        "InstanceInitiatedShutdownBehavior": "terminate", "MaintenanceOptions": {"AutoRecovery": "disabled"},
+        "MetadataOptions": {"HttpEndpoint": "enabled", "HttpProtocolIpv6": "enabled", "HttpPutResponseHopLimit": 2, "HttpTokens": "required"},
+        "NetworkInterfaces": [
+            face | {"DeviceIndex": 0, "Ipv6AddressCount": 1, "AssociatePublicIpAddress": False},
+            face | {"DeviceIndex": 1, "SecondaryPrivateIpAddressCount": 1},
+        ],
+        "Placement": {"AvailabilityZone": "us-east-1a", "GroupName": placement.name},
+        "PrivateDnsNameOptions": {"HostnameType": "resource-name", "EnableResourceNameDnsARecord": True},
+        "TagSpecifications": [
+            {"ResourceType": kind, "Tags": [{"Key": "template", "Value": "yes"}]} for kind in ["instance", "volume", "network-interface"]
+        ],
+        "UserData": "IyEvYmluL3NoCg==",
+    }
 
 
 def everything():
@@ -105,7 +141,8 @@ def everything():
     }
     for call, member in [
         ("describe_addresses", "Addresses"), ("describe_dhcp_options", "DhcpOptions"),
-        ("describe_launch_templates", "LaunchTemplates"),
+        ("describe_egress_only_internet_gateways", "EgressOnlyInternetGateways"), ("describe_launch_templates", "LaunchTemplates"),
+        ("describe_iam_instance_profile_associations", "IamInstanceProfileAssociations"),
         ("describe_internet_gateways", "InternetGateways"), ("describe_key_pairs", "KeyPairs"),
         ("describe_nat_gateways", "NatGateways"), ("describe_network_acls", "NetworkAcls"),
         ("describe_network_interfaces", "NetworkInterfaces"), ("describe_placement_groups", "PlacementGroups"),

@@ -11,16 +11,20 @@ def attributes_of(vpc):
 class Vpc(Resource):
     """aws_vpc"""
 
-    def __init__(self, cidr):
-        self.cidr = cidr
+    def __init__(self, cidr, ipv6=False):
+        self.cidr, self.ipv6 = cidr, ipv6
 
     def create(self):
         made = ec2.create_vpc(
-            CidrBlock=self.cidr, InstanceTenancy="default", AmazonProvidedIpv6CidrBlock=False, TagSpecifications=tagged("vpc", "made"),
+            CidrBlock=self.cidr, InstanceTenancy="default", AmazonProvidedIpv6CidrBlock=self.ipv6, TagSpecifications=tagged("vpc", "made"),
         )
         self.id = made["Vpc"]["VpcId"]
         wait(self.found, lambda vpc: vpc["State"] == "available")
+        self.settle(made["Vpc"])
         self.attribute("EnableDnsHostnames", "enableDnsHostnames", True)
+
+    def settle(self, made):
+        """Waits for what else was asked for."""
 
     def attribute(self, parameter, name, value):
         patiently(ec2.modify_vpc_attribute, VpcId=self.id, **{parameter: {"Value": value}})
@@ -84,10 +88,19 @@ class Subnet(Resource):
         made = patiently(
             ec2.create_subnet,
             VpcId=self.vpc.id, CidrBlock=self.cidr, AvailabilityZone=self.zone, TagSpecifications=tagged("subnet", "made"),
+            **self.parameters(),
         )
         self.id = made["Subnet"]["SubnetId"]
         wait(self.found, lambda subnet: subnet["State"] == "available")
+        self.settle()
         self.attribute("MapPublicIpOnLaunch", True)
+
+    def parameters(self):
+        """What else is asked for."""
+        return {}
+
+    def settle(self):
+        """Waits for it, and sets what is no parameter."""
 
     def attribute(self, name, value):
         patiently(ec2.modify_subnet_attribute, SubnetId=self.id, **{name: {"Value": value}})

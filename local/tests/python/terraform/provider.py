@@ -139,6 +139,15 @@ def retag(resource, id):
     wait(lambda: tags_of(resource.found()), lambda tags: changed.items() <= tags.items() and "managed-by" not in tags)
 
 
+def holds(found, asked):
+    """Whether what is found has all that was asked for: else the next plan would want to change it."""
+    if isinstance(asked, dict):
+        return isinstance(found, dict) and all(holds(found.get(name), value) for name, value in asked.items())
+    if isinstance(asked, list):
+        return isinstance(found, list) and len(found) == len(asked) and all(map(holds, found, asked))
+    return found == asked
+
+
 def plain(answer):
     """An answer without what is about the request."""
     answer = {key: value for key, value in answer.items() if key != "ResponseMetadata"}

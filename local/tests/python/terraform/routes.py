@@ -125,7 +125,7 @@ class RouteTable(Resource):
         self.route(ec2.create_route, self.cidr)
 
     def route(self, call, cidr):
-        patiently(call, RouteTableId=self.id, DestinationCidrBlock=cidr, **self.target())
+        patiently(call, RouteTableId=self.id, **destination(cidr), **self.target())
         wait(lambda: route_of(self.found(), cidr), lambda route: self.target().items() <= route.items())
 
     def found(self):
@@ -135,9 +135,10 @@ class RouteTable(Resource):
         return self.found()
 
     def change(self):
-        self.route(ec2.create_route, "198.51.100.0/24")
-        delete(ec2.delete_route, ["InvalidRoute.NotFound"], RouteTableId=self.id, DestinationCidrBlock="198.51.100.0/24")
-        wait_gone(lambda: route_of(self.found(), "198.51.100.0/24"))
+        more = "2001:db8:1::/48" if ":" in self.cidr else "198.51.100.0/24"
+        self.route(ec2.create_route, more)
+        delete(ec2.delete_route, ["InvalidRoute.NotFound"], RouteTableId=self.id, **destination(more))
+        wait_gone(lambda: route_of(self.found(), more))
         retag(self, self.id)
 
     def destroy(self):
@@ -147,9 +148,13 @@ class RouteTable(Resource):
         wait_gone(self.found)
 
 
+def destination(cidr):
+    return {"DestinationIpv6CidrBlock" if ":" in cidr else "DestinationCidrBlock": cidr}
+
+
 def route_of(table, cidr):
     for route in table["Routes"]:
-        if route.get("DestinationCidrBlock") == cidr:
+        if destination(cidr).items() <= route.items():
             return route
     raise Gone(cidr)
 
@@ -164,7 +169,7 @@ class Route(Resource):
         self.put(ec2.create_route, self.target())
 
     def put(self, call, target):
-        patiently(call, RouteTableId=self.table.id, DestinationCidrBlock=self.cidr, **target)
+        patiently(call, RouteTableId=self.table.id, **destination(self.cidr), **target)
         wait(self.read, lambda route: target.items() <= route.items())
 
     def read(self):
@@ -174,7 +179,7 @@ class Route(Resource):
         self.put(ec2.replace_route, self.other())
 
     def destroy(self):
-        named = {"RouteTableId": self.table.id, "DestinationCidrBlock": self.cidr}
+        named = {"RouteTableId": self.table.id, **destination(self.cidr)}
         delete(ec2.delete_route, ["InvalidRoute.NotFound"], **named)
         wait_gone(self.read)
         try:
