@@ -1,61 +1,25 @@
 //! What becomes of an account whose endpoint was killed.
 
-use crate::endpoint::{Server, State, eventually, mounts_of};
+use crate::endpoint::{Login, Server, State, eventually, mounts_of};
 use std::{
     fs::{self, File},
     io::Write,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Command,
 };
-
-/// SSH to machines, with a key and the host keys that were seen.
-struct Ssh<'a> {
-    state: &'a State,
-    key: PathBuf,
-}
-
-impl<'a> Ssh<'a> {
-    /// Makes a key pair `k`, and lets everybody in.
-    fn new(state: &'a State, server: &Server) -> Self {
-        let material = server.door.ok("Action=CreateKeyPair&KeyName=k&KeyType=ed25519").one("keyMaterial");
-        let key = state.beside().join("key");
-        fs::write(&key, format!("{}\n", material.trim().replace("&#xA;", "\n"))).unwrap();
-        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-        server.let_in_ssh();
-        Self { state, key }
-    }
-
-    fn try_run(&self, instance: &str, command: &str) -> Output {
-        let program = env!("CARGO_BIN_EXE_ec2-local");
-        let proxy =
-            format!("ProxyCommand=env EC2_LOCAL_STATE_DIR={} {program} connect %h %p", self.state.path().display());
-        let known = format!("UserKnownHostsFile={}", self.state.beside().join("known").display());
-        let mut ssh = Command::new("ssh");
-        ssh.args(["-F", "none", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR", "-o", "IdentitiesOnly=yes"]);
-        // A host key that isn't the one that was seen before is refused.
-        ssh.args(["-o", "StrictHostKeyChecking=accept-new", "-o", &known, "-o", &proxy, "-i"]).arg(&self.key);
-        ssh.arg(format!("ec2-user@{instance}")).arg(command).env_remove("SSH_AUTH_SOCK").output().unwrap()
-    }
-
-    fn run(&self, instance: &str, command: &str) -> String {
-        eventually("it answers on SSH", || self.try_run(instance, "true").status.success());
-        let output = self.try_run(instance, command);
-        assert!(output.status.success(), "{command}: {output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-}
 
 #[test]
 fn machines_boot_again_with_all_that_is_theirs() {
     const BOOT: &str = "cat /proc/sys/kernel/random/boot_id";
     let state = State::new();
     let server = Server::start(&state);
-    let ssh = Ssh::new(&state, &server);
+    let ssh = Login::wary(&state);
+    ssh.prepare(&server);
     let machines = server.launch("host", 3, "&KeyName=k");
-    let boots: Vec<String> = machines.iter().map(|id| ssh.run(id, &format!("echo {id} >mark; sync; {BOOT}"))).collect();
+    let boots: Vec<String> =
+        machines.iter().map(|id| ssh.says(id, &format!("echo {id} >mark; sync; {BOOT}"))).collect();
     let stopped = server.launch("host", 1, "&KeyName=k").remove(0);
-    ssh.run(&stopped, "echo stopped >mark");
+    ssh.says(&stopped, "echo stopped >mark");
     server.door.ok(&format!("Action=StopInstances&InstanceId.1={stopped}"));
     eventually("it is stopped", || server.count("stopped") == 1);
     let before: Vec<String> = machines.iter().map(|id| server.describe(id).one("reservationSet")).collect();
@@ -70,14 +34,14 @@ fn machines_boot_again_with_all_that_is_theirs() {
     }
     let server = Server::start(&state);
     for ((id, boot), before) in machines.iter().zip(boots).zip(before) {
-        assert_eq!(ssh.run(id, "cat mark"), format!("{id}\n"));
-        assert_ne!(ssh.run(id, BOOT), boot);
+        assert_eq!(ssh.says(id, "cat mark"), format!("{id}\n"));
+        assert_ne!(ssh.says(id, BOOT), boot);
         assert_eq!(server.describe(id).one("reservationSet"), before, "state, addresses and all are the same");
         let console = server.door.ok(&format!("Action=GetConsoleOutput&InstanceId={id}")).one("output");
         assert!(!console.is_empty());
     }
     server.door.ok(&format!("Action=StartInstances&InstanceId.1={stopped}"));
-    assert_eq!(ssh.run(&stopped, "cat mark"), "stopped\n");
+    assert_eq!(ssh.says(&stopped, "cat mark"), "stopped\n");
     server.end();
     state.assert_clean();
 }
