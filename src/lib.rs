@@ -124,6 +124,21 @@
 //! # }
 //! ```
 //!
+//! # Images of machines
+//!
+//! [`snapshot`](ec2::Machine::snapshot) makes an image of a machine with all of its volumes. The machine is cleaned of its own state
+//! before (cloud-init's, machine id, host keys), stopped, and started again; [`Image`](ec2::Image) is the guard, which takes every snapshot along.
+//!
+//! ```no_run
+//! # use ec2_harness::prelude::*;
+//! # async fn example(ec2: Ec2, vm: Machine) -> Result {
+//! vm.exec("apt-get install -y postgresql").sudo().await?;
+//! let image = vm.snapshot().await?;
+//! let replica = ec2.launch(&image).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Waiting
 //!
 //! A launch returns when the machine is ready: running, SSH answers, and cloud-init, if there is one, is done. A machine

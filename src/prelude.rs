@@ -12,7 +12,10 @@ pub use crate::{
         file, gib, group, kib, matches, mib, mount, not, package, port, process, reach, service, starts_with, tcp, udp,
         user, volume,
     },
-    ec2::{Ec2, Imds, Instance, Machine, NetworkInterface, NewNetworkInterface, NewVolume, Volume, VolumeHandle, gp3},
+    ec2::{
+        Ec2, Image, ImageHandle, Imds, Instance, Machine, NetworkInterface, NewNetworkInterface, NewVolume, Volume,
+        VolumeHandle, gp3,
+    },
     ec2_test,
     runner::TestContext,
 };

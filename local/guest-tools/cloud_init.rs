@@ -1,9 +1,14 @@
-//! `cloud-init status` and `cloud-id`, from what the machine's agent has written down.
+//! `cloud-init status` and `cloud-id`, from what the machine's agent has written down; `cloud-init clean`, which removes it.
 
-use std::{collections::HashMap, ffi::OsString, fs, io::Write, process::ExitCode, thread, time::Duration};
+use std::{
+    collections::HashMap, ffi::OsString, fs, io, io::Write, path::Path, process::ExitCode, thread, time::Duration,
+};
 
 /// Lines of `key=value`; the values are as they are printed, with `\n` for a line's end and `\\` for a backslash.
 const STATUS: &str = "/run/ec2-local/cloud-init-status";
+/// What the machine was set up as.
+const CLOUD: &str = "/var/lib/cloud";
+const LOGS: [&str; 2] = ["/var/log/cloud-init.log", "/var/log/cloud-init-output.log"];
 /// The name of the cloud.
 const CLOUD_ID: &str = "/run/cloud-init/cloud-id";
 /// How often `--wait` looks, and prints a dot at every fiftieth time.
@@ -26,8 +31,9 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
             ExitCode::SUCCESS
         }
         Some("status") => status(words),
-        Some(other) => fail(&format!("ec2-local's own has no `{other}`; it has `status` and `--version`")),
-        None => fail("it has `status` and `--version`"),
+        Some("clean") => clean(words),
+        Some(other) => fail(&format!("ec2-local's own has no `{other}`; it has `status`, `clean` and `--version`")),
+        None => fail("it has `status`, `clean` and `--version`"),
     }
 }
 
@@ -83,6 +89,50 @@ fn status<'a>(words: impl Iterator<Item = &'a str>) -> ExitCode {
     }
     print(&found, &format);
     ExitCode::from(value(&found, "code").parse().unwrap_or(0))
+}
+
+/// Removes what the machine was set up as, so that it is set up again at its next boot.
+/// <https://docs.cloud-init.io/en/latest/reference/cli.html#clean>
+fn clean<'a>(words: impl Iterator<Item = &'a str>) -> ExitCode {
+    let (mut logs, mut machine_id, mut seed) = (false, false, false);
+    for word in words {
+        match word {
+            "--help" | "-h" => {
+                println!("usage: cloud-init clean [--help] [--logs] [--machine-id] [--seed]");
+                return ExitCode::SUCCESS;
+            }
+            "--logs" | "-l" => logs = true,
+            "--machine-id" => machine_id = true,
+            "--seed" | "-s" => seed = true,
+            other => return fail(&format!("ec2-local's own `clean` has no `{other}`")),
+        }
+    }
+    let cleaned = || -> io::Result<()> {
+        for entry in fs::read_dir(CLOUD).into_iter().flatten() {
+            let entry = entry?;
+            if seed || entry.file_name() != "seed" {
+                remove(&entry.path())?;
+            }
+        }
+        for log in LOGS.iter().filter(|_| logs) {
+            remove(Path::new(log))?;
+        }
+        if machine_id { fs::write("/etc/machine-id", "uninitialized\n") } else { Ok(()) }
+    };
+    match cleaned() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("failed to clean: {error}")),
+    }
+}
+
+/// Removes a file, a link, or a directory with all that is in it.
+fn remove(path: &Path) -> io::Result<()> {
+    let is_directory = match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found?.is_dir(),
+    };
+    let removed = if is_directory { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    removed.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
 fn read() -> HashMap<String, String> {

@@ -27,6 +27,9 @@ pub(crate) const KEPT: &str = "ec2-harness:kept";
 /// One attempt of a create call, so that its result is found again when the answer is lost.
 pub(crate) const ATTEMPT: &str = "ec2-harness:attempt";
 
+/// Who logs in to what is launched from an image; the local EC2's imported images bear it, too.
+pub(crate) const LOGIN_USER: &str = "login-user";
+
 /// For how long [`ALIVE_UNTIL`] holds, and how often it is renewed.
 pub(crate) const ALIVE_FOR: Duration = Duration::from_secs(5 * 60);
 pub(crate) const ALIVE_RENEWED_EVERY: Duration = Duration::from_secs(60);

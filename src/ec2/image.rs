@@ -2,7 +2,11 @@
 
 use crate::{
     config::{Config, ImageAlias, nearest},
-    connection::{Connection, api_error, tags},
+    connection::{
+        Connection, api_error,
+        patience::{OTHERS_VISIBLE_WITHIN, until_visible_within},
+        tags,
+    },
     error::{Error, ErrorKind},
     target::Target,
 };
@@ -145,19 +149,13 @@ fn instance_type_is_arm(instance_type: &str) -> bool {
 }
 
 async fn by_id(connection: &Connection, id: &str, user: Option<String>, tried: &str) -> Result<Image, Error> {
-    let answer = connection
-        .client
-        .describe_images()
-        .image_ids(id)
-        .send()
-        .await
-        .map_err(|e| api_error::failed("DescribeImages", tried, e))?;
-    let image = answer
-        .images
-        .unwrap_or_default()
-        .into_iter()
-        .next()
-        .ok_or_else(|| Error::new(ErrorKind::NotFound, tried).because("EC2 doesn't know it"))?;
+    // One that was made a moment ago may not be seen yet.
+    let image = until_visible_within(connection.paced(OTHERS_VISIBLE_WITHIN), || async {
+        let answer = connection.client.describe_images().image_ids(id).send().await;
+        let images = answer.map_err(|e| api_error::failed("DescribeImages", tried, e))?.images.unwrap_or_default();
+        images.into_iter().next().ok_or_else(|| Error::new(ErrorKind::NotFound, tried).because("EC2 doesn't know it"))
+    })
+    .await?;
     Ok(found(image, user))
 }
 
@@ -196,7 +194,7 @@ async fn newest(
 }
 
 fn found(image: types::Image, user: Option<String>) -> Image {
-    let tagged = tags::value(image.tags(), "login-user").map(str::to_owned);
+    let tagged = tags::value(image.tags(), tags::LOGIN_USER).map(str::to_owned);
     let name = image.name().unwrap_or_default().to_lowercase();
     let by_name = USERS.iter().find(|(part, _)| name.contains(part)).map(|(_, user)| (*user).to_owned());
     Image {

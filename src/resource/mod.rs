@@ -5,12 +5,14 @@
 
 mod elastic_ip;
 mod found;
+mod image;
 mod instance;
 mod key_pair;
 mod kind;
 mod left;
 mod network_interface;
 mod security_group;
+mod snapshot;
 mod spot_request;
 #[cfg(test)]
 mod tests;
@@ -18,6 +20,7 @@ mod volume;
 
 pub(crate) use elastic_ip::KIND as ELASTIC_IP;
 pub(crate) use found::{Ending, Found};
+pub(crate) use image::KIND as IMAGE;
 pub(crate) use instance::KIND as INSTANCE;
 pub(crate) use key_pair::KIND as KEY_PAIR;
 pub(crate) use kind::{Kind, Life, Token};
@@ -31,11 +34,13 @@ pub(crate) use volume::KIND as VOLUME;
 pub(crate) static KINDS: &[&Kind] = &[
     // Before the instances, which are of the same rank: one that persists would launch another.
     &SPOT_REQUEST,
+    &IMAGE,
     &INSTANCE,
     &KEY_PAIR,
     &SECURITY_GROUP,
     &ELASTIC_IP,
     &NETWORK_INTERFACE,
+    &snapshot::KIND,
     &VOLUME,
     #[cfg(test)]
     &tests::KIND,

@@ -72,6 +72,11 @@ impl PrivateKey {
         self.0.fingerprint.as_deref()
     }
 
+    /// The public key as `authorized_keys` has it behind its type; none for PEM, where it isn't written down.
+    pub(crate) fn public_text(&self) -> Option<String> {
+        public_blob(self.text()).map(|blob| STANDARD.encode(blob))
+    }
+
     pub(super) fn text(&self) -> &str {
         &self.0.text
     }

@@ -7,6 +7,7 @@ mod disks;
 mod exec;
 mod files;
 mod handles;
+mod images;
 mod launch;
 mod life;
 mod many;

@@ -214,11 +214,12 @@ impl Request<'_> {
                         _ => false,
                     };
                     let patience = match error.code() {
-                        Some("InvalidKeyPair.NotFound" | "InvalidGroup.NotFound" | "InvalidSubnetID.NotFound")
-                            if !ours =>
-                        {
-                            connection.paced(OTHERS_VISIBLE_WITHIN)
-                        }
+                        Some(
+                            "InvalidAMIID.NotFound"
+                            | "InvalidKeyPair.NotFound"
+                            | "InvalidGroup.NotFound"
+                            | "InvalidSubnetID.NotFound",
+                        ) if !ours => connection.paced(OTHERS_VISIBLE_WITHIN),
                         _ if ours => VISIBLE_WITHIN,
                         // A local EC2 that has ended will not answer again.
                         _ if error.is_transient() && !connection.is_gone().await => VISIBLE_WITHIN,
