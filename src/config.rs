@@ -27,7 +27,7 @@ const PREFIX: &str = "EC2_HARNESS_";
 
 /// Environment variables with our prefix that are no keys: they steer one run, not a project.
 const VARIABLES: &[&str] =
-    &["CONFIG", "RUN_ID", "ROLE", "STATE_DIR", "OWNER", "STARTED_BY", "WATCHDOG_LOCK", "INCARNATION"];
+    &["CONFIG", "RUN_ID", "PAUSE", "ROLE", "STATE_DIR", "OWNER", "STARTED_BY", "WATCHDOG_LOCK", "INCARNATION"];
 
 /// What a finished test leaves running.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

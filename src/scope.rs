@@ -12,7 +12,7 @@ use std::{
     fmt,
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::watch;
 
@@ -27,7 +27,19 @@ struct Inner {
     /// The test's name; `None` outside of a test.
     test: Option<String>,
     ended: watch::Sender<Option<Ended>>,
+    /// How many pauses there are just now, in which its time doesn't count.
+    pauses: watch::Sender<usize>,
     state: Mutex<State>,
+}
+
+/// A test's clock stands still for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Paused(Scope);
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        self.0.0.pauses.send_modify(|pauses| *pauses = pauses.saturating_sub(1));
+    }
 }
 
 /// Why no further operation runs.
@@ -66,7 +78,12 @@ impl Scope {
     }
 
     fn new(test: Option<String>) -> Self {
-        Self(Arc::new(Inner { test, ended: watch::Sender::new(None), state: Mutex::default() }))
+        Self(Arc::new(Inner {
+            test,
+            ended: watch::Sender::new(None),
+            pauses: watch::Sender::new(0),
+            state: Mutex::default(),
+        }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -101,6 +118,26 @@ impl Scope {
     /// Takes the complaints.
     pub(crate) fn take_complaints(&self) -> Vec<String> {
         std::mem::take(&mut self.state().complaints)
+    }
+
+    /// Stops the test's clock until the value is dropped.
+    pub(crate) fn pause(&self) -> Paused {
+        self.0.pauses.send_modify(|pauses| *pauses += 1);
+        Paused(self.clone())
+    }
+
+    /// Returns once so much time has passed in which the test wasn't paused.
+    pub(crate) async fn sleep(&self, mut left: Duration) {
+        let mut pauses = self.0.pauses.subscribe();
+        loop {
+            // It lives as long as the scope.
+            let _ = pauses.wait_for(|pauses| *pauses == 0).await;
+            let since = Instant::now();
+            tokio::select! {
+                () = tokio::time::sleep(left) => return,
+                _ = pauses.changed() => left = left.saturating_sub(since.elapsed()),
+            }
+        }
     }
 
     /// Lets the deadline pass: from now on every operation of this scope but teardown fails with `timed out`.

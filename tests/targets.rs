@@ -6,7 +6,11 @@
 mod support;
 
 use ec2_harness::prelude::*;
-use std::{env, fs, process::Command};
+use std::{
+    env, fs,
+    io::{BufReader, Read, Write},
+    process::{Command, Stdio},
+};
 
 mod child {
     use super::*;
@@ -78,6 +82,14 @@ mod child {
         println!("type={} zone={zone}", described.instance_type().unwrap().as_str());
         println!("lifecycle={:?}", described.instance_lifecycle().map(|it| it.as_str()));
         Ok(())
+    }
+
+    #[ec2_test(timeout = "90s")]
+    #[ignore = "run by another"]
+    async fn pauses(vm: Instance, context: TestContext) -> Result {
+        context.pause().await?;
+        println!("went on");
+        vm.exec("true").await.map(drop)
     }
 
     #[ec2_test]
@@ -226,6 +238,41 @@ fn types_zones_and_markets_are_configured() {
     ];
     let (passed, text) = run("launches_as_configured", &variables);
     assert!(passed && text.contains("type=t3.medium zone=us-east-1b\nlifecycle=Some(\"spot\")"), "{text}");
+}
+
+#[test]
+fn a_test_pauses_where_it_is_told_to() {
+    // A terminal of its own; what is written to it comes back.
+    let program = format!("{} --exact child::pauses --ignored", env::current_exe().unwrap().display());
+    let mut command = Command::new("script");
+    command.args(["--quiet", "--return", "--flush", "--command", &program, "/dev/null"]);
+    command.env_remove("NEXTEST_RUN_ID").env("EC2_HARNESS_PAUSE", "1").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut process = command.spawn().unwrap();
+    let mut said = BufReader::new(process.stdout.take().unwrap());
+    let mut text = String::new();
+    while !text.contains("press Enter") {
+        let mut byte = [0];
+        assert_eq!(said.read(&mut byte).unwrap(), 1, "{text}");
+        text.push(byte[0] as char);
+    }
+    let line = include_str!("targets.rs").lines().position(|line| line.contains("context.pause()")).unwrap() + 1;
+    assert!(text.contains(&format!("test `child::pauses` pauses at tests/targets.rs:{line}")), "{text}");
+    assert!(text.contains("vm (i-") && text.contains("ssh -i /") && text.contains("ec2-user@i-"), "{text}");
+    process.stdin.take().unwrap().write_all(b"\n").unwrap();
+    said.read_to_string(&mut text).unwrap();
+    assert!(process.wait().unwrap().success() && text.contains("1 passed"), "{text}");
+}
+
+#[test]
+fn without_a_terminal_a_pause_says_so_and_without_the_variable_there_is_none() {
+    let (passed, text) = run("pauses", &[]);
+    assert!(passed && text.contains("went on"), "{text}");
+    let mut command = Command::new("setsid");
+    command.arg("--wait").arg(env::current_exe().unwrap()).args(["--exact", "child::pauses", "--ignored"]);
+    command.env_remove("NEXTEST_RUN_ID").env("EC2_HARNESS_PAUSE", "1").stdin(Stdio::null());
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && text.contains("there is no terminal to press Enter at"), "{text}");
 }
 
 #[test]

@@ -76,6 +76,10 @@ impl Owned for Machine {
         lock(&self.0.degraded).clone().map(|said| ("its boot is degraded", said))
     }
 
+    fn log_in(&self, test: &str) -> Option<String> {
+        (self.scope().test_name() == Some(test)).then(|| format!("{self}: {}", self.ssh_command()))
+    }
+
     fn keep(&self) -> BoxFuture<'_, Result<String, Error>> {
         Box::pin(self.keep_running())
     }
@@ -100,14 +104,18 @@ impl Machine {
             reservation.map_or(Ok(()), |reservation| reservation.keep(&id, lease))
         })
         .await?;
+        let (id, log_in) = (self.id(), self.ssh_command());
+        Ok(format!("{self} is kept until {until}\n  log in: {log_in}\n  end it: ec2-harness sweep --instance {id}"))
+    }
+
+    /// By which a person logs in to it.
+    fn ssh_command(&self) -> String {
         let key = self.0.key_path.as_ref().map(|path| format!(" -i {}", path.display())).unwrap_or_default();
         let (id, user) = (self.id(), self.user().unwrap_or_else(|| "USER".into()));
-        let (tunnel, host) = match (&ec2.connection.target, self.public_ip().or(self.private_ip())) {
+        let (tunnel, host) = match (&self.0.ec2.connection.target, self.public_ip().or(self.private_ip())) {
             (Target::Local, _) | (_, None) => (" -o ProxyCommand='ec2-harness connect %h %p'", id.to_owned()),
             (_, Some(address)) => ("", address.to_string()),
         };
-        Ok(format!(
-            "{self} is kept until {until}\n  log in: ssh{key}{tunnel} {user}@{host}\n  end it: ec2-harness sweep --instance {id}"
-        ))
+        format!("ssh{key}{tunnel} {user}@{host}")
     }
 }

@@ -29,7 +29,7 @@ impl Clock {
         let (sender, over) = oneshot::channel();
         let scope = scope.clone();
         let counting = engine::spawn(async move {
-            sleep(limit).await;
+            scope.sleep(limit).await;
             scope.expire(limit);
             sleep(GRACE).await;
             let _ = sender.send(());
@@ -140,6 +140,19 @@ mod tests {
         drop(sender);
         let body = || async { tokio::time::sleep(Duration::from_millis(5)).await };
         assert_eq!(block_on(body, over).unwrap(), Some(()));
+    }
+
+    #[test]
+    fn the_clock_stands_still_in_a_pause() {
+        let scope = Scope::test("t");
+        let paused = scope.pause();
+        let (_clock, _over) = Clock::start(&scope, Duration::from_millis(1)).unwrap();
+        thread::sleep(Duration::from_millis(50));
+        assert_eq!(scope.expired(), None);
+        drop(paused);
+        while scope.expired().is_none() {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod context;
 mod ending;
 mod inject;
 mod outcome;
+mod pause;
 mod record;
 mod report;
 mod requirement;

@@ -69,6 +69,11 @@ pub(super) fn remove(identity: &Identity) {
     drop(removed);
 }
 
+/// All that lives.
+pub(crate) fn all() -> Vec<Arc<dyn Owned>> {
+    register().owned.values().cloned().collect()
+}
+
 /// All that lives, and all that may come to live.
 pub(super) fn everything() -> (Vec<Arc<dyn Owned>>, Vec<Making>) {
     let register = register();

@@ -58,6 +58,11 @@ pub(crate) trait Owned: fmt::Display + Send + Sync {
         None
     }
 
+    /// How to log in to it, if it is a machine of this test's.
+    fn log_in(&self, _test: &str) -> Option<String> {
+        None
+    }
+
     /// Leaves it beyond its test: it is forgotten here, and its lease begins anew. Says how to reach it, and how to end it.
     fn keep(&self) -> BoxFuture<'_, Result<String, Error>> {
         let tried = format!("keep {self}");
