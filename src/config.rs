@@ -92,6 +92,17 @@ pub enum Spot {
     OrOnDemand,
 }
 
+/// The type of keys that we make.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KeyType {
+    /// Ed25519.
+    #[default]
+    Ed25519,
+    /// RSA with 3,072 bits, for systems that refuse Ed25519, as those do that keep to FIPS 140-2.
+    Rsa,
+}
+
 /// How progress is shown on standard error.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -191,8 +202,10 @@ keys! {
     user: Option<String> = None;
     /// Name of an existing key pair of the account; needs `private_key`. Default: one key per run, made by us.
     key_name: Option<String> = None;
-    /// Path of the private key to `key_name`. Default: none.
+    /// Path of the private key to `key_name`; of the public one (`….pub`) where an SSH agent has the private half. Default: none.
     private_key: Option<PathBuf> = None;
+    /// The type of the run's own key: `ed25519`, or `rsa` for images that refuse that. Default: `ed25519`.
+    key_type: KeyType = KeyType::Ed25519;
     /// The subnet. Default: one of the default VPC.
     subnet: Option<String> = None;
     /// Security groups. Default: one per run, made by us.

@@ -80,20 +80,7 @@
 //! # }
 //! ```
 //!
-//! # Volumes
-//!
-//! `#[ec2_test(volumes = [gp3(20)])]` and [`volumes`](ec2::Launch::volumes) launch machines with volumes beside the root,
-//! [`add_volume`](ec2::Machine::add_volume) adds one later. [`volume(0)`](ec2::Machine::volume) is the first of them, found in the machine by its
-//! id whatever its device is called there; it is formatted only where nothing is on it.
-//!
-//! ```no_run
-//! # use ec2_harness::prelude::*;
-//! #[ec2_test(volumes = [gp3(20)])]
-//! async fn data_survives(vm: Instance) -> Result {
-//!     vm.volume(0).format("ext4").mount("/data").await?;
-//!     vm.assert((vm.volume(0).size(gib(20)).fs_type("ext4"), mount("/data"))).await
-//! }
-//! ```
+//! What a client of your own, [`Ec2::client`](ec2::Ec2::client), creates has no guard, but bears the run's tags, and ends with the run.
 //!
 //! [`keep`](ec2::Instance::keep) leaves a machine running for the length of its lease; so does `keep = "failed"` in the
 //! configuration. Both print how to log in.
@@ -105,6 +92,19 @@
 //! tags, from anywhere.
 //!
 //! # Volumes and network interfaces
+//!
+//! `#[ec2_test(volumes = [gp3(20)])]` and [`volumes`](ec2::Launch::volumes) launch machines with volumes beside the root,
+//! and [`volume(0)`](ec2::Machine::volume) is the first of them, found in the machine by its
+//! id whatever its device is called there; it is formatted only where nothing is on it.
+//!
+//! ```no_run
+//! # use ec2_harness::prelude::*;
+//! #[ec2_test(volumes = [gp3(20)])]
+//! async fn data_survives(vm: Instance) -> Result {
+//!     vm.volume(0).format("ext4").mount("/data").await?;
+//!     vm.assert((vm.volume(0).size(gib(20)).fs_type("ext4"), mount("/data"))).await
+//! }
+//! ```
 //!
 //! What is added to a running machine ends with it. A volume is the next free device, an interface has the next free index within what
 //! the machine's type takes; both are made in its zone.

@@ -94,6 +94,19 @@ mod child {
 
     #[ec2_test]
     #[ignore = "run by another"]
+    async fn logs_in_by_an_agent(ec2: Ec2) -> Result {
+        let public = fs::read_to_string(env::var("PUBLIC_KEY")?)?;
+        let pair = ec2.import_key_pair(support::unique("agent"), &public).await?;
+        let vm = ec2.launch("host").key_pair(&pair).await?;
+        println!("said={}", vm.exec("echo $((6 * 7))").await?.stdout);
+        let other = ec2_harness::ssh::PrivateKey::in_agent("ssh-ed25519 AAAA")?;
+        let error = ec2.launch("host").key(pair.name(), other).ready_within(20.secs()).await.unwrap_err();
+        println!("error={error}");
+        Ok(())
+    }
+
+    #[ec2_test]
+    #[ignore = "run by another"]
     async fn logs_in(ec2: Ec2) -> Result {
         let image = support::image(&ec2, "host").await;
         let vm = ec2.launch(image).await?;
@@ -273,6 +286,32 @@ fn without_a_terminal_a_pause_says_so_and_without_the_variable_there_is_none() {
     let output = command.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && text.contains("there is no terminal to press Enter at"), "{text}");
+}
+
+#[test]
+fn an_agent_logs_in_by_a_key_that_we_never_see() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (key, public, socket) = (at("key"), at("key.pub"), at("agent"));
+    let done = |command: &mut Command| assert!(command.output().unwrap().status.success(), "{command:?}");
+    for (key_type, bits) in [("ed25519", "256"), ("rsa", "3072")] {
+        let _ = (fs::remove_file(&key), fs::remove_file(&public), fs::remove_file(&socket));
+        done(Command::new("ssh-keygen").args(["-q", "-t", key_type, "-b", bits, "-N", "", "-f", &key]));
+        let mut agent = Command::new("ssh-agent").args(["-D", "-a", &socket]).stdout(Stdio::null()).spawn().unwrap();
+        support::eventually("the agent answers", || {
+            Command::new("ssh-add").arg(&key).env("SSH_AUTH_SOCK", &socket).output().unwrap().status.success()
+        });
+        // From here on only the agent has it.
+        fs::remove_file(&key).unwrap();
+        let variables = [("SSH_AUTH_SOCK", socket.as_str()), ("PUBLIC_KEY", &public)];
+        let (passed, text) = run("logs_in_by_an_agent", &variables);
+        agent.kill().unwrap();
+        agent.wait().unwrap();
+        assert!(passed && text.contains("said=42"), "{text}");
+        assert!(text.contains("the SSH agent has 1 keys") && text.contains("ssh-add"), "{text}");
+    }
+    let (passed, text) = run("logs_in_by_an_agent", &[("SSH_AUTH_SOCK", "/nowhere"), ("PUBLIC_KEY", &public)]);
+    assert!(!passed && text.contains("there is no SSH agent to be reached"), "{text}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! How a key's value is read, from TOML or from a string of the environment.
 
-use super::{HostKeys, ImageAlias, Keep, LocalConditions, Pace, Progress, Reach, Spot};
+use super::{HostKeys, ImageAlias, Keep, KeyType, LocalConditions, Pace, Progress, Reach, Spot};
 use crate::target::Target;
 use ipnet::IpNet;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
@@ -231,6 +231,7 @@ words! {
     Keep { "no" = No, "failed" = Failed, "always" = Always }
     HostKeys { "first-use" = FirstUse, "console" = Console }
     LocalConditions { "calm" = Calm, "typical" = Typical, "hostile" = Hostile }
+    KeyType { "ed25519" = Ed25519, "rsa" = Rsa }
     Spot { "no" = No, "only" = Only, "or-on-demand" = OrOnDemand }
     Progress { "auto" = Auto, "plain" = Plain, "off" = Off }
 }

@@ -10,6 +10,7 @@ mod memo;
 mod open;
 pub(crate) mod patience;
 pub(crate) mod poller;
+pub(crate) mod tagging;
 pub(crate) mod tags;
 
 use crate::{config::Config, engine, error::Error, local::Local, run::Run, target::Target};
@@ -21,6 +22,7 @@ use std::{
     sync::{Arc, LazyLock},
     time::Duration,
 };
+use tagging::Tagging;
 use tokio::sync::Mutex;
 
 /// One target in one region.
@@ -105,9 +107,9 @@ impl Connection {
         format!("{target}-{}-{}", self.account.as_deref().unwrap_or("any"), self.region)
     }
 
-    /// A client of the same configuration, with connections of its own.
-    pub(crate) fn new_client(&self) -> aws_sdk_ec2::Client {
-        let mut config = self.client.config().to_builder();
+    /// A client of the same configuration, with connections of its own, whose create calls are tagged.
+    pub(crate) fn new_client(&self, tagging: Tagging) -> aws_sdk_ec2::Client {
+        let mut config = self.client.config().to_builder().interceptor(tagging);
         if self.target == Target::Local {
             config = config.http_client(aws_smithy_http_client::Builder::new().build_http());
         }

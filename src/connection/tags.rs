@@ -10,6 +10,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+/// What our own keys begin with.
+pub(crate) const OURS: &str = "ec2-harness:";
 /// The run.
 pub(crate) const RUN: &str = "ec2-harness:run";
 /// Which of the runs of that id: see [`Run::incarnation`].

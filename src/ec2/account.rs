@@ -3,7 +3,7 @@
 use super::{Launch, Machine, machine::Begin, per_run};
 use crate::{
     config::Config,
-    connection::Connection,
+    connection::{Connection, tagging::Tagging, tags},
     engine,
     error::{Error, ErrorKind},
     local::Local,
@@ -110,9 +110,16 @@ impl Ec2 {
     }
 
     /// An SDK client of one's own, for all that isn't here. Each has its own connections, which belong to the runtime that
-    /// uses it: don't share one between tests. What it creates is neither tagged nor ended by us.
+    /// uses it: don't share one between tests.
+    ///
+    /// What it creates bears the tags of all that we make, the run's among them, beside those that a call says itself. It has no guard: it
+    /// is ended with the run, by its watchdog, or by a sweep, as far as it is of a kind that we make. A client without the tags is
+    /// one of `client.config().to_builder()` after `set_interceptors([])`.
     pub fn client(&self) -> aws_sdk_ec2::Client {
-        self.connection.new_client()
+        let Self { config, connection, scope } = self.clone();
+        let run = connection.run;
+        let tags = move || tags::tags(&config, run, &[], scope.test_name(), config.lease);
+        connection.new_client(Tagging(Box::new(tags)))
     }
 
     /// What this process's connection to this account and region has done so far.

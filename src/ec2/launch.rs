@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     check::Size,
-    config::Spot,
+    config::{KeyType, Spot},
     engine,
     error::{Error, ErrorKind},
     progress::Line,
@@ -43,6 +43,7 @@ pub struct Launch {
     pub(super) user_data: Option<String>,
     pub(super) user: Option<String>,
     pub(super) key: Option<(String, crate::ssh::PrivateKey)>,
+    pub(super) key_type: Option<KeyType>,
     pub(super) subnet: Option<String>,
     pub(super) security_groups: Option<Vec<String>>,
     pub(super) ipv6: bool,
@@ -80,6 +81,7 @@ impl Launch {
             user_data: None,
             user: None,
             key: None,
+            key_type: None,
             subnet: None,
             security_groups: None,
             ipv6: false,
@@ -163,6 +165,12 @@ impl Launch {
     /// An existing key pair, by its name in EC2, and its private half. Default: the configuration's, else the run's own.
     pub fn key(mut self, name: impl Into<String>, private: crate::ssh::PrivateKey) -> Self {
         self.key = Some((name.into(), private));
+        self
+    }
+
+    /// The type of the run's own key that logs in, where the image refuses that of the configuration, `ed25519`.
+    pub fn key_type(mut self, key_type: KeyType) -> Self {
+        self.key_type = Some(key_type);
         self
     }
 

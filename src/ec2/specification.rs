@@ -3,7 +3,7 @@
 use super::{Imds, Launch, NewVolume};
 use crate::{
     check::Size,
-    config::{Config, Spot, check_tags},
+    config::{Config, KeyType, Spot, check_tags},
     error::{Error, ErrorKind},
     ssh::PrivateKey,
 };
@@ -46,8 +46,8 @@ pub(crate) struct Specification {
 /// Which key logs in.
 #[derive(Debug, Clone)]
 pub(crate) enum Key {
-    /// The run's own.
-    OfRun,
+    /// The run's own, of this type.
+    OfRun(KeyType),
     /// One of the user's: its name in EC2, and its file.
     File(String, PathBuf),
     /// One of the user's: its name in EC2, and its private half.
@@ -102,7 +102,7 @@ impl Specification {
         let key = match (&launch.key, &config.key_name, &config.private_key) {
             (Some((name, private)), _, _) => Key::Given(name.clone(), private.clone()),
             (None, Some(name), Some(path)) => Key::File(name.clone(), path.clone()),
-            (None, _, _) => Key::OfRun,
+            (None, _, _) => Key::OfRun(launch.key_type.unwrap_or(config.key_type)),
         };
         check_tags(&config.tags, &launch.tags).map_err(|reason| refused(launch, reason))?;
         let (subnet, zones) = place(launch)?;

@@ -1,7 +1,7 @@
 //! One connection: from the first byte to a login that is accepted, then the jobs that share it.
 
 use super::{
-    algorithms,
+    agent, algorithms,
     exec::{self, Job},
     host_key::HostKey,
     link::{Link, reason},
@@ -143,9 +143,13 @@ async fn log_in(link: &Link, target: &Target) -> Result<(), Error> {
         return Err(wrong_host_key(target, &shown, expected));
     }
 
-    let refusal = link
-        .call(|session| session.userauth_pubkey_memory(&login.user, None, login.key.text(), login.key.secret()))
-        .await;
+    let refusal = match login.key.agents() {
+        Some(public) => agent::log_in(link, target, public).await?,
+        None => {
+            let key = &login.key;
+            link.call(|session| session.userauth_pubkey_memory(&login.user, None, key.text(), key.secret())).await
+        }
+    };
     if let Err(error) = refusal {
         return Err(refused(link, target, &error).await);
     }

@@ -4,14 +4,17 @@ use crate::error::{Error, ErrorKind};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use std::{fmt, path::Path, sync::Arc};
 
-/// A private key in memory, in OpenSSH's or PEM format; `Debug` hides it.
+/// A private key in memory, in OpenSSH's or PEM format, which `Debug` hides; or one that an SSH agent has.
 ///
 /// ed25519, ECDSA and RSA (with SHA-2 signatures) work; those that EC2 makes are PEM (RSA) or OpenSSH (ed25519).
 #[derive(Clone)]
 pub struct PrivateKey(Arc<Inner>);
 
 struct Inner {
+    /// Empty where the agent has it.
     text: String,
+    /// Its public half, where the agent has the private one.
+    in_agent: Option<Vec<u8>>,
     passphrase: Option<String>,
     fingerprint: Option<String>,
 }
@@ -26,7 +29,24 @@ impl PrivateKey {
         Self::read(text.into(), "the text")
     }
 
-    /// Reads a key file.
+    /// A key that an SSH agent has (`SSH_AUTH_SOCK`), by its public half, as `authorized_keys` has it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`] if it isn't a public key; whether the agent has it shows when connecting.
+    pub fn in_agent(public: &str) -> Result<Self, Error> {
+        let mut words = public.split_whitespace();
+        let blob = words.nth(1).and_then(|encoded| STANDARD.decode(encoded).ok());
+        let Some(blob) = blob.filter(|blob| !blob.is_empty()) else {
+            return Err(Error::new(ErrorKind::Configuration, "read a public key")
+                .because("it doesn't look like `ssh-ed25519 AAAA…`")
+                .advise("give the text of a file such as ~/.ssh/id_ed25519.pub"));
+        };
+        let fingerprint = Some(super::host_key::fingerprint(&blob));
+        Ok(Self(Arc::new(Inner { text: String::new(), in_agent: Some(blob), passphrase: None, fingerprint })))
+    }
+
+    /// Reads a key file. One that ends in `.pub` is a public key, whose private half an SSH agent has.
     ///
     /// # Errors
     ///
@@ -36,6 +56,9 @@ impl PrivateKey {
         let text = std::fs::read_to_string(path).map_err(|source| {
             Error::new(ErrorKind::Configuration, format!("read the private key {}", path.display())).caused_by(source)
         })?;
+        if path.extension().is_some_and(|extension| extension == "pub") {
+            return Self::in_agent(&text).map_err(|error| error.while_trying(&format!("use {}", path.display())));
+        }
         Self::read(text, &path.display().to_string())
     }
 
@@ -53,7 +76,7 @@ impl PrivateKey {
             text.push('\n');
         }
         let fingerprint = public_blob(&text).map(|blob| super::host_key::fingerprint(&blob));
-        Ok(Self(Arc::new(Inner { text, passphrase: None, fingerprint })))
+        Ok(Self(Arc::new(Inner { text, in_agent: None, passphrase: None, fingerprint })))
     }
 
     /// The passphrase that the key is encrypted with; none by default.
@@ -61,6 +84,7 @@ impl PrivateKey {
     pub fn passphrase(self, passphrase: impl Into<String>) -> Self {
         let inner = Inner {
             text: self.0.text.clone(),
+            in_agent: self.0.in_agent.clone(),
             passphrase: Some(passphrase.into()),
             fingerprint: self.0.fingerprint.clone(),
         };
@@ -79,6 +103,11 @@ impl PrivateKey {
 
     pub(super) fn text(&self) -> &str {
         &self.0.text
+    }
+
+    /// Its public half, where an agent has the private one.
+    pub(super) fn agents(&self) -> Option<&[u8]> {
+        self.0.in_agent.as_deref()
     }
 
     pub(super) fn secret(&self) -> Option<&str> {

@@ -1,5 +1,6 @@
 //! SSH to one machine: connecting, running commands, copying files. It knows nothing of EC2.
 
+mod agent;
 mod algorithms;
 mod command;
 mod connection;

@@ -1,6 +1,6 @@
 //! Volumes as their machine has them: found by their ids, formatted, mounted, and found again elsewhere.
 
-use super::support::skips_without_devices;
+use super::support::{self, skips_without_devices};
 use ec2_harness::prelude::*;
 
 #[ec2_test(volumes = [gp3(2), gp3(1)])]
@@ -85,7 +85,7 @@ async fn a_volume_is_formatted_mounted_and_found_again(vm: Instance, ec2: Ec2) -
 
     // On another machine of its zone, under another name.
     let subnet = vm.last_described().unwrap().subnet_id().unwrap().to_owned();
-    let other = ec2.launch("host").subnet(subnet).volumes([gp3(1)]).await?;
+    let other = ec2.launch("host").subnet(subnet).instance_types(support::TYPES).volumes([gp3(1)]).await?;
     let volume = vm.volume(0).handle().await?;
     volume.detach().await?;
     volume.attach(&other).await?;

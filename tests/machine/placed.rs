@@ -1,6 +1,6 @@
 //! What a launch says of its volumes, its place, its rights and its metadata service; and what it says wrongly.
 
-use super::support::{block_on, ec2, eventually, insist, sdk};
+use super::support::{TYPES, block_on, ec2, eventually, insist, sdk};
 use aws_sdk_ec2::types::Volume as Description;
 use ec2_harness::prelude::*;
 
@@ -82,7 +82,14 @@ fn volumes_of_a_launch_end_with_it() {
 #[ec2_test]
 async fn zone_profile_and_metadata_service(ec2: Ec2) -> Result {
     let imds = Imds::any_version().hop_limit(2).tags();
-    let vm = ec2.launch("host").zone("us-east-1b").imds(imds).instance_profile("web").tag("team", "ours").await?;
+    let vm = ec2
+        .launch("host")
+        .zone("us-east-1b")
+        .instance_types(TYPES)
+        .imds(imds)
+        .instance_profile("web")
+        .tag("team", "ours")
+        .await?;
     assert_eq!(vm.zone().as_deref(), Some("us-east-1b"));
     let described = vm.describe().await?;
     let profile = described.iam_instance_profile().unwrap().arn().unwrap();

@@ -1,6 +1,6 @@
 //! Volumes beside the root: added, taken away, attached elsewhere, kept.
 
-use super::support::{block_on, ec2, eventually, insist, sdk};
+use super::support::{TYPES, block_on, ec2, eventually, insist, sdk};
 use ec2_harness::prelude::*;
 
 /// What EC2 says of a volume's state; none once it is gone.
@@ -40,7 +40,7 @@ fn one_is_made_attached_to_one_machine_and_then_another() {
     let one = ec2.launch("host").wait().unwrap();
     let zone = one.zone().unwrap();
     let subnet = one.last_described().unwrap().subnet_id().unwrap().to_owned();
-    let other = ec2.launch("host").subnet(subnet).wait().unwrap();
+    let other = ec2.launch("host").subnet(subnet).instance_types(TYPES).wait().unwrap();
     let volume = ec2.create_volume(gp3(1).name("ours"), &zone).wait().unwrap();
     for vm in [&one, &other] {
         volume.attach(vm).wait().unwrap();

@@ -15,6 +15,9 @@ use std::{
 /// Longer than anything takes on a busy machine; whoever waits this long has found a bug.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
+/// What a launch in one zone tries in turn: in hostile conditions any one of them may lack capacity.
+pub const TYPES: [&str; 4] = ["t3.micro", "t3.small", "t3.medium", "t3.large"];
+
 /// The account, outside of any test.
 pub fn ec2() -> Ec2 {
     Ec2::connect().wait().unwrap()
@@ -25,10 +28,12 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// A client with connections of its own, which may end with their runtime.
+/// A client with connections of its own, which may end with their runtime; what it creates is somebody else's.
 pub fn sdk(ec2: &Ec2) -> aws_sdk_ec2::Client {
     let http = aws_smithy_http_client::Builder::new().build_http();
-    aws_sdk_ec2::Client::from_conf(ec2.client().config().to_builder().http_client(http).build())
+    let mut config = ec2.client().config().to_builder().http_client(http);
+    config.set_interceptors([]);
+    aws_sdk_ec2::Client::from_conf(config.build())
 }
 
 /// What a call answers that is sent again while EC2 fails it, as it may at any time.

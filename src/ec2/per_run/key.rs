@@ -2,9 +2,9 @@
 
 use super::{adopt, name, once_per_run, write};
 use crate::{
-    config::Config,
+    config::{Config, KeyType},
     connection::{Connection, api_error, once, patience::until_answered, tags},
-    ec2::specification::Key,
+    ec2::{key_pair, specification::Key},
     engine,
     error::{Error, ErrorKind},
     resource::KEY_PAIR,
@@ -32,15 +32,18 @@ pub(crate) async fn key(connection: &Arc<Connection>, config: &Config, key: &Key
         Key::File(name, path) => {
             Ok(Login { name: name.clone(), private: PrivateKey::from_file(path)?, path: Some(path.clone()) })
         }
-        Key::OfRun => {
-            let name = name(connection);
-            let making = connection.clone();
+        Key::OfRun(key_type) => {
+            let (key_type, making) = (*key_type, connection.clone());
+            let (name, of) = match key_type {
+                KeyType::Ed25519 => (name(connection), "run"),
+                KeyType::Rsa => (format!("{}-rsa", name(connection)), "run-rsa"),
+            };
             // Other processes may be making it.
-            let text = engine::blocking("make the run's key", move || private_key(&making)).await?;
+            let text = engine::blocking("make the run's key", move || private_key(&making, key_type)).await?;
             let private = PrivateKey::from_text(&text)?;
-            once_per_run(connection, &KEY_PAIR, "run", |attempt| import(connection, config, &name, &text, attempt))
+            once_per_run(connection, &KEY_PAIR, of, |attempt| import(connection, config, &name, &text, attempt))
                 .await?;
-            Ok(Login { name, private, path: Some(key_path(connection)) })
+            Ok(Login { name, private, path: Some(key_path(connection, key_type)) })
         }
     }
 }
@@ -49,33 +52,39 @@ pub(crate) async fn key(connection: &Arc<Connection>, config: &Config, key: &Key
 pub(crate) fn existing_key(connection: &Connection, config: &Config) -> Result<Option<PrivateKey>, Error> {
     match &config.private_key {
         Some(path) => PrivateKey::from_file(path).map(Some),
-        None => match fs::read_to_string(key_path(connection)) {
+        None => match fs::read_to_string(key_path(connection, config.key_type)) {
             Ok(text) => PrivateKey::from_text(text).map(Some),
             Err(_) => Ok(None),
         },
     }
 }
 
-fn key_path(connection: &Connection) -> PathBuf {
-    connection.run.directory().join("private-key")
+fn key_path(connection: &Connection, key_type: KeyType) -> PathBuf {
+    connection.run.directory().join(file(key_type))
+}
+
+/// The name of a private key's file in the run's directory.
+fn file(key_type: KeyType) -> &'static str {
+    match key_type {
+        KeyType::Ed25519 => "private-key",
+        KeyType::Rsa => "private-key-rsa",
+    }
 }
 
 /// The run's private key; made by its first process.
-fn private_key(connection: &Connection) -> Result<String, Error> {
-    let path = key_path(connection);
+fn private_key(connection: &Connection, key_type: KeyType) -> Result<String, Error> {
+    let path = key_path(connection, key_type);
     let failed =
         |e: io::Error| Error::new(ErrorKind::Internal, format!("make the run's key {}", path.display())).caused_by(e);
-    let _lock = connection.run.lock("private-key.lock")?;
+    let _lock = connection.run.lock(&format!("{}.lock", file(key_type)))?;
     match fs::read_to_string(&path) {
         Ok(text) => return Ok(text),
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e)),
         Err(_) => {}
     }
-    let key = ssh_key::PrivateKey::random(&mut ssh_key::rand_core::OsRng, ssh_key::Algorithm::Ed25519)
-        .and_then(|key| key.to_openssh(ssh_key::LineEnding::LF))
-        .map_err(|e| failed(io::Error::other(e)))?;
+    let key = key_pair::private_key(key_type).map_err(failed)?;
     write(&path, &key).map_err(failed)?;
-    Ok(key.to_string())
+    Ok(key)
 }
 
 async fn import(
@@ -86,9 +95,7 @@ async fn import(
     attempt: String,
 ) -> Result<String, Error> {
     let tried = format!("import the run's key as {name}");
-    let public = ssh_key::PrivateKey::from_openssh(private)
-        .and_then(|key| key.public_key().to_openssh())
-        .map_err(|e| Error::new(ErrorKind::Internal, &tried).caused_by(e))?;
+    let public = key_pair::public_key(private)?;
     let tags = tags::tags(config, connection.run, &[(tags::ATTEMPT.to_owned(), attempt)], None, config.lease);
     until_answered(connection, || async {
         let answer = connection

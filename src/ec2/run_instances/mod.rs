@@ -209,7 +209,7 @@ impl Request<'_> {
                 Ok(instances) => return Ok((instances, launching)),
                 Err(error) => {
                     let ours = match error.code() {
-                        Some("InvalidKeyPair.NotFound") => matches!(self.wanted.key, Key::OfRun),
+                        Some("InvalidKeyPair.NotFound") => matches!(self.wanted.key, Key::OfRun(_)),
                         Some("InvalidGroup.NotFound") => self.wanted.network.security_groups.is_none(),
                         _ => false,
                     };
