@@ -105,6 +105,20 @@ mod child {
         Ok(())
     }
 
+    #[test]
+    #[ignore = "run by another"]
+    fn launches_by_credentials_in_code() {
+        let [access, secret] = ["ACCESS", "SECRET"].map(|name| env::var(name).unwrap());
+        let credentials =
+            |access: &str| ec2_harness::aws_sdk_ec2::config::Credentials::new(access, &secret, None, None, "this test");
+        let ec2 = Ec2::connect().credentials(credentials(&access)).wait().unwrap();
+        let others = Ec2::connect().credentials(credentials("AKIDOFSOMEBODYELSE00")).wait().unwrap();
+        println!("error={}", others.key_pairs().wait().unwrap_err());
+        let image = support::block_on(support::image(&ec2, "blank"));
+        let vm = ec2.launch(image).without_waiting().wait().unwrap();
+        println!("launched={} run={}", vm.id(), vm.tags().len());
+    }
+
     #[ec2_test]
     #[ignore = "run by another"]
     async fn logs_in(ec2: Ec2) -> Result {
@@ -312,6 +326,33 @@ fn an_agent_logs_in_by_a_key_that_we_never_see() {
     }
     let (passed, text) = run("logs_in_by_an_agent", &[("SSH_AUTH_SOCK", "/nowhere"), ("PUBLIC_KEY", &public)]);
     assert!(!passed && text.contains("there is no SSH agent to be reached"), "{text}");
+}
+
+#[test]
+fn credentials_in_code_serve_the_watchdog_too() {
+    let local = endpoint();
+    let run_id = support::unique("in-code");
+    let variables = [
+        ("ACCESS", &*local.credentials().access_key),
+        ("SECRET", &local.credentials().secret_key),
+        ("EC2_HARNESS_TARGET", local.url()),
+        ("EC2_HARNESS_REGION", "us-east-1"),
+        ("EC2_HARNESS_SSH_FROM", "127.0.0.1/32"),
+        ("EC2_HARNESS_RUN_ID", &run_id),
+        // There is nothing else to be found.
+        ("AWS_CONFIG_FILE", "/nowhere"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "/nowhere"),
+        ("AWS_ACCESS_KEY_ID", ""),
+    ];
+    let (passed, text) = run("launches_by_credentials_in_code", &variables);
+    assert!(passed && text.contains("launched=i-"), "{text}");
+    assert!(text.contains("error=list the key pairs") && text.contains("AuthFailure"), "{text}");
+    // What the run shares is ended by its watchdog.
+    let ec2 = support::ec2();
+    support::eventually("the run's key is gone", || {
+        let keys = ec2.key_pairs().wait().unwrap();
+        !keys.iter().any(|key| key.key_name() == Some(&*format!("ec2-harness-{run_id}")))
+    });
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub(crate) mod tagging;
 pub(crate) mod tags;
 
 use crate::{config::Config, engine, error::Error, local::Local, run::Run, target::Target};
-use aws_sdk_ec2::config::retry::RetryConfig;
+use aws_sdk_ec2::config::{Credentials, retry::RetryConfig};
 use memo::Memo;
 use poller::Poller;
 use std::{
@@ -37,12 +37,14 @@ pub(crate) struct Connection {
     pub(crate) poller: Poller,
     /// What is looked up, or made, once for all who use the connection.
     pub(crate) memo: Memo,
+    /// Those that were given in code.
+    pub(crate) credentials: Option<Credentials>,
     /// The local EC2, if it is one to that.
     pub(crate) local: Option<Local>,
 }
 
 /// What tells two connections apart.
-type Key = (Target, Option<String>, Option<String>, Option<String>);
+type Key = (Target, Option<String>, Option<String>, Option<String>, Option<(String, String, Option<String>)>);
 
 /// The connections of this process: clients are dear, and pollers must be few.
 static CONNECTIONS: LazyLock<Mutex<HashMap<Key, Arc<Connection>>>> = LazyLock::new(Mutex::default);
@@ -50,21 +52,36 @@ static CONNECTIONS: LazyLock<Mutex<HashMap<Key, Arc<Connection>>>> = LazyLock::n
 impl Connection {
     /// The connection that a configuration asks for; opened on first use. Runs on the engine. A local EC2 is taken as it is if it
     /// must be `running`.
-    pub(crate) async fn of(config: &Config, running: bool) -> Result<Arc<Self>, Error> {
+    pub(crate) async fn of(
+        config: &Config,
+        credentials: Option<Credentials>,
+        running: bool,
+    ) -> Result<Arc<Self>, Error> {
         debug_assert!(engine::is_current_thread(), "clients belong to the engine's runtime");
-        let key = (config.target.clone(), config.region.clone(), config.profile.clone(), config.account.clone());
+        let secrets = credentials.as_ref().map(|given| {
+            let token = given.session_token().map(str::to_owned);
+            (given.access_key_id().to_owned(), given.secret_access_key().to_owned(), token)
+        });
+        let Config { target, region, profile, account, .. } = config.clone();
+        let key = (target, region, profile, account, secrets);
         let mut connections = CONNECTIONS.lock().await;
         if let Some(connection) = connections.get(&key) {
             return Ok(connection.clone());
         }
-        let connection = Self::open(config, running).await?;
+        let connection = Self::open(config, credentials, running).await?;
         connections.insert(key, connection.clone());
         Ok(connection)
     }
 
     /// One of its own, which nobody else uses.
-    pub(crate) async fn open(config: &Config, running: bool) -> Result<Arc<Self>, Error> {
-        open::open(config, running).await.map(Arc::new)
+    pub(crate) async fn open(
+        config: &Config,
+        credentials: Option<Credentials>,
+        running: bool,
+    ) -> Result<Arc<Self>, Error> {
+        let mut connection = open::open(config, credentials.clone(), running).await?;
+        connection.credentials = credentials;
+        Ok(Arc::new(connection))
     }
 
     fn new(
@@ -83,6 +100,7 @@ impl Connection {
             account,
             run,
             memo: Memo::default(),
+            credentials: None,
             local,
         })
     }

@@ -23,11 +23,18 @@ const ATTEMPTS: u32 = 8;
 const BACKOFF: Duration = Duration::from_secs(1);
 
 /// Opens one to the target that a configuration names. A local EC2 is taken as it is if it must be `running`.
-pub(super) async fn open(config: &Config, running: bool) -> Result<Connection, Error> {
+pub(super) async fn open(
+    config: &Config,
+    credentials: Option<Credentials>,
+    running: bool,
+) -> Result<Connection, Error> {
     match &config.target {
+        Target::Local if credentials.is_some() => Err(Error::new(ErrorKind::Configuration, "connect to the local EC2")
+            .because("it takes its own credentials alone, and some were given")
+            .advise("leave `.credentials(…)` out, or set `target`")),
         Target::Local => open_local(config, running).await,
-        Target::Aws => open_aws(config, None).await,
-        Target::Endpoint(url) => open_aws(config, Some(url)).await,
+        Target::Aws => open_aws(config, credentials, None).await,
+        Target::Endpoint(url) => open_aws(config, credentials, Some(url)).await,
     }
 }
 
@@ -63,13 +70,20 @@ impl ResolveEndpoint for Following {
     }
 }
 
-async fn open_aws(config: &Config, url: Option<&String>) -> Result<Connection, Error> {
+async fn open_aws(
+    config: &Config,
+    credentials: Option<Credentials>,
+    url: Option<&String>,
+) -> Result<Connection, Error> {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
         .timeout_config(timeouts())
         .http_client(destination::named(https::client()?));
     if let Some(profile) = &config.profile {
         loader = loader.profile_name(profile);
+    }
+    if let Some(credentials) = credentials {
+        loader = loader.credentials_provider(credentials);
     }
     if let Some(region) = &config.region {
         loader = loader.region(Region::new(region.clone()));

@@ -13,6 +13,7 @@ use crate::{
     task::{OnDrop, Operation, operation},
     teardown::{roles, sweep::Sweep},
 };
+use aws_sdk_ec2::config::Credentials;
 use std::sync::Arc;
 
 /// EC2, in one region of one account; a handle, cheap to clone.
@@ -35,7 +36,7 @@ impl Ec2 {
     /// Connects to the target of the configuration that is found from the crate upwards; see [`Config::load`].
     pub fn connect() -> Connect {
         roles::keep_hook();
-        Connect { config: None, scope: Scope::process(), region: None, running: false }
+        Connect { config: None, scope: Scope::process(), region: None, credentials: None, running: false }
     }
 
     /// Prepares a launch; `image` is an AMI id, an alias or `resolve:ssm:/…`.
@@ -135,6 +136,7 @@ pub struct Connect {
     config: Option<Config>,
     scope: Scope,
     region: Option<String>,
+    credentials: Option<Credentials>,
     running: bool,
 }
 
@@ -148,6 +150,13 @@ impl Connect {
     /// Uses this region. Default: the configuration's.
     pub fn region(mut self, region: impl Into<String>) -> Self {
         self.region = Some(region.into());
+        self
+    }
+
+    /// Uses these credentials, and no chain; several connections may have different ones. The run's watchdog gets them in its environment,
+    /// and ends by them what is left. Default: what the SDK's chain finds, by the configuration's `profile`, if there is one.
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = Some(credentials);
         self
     }
 
@@ -173,8 +182,8 @@ impl Connect {
             config.region = self.region;
         }
         let opening = {
-            let (config, running) = (config.clone(), self.running);
-            engine::spawn(async move { Connection::of(&config, running).await })?
+            let (config, credentials, running) = (config.clone(), self.credentials, self.running);
+            engine::spawn(async move { Connection::of(&config, credentials, running).await })?
         };
         let connection =
             opening.await.map_err(|e| Error::new(ErrorKind::Internal, "connect to EC2").caused_by(e))??;

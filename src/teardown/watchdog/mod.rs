@@ -76,6 +76,12 @@ pub(crate) fn ensure(connection: &Connection, config: &Config) -> Result<(), Err
             command.env(name, value);
         }
     }
+    if let Some(credentials) = &connection.credentials {
+        command.env_remove("EC2_HARNESS_PROFILE").env_remove("AWS_PROFILE").env_remove("AWS_SESSION_TOKEN");
+        command.env("AWS_ACCESS_KEY_ID", credentials.access_key_id());
+        command.env("AWS_SECRET_ACCESS_KEY", credentials.secret_access_key());
+        command.envs(credentials.session_token().map(|token| ("AWS_SESSION_TOKEN", token)));
+    }
     if env::var_os("NEXTEST_RUN_ID").is_some()
         && let Some(nextest) = getppid()
     {
@@ -150,7 +156,7 @@ fn end(config: &Config, members: Option<&mut Members>, over: &mut Option<File>) 
 
 /// Connects to what is there already.
 fn connect(config: Config) -> Operation<Arc<Connection>> {
-    Operation::new("connect to EC2", OnDrop::Cancel, async move { Connection::of(&config, true).await })
+    Operation::new("connect to EC2", OnDrop::Cancel, async move { Connection::of(&config, None, true).await })
 }
 
 /// What shows that this is the one watchdog of its run and place.

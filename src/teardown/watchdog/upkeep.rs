@@ -101,7 +101,7 @@ impl State {
     /// For the moment only: a local EC2 that nobody else uses is free to end.
     fn connect(&self) -> Result<Arc<Connection>, Error> {
         let config = self.config.clone();
-        let connecting = async move { Connection::open(&config, true).await };
+        let connecting = async move { Connection::open(&config, None, true).await };
         Ok(Operation::new("connect to EC2", OnDrop::Cancel, connecting).wait()?)
     }
 }
