@@ -1,4 +1,4 @@
-//! Fixtures for those who prefer plain `#[rstest]`: [`ec2()`] and [`instance()`].
+//! Fixtures for those who prefer plain `#[rstest]`: [`ec2()`], [`instance()`] and [`vpc()`].
 //!
 //! There is no test around them that takes the outcome: a machine ends as soon as its value is dropped, nothing is kept
 //! on failure, there is no timeout, and a launch that fails is a panic, which satisfies `#[should_panic]`. All else is as
@@ -24,7 +24,7 @@
 
 use crate::{
     Failure,
-    ec2::{Ec2, Instance},
+    ec2::{Ec2, Instance, Vpc},
 };
 use rstest::fixture;
 
@@ -49,6 +49,18 @@ pub fn ec2() -> Ec2 {
 pub fn instance(#[default("")] image: &str, ec2: Ec2) -> Instance {
     let launch = if image.is_empty() { ec2.launch_default() } else { ec2.launch(image) };
     provide(launch.wait())
+}
+
+/// A VPC; `#[with("10.30.0.0/16")]` chooses its range, else it is `10.20.0.0/16`. Machines are launched in it by
+/// [`Launch::vpc`](crate::ec2::Launch::vpc).
+///
+/// # Panics
+///
+/// With the report, if it can't be made.
+#[fixture]
+#[track_caller]
+pub fn vpc(#[default("10.20.0.0/16")] range: &str, ec2: Ec2) -> Vpc {
+    provide(ec2.create_vpc(range).wait())
 }
 
 #[cfg_attr(not(test), expect(clippy::panic, reason = "a fixture has no other way to fail its test"))]

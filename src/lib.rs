@@ -139,6 +139,29 @@
 //! # }
 //! ```
 //!
+//! # VPCs
+//!
+//! A machine stands in the default VPC unless it is said otherwise. [`create_vpc`](ec2::Ec2::create_vpc) makes another, with subnets in two zones,
+//! public addresses and a way to the internet; the security group of our machines in it, open to SSH from here and among themselves, comes
+//! with the first launch. `#[ec2_test(vpc = "10.20.0.0/16")]` has all of a test's machines stand in one of its own; a parameter of the
+//! type [`Vpc`](ec2::Vpc) is that, too.
+//!
+//! ```no_run
+//! # use ec2_harness::prelude::*;
+//! # async fn example(ec2: Ec2) -> Result {
+//! let vpc = ec2.create_vpc(NewVpc::new("10.20.0.0/16").zone_count(3).ipv6()).await?;
+//! let (one, other) = (ec2.launch("debian-12").vpc(&vpc).await?, ec2.launch("debian-12").vpc(&vpc).await?);
+//! one.assert(reach(&other, tcp(22))).await?;
+//! vpc.delete().await?; // with our machines in it, and nothing of anybody else's
+//!
+//! // Made once by whoever asks first, from whichever host; there until nobody has used it for twice the lease.
+//! let shared = ec2.get_or_create_vpc("integration", "10.30.0.0/16").await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! AWS allows five VPCs in a region, the default one among them: tests that have their own wait for each other.
+//!
 //! # Waiting
 //!
 //! A launch returns when the machine is ready: running, SSH answers, and cloud-init, if there is one, is done. A machine

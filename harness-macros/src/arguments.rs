@@ -12,8 +12,20 @@ use syn::{
 const OF_A_MACHINE: &[&str] = &["image", "instance_type", "user_data", "volumes", "tags"];
 
 /// What can be said of a test.
-const OF_A_TEST: &[&str] =
-    &["image", "instance_type", "user_data", "volumes", "tags", "region", "timeout", "keep", "requires", "vm", "crate"];
+const OF_A_TEST: &[&str] = &[
+    "image",
+    "instance_type",
+    "user_data",
+    "volumes",
+    "tags",
+    "vpc",
+    "region",
+    "timeout",
+    "keep",
+    "requires",
+    "vm",
+    "crate",
+];
 
 /// The words of `keep`, and their variants.
 const KEEP: &[(&str, &str)] = &[("no", "No"), ("failed", "Failed"), ("always", "Always")];
@@ -99,10 +111,11 @@ impl Arguments {
                 let words = value::words(input, library, "Requirement", "the words of `requires`", REQUIREMENTS)?;
                 self.calls.extend(words.iter().map(|word| quote_spanned!(key.span()=> .requires(#word))));
             }
-            "region" => {
-                value::equals(&key, input, "\"eu-west-1\"")?;
+            "region" | "vpc" => {
+                let example = if name == "vpc" { "\"10.20.0.0/16\"" } else { "\"eu-west-1\"" };
+                value::equals(&key, input, example)?;
                 let value = value::text(&name, input)?;
-                self.calls.push(quote_spanned!(key.span()=> .region(#value)));
+                self.calls.push(quote_spanned!(key.span()=> .#key(#value)));
             }
             "image" | "instance_type" | "user_data" | "volumes" | "tags" => {
                 self.calls.extend(of_a_machine(&key, input)?)

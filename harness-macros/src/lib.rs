@@ -37,6 +37,7 @@ use proc_macro::TokenStream;
 /// | `instance_type = …` | A string. |
 /// | `volumes = [gp3(20)]` | Volumes beside the root, in their order: `vm.volume(0)` is the first. |
 /// | `user_data = …` | A string, for every machine that a parameter declares. Default: none. |
+/// | `vpc = "10.20.0.0/16"` | The range of a VPC of the test's own, a string; all that the test launches stands in it. Default: none, unless a parameter is a `Vpc`. |
 /// | `region = …` | A string. |
 /// | `timeout = "90s"` | How long the test may take, launch included; a string with a unit, or a `Duration`. |
 /// | `keep = failed` | What the finished test leaves running: `no`, `failed` or `always`. |

@@ -31,6 +31,12 @@ pub(crate) const ATTEMPT: &str = "ec2-harness:attempt";
 
 /// Who logs in to what is launched from an image; the local EC2's imported images bear it, too.
 pub(crate) const LOGIN_USER: &str = "login-user";
+/// The name of what is shared by all runs that ask for it by that name: it belongs to none of them.
+pub(crate) const SHARED: &str = "ec2-harness:shared";
+/// It is whole: whoever finds it may use it.
+pub(crate) const COMPLETE: &str = "ec2-harness:complete";
+/// What stands for the run of what is shared; no run can have this id.
+const NO_RUN: &str = "@shared";
 
 /// For how long [`ALIVE_UNTIL`] holds, and how often it is renewed.
 pub(crate) const ALIVE_FOR: Duration = Duration::from_secs(5 * 60);
@@ -39,7 +45,7 @@ pub(crate) const ALIVE_RENEWED_EVERY: Duration = Duration::from_secs(60);
 /// A tag's value has 256 characters at most.
 const VALUE_MAX: usize = 256;
 
-/// The tags of one create call; the user's own first, ours win.
+/// The tags of one create call; the user's own first, ours win. What has the tag [`SHARED`] belongs to no run.
 pub(crate) fn tags(
     config: &Config,
     run: &Run,
@@ -49,17 +55,28 @@ pub(crate) fn tags(
 ) -> Vec<Tag> {
     let mut tags: Vec<(String, String)> = config.tags.clone().into_iter().collect();
     tags.extend(own.iter().cloned());
+    tags.push((OWNER.into(), owner()));
+    if own.iter().any(|(key, _)| key == SHARED) {
+        // Only the end of its lease ends it.
+        tags.extend([(RUN.into(), NO_RUN.into()), (KEPT.into(), "yes".into())]);
+        tags.push((EXPIRES_AT.into(), after(lease_of_shared(lease))));
+        return merge(Vec::new(), tags);
+    }
     tags.push((RUN.into(), run.id().into()));
     if let Some(incarnation) = run.incarnation() {
         tags.push((INCARNATION.into(), incarnation.into()));
     }
-    tags.push((OWNER.into(), owner()));
     tags.push((EXPIRES_AT.into(), after(lease)));
     tags.push((ALIVE_UNTIL.into(), after(ALIVE_FOR)));
     if let Some(test) = test {
         tags.push((TEST.into(), test.into()));
     }
     merge(Vec::new(), tags)
+}
+
+/// The lease of what is shared: whatever is launched in it during the first half has all of its own lease there.
+pub(crate) fn lease_of_shared(lease: Duration) -> Duration {
+    lease * 2
 }
 
 /// The time so much later, as a tag's value.

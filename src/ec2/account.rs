@@ -1,6 +1,6 @@
 //! The handle on an account in a region.
 
-use super::{Launch, Machine, machine::Begin, per_run};
+use super::{Launch, Machine, VpcHandle, machine::Begin, per_run};
 use crate::{
     config::Config,
     connection::{Connection, tagging::Tagging, tags},
@@ -22,6 +22,8 @@ pub struct Ec2 {
     pub(crate) config: Arc<Config>,
     pub(crate) connection: Arc<Connection>,
     pub(crate) scope: Scope,
+    /// Where machines are launched unless their launch says otherwise: the VPC of a test's own.
+    pub(crate) vpc: Option<VpcHandle>,
 }
 
 /// What a connection has done so far; see [`Ec2::statistics`].
@@ -187,7 +189,7 @@ impl Connect {
         };
         let connection =
             opening.await.map_err(|e| Error::new(ErrorKind::Internal, "connect to EC2").caused_by(e))??;
-        Ok(Ec2 { config: Arc::new(config), connection, scope: self.scope })
+        Ok(Ec2 { config: Arc::new(config), connection, scope: self.scope, vpc: None })
     }
 }
 

@@ -4,7 +4,9 @@
 use super::{Ec2, guard::Guard, made::Made};
 use crate::{
     connection::{
-        patience::{LOOK_PAUSE, LOOK_PAUSE_MAX, OTHERS_VISIBLE_WITHIN, VISIBLE_WITHIN, pauses, until_answered},
+        patience::{
+            LOOK_PAUSE, LOOK_PAUSE_MAX, OTHERS_VISIBLE_WITHIN, VISIBLE_WITHIN, pauses, quota_pause, until_answered,
+        },
         tags,
     },
     engine,
@@ -95,6 +97,8 @@ impl Creation {
         let connection = &self.ec2.connection;
         let attempt = Attempt { tags: self.specifications(&token), token };
         let (since, mut pauses) = (Instant::now(), pauses(LOOK_PAUSE, LOOK_PAUSE_MAX));
+        // Of what is shared somebody else may make it meanwhile: that isn't for us to see.
+        let is_shared = self.tags.iter().any(|(key, _)| key == tags::SHARED);
         // Whether an earlier try may have made something that EC2 hasn't told of.
         let mut is_unknown = false;
         loop {
@@ -107,6 +111,8 @@ impl Creation {
             is_unknown |= is_ambiguous;
             let patience = match error.kind() {
                 ErrorKind::NotFound if self.of_ours => VISIBLE_WITHIN,
+                // Others end, as machines do that a launch waits for.
+                ErrorKind::Quota if !is_shared => self.ec2.config.ready_timeout,
                 ErrorKind::NotFound => connection.paced(OTHERS_VISIBLE_WITHIN),
                 // A local EC2 that has ended will not answer again.
                 _ if error.is_transient() && !connection.is_gone().await => VISIBLE_WITHIN,
@@ -117,6 +123,11 @@ impl Creation {
                     begun.journaled().settle();
                 }
                 return Err(error);
+            }
+            if error.kind() == ErrorKind::Quota {
+                tracing::info!("a quota is used up: waiting for others to end");
+                tokio::time::sleep(quota_pause(connection)).await;
+                continue;
             }
             if is_ambiguous
                 && self.kind.token == Token::Attempt

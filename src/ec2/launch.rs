@@ -1,7 +1,7 @@
 //! Launching: from what a test says to a machine that is ready.
 
 use super::{
-    Ec2, Imds, Instance, Machine, NewVolume,
+    Ec2, Imds, Instance, Machine, NewVolume, VpcHandle,
     machine::{Begin, Reached},
     per_run, ready,
     run_instances::{Launched, Request},
@@ -45,6 +45,7 @@ pub struct Launch {
     pub(super) key: Option<(String, crate::ssh::PrivateKey)>,
     pub(super) key_type: Option<KeyType>,
     pub(super) subnet: Option<String>,
+    pub(super) vpc: Option<VpcHandle>,
     pub(super) security_groups: Option<Vec<String>>,
     pub(super) ipv6: bool,
     pub(super) root_size: Option<Size>,
@@ -83,6 +84,7 @@ impl Launch {
             key: None,
             key_type: None,
             subnet: None,
+            vpc: None,
             security_groups: None,
             ipv6: false,
             root_size: None,
@@ -174,9 +176,16 @@ impl Launch {
         self
     }
 
-    /// The subnet. Default: the configuration's, else one of the default VPC.
+    /// The subnet; it wins over [`vpc`](Self::vpc). Default: one of the VPC's, else the configuration's, else one of the default VPC.
     pub fn subnet(mut self, subnet: impl Into<String>) -> Self {
         self.subnet = Some(subnet.into());
+        self
+    }
+
+    /// The VPC: its subnets are tried in turn on a lack of capacity, and the machine is in [its group](VpcHandle::security_group). Default:
+    /// the test's own VPC, if it has one, else the configured subnet's, else the default one.
+    pub fn vpc(mut self, vpc: &VpcHandle) -> Self {
+        self.vpc = Some(vpc.clone());
         self
     }
 

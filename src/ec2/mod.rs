@@ -28,6 +28,7 @@ mod snapshot;
 mod specification;
 mod unrun;
 mod volume;
+mod vpc;
 mod wait;
 
 pub use crate::teardown::sweep::{Resource, Sweep, Swept};
@@ -49,4 +50,5 @@ pub use packages::Packages;
 pub use power::PowerChange;
 pub use snapshot::{Image, ImageHandle, Snapshot};
 pub use volume::{AttachedVolume, NewVolume, Prepare, Volume, VolumeHandle, gp3};
+pub use vpc::{NewVpc, Vpc, VpcHandle};
 pub use wait::Wait;

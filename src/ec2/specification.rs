@@ -1,6 +1,6 @@
 //! What a launch asks for: what it says itself and what is configured, merged once, before anything is looked up or sent.
 
-use super::{Imds, Launch, NewVolume};
+use super::{Imds, Launch, NewVolume, VpcHandle};
 use crate::{
     check::Size,
     config::{Config, KeyType, Spot, check_tags},
@@ -84,8 +84,10 @@ impl Root {
 /// Where the machine stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Network {
-    /// `None`: one of the default VPC, of whichever zone has room.
+    /// `None`: one of the VPC, of whichever zone has room.
     pub(crate) subnet: Option<String>,
+    /// `None`: the subnet's, else the default one.
+    pub(crate) vpc: Option<VpcHandle>,
     /// By id; `None`: the run's own, in the subnet's VPC.
     pub(crate) security_groups: Option<Vec<String>>,
 }
@@ -104,8 +106,12 @@ impl Specification {
             (None, Some(name), Some(path)) => Key::File(name.clone(), path.clone()),
             (None, _, _) => Key::OfRun(launch.key_type.unwrap_or(config.key_type)),
         };
+        // What a launch says is more than its test's, and that more than what is configured.
+        let vpc = launch.vpc.clone().or_else(|| launch.ec2.vpc.clone()).filter(|_| launch.subnet.is_none());
+        // These are of another VPC.
+        let configured_groups = configured_groups.filter(|_| vpc.is_none());
         check_tags(&config.tags, &launch.tags).map_err(|reason| refused(launch, reason))?;
-        let (subnet, zones) = place(launch)?;
+        let (subnet, zones) = place(launch, vpc.as_ref())?;
         let instance_types = instance_types(launch);
         let ready_within = launch.ready_within.unwrap_or_else(|| {
             let factor = if instance_types.iter().any(|it| is_metal(it)) { METAL_FACTOR } else { 1 };
@@ -127,6 +133,7 @@ impl Specification {
             key,
             network: Network {
                 subnet,
+                vpc,
                 security_groups: launch.security_groups.clone().or(configured_groups).map(without_repetitions),
             },
             ipv6: launch.ipv6,
@@ -165,7 +172,7 @@ fn instance_types(launch: &Launch) -> Vec<String> {
 }
 
 /// The subnet, or the zones: a subnet is in one zone, so what the launch says of either puts aside what is configured of both.
-fn place(launch: &Launch) -> Result<(Option<String>, Vec<String>), Error> {
+fn place(launch: &Launch, vpc: Option<&VpcHandle>) -> Result<(Option<String>, Vec<String>), Error> {
     let config = &launch.ec2.config;
     let zones = |zones: &[String]| without_repetitions(zones.to_vec());
     match (&launch.subnet, &launch.zones) {
@@ -176,6 +183,8 @@ fn place(launch: &Launch) -> Result<(Option<String>, Vec<String>), Error> {
         .advise("say the one or the other")),
         (Some(subnet), _) => Ok((Some(subnet.clone()), Vec::new())),
         (None, Some(said)) if !said.is_empty() => Ok((None, zones(said))),
+        // What is configured is said of another VPC; ours has its subnets in those zones.
+        (None, _) if vpc.is_some() => Ok((None, Vec::new())),
         (None, _) if config.subnet.is_some() => Ok((config.subnet.clone(), Vec::new())),
         (None, _) => Ok((None, zones(&config.zones))),
     }

@@ -1,7 +1,14 @@
 //! What could not be ended, and the one error that says so.
 
 use super::{Ending, Kind};
-use crate::error::{Error, ErrorKind};
+use crate::{
+    connection::{
+        Connection,
+        patience::{OTHERS_VISIBLE_WITHIN, until_answered, until_visible_within},
+    },
+    error::{Error, ErrorKind},
+};
+use std::sync::Arc;
 
 /// What may still be there of one kind, and the first of the reasons.
 #[derive(Debug)]
@@ -27,6 +34,23 @@ where
         }
     }
     first.map_or(Ok(()), |error| Err(Left { ids, error }))
+}
+
+/// The same, each tried again while EC2 doesn't answer, and for a moment while it isn't seen: what is fresh isn't gone.
+pub(super) async fn end_when_visible<F>(
+    connection: &Arc<Connection>,
+    endings: Vec<Ending>,
+    end: impl Fn(String) -> F,
+) -> Result<(), Left>
+where
+    F: Future<Output = Result<(), Error>>,
+{
+    let limit = connection.paced(OTHERS_VISIBLE_WITHIN);
+    let end = &end;
+    end_each(endings, |id| async move {
+        until_visible_within(limit, || until_answered(connection, || end(id.clone()))).await
+    })
+    .await
 }
 
 /// The first error, which also names all that is left, if it doesn't do so by itself.

@@ -7,6 +7,7 @@ mod elastic_ip;
 mod found;
 mod image;
 mod instance;
+mod internet_gateway;
 mod key_pair;
 mod kind;
 mod left;
@@ -14,21 +15,26 @@ mod network_interface;
 mod security_group;
 mod snapshot;
 mod spot_request;
+mod subnet;
 #[cfg(test)]
 mod tests;
 mod volume;
+mod vpc;
 
 pub(crate) use elastic_ip::KIND as ELASTIC_IP;
 pub(crate) use found::{Ending, Found};
 pub(crate) use image::KIND as IMAGE;
 pub(crate) use instance::KIND as INSTANCE;
+pub(crate) use internet_gateway::KIND as INTERNET_GATEWAY;
 pub(crate) use key_pair::KIND as KEY_PAIR;
 pub(crate) use kind::{Kind, Life, Token};
 pub(crate) use left::{Left, result_of};
 pub(crate) use network_interface::KIND as NETWORK_INTERFACE;
 pub(crate) use security_group::KIND as SECURITY_GROUP;
 pub(crate) use spot_request::KIND as SPOT_REQUEST;
+pub(crate) use subnet::KIND as SUBNET;
 pub(crate) use volume::KIND as VOLUME;
+pub(crate) use vpc::{KIND as VPC, inside};
 
 /// All kinds.
 pub(crate) static KINDS: &[&Kind] = &[
@@ -42,6 +48,9 @@ pub(crate) static KINDS: &[&Kind] = &[
     &NETWORK_INTERFACE,
     &snapshot::KIND,
     &VOLUME,
+    &SUBNET,
+    &INTERNET_GATEWAY,
+    &VPC,
     #[cfg(test)]
     &tests::KIND,
 ];

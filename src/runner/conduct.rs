@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    ec2::{Ec2, Instance},
+    ec2::{Ec2, Instance, Vpc},
     error::{Error, ErrorKind, Failure},
     scope::Scope,
     task::block_on,
@@ -188,9 +188,13 @@ fn attempt(
     }
     let started = SystemTime::now();
     let (_counting, over) = Clock::start(scope, config.timeout)?;
+    let mut given_vpc = None;
     let context = if plan.connects {
         let ec2 = Ec2::connect().config(config.clone()).scope(scope.clone()).wait()?;
         scope.note_local_seed(ec2.local_seed());
+        let vpc = provide_vpc(test, plan, &ec2)?;
+        let ec2 = Ec2 { vpc: vpc.as_ref().map(Vpc::handle), ..ec2 };
+        given_vpc = vpc;
         Some(TestContext { name: test.name.clone(), ec2, started, clock: phases.began })
     } else {
         None
@@ -202,7 +206,7 @@ fn attempt(
     if let Some(reason) = requirement::missing_on_machines(&test.requirements, &machines)? {
         return Err(Hindrance::Skip(reason));
     }
-    let body = receive(&mut Given::new(context, machines))?;
+    let body = receive(&mut Given::new(context, machines, given_vpc))?;
     phases.end(Phase::Provision);
     let returned = catch_unwind(AssertUnwindSafe(|| body(over)));
     phases.end(Phase::Body);
@@ -212,6 +216,26 @@ fn attempt(
         Ok(None) => Ended::Failed(Cause::Dropped { limit: config.timeout, grace: body::GRACE }),
         Err(payload) => Ended::Panicked(payload),
     })
+}
+
+/// The range of a test's own VPC where none is said.
+const VPC_RANGE: &str = "10.20.0.0/16";
+
+/// Makes the test's own VPC, if it declares one.
+fn provide_vpc(test: &Test, plan: &Plan, ec2: &Ec2) -> Result<Option<Vpc>, Error> {
+    let range = match (&test.vpc, &*plan.vpcs) {
+        (None, []) => return Ok(None),
+        (range, [] | [_]) => range.as_deref().unwrap_or(VPC_RANGE),
+        (_, several) => {
+            let names = several.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            return Err(Error::new(ErrorKind::Configuration, format!("provide {names}"))
+                .because("a test has one VPC of its own, in which its machines stand")
+                .advise("make others in its body with `ec2.create_vpc(..)`"));
+        }
+    };
+    let name = plan.vpcs.first().map_or("the test's VPC", |name| name);
+    let made = ec2.create_vpc(range).wait();
+    made.map(Some).map_err(|failure| failure.into_error().while_trying(&format!("provide {name}")))
 }
 
 /// Launches all machines together, in the order of the plan. With the first that fails the others are given up.

@@ -2,18 +2,19 @@
 
 use super::{TestContext, test::Test};
 use crate::{
-    ec2::{Ec2, Instance, Launch, NewVolume},
+    ec2::{Ec2, Instance, Launch, NewVolume, Vpc},
     error::{Error, ErrorKind},
 };
 use std::ops::Range;
 
 /// A type that a test can have as a parameter.
 ///
-/// An [`Instance`] or `[Instance; N]` is launched and ready; [`Ec2`] is the account; a [`TestContext`] tells of the test.
+/// An [`Instance`] or `[Instance; N]` is launched and ready; [`Ec2`] is the account; a [`Vpc`] is made, and the test's machines stand in
+/// it; a [`TestContext`] tells of the test.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be a parameter of an `#[ec2_test]`",
     label = "nothing of this type can be provided",
-    note = "provided, by value and by type, are `Instance`, `[Instance; N]`, `Ec2` and `TestContext`",
+    note = "provided, by value and by type, are `Instance`, `[Instance; N]`, `Vpc`, `Ec2` and `TestContext`",
     note = "values of your own come from rstest: write `#[rstest]` first, `#[test_attr(ec2_test)]` instead of \
             `#[ec2_test]`, and mark the parameters that are ours with `#[ignore]`"
 )]
@@ -105,6 +106,8 @@ pub struct Ticket<T> {
 #[derive(Debug, Default)]
 pub struct Plan {
     machines: Vec<Planned>,
+    /// The names of the parameters that are the test's own VPC.
+    pub(crate) vpcs: Vec<String>,
     /// Whether anything needs EC2.
     pub(crate) connects: bool,
 }
@@ -170,11 +173,12 @@ pub struct Given {
     /// Whatever declared a parameter has connected.
     context: Option<TestContext>,
     machines: Vec<Option<Instance>>,
+    vpc: Option<Vpc>,
 }
 
 impl Given {
-    pub(crate) fn new(context: Option<TestContext>, machines: Vec<Instance>) -> Self {
-        Self { context, machines: machines.into_iter().map(Some).collect() }
+    pub(crate) fn new(context: Option<TestContext>, machines: Vec<Instance>, vpc: Option<Vpc>) -> Self {
+        Self { context, machines: machines.into_iter().map(Some).collect(), vpc }
     }
 
     /// Takes what belongs to a parameter.
@@ -229,6 +233,18 @@ impl<const N: usize> Provide for [Instance; N] {
 
 impl<const N: usize> Launched for [Instance; N] {}
 
+impl Inject for Vpc {}
+
+impl Provide for Vpc {
+    fn declare(plan: &mut Plan, name: &str, _: Settings) {
+        plan.vpcs.push(name.to_owned());
+    }
+
+    fn take(given: &mut Given, _: Range<usize>) -> Result<Self, Error> {
+        given.vpc.take().ok_or_else(missing)
+    }
+}
+
 impl Inject for Ec2 {}
 
 impl Provide for Ec2 {
@@ -267,7 +283,7 @@ mod tests {
 
     #[test]
     fn what_was_not_provided_is_an_error() {
-        let mut given = Given::new(None, vec![]);
+        let mut given = Given::new(None, vec![], None);
         let mut plan = Plan::default();
         let (vm, context) = (plan.declare::<Instance>("vm"), plan.declare::<TestContext>("context"));
         assert_eq!(given.take(vm).unwrap_err().kind(), ErrorKind::Internal);

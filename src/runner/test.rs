@@ -18,6 +18,7 @@ pub struct Test {
     pub(crate) requirements: Vec<Requirement>,
     pub(crate) user_data: Option<String>,
     pub(crate) volumes: Vec<NewVolume>,
+    pub(crate) vpc: Option<String>,
     image: Option<String>,
     instance_type: Option<String>,
     region: Option<String>,
@@ -39,6 +40,7 @@ impl Test {
             volumes: Vec::new(),
             image: None,
             instance_type: None,
+            vpc: None,
             region: None,
             timeout: None,
             keep: None,
@@ -73,6 +75,12 @@ impl Test {
     /// The volumes, beside the root, of the machines that are declared by parameters.
     pub fn volumes(mut self, volumes: impl IntoIterator<Item = NewVolume>) -> Self {
         self.volumes.extend(volumes);
+        self
+    }
+
+    /// The range of the VPC that is the test's own; its machines are launched in it.
+    pub fn vpc(mut self, range: impl Into<String>) -> Self {
+        self.vpc = Some(range.into());
         self
     }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 /// How long an end is waited for until EC2 has accepted it.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How many are under way.
 static UNDER_WAY: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());

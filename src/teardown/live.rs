@@ -4,7 +4,7 @@ use super::{
     journal::Entry,
     owned::{Identity, Owned},
 };
-use crate::connection::Connection;
+use crate::{connection::Connection, resource::Kind};
 use std::{
     collections::BTreeMap,
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
@@ -60,6 +60,11 @@ impl Drop for Begun {
 pub(crate) fn add(owned: Arc<dyn Owned>) {
     let key = (owned.identity().kind.word, owned.identity().id.clone());
     register().owned.insert(key, owned);
+}
+
+/// What of that kind and id is known to live.
+pub(crate) fn known(kind: &Kind, id: &str) -> Option<Arc<dyn Owned>> {
+    register().owned.get(&(kind.word, id.to_owned())).cloned()
 }
 
 /// Forgets something: it has ended, or is to be kept.

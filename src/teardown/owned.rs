@@ -26,7 +26,7 @@ const FREE_WITHIN: Duration = Duration::from_secs(5 * 60);
 const FREE_WITHIN_MIN: Duration = Duration::from_secs(10);
 
 /// How long that is at a connection.
-pub(super) fn free_within(connection: &Connection) -> Duration {
+pub(crate) fn free_within(connection: &Connection) -> Duration {
     FREE_WITHIN.mul_f64(connection.pace().min(1.0)).max(FREE_WITHIN_MIN)
 }
 
@@ -153,11 +153,23 @@ async fn end_alike(mut owned: Vec<&Arc<dyn Owned>>) -> Option<(&'static Kind, Le
         match left {
             None => return None,
             Some(left) if is_in_use(&left.error) && since.elapsed() < free_within(connection) => pauses.next().await,
-            Some(left) => return Some((kind, left)),
+            Some(left) => return Some((kind, with_users(connection, kind, left).await)),
         }
         owned = still;
     }
     None
+}
+
+/// What is left, with what it is in use by, where that is the reason and can be told.
+async fn with_users(connection: &Connection, kind: &Kind, mut left: Left) -> Left {
+    let (true, Some(find), Some(id)) = (is_in_use(&left.error), kind.users, left.ids.first()) else { return left };
+    let users = find(connection, id).await.unwrap_or_default();
+    if !users.is_empty() {
+        let advice =
+            format!("{id} is in use by {}: end what of that is yours, then run `ec2-harness sweep`", users.join(", "));
+        left.error = left.error.advise(advice);
+    }
+    left
 }
 
 /// Whether an error says that something is in use, which passes once its users have ended.

@@ -17,3 +17,4 @@ mod packages;
 mod placed;
 mod user_data;
 mod volumes;
+mod vpcs;

@@ -53,6 +53,15 @@ async fn adds(vm: Instance) -> Result {
     interface.remove().await
 }
 
+#[ec2_test(vpc = "10.20.0.0/16")]
+#[ignore = "run by another"]
+async fn stands_in_its_vpc(vm: Instance, ec2: Ec2) -> Result {
+    announce(&vm);
+    let other = ec2.create_vpc("10.30.0.0/16").await?;
+    ec2.launch("blank").vpc(&other).without_waiting().await?;
+    other.delete().await
+}
+
 #[test]
 #[ignore = "run by another"]
 fn makes() {

@@ -6,7 +6,7 @@ use crate::{
     config::Config,
     connection::{
         Connection, api_error, once,
-        patience::{until_answered, until_visible},
+        patience::{VISIBLE_WITHIN, until_answered, until_visible, until_visible_within},
         tags,
     },
     ec2::specification::Network,
@@ -30,9 +30,17 @@ pub(crate) async fn security_groups(
     if let Some(groups) = &network.security_groups {
         return Ok(groups.clone());
     }
-    let vpc = vpc_once(connection, network.subnet.as_deref()).await?;
-    let make = |attempt| create(connection, config, &vpc, attempt);
-    once_per_run(connection, &SECURITY_GROUP, &vpc, make).await.map(|id| vec![id])
+    let vpc = match &network.vpc {
+        Some(vpc) => vpc.id().to_owned(),
+        None => vpc_once(connection, network.subnet.as_deref()).await?,
+    };
+    group_of(connection, config, &vpc).await.map(|id| vec![id])
+}
+
+/// The run's group in a VPC.
+pub(crate) async fn group_of(connection: &Arc<Connection>, config: &Config, vpc: &str) -> Result<String, Error> {
+    let make = |attempt| create(connection, config, vpc, attempt);
+    once_per_run(connection, &SECURITY_GROUP, vpc, make).await
 }
 
 /// The VPCs of subnets, and under no name the default one.
@@ -57,7 +65,7 @@ async fn create(connection: &Arc<Connection>, config: &Config, vpc: &str, attemp
     let from = open_to(connection, config).await?;
     let tried = format!("create the run's security group {name} in {vpc}");
     let tags = tags::tags(config, connection.run, &[(tags::ATTEMPT.to_owned(), attempt)], None, config.lease);
-    let id = until_answered(connection, || async {
+    let creating = || async {
         let answer = connection
             .client
             .create_security_group()
@@ -81,8 +89,9 @@ async fn create(connection: &Arc<Connection>, config: &Config, vpc: &str, attemp
                 error => Err(error),
             },
         }
-    })
-    .await?;
+    };
+    // The VPC may be as fresh.
+    let id = until_visible_within(connection.paced(VISIBLE_WITHIN), || until_answered(connection, creating)).await?;
     let ssh = IpPermission::builder()
         .ip_protocol("tcp")
         .from_port(22)
@@ -156,7 +165,7 @@ async fn vpc(connection: &Connection, subnet: Option<&str>) -> Result<String, Er
         .map_err(|e| api_error::failed("DescribeVpcs", &tried, e))?;
     answer.vpcs.unwrap_or_default().into_iter().find_map(|vpc| vpc.vpc_id).ok_or_else(|| {
         Error::new(ErrorKind::NotFound, tried).because("this account has none").advise(
-            "set `subnet` in ec2-harness.toml (EC2_HARNESS_SUBNET), or create one with `aws ec2 create-default-vpc`",
+            "give the test a VPC of its own, `#[ec2_test(vpc = \"10.20.0.0/16\")]`, set `subnet` in ec2-harness.toml (EC2_HARNESS_SUBNET), or create one with `aws ec2 create-default-vpc`",
         )
     })
 }

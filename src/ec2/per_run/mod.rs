@@ -6,7 +6,7 @@
 mod group;
 mod key;
 
-pub(crate) use group::security_groups;
+pub(crate) use group::{group_of, security_groups};
 pub(crate) use key::{Login, existing_key, key};
 
 use crate::{

@@ -9,6 +9,7 @@ mod console;
 mod host_key;
 mod ingress;
 mod login;
+mod outside;
 mod route;
 mod watch;
 
@@ -127,7 +128,10 @@ async fn timed_out(machine: &Machine, last: &LastCause) -> Error {
     let state = machine.last_described().map_or("never visible".to_owned(), |described| state(&described).to_string());
     let (what, hint) = match (&*state, last.get()) {
         ("running", Some(cause)) => {
-            let hint = if last.is_of_connecting() { ingress::closed(machine).await } else { None };
+            let hint = match last.is_of_connecting() {
+                true => ingress::closed(machine).await.or(outside::unrouted(machine).await),
+                false => None,
+            };
             (format!("it is running, and {cause}"), hint)
         }
         ("running", None) => ("it is running, but has no address yet".to_owned(), None),

@@ -4,7 +4,7 @@ mod places;
 mod request;
 
 use super::{
-    Ec2,
+    Ec2, VpcHandle,
     image::{self, Image},
     launch::Customize,
     per_run,
@@ -161,13 +161,16 @@ impl Request<'_> {
             };
             match error.kind() {
                 ErrorKind::Capacity => {
-                    zones.extend(place.zone.take());
+                    zones.extend(place.zone.take().filter(|_| !place.again));
                     let untried = match &mut untried {
                         Some(untried) => untried,
                         none => none.insert(places.others(self).await),
                     };
                     let Some(next) = untried.pop() else { break error };
                     tracing::info!(?next, "no capacity: trying another zone");
+                    if next.again && !place.again {
+                        tokio::time::sleep(quota_pause).await;
+                    }
                     place = next;
                 }
                 ErrorKind::Quota if deadline.is_some_and(|deadline| Instant::now() + quota_pause < deadline) => {
@@ -211,6 +214,9 @@ impl Request<'_> {
                     let ours = match error.code() {
                         Some("InvalidKeyPair.NotFound") => matches!(self.wanted.key, Key::OfRun(_)),
                         Some("InvalidGroup.NotFound") => self.wanted.network.security_groups.is_none(),
+                        Some("InvalidSubnetID.NotFound") => {
+                            self.wanted.network.vpc.as_ref().is_some_and(VpcHandle::is_ours)
+                        }
                         _ => false,
                     };
                     let patience = match error.code() {

@@ -1,9 +1,10 @@
 //! Where a launch is tried: in the one place that was said, in the zones that were said, or in whichever EC2 chooses and then in the
-//! others.
+//! others; in a VPC of one's own in its subnets.
 
 use super::Request;
 use crate::{
     connection::{api_error, patience::until_answered},
+    ec2::{VpcHandle, vpc::Place as InVpc},
     error::{Error, ErrorKind},
 };
 use aws_sdk_ec2::types::{Filter, Subnet};
@@ -13,7 +14,12 @@ use aws_sdk_ec2::types::{Filter, Subnet};
 pub(super) struct Place {
     pub(super) zone: Option<String>,
     pub(super) subnet: Option<String>,
+    /// Whether it was tried before.
+    pub(super) again: bool,
 }
+
+/// How often the zones of a VPC are gone through again: it has few of them, and capacity comes back.
+const ROUNDS: usize = 2;
 
 /// Where a launch may be tried.
 #[derive(Debug)]
@@ -22,6 +28,8 @@ pub(super) enum Places {
     Said(Option<String>),
     /// In these zones.
     Zones(Vec<String>),
+    /// In the VPC's subnets in these zones, or in any.
+    Vpc(VpcHandle, Vec<String>),
     /// In any; these are known once they were looked up, the first one last.
     Any(Option<Vec<Place>>),
 }
@@ -32,6 +40,10 @@ impl Places {
         match &wanted.network.subnet {
             Some(subnet) => Self::Said(Some(subnet.clone())),
             None if request.says_where() => Self::Said(None),
+            None if wanted.network.vpc.is_some() => {
+                let vpc = wanted.network.vpc.clone();
+                vpc.map_or(Self::Any(None), |vpc| Self::Vpc(vpc, wanted.zones.clone()))
+            }
             None if !wanted.zones.is_empty() => Self::Zones(wanted.zones.clone()),
             None => Self::Any(None),
         }
@@ -40,7 +52,8 @@ impl Places {
     /// Where it is tried first.
     pub(super) async fn first(&mut self, request: &Request<'_>) -> Result<Place, Error> {
         match self {
-            Self::Said(subnet) => Ok(Place { zone: None, subnet: subnet.clone() }),
+            Self::Said(subnet) => Ok(Place { subnet: subnet.clone(), ..Place::default() }),
+            Self::Vpc(vpc, zones) => in_vpc(vpc, zones).await.map(|places| places[0].clone()),
             Self::Any(_) => Ok(Place::default()),
             Self::Zones(zones) => in_zone(request, &zones[0]).await,
         }
@@ -50,6 +63,16 @@ impl Places {
     pub(super) async fn others(&mut self, request: &Request<'_>) -> Vec<Place> {
         match self {
             Self::Said(_) => Vec::new(),
+            Self::Vpc(vpc, zones) => {
+                let places = in_vpc(vpc, zones).await.unwrap_or_default();
+                // Another type is a better chance than another try.
+                let rounds = if request.wanted.instance_types.len() == 1 { ROUNDS } else { 0 };
+                let again = places.iter().cloned().map(|place| Place { again: true, ..place }).collect::<Vec<_>>();
+                let mut others: Vec<Place> = places.into_iter().skip(1).collect();
+                (0..rounds).for_each(|_| others.extend(again.iter().cloned()));
+                others.reverse();
+                others
+            }
             Self::Any(Some(known)) => known.clone(),
             Self::Any(unknown) => {
                 let known = defaults(request).await.unwrap_or_default();
@@ -67,6 +90,21 @@ impl Places {
     pub(super) fn said_before(&self) -> &'static str {
         if matches!(self, Self::Any(_)) { "EC2 chose a zone itself first, and then " } else { "" }
     }
+}
+
+/// Where a VPC has subnets, in the order of these zones, if any are named; one at least.
+async fn in_vpc(vpc: &VpcHandle, zones: &[String]) -> Result<Vec<Place>, Error> {
+    let all = vpc.places().await?;
+    let in_zone = |zone: &String| all.iter().filter(|place| place.zone == *zone).cloned().collect::<Vec<_>>();
+    let chosen: Vec<_> = if zones.is_empty() { all.clone() } else { zones.iter().flat_map(in_zone).collect() };
+    if chosen.is_empty() {
+        let has: Vec<&str> = all.iter().map(|place| place.zone.as_str()).collect();
+        return Err(Error::new(ErrorKind::NotFound, format!("launch in {vpc} in {}", zones.join(", ")))
+            .because(format!("it has no subnet there; it has some in {}", has.join(", ")))
+            .advise("name one of these zones, or make the VPC with `.zones(..)`"));
+    }
+    let place = |place: InVpc| Place { zone: Some(place.zone), subnet: Some(place.subnet), again: false };
+    Ok(chosen.into_iter().map(place).collect())
 }
 
 /// The default subnet of a zone.
@@ -95,7 +133,7 @@ async fn defaults(request: &Request<'_>) -> Result<Vec<Place>, Error> {
         answer.map_err(|e| api_error::failed("DescribeSubnets", "find the default subnets", e))
     })
     .await?;
-    let place = |subnet: Subnet| Place { zone: subnet.availability_zone, subnet: subnet.subnet_id };
+    let place = |subnet: Subnet| Place { zone: subnet.availability_zone, subnet: subnet.subnet_id, again: false };
     let mut places: Vec<_> = answer.subnets.unwrap_or_default().into_iter().map(place).collect();
     places.sort_by(|one, other| other.zone.cmp(&one.zone));
     Ok(places)

@@ -75,6 +75,7 @@ pub mod __private {
             image(value: impl Into<String> + Clone + Debug);
             instance_type(value: impl Into<String> + Clone + Debug);
             user_data(value: impl Into<String> + Clone + Debug);
+            vpc(value: impl Into<String> + Clone + Debug);
             region(value: impl Into<String> + Clone + Debug);
             timeout(value: Duration);
             volumes(value: impl IntoIterator<Item = NewVolume> + Clone + Debug);
