@@ -119,7 +119,7 @@ impl Ec2 {
     /// is ended with the run, by its watchdog, or by a sweep, as far as it is of a kind that we make. A client without the tags is
     /// one of `client.config().to_builder()` after `set_interceptors([])`.
     pub fn client(&self) -> aws_sdk_ec2::Client {
-        let Self { config, connection, scope } = self.clone();
+        let Self { config, connection, scope, .. } = self.clone();
         let run = connection.run;
         let tags = move || tags::tags(&config, run, &[], scope.test_name(), config.lease);
         connection.new_client(Tagging(Box::new(tags)))

@@ -58,7 +58,7 @@ async fn adds(vm: Instance) -> Result {
 async fn stands_in_its_vpc(vm: Instance, ec2: Ec2) -> Result {
     announce(&vm);
     let other = ec2.create_vpc("10.30.0.0/16").await?;
-    ec2.launch("blank").vpc(&other).without_waiting().await?;
+    let _blank = ec2.launch("blank").vpc(&other).without_waiting().await?;
     other.delete().await
 }
 

@@ -46,9 +46,12 @@ struct Inner {
 #[must_use = "the VPC is deleted when this is dropped"]
 pub struct Vpc {
     handle: VpcHandle,
-    /// In the order of their ending; `None` once it was kept.
-    guards: Option<(Vec<Guard<Arc<Made>>>, Guard<Arc<Made>>)>,
+    /// `None` once it was kept.
+    guards: Option<Guards>,
 }
+
+/// Those of its parts, and its own, in the order of their ending.
+type Guards = (Vec<Guard<Arc<Made>>>, Guard<Arc<Made>>);
 
 impl fmt::Debug for VpcHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
