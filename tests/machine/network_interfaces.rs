@@ -1,6 +1,6 @@
 //! Network interfaces beside the first: added, configured, reached, taken away.
 
-use super::support::{block_on, ec2, eventually, insist, sdk};
+use super::support::{TYPES, block_on, ec2, eventually, insist, sdk};
 use ec2_harness::prelude::*;
 
 /// Whether EC2 has an interface no more.
@@ -24,7 +24,7 @@ fn what_is_added_is_configured_reached_and_ends_with_its_machine() {
     let ec2 = ec2();
     let one = ec2.launch("host").wait().unwrap();
     let subnet = one.last_described().unwrap().subnet_id().unwrap().to_owned();
-    let other = ec2.launch("host").subnet(subnet).wait().unwrap();
+    let other = ec2.launch("host").subnet(subnet).instance_types(TYPES).wait().unwrap();
     let public = one.public_ip();
     let added = one.add_network_interface(NewNetworkInterface::new().addresses(2).configured()).wait().unwrap();
     assert_eq!((added.device_index(), added.private_ips().len()), (Some(1), 2));
