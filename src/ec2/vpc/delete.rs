@@ -46,6 +46,11 @@ pub(super) async fn delete(vpc: &VpcHandle, kept: Kept, how: &str) -> Result<(),
         // Each time: what is fresh may not have been seen before.
         end_machines(vpc, kept).await?;
         let foreign = until_answered(connection, || foreign(connection, vpc.id(), kept)).await?;
+        // Machines mostly take longer to end than this.
+        if foreign.is_empty() && since.elapsed() < connection.paced(OTHERS_VISIBLE_WITHIN) {
+            pauses.next().await;
+            continue;
+        }
         let attempt = if foreign.is_empty() { end(vpc, how).await } else { Err(is_anothers(vpc, &foreign)) };
         let error = match attempt {
             Ok(()) => return Ok(()),
