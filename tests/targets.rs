@@ -381,6 +381,17 @@ fn an_endpoint_by_its_url() {
 }
 
 #[test]
+fn one_that_has_lost_an_answer_is_there() {
+    let local = endpoint();
+    let door = door(&local);
+    let mut variables: Vec<_> = door.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    variables.push(("EC2_HARNESS_TARGET", local.url()));
+    local.add_fault("DescribeRegions lost next 1".parse().unwrap()).unwrap();
+    let (passed, text) = run("launches", &variables);
+    assert!(passed && text.contains("id=i-"), "{text}");
+}
+
+#[test]
 fn an_alias_is_looked_up_for_the_type_of_the_launch() {
     let client = endpoint();
     let url = client.url().to_owned();

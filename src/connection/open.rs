@@ -1,6 +1,9 @@
 //! Opening a connection: the local EC2's without any credential chain, others by the SDK's.
 
-use super::{Connection, api_error, destination, https};
+use super::{
+    Connection, api_error, destination, https,
+    patience::{TRY_PAUSE, pauses},
+};
 use crate::{
     config::Config,
     engine,
@@ -21,6 +24,9 @@ const ATTEMPTS: u32 = 8;
 
 /// The pause after its first try, at most; it doubles. The SDK's default.
 const BACKOFF: Duration = Duration::from_secs(1);
+
+/// How often an endpoint of somebody's is asked whether anybody is there, where its answer is lost.
+const KNOCKS: u32 = 4;
 
 /// Opens one to the target that a configuration names. A local EC2 is taken as it is if it must be `running`.
 pub(super) async fn open(
@@ -118,15 +124,21 @@ async fn open_aws(
 async fn knock(client: &aws_sdk_ec2::Client) -> Result<(), Error> {
     let once = aws_sdk_ec2::Config::builder().retry_config(RetryConfig::disabled());
     let tried = "connect to the endpoint that `target` names";
-    match client.describe_regions().customize().config_override(once).send().await {
-        Err(error) => match api_error::failed("DescribeRegions", tried, error) {
-            error if error.kind() == ErrorKind::Connection => {
-                Err(error.advise("start what is to answer there, or correct `target`"))
+    let mut pauses = pauses(TRY_PAUSE, TRY_PAUSE);
+    for again in (0..KNOCKS).rev() {
+        let call = client.describe_regions().customize().config_override(once.clone()).send().await;
+        match call.map_err(|error| api_error::failed("DescribeRegions", tried, error)) {
+            Err(error) if error.kind() == ErrorKind::Connection => {
+                // Somebody is there, and has only lost an answer, as may happen at any time.
+                if again == 0 || !error.to_string().contains("connection closed") {
+                    return Err(error.advise("start what is to answer there, or correct `target`"));
+                }
+                pauses.next().await;
             }
-            _ => Ok(()),
-        },
-        Ok(_) => Ok(()),
+            _ => return Ok(()),
+        }
     }
+    Ok(())
 }
 
 /// Asks STS whose credentials these are: nothing is created in an account that wasn't named.
