@@ -166,7 +166,8 @@ async fn machines_of_a_test_reach_each_other_in_its_own_vpc(
     replica: Instance,
     ec2: Ec2,
 ) -> Result {
-    let _serving = [&primary, &replica].map(|vm| vm.exec("exec python3 -m http.server 5432").start());
+    let serve = "exec perl -MIO::Socket::INET -e 'my $all = IO::Socket::INET->new(Listen => 9, LocalPort => 5432); close $_ while $_ = $all->accept'";
+    let _serving = [&primary, &replica].map(|vm| vm.exec(serve).start());
     replica.assert(reach(&primary, tcp(5432))).within(60.secs()).await?;
     primary.assert(reach(&replica, tcp(5432))).within(60.secs()).await?;
     replica.assert(reach(&primary, tcp(5433)).is_unreachable()).await?;
