@@ -130,6 +130,7 @@ fn causes(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{collections::BTreeSet, path::Path};
 
     #[test]
     fn a_chain_of_causes_says_what_happened_and_not_who_passed_it_on() {
@@ -155,6 +156,33 @@ mod tests {
         assert_eq!(causes(&chain(&refused)), "tcp connect error: Connection refused");
         assert_eq!(causes(&chain(&["dispatch failure", "other", "an error: deep", "deep"])), "an error: deep");
         assert_eq!(causes(&chain(&["dispatch failure", "other"])), "no reason is known");
+    }
+
+    /// Every action that an error may name.
+    fn actions(directory: &Path, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() {
+                actions(&entry, found);
+            } else if entry.extension().is_some_and(|extension| extension == "rs") && !entry.ends_with("tests.rs") {
+                let text = std::fs::read_to_string(entry).unwrap();
+                let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+                let named = text
+                    .split("failed(")
+                    .skip(1)
+                    .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next());
+                found.extend(named.filter(|name| name.starts_with(char::is_uppercase)).map(str::to_owned));
+            }
+        }
+    }
+
+    #[test]
+    fn the_policy_in_the_readme_allows_every_action() {
+        let (root, mut found) = (Path::new(env!("CARGO_MANIFEST_DIR")), BTreeSet::new());
+        actions(&root.join("src"), &mut found);
+        assert!(found.contains("RunInstances") && found.len() > 40, "{found:?}");
+        let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+        found.retain(|action| !readme.contains(&format!("\"ec2:{action}\"")));
+        assert!(found.is_empty(), "the policy lacks {found:?}");
     }
 
     #[test]

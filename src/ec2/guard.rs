@@ -12,7 +12,10 @@ use crate::{
         signals,
     },
 };
-use std::sync::Arc;
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
 use tokio::runtime::Handle;
 
 /// Guards something that we have made.
@@ -39,6 +42,14 @@ impl<T: Owned + Clone + 'static> Guard<T> {
             self.disarm();
         }
         kept
+    }
+
+    /// The same, and tells at standard error how.
+    pub(crate) async fn keep_and_tell(self) -> Result<(), Error> {
+        let said = self.keep().await?;
+        // Nobody may read it any more.
+        let _ = writeln!(io::stderr(), "ec2-harness: {said}");
+        Ok(())
     }
 
     /// Gives up its duty.

@@ -2,7 +2,7 @@
 
 use super::{Machine, guard::Guard};
 use crate::task::{OnDrop, Operation};
-use std::{io::Write, ops::Deref};
+use std::ops::Deref;
 
 /// A machine that we launched, and that ends with this value: at once outside of a test, after the test's outcome is
 /// known within one. A drop waits, for 30 s at most, until EC2 has accepted the end; in a Tokio runtime, whose other tasks that would
@@ -33,9 +33,7 @@ impl Instance {
     pub fn keep(self) -> Operation<Machine> {
         Operation::new("keep an instance", OnDrop::Finish, async move {
             let machine = self.machine();
-            let said = self.0.keep().await?;
-            // Nobody may read it any more.
-            let _ = writeln!(std::io::stderr(), "ec2-harness: {said}");
+            self.0.keep_and_tell().await?;
             Ok(machine)
         })
     }

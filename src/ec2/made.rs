@@ -7,12 +7,13 @@ use crate::{
     task::{OnDrop, Operation},
     teardown::{
         journal::Entry,
-        owned::{Identity, Owned},
+        owned::{Identity, Owned, end_all},
     },
 };
 use futures_util::future::BoxFuture;
 use std::{
     fmt,
+    panic::Location,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -70,6 +71,12 @@ impl Made {
             self.identity.mark_ended(format!("with {name}"));
             self.identity.forget();
         }
+    }
+
+    /// Ends it, as was asked for at a line; returns once EC2 has accepted that.
+    pub(super) async fn end(self: &Arc<Self>, at: &Location<'_>) -> Result<(), Error> {
+        self.identity.mark_ended(format!("at {}:{}", at.file(), at.line()));
+        end_all(vec![Arc::new(self.clone())]).await
     }
 
     /// An operation on it: until the test's deadline, and not after its end.

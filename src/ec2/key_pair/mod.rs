@@ -14,10 +14,9 @@ use crate::{
     run,
     ssh::PrivateKey,
     task::{OnDrop, Operation},
-    teardown::owned::end_all,
 };
 use aws_sdk_ec2::{primitives::Blob, types::KeyPairInfo};
-use std::{io::Write, panic::Location, sync::Arc};
+use std::{panic::Location, sync::Arc};
 
 /// A key pair of the account that we have made, and that is deleted with this value: at once outside of a test, after the test's outcome
 /// is known within one. Machines that have its public half keep it.
@@ -145,10 +144,7 @@ impl KeyPair {
     #[track_caller]
     pub fn delete(&self) -> Operation<()> {
         let (made, at) = (self.guard.owned().clone(), Location::caller());
-        Operation::new("delete a key pair", OnDrop::Finish, async move {
-            made.identity.mark_ended(format!("at {}:{}", at.file(), at.line()));
-            end_all(vec![Arc::new(made)]).await
-        })
+        Operation::new("delete a key pair", OnDrop::Finish, async move { made.end(at).await })
     }
 
     /// Leaves it beyond this guard and its test, and prints its name. Its lease begins anew: after it, `ec2-harness sweep` deletes it.
@@ -159,9 +155,7 @@ impl KeyPair {
     pub fn keep(self) -> Operation<String> {
         Operation::new("keep a key pair", OnDrop::Finish, async move {
             let name = self.name().to_owned();
-            let said = self.guard.keep().await?;
-            // Nobody may read it any more.
-            let _ = writeln!(std::io::stderr(), "ec2-harness: {said}");
+            self.guard.keep_and_tell().await?;
             Ok(name)
         })
     }

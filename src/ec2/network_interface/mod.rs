@@ -17,7 +17,6 @@ use crate::{
     },
     error::{Error, ErrorKind},
     task::{OnDrop, Operation},
-    teardown::owned::end_all,
 };
 use aws_sdk_ec2::types::NetworkInterface as Description;
 use std::{
@@ -122,8 +121,7 @@ impl NetworkInterface {
         let made = interface.0.made.clone();
         made.clone().operation("remove a network interface", OnDrop::Finish, async move {
             attach::detach(&interface).await?;
-            made.identity.mark_ended(format!("at {}:{}", at.file(), at.line()));
-            end_all(vec![Arc::new(made)]).await
+            made.end(at).await
         })
     }
 

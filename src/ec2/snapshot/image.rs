@@ -9,12 +9,10 @@ use crate::{
     error::{Error, ErrorKind},
     resource::IMAGE,
     task::{OnDrop, Operation},
-    teardown::owned::end_all,
 };
 use aws_sdk_ec2::types::{Image as Description, ImageState};
 use std::{
     fmt,
-    io::Write,
     ops::Deref,
     panic::Location,
     sync::Arc,
@@ -106,9 +104,7 @@ impl Image {
     /// EC2 refuses to renew the lease: the image stays nevertheless. Or it can't be noted here that it is kept: then it goes.
     pub fn keep(self) -> Operation<ImageHandle> {
         Operation::new("keep an image", OnDrop::Finish, async move {
-            let said = self.guard.keep().await?;
-            // Nobody may read it any more.
-            let _ = writeln!(std::io::stderr(), "ec2-harness: {said}");
+            self.guard.keep_and_tell().await?;
             Ok(self.handle)
         })
     }
@@ -140,10 +136,7 @@ impl ImageHandle {
     #[track_caller]
     pub fn delete(&self) -> Operation<()> {
         let (made, at) = (self.0.clone(), Location::caller());
-        Operation::new("delete an image", OnDrop::Finish, async move {
-            made.identity.mark_ended(format!("at {}:{}", at.file(), at.line()));
-            end_all(vec![Arc::new(made)]).await
-        })
+        Operation::new("delete an image", OnDrop::Finish, async move { made.end(at).await })
     }
 
     /// What EC2 shows of it, once it shows it.

@@ -20,12 +20,10 @@ use crate::{
     error::{Error, ErrorKind},
     resource::VOLUME,
     task::{OnDrop, Operation},
-    teardown::owned::end_all,
 };
 use aws_sdk_ec2::types::{Volume as Description, VolumeState};
 use std::{
     fmt,
-    io::Write,
     ops::Deref,
     panic::Location,
     sync::Arc,
@@ -145,9 +143,7 @@ impl Volume {
     /// EC2 refuses to renew the lease: the volume stays nevertheless. Or it can't be noted here that it is kept: then it goes.
     pub fn keep(self) -> Operation<VolumeHandle> {
         Operation::new("keep a volume", OnDrop::Finish, async move {
-            let said = self.guard.keep().await?;
-            // Nobody may read it any more.
-            let _ = writeln!(std::io::stderr(), "ec2-harness: {said}");
+            self.guard.keep_and_tell().await?;
             Ok(self.handle)
         })
     }
@@ -181,10 +177,7 @@ impl VolumeHandle {
     #[track_caller]
     pub fn delete(&self) -> Operation<()> {
         let (made, at) = (self.0.clone(), Location::caller());
-        Operation::new("delete a volume", OnDrop::Finish, async move {
-            made.identity.mark_ended(format!("at {}:{}", at.file(), at.line()));
-            end_all(vec![Arc::new(made)]).await
-        })
+        Operation::new("delete a volume", OnDrop::Finish, async move { made.end(at).await })
     }
 
     /// Attaches it to a machine of its zone as the machine's next free device, and waits until it is attached. It is found there

@@ -26,7 +26,7 @@ use crate::{
 use aws_sdk_ec2::types::{Subnet, Vpc as Description};
 use delete::Kept;
 use shared::Lease;
-use std::{fmt, io::Write, ops::Deref, panic::Location, sync::Arc};
+use std::{fmt, ops::Deref, panic::Location, sync::Arc};
 use tokio::runtime::Handle;
 
 /// A handle on a VPC; cheap to clone. It never deletes the VPC by itself: [`Vpc`] does.
@@ -154,9 +154,7 @@ impl Vpc {
                 for part in parts {
                     part.keep().await?;
                 }
-                let said = vpc.keep().await?;
-                // Nobody may read it any more.
-                let _ = writeln!(std::io::stderr(), "ec2-harness: {said}");
+                vpc.keep_and_tell().await?;
             }
             Ok(self.handle())
         })
