@@ -170,7 +170,9 @@ mod tests {
                     .split("failed(")
                     .skip(1)
                     .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next());
-                found.extend(named.filter(|name| name.starts_with(char::is_uppercase)).map(str::to_owned));
+                let is_action =
+                    |name: &&str| name.starts_with(char::is_uppercase) && name.chars().all(char::is_alphanumeric);
+                found.extend(named.filter(is_action).map(str::to_owned));
             }
         }
     }
