@@ -151,7 +151,7 @@ class NetworkInterface(Resource):
         return self.found()
 
     def change(self):
-        secondary = [one["PrivateIpAddress"] for one in self.found()["PrivateIpAddresses"] if not one["Primary"]]
+        secondary = [one["PrivateIpAddress"] for one in self.seen()["PrivateIpAddresses"] if not one["Primary"]]
         patiently(ec2.unassign_private_ip_addresses, NetworkInterfaceId=self.id, PrivateIpAddresses=secondary)
         patiently(ec2.assign_private_ip_addresses, NetworkInterfaceId=self.id, SecondaryPrivateIpAddressCount=1)
         self.modify(SourceDestCheck={"Value": True})

@@ -13,8 +13,10 @@ def blocks(found):
 
 def associated(found):
     """The one block that is associated, of which there can be older ones beside it."""
-    [block] = [block for block in blocks(found) if block["Ipv6CidrBlockState"]["State"] == "associated"]
-    return block
+    those = [block for block in blocks(found) if block["Ipv6CidrBlockState"]["State"] == "associated"]
+    if len(those) != 1:
+        raise Gone(found)
+    return those[0]
 
 
 def of_association(describe, member, id):
@@ -43,12 +45,12 @@ class DualVpc(Vpc):
         return of_association(ec2.describe_vpcs, "Vpcs", id)
 
     def settle(self, made):
-        if blocks(self.found()):
+        if blocks(self.seen()):
             wait_associated(lambda: self.block(blocks(made)[0]["AssociationId"]))
 
     def change(self):
         if self.moves:
-            old = associated(self.found())["AssociationId"]
+            old = associated(self.seen())["AssociationId"]
             patiently(ec2.disassociate_vpc_cidr_block, AssociationId=old)
             wait_gone(lambda: self.block(old))
             made = patiently(ec2.associate_vpc_cidr_block, VpcId=self.id, AmazonProvidedIpv6CidrBlock=True)
@@ -70,7 +72,7 @@ class DualSubnet(Subnet):
 
     def range(self, number):
         """cidrsubnet(aws_vpc.….ipv6_cidr_block, 8, number)"""
-        whole = ipaddress.ip_network(associated(self.vpc.found())["Ipv6CidrBlock"])
+        whole = ipaddress.ip_network(associated(self.vpc.seen())["Ipv6CidrBlock"])
         return str(list(whole.subnets(new_prefix=64))[number])
 
     def parameters(self):
@@ -80,7 +82,7 @@ class DualSubnet(Subnet):
         return of_association(ec2.describe_subnets, "Subnets", id)
 
     def settle(self):
-        for block in blocks(self.found()):
+        for block in blocks(self.seen()):
             if block["Ipv6CidrBlockState"]["State"] == "associating":
                 wait_associated(lambda: self.block(block["AssociationId"]))
         wait(self.found, lambda subnet: associated(subnet)["Ipv6CidrBlock"] == self.range(self.number))
@@ -97,7 +99,7 @@ class DualSubnet(Subnet):
         # Off before another range takes the place of the first, on after it.
         self.attribute("AssignIpv6AddressOnCreation", False)
         if self.other is not None:
-            old = associated(self.found())["AssociationId"]
+            old = associated(self.seen())["AssociationId"]
             patiently(ec2.disassociate_subnet_cidr_block, AssociationId=old)
             wait_gone(lambda: self.block(old))
             made = patiently(ec2.associate_subnet_cidr_block, SubnetId=self.id, Ipv6CidrBlock=self.range(self.other))

@@ -213,7 +213,7 @@ class NetworkAcl(Resource):
 
     def destroy(self):
         default = find(ec2.describe_network_acls, "NetworkAcls", Filters=filters(default="true", vpc_id=self.vpc.id))
-        for bond in self.found()["Associations"]:
+        for bond in self.seen()["Associations"]:
             patiently(
                 ec2.replace_network_acl_association,
                 AssociationId=bond["NetworkAclAssociationId"], NetworkAclId=default["NetworkAclId"],

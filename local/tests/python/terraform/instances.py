@@ -59,7 +59,7 @@ class Instance(Resource):
         self.wait_for("running")
         options = ["MaintenanceOptions", "MetadataOptions", "PrivateDnsNameOptions", "InstanceType", "KeyName"]
         asked = {name: value for name, value in self.parameters().items() if name in options}
-        assert holds(self.found(), asked), (self.found(), asked)
+        wait(self.found, lambda instance: holds(instance, asked))
         if not self.interface and self.subnet:
             # What is no parameter of a launch is changed after it.
             patiently(ec2.modify_instance_attribute, InstanceId=self.id, SourceDestCheck={"Value": False})
@@ -145,10 +145,10 @@ class Instance(Resource):
             return
         self.change_profile()
         # Of several interfaces it would have to be said which: others' attachments are no part of it.
-        if len(self.found()["NetworkInterfaces"]) > 1:
+        if len(self.seen()["NetworkInterfaces"]) > 1:
             return
         self.modify(SourceDestCheck={"Value": True})
-        primary = lambda: next(face for face in self.found()["NetworkInterfaces"] if face["Attachment"]["DeviceIndex"] == 0)
+        primary = lambda: next(face for face in self.seen()["NetworkInterfaces"] if face["Attachment"]["DeviceIndex"] == 0)
         if self.ipv6:
             patiently(ec2.assign_ipv6_addresses, NetworkInterfaceId=primary()["NetworkInterfaceId"], Ipv6AddressCount=1)
             wait(lambda: len(primary()["Ipv6Addresses"]), lambda count: count == self.ipv6 + 1)
@@ -186,7 +186,8 @@ class Instance(Resource):
         options = {"HttpEndpoint": "enabled", "HttpTokens": "optional", "HttpPutResponseHopLimit": 1, "InstanceMetadataTags": "enabled"}
         patiently(ec2.modify_instance_metadata_options, InstanceId=self.id, **options)
         wait(lambda: self.found()["MetadataOptions"], lambda now: now["State"] == "applied" and options.items() <= now.items())
-        root = next(one for one in self.found()["BlockDeviceMappings"] if one["DeviceName"] == self.found()["RootDeviceName"])
+        now = self.seen()
+        root = next(one for one in now["BlockDeviceMappings"] if one["DeviceName"] == now["RootDeviceName"])
         patiently(ec2.modify_volume, VolumeId=root["Ebs"]["VolumeId"], Size=10)
         wait_for_modification(root["Ebs"]["VolumeId"])
         for value in [False, True]:
@@ -249,7 +250,7 @@ class SpotInstanceRequest(Resource):
 
     def instance(self):
         instance = Instance(self.subnet, self.groups, self.key)
-        instance.id = self.found()["InstanceId"]
+        instance.id = self.seen()["InstanceId"]
         return instance
 
     def read(self):

@@ -45,6 +45,14 @@ class Resource:
     def destroy(self):
         """Ends it, and waits until it isn't found any more."""
 
+    def found(self):
+        """Its description as EC2 gives it now; `Gone` where it isn't there."""
+        raise NotImplementedError
+
+    def seen(self):
+        """Its description, waited for: what was seen once may not be seen the next time, while it is new."""
+        return wait(self.found, lambda found: True)
+
     def __repr__(self):
         return type(self).__name__
 

@@ -72,7 +72,7 @@ class Eip(Resource):
         retag(self, self.id)
 
     def destroy(self):
-        group = self.found()["NetworkBorderGroup"]
+        group = self.seen()["NetworkBorderGroup"]
         delete(ec2.release_address, ["InvalidAllocationID.NotFound"], AllocationId=self.id, NetworkBorderGroup=group)
         wait_gone(self.found)
 
@@ -142,7 +142,7 @@ class RouteTable(Resource):
         retag(self, self.id)
 
     def destroy(self):
-        for bond in self.found()["Associations"]:
+        for bond in self.seen()["Associations"]:
             disassociate(bond["RouteTableAssociationId"])
         delete(ec2.delete_route_table, ["InvalidRouteTableID.NotFound"], RouteTableId=self.id)
         wait_gone(self.found)

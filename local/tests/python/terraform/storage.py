@@ -32,7 +32,7 @@ class Volume(Resource):
         return self.found()
 
     def change(self):
-        patiently(ec2.modify_volume, VolumeId=self.id, Size=self.found()["Size"] + 1, VolumeType="gp3", Iops=3100, Throughput=130)
+        patiently(ec2.modify_volume, VolumeId=self.id, Size=self.seen()["Size"] + 1, VolumeType="gp3", Iops=3100, Throughput=130)
         wait_for_modification(self.id)
         wait(self.found, lambda volume: (volume.get("Iops"), volume.get("Throughput")) == (3100, 130))
         retag(self, self.id)
@@ -165,7 +165,7 @@ class Ami(Resource):
         retag(self, self.id)
 
     def destroy(self):
-        made = [mapping["Ebs"]["SnapshotId"] for mapping in self.found()["BlockDeviceMappings"] if "Ebs" in mapping]
+        made = [mapping["Ebs"]["SnapshotId"] for mapping in self.seen()["BlockDeviceMappings"] if "Ebs" in mapping]
         delete(ec2.deregister_image, ["InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"], ImageId=self.id)
         for snapshot in made if self.has_snapshots else []:
             delete(ec2.delete_snapshot, ["InvalidSnapshot.NotFound"], ["InvalidSnapshot.InUse"], SnapshotId=snapshot)
