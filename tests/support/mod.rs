@@ -157,10 +157,16 @@ pub async fn image(ec2: &Ec2, name: &str) -> String {
     answer.images()[0].image_id().unwrap().to_owned()
 }
 
-/// Whether a machine has volumes in EC2 alone, as a local one has that isn't root's: then its test ends here, and says so.
+/// Whether a machine has volumes in EC2 alone, as a local one has that isn't root's: then its test ends here, and says so, or
+/// fails where nothing may be skipped.
 pub async fn skips_without_devices(vm: &Instance) -> Result<bool> {
-    match vm.volume(0).device().await {
-        Err(error) if error.kind() == ErrorKind::Unanswerable => {
+    has_no_device(vm.volume(0).device().await)
+}
+
+/// [`skips_without_devices`], for what was found of the device of a volume.
+pub fn has_no_device(found: Result<String>) -> Result<bool> {
+    match found {
+        Err(error) if error.kind() == ErrorKind::Unanswerable && std::env::var_os("EC2_HARNESS_NO_SKIP").is_none() => {
             println!("skipped: {error}");
             Ok(true)
         }
