@@ -17,7 +17,7 @@ pub(crate) static KIND: Kind = Kind {
     users: None,
     find: |connection, filters| Box::pin(find(connection, filters)),
     end: |connection, endings| {
-        Box::pin(super::left::end_each(endings, move |id| async move {
+        Box::pin(super::left::end_each(connection, endings, move |id| async move {
             match release(connection, &id).await {
                 Err(error) if error.code() == Some("InvalidIPAddress.InUse") => {
                     disassociate(connection, &id).await?;

@@ -1,6 +1,6 @@
 //! Images of machines.
 
-use super::{Ending, Found, Kind, Life, Token, left::end_each, snapshot};
+use super::{Ending, Found, Kind, Life, Token, left::end_each_as_it_knows, snapshot};
 use crate::{
     connection::{
         Connection, api_error,
@@ -25,7 +25,7 @@ pub(crate) static KIND: Kind = Kind {
             let seen: BTreeSet<String> = endings.iter().filter(|it| it.seen).map(|it| it.id.clone()).collect();
             // Each decides by itself whether one that isn't there is gone: its snapshots may be there nevertheless.
             let endings = endings.into_iter().map(|ending| Ending { seen: false, ..ending }).collect();
-            end_each(endings, |id| end(connection, seen.contains(&id), id)).await
+            end_each_as_it_knows(endings, |id| end(connection, seen.contains(&id), id)).await
         })
     },
 };

@@ -1,6 +1,6 @@
 //! Internet gateways of our VPCs.
 
-use super::{Found, Kind, Life, Token, left::end_when_visible};
+use super::{Found, Kind, Life, Token, left::end_each};
 use crate::{
     connection::{Connection, api_error},
     error::Error,
@@ -17,7 +17,7 @@ pub(crate) static KIND: Kind = Kind {
     users: None,
     find: |connection, filters| Box::pin(find(connection, filters)),
     end: |connection, endings| {
-        Box::pin(end_when_visible(connection, endings, move |id| async move {
+        Box::pin(end_each(connection, endings, move |id| async move {
             match delete(connection, &id).await {
                 // It is attached, which is a dependency, too.
                 Err(error) if error.code() == Some("DependencyViolation") => {

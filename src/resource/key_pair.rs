@@ -17,7 +17,7 @@ pub(crate) static KIND: Kind = Kind {
     users: None,
     find: |connection, filters| Box::pin(find(connection, filters)),
     end: |connection, endings| {
-        Box::pin(super::left::end_each(endings, move |name| async move {
+        Box::pin(super::left::end_each(connection, endings, move |name| async move {
             let call = connection.client.delete_key_pair().key_name(&name).send().await;
             // One that isn't there is no error of EC2's either.
             call.map(drop).map_err(|e| api_error::failed("DeleteKeyPair", format!("delete the key pair {name}"), e))

@@ -8,7 +8,8 @@ use crate::{
     },
     error::{Error, ErrorKind},
 };
-use std::sync::Arc;
+use futures_util::stream::{self, StreamExt};
+use std::{future::ready, sync::Arc};
 
 /// What may still be there of one kind, and the first of the reasons.
 #[derive(Debug)]
@@ -17,27 +18,12 @@ pub(crate) struct Left {
     pub(crate) error: Error,
 }
 
-/// Ends some one by one, as kinds do whose calls take one each. One that was seen and isn't found any more is gone.
-pub(super) async fn end_each<F>(endings: Vec<Ending>, end: impl Fn(String) -> F) -> Result<(), Left>
-where
-    F: Future<Output = Result<(), Error>>,
-{
-    let (mut ids, mut first) = (Vec::new(), None);
-    for Ending { id, seen } in endings {
-        match end(id.clone()).await {
-            Ok(()) => {}
-            Err(error) if seen && error.kind() == ErrorKind::NotFound => {}
-            Err(error) => {
-                ids.push(id);
-                first.get_or_insert(error);
-            }
-        }
-    }
-    first.map_or(Ok(()), |error| Err(Left { ids, error }))
-}
+/// How many are ended at a time whose calls take one each.
+const AT_A_TIME: usize = 8;
 
-/// The same, each tried again while EC2 doesn't answer, and for a moment while it isn't seen: what is fresh isn't gone.
-pub(super) async fn end_when_visible<F>(
+/// Ends some, as kinds do whose calls take one each. Each call is tried again while EC2 doesn't answer, and for a moment while it
+/// doesn't find what it is about: what is fresh isn't gone, even if it was seen before.
+pub(super) async fn end_each<F>(
     connection: &Arc<Connection>,
     endings: Vec<Ending>,
     end: impl Fn(String) -> F,
@@ -47,10 +33,27 @@ where
 {
     let limit = connection.paced(OTHERS_VISIBLE_WITHIN);
     let end = &end;
-    end_each(endings, |id| async move {
+    end_each_as_it_knows(endings, |id| async move {
         until_visible_within(limit, || until_answered(connection, || end(id.clone()))).await
     })
     .await
+}
+
+/// The same, where the end of one knows by itself what to try again. One that was seen and isn't found any more is gone.
+pub(super) async fn end_each_as_it_knows<F>(endings: Vec<Ending>, end: impl Fn(String) -> F) -> Result<(), Left>
+where
+    F: Future<Output = Result<(), Error>>,
+{
+    let end = &end;
+    let ended = stream::iter(endings).map(|Ending { id, seen }| async move {
+        match end(id.clone()).await {
+            Err(error) if seen && error.kind() == ErrorKind::NotFound => None,
+            other => other.err().map(|error| (id, error)),
+        }
+    });
+    let left: Vec<(String, Error)> = ended.buffered(AT_A_TIME).filter_map(ready).collect().await;
+    let (ids, errors): (Vec<_>, Vec<_>) = left.into_iter().unzip();
+    errors.into_iter().next().map_or(Ok(()), |error| Err(Left { ids, error }))
 }
 
 /// The first error, which also names all that is left, if it doesn't do so by itself.

@@ -17,7 +17,7 @@ pub(crate) static KIND: Kind = Kind {
     users: Some(|connection, id| Box::pin(users(connection, id))),
     find: |connection, filters| Box::pin(find(connection, filters)),
     end: |connection, endings| {
-        Box::pin(super::left::end_each(endings, move |id| async move {
+        Box::pin(super::left::end_each(connection, endings, move |id| async move {
             let call = connection.client.delete_security_group().group_id(&id).send().await;
             let tried = format!("delete the security group {id}");
             call.map(drop).map_err(|e| api_error::failed("DeleteSecurityGroup", tried, e))

@@ -21,7 +21,7 @@ pub(crate) static KIND: Kind = Kind {
     users: Some(|connection, id| Box::pin(users(connection, id))),
     find: |connection, filters| Box::pin(find(connection, filters)),
     end: |connection, endings| {
-        Box::pin(super::left::end_each(endings, move |id| async move { delete(connection, &id).await }))
+        Box::pin(super::left::end_each(connection, endings, move |id| async move { delete(connection, &id).await }))
     },
 };
 

@@ -17,7 +17,7 @@ pub(crate) static KIND: Kind = Kind {
     users: None,
     find: |connection, filters| Box::pin(find(connection, filters)),
     end: |connection, endings| {
-        Box::pin(super::left::end_each(endings, move |id| async move {
+        Box::pin(super::left::end_each(connection, endings, move |id| async move {
             let call = connection.client.cancel_spot_instance_requests().spot_instance_request_ids(&id).send().await;
             let tried = format!("cancel the Spot request {id}");
             call.map(drop).map_err(|e| api_error::failed("CancelSpotInstanceRequests", tried, e))

@@ -1,6 +1,6 @@
 //! Subnets of our VPCs.
 
-use super::{Found, Kind, Life, Token, left::end_when_visible};
+use super::{Found, Kind, Life, Token, left::end_each};
 use crate::{
     connection::{Connection, api_error},
     error::Error,
@@ -17,7 +17,7 @@ pub(crate) static KIND: Kind = Kind {
     users: Some(|connection, id| Box::pin(users(connection, id))),
     find: |connection, filters| Box::pin(find(connection, filters)),
     end: |connection, endings| {
-        Box::pin(end_when_visible(connection, endings, move |id| async move {
+        Box::pin(end_each(connection, endings, move |id| async move {
             let call = connection.client.delete_subnet().subnet_id(&id).send().await;
             call.map(drop).map_err(|e| api_error::failed("DeleteSubnet", format!("delete the subnet {id}"), e))
         }))

@@ -37,7 +37,7 @@ pub(crate) static KIND: Kind = Kind {
     users: None,
     find: |connection, filters| Box::pin(find(connection, filters)),
     end: |connection, endings| {
-        Box::pin(end_each(endings, move |name| async move {
+        Box::pin(end_each(connection, endings, move |name| async move {
             let call = connection.client.delete_placement_group().group_name(&name).send().await;
             let tried = format!("delete the placement group {name}");
             match call.map_err(|e| api_error::failed("DeletePlacementGroup", tried, e)) {

@@ -17,7 +17,7 @@ pub(crate) static KIND: Kind = Kind {
     users: Some(|connection, id| Box::pin(users(connection, id))),
     find: |connection, filters| Box::pin(find(connection, filters)),
     end: |connection, endings| {
-        Box::pin(super::left::end_each(endings, move |id| async move {
+        Box::pin(super::left::end_each(connection, endings, move |id| async move {
             match delete(connection, &id).await {
                 Err(error) if error.code() == Some("VolumeInUse") && !is_detaching(connection, &id).await? => Ok(()),
                 other => other,

@@ -1,6 +1,6 @@
 //! VPCs.
 
-use super::{Found, Kind, Life, SECURITY_GROUP, Token, left::end_when_visible};
+use super::{Found, Kind, Life, SECURITY_GROUP, Token, left::end_each};
 use crate::{
     connection::{Connection, api_error, tags},
     error::{Error, ErrorKind},
@@ -18,7 +18,7 @@ pub(crate) static KIND: Kind = Kind {
     users: Some(|connection, id| Box::pin(users(connection, id))),
     find: |connection, filters| Box::pin(find(connection, filters)),
     end: |connection, endings| {
-        Box::pin(end_when_visible(connection, endings, move |id| async move {
+        Box::pin(end_each(connection, endings, move |id| async move {
             match delete(connection, &id).await {
                 // What a run has made in there for its machines is of no use without it.
                 Err(error)
