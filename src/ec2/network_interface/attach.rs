@@ -1,8 +1,13 @@
 //! Making an interface for a machine, attaching it, and taking it away again.
 
-use super::{Inner, NetworkInterface, NewNetworkInterface, configure, described, new::free_index, until};
+use super::{
+    Description, Inner, NetworkInterface, NewNetworkInterface, configure, new::free_index, until, until_within,
+};
 use crate::{
-    connection::{api_error, once, patience::until_visible},
+    connection::{
+        api_error, once,
+        patience::{OTHERS_VISIBLE_WITHIN, until_visible},
+    },
     ec2::{Machine, creation::Creation, guard::Guard, machine::lock, made::Made},
     error::{Error, ErrorKind},
     resource::{ELASTIC_IP, NETWORK_INTERFACE},
@@ -43,9 +48,15 @@ async fn add(machine: &Machine, wanted: NewNetworkInterface) -> Result<NetworkIn
     let guard = create(machine, &holder, &wanted, &tried).await?;
     let made = guard.owned().clone();
     until(&made, &tried, |described| described.status() == Some(&NetworkInterfaceStatus::Available)).await?;
-    let attachment = attach(&made, machine, index, &tried).await?;
-    let address = if wanted.public { Some(public_address(machine, &made, &tried).await?) } else { None };
-    let interface = NetworkInterface::new(made.clone(), described(&made).await?);
+    let attached = attach(&made, machine, index, &tried).await?;
+    let attachment = attached.attachment().and_then(|it| it.attachment_id()).unwrap_or_default().to_owned();
+    let (address, attached) = if wanted.public {
+        let (address, associated) = public_address(machine, &made, &tried).await?;
+        (Some(address), associated)
+    } else {
+        (None, attached)
+    };
+    let interface = NetworkInterface::new(made.clone(), attached);
     if machine.0.identity.is_ours() || machine.scope().test_name().is_none() {
         end_with_machine(&made, machine, &attachment).await?;
         guard.disarm().ends_with(machine.id());
@@ -101,28 +112,27 @@ async fn create(
         .await
 }
 
-/// Attaches it; says by which id.
-async fn attach(made: &Made, machine: &Machine, index: i32, tried: &str) -> Result<String, Error> {
+/// Attaches it; tells how it was seen then.
+async fn attach(made: &Made, machine: &Machine, index: i32, tried: &str) -> Result<Description, Error> {
+    let is_attached = |described: &Description| {
+        described.attachment().is_some_and(|attachment| {
+            attachment.status() == Some(&AttachmentStatus::Attached) && attachment.instance_id() == Some(machine.id())
+        })
+    };
     let call = machine.client().attach_network_interface().network_interface_id(made.id()).instance_id(machine.id());
     let call = call.device_index(index);
     let attached = until_visible(|| async {
         call.clone().send().await.map_err(|e| api_error::failed("AttachNetworkInterface", tried, e))
     });
     match attached.await {
-        // An earlier try may have come through whose answer was lost.
+        // An earlier try may have come through whose answer was lost, and may not be seen yet.
         Err(error) if error.code() == Some("InvalidNetworkInterface.InUse") => {
-            let described = described(made).await?;
-            if described.attachment().and_then(|attachment| attachment.instance_id()) != Some(machine.id()) {
-                return Err(error);
-            }
+            let limit = made.ec2.connection.paced(OTHERS_VISIBLE_WITHIN);
+            until_within(limit, made, tried, is_attached).await.map_err(|_| error)
         }
-        attached => drop(attached?),
+        Err(error) => Err(error),
+        Ok(_) => until(made, tried, is_attached).await,
     }
-    let is_attached = |described: &super::Description| {
-        described.attachment().is_some_and(|attachment| attachment.status() == Some(&AttachmentStatus::Attached))
-    };
-    let described = until(made, tried, is_attached).await?;
-    Ok(described.attachment.and_then(|attachment| attachment.attachment_id).unwrap_or_default())
 }
 
 /// Has it end with its machine: what is attached later doesn't by itself.
@@ -138,8 +148,8 @@ async fn end_with_machine(made: &Made, machine: &Machine, attachment: &str) -> R
     .await
 }
 
-/// Gives its first address a public one.
-async fn public_address(machine: &Machine, made: &Made, tried: &str) -> Result<Guard<Arc<Made>>, Error> {
+/// Gives its first address a public one; tells how it was seen then.
+async fn public_address(machine: &Machine, made: &Made, tried: &str) -> Result<(Guard<Arc<Made>>, Description), Error> {
     let (call, sent) = (machine.client().allocate_address().domain(DomainType::Vpc), tried.to_owned());
     let creation = Creation {
         ec2: machine.ec2().clone(),
@@ -167,15 +177,19 @@ async fn public_address(machine: &Machine, made: &Made, tried: &str) -> Result<G
         call.clone().send().await.map(drop).map_err(|e| api_error::failed("AssociateAddress", tried, e))
     })
     .await?;
-    until(made, tried, |described| described.association().is_some()).await?;
-    Ok(address)
+    let is_seen = |described: &Description| described.association().is_some() && described.attachment().is_some();
+    let associated = until(made, tried, is_seen).await?;
+    address.owned().was_shown();
+    Ok((address, associated))
 }
 
 /// Takes it away from its machine; what has been taken away already is no error.
 pub(super) async fn detach(interface: &NetworkInterface) -> Result<(), Error> {
     let Inner { made, .. } = &*interface.0;
     let tried = format!("detach {made}");
-    let Some(attachment) = described(made).await?.attachment.and_then(|attachment| attachment.attachment_id) else {
+    // As it was seen last: a look may show what was before it was attached.
+    let known = interface.last_described();
+    let Some(attachment) = known.attachment().and_then(|attachment| attachment.attachment_id()) else {
         return Ok(());
     };
     let call = made.ec2.connection.client.detach_network_interface().attachment_id(attachment);

@@ -147,8 +147,18 @@ async fn described(made: &Made) -> Result<Description, Error> {
     Ok(described)
 }
 
-/// Waits until one is as wanted.
+/// Waits until one is as wanted, and tells how it was seen then: a later look may show what was before.
 async fn until(made: &Made, tried: &str, is_as_wanted: impl Fn(&Description) -> bool) -> Result<Description, Error> {
+    until_within(CHANGES_WITHIN, made, tried, is_as_wanted).await
+}
+
+/// As [`until`], for so long.
+async fn until_within(
+    limit: Duration,
+    made: &Made,
+    tried: &str,
+    is_as_wanted: impl Fn(&Description) -> bool,
+) -> Result<Description, Error> {
     let (since, mut pauses) = (Instant::now(), pauses(LOOK_PAUSE, LOOK_PAUSE_MAX));
     loop {
         match described(made).await {
@@ -158,9 +168,9 @@ async fn until(made: &Made, tried: &str, is_as_wanted: impl Fn(&Description) -> 
                 if is_as_wanted(&described) {
                     return Ok(described);
                 }
-                if since.elapsed() > CHANGES_WITHIN {
+                if since.elapsed() > limit {
                     let status = described.status().map_or("unknown", |status| status.as_str());
-                    let after = humantime::format_duration(CHANGES_WITHIN);
+                    let after = humantime::format_duration(limit);
                     return Err(Error::new(ErrorKind::TimedOut, tried)
                         .because(format!("after {after} its status is `{status}`")));
                 }
