@@ -15,7 +15,7 @@ mod page {
         vm.assert((port(22).is_listening(), file("/etc/os-release").contains("ID="))).await
     }                                                  // its end is on its way here, however the test ended
 
-    #[ec2_test(image = "debian-12", instance_type = "t3.small", volumes = [gp3(20)], requires = [systemd])]
+    #[ec2_test(image = "debian-12", instance_type = "t3.small", volumes = [gp3(20)], extra_nics = 1, requires = [systemd])]
     #[ignore = "needs an image with systemd"]
     fn disks_and_services(vm: Instance) -> Result {    // sync tests: .wait() where async ones .await
         vm.assert((
@@ -53,11 +53,13 @@ mod page {
 
 use ec2_harness::prelude::*;
 
-#[ec2_test(instance_type = "t3.small", volumes = [gp3(20)])]
+#[ec2_test(instance_type = "t3.small", volumes = [gp3(20)], extra_nics = 1)]
 fn disks_files_and_reboots(vm: Instance) -> Result {
     if support::has_no_device(vm.volume(0).device().wait())? {
         return Ok(());
     }
+    assert_eq!(vm.network_interfaces().len(), 1);
+    assert!(vm.public_ip().is_some());
     vm.assert((
         vm.volume(0).size(gib(20)),
         file("/etc/os-release").mode(0o644).contains("ID="),

@@ -9,7 +9,7 @@ use syn::{
 };
 
 /// What can be said of one machine.
-const OF_A_MACHINE: &[&str] = &["image", "instance_type", "user_data", "volumes", "tags"];
+const OF_A_MACHINE: &[&str] = &["image", "instance_type", "user_data", "volumes", "extra_nics", "tags"];
 
 /// What can be said of a test.
 const OF_A_TEST: &[&str] = &[
@@ -17,6 +17,7 @@ const OF_A_TEST: &[&str] = &[
     "instance_type",
     "user_data",
     "volumes",
+    "extra_nics",
     "tags",
     "vpc",
     "region",
@@ -117,7 +118,7 @@ impl Arguments {
                 let value = value::text(&name, input)?;
                 self.calls.push(quote_spanned!(key.span()=> .#key(#value)));
             }
-            "image" | "instance_type" | "user_data" | "volumes" | "tags" => {
+            "image" | "instance_type" | "user_data" | "volumes" | "extra_nics" | "tags" => {
                 self.calls.extend(of_a_machine(&key, input)?)
             }
             _ => return Err(unknown(&key, "the arguments of `#[ec2_test]`", OF_A_TEST)),
@@ -178,6 +179,11 @@ fn of_a_machine(key: &Ident, input: ParseStream) -> Result<Vec<TokenStream>> {
         value::equals(key, input, "[gp3(20)]")?;
         let value = value::list(&name, input, "[gp3(20)]")?;
         return Ok(vec![quote_spanned!(key.span()=> .volumes(#value))]);
+    }
+    if name == "extra_nics" {
+        value::equals(key, input, "1")?;
+        let value = value::count(&name, input)?;
+        return Ok(vec![quote_spanned!(key.span()=> .extra_nics(#value))]);
     }
     let example = match name.as_str() {
         "image" => "\"debian-12\"",

@@ -36,6 +36,7 @@ use proc_macro::TokenStream;
 /// | `image = …` | A string: AMI id, alias, or `resolve:ssm:/…`. |
 /// | `instance_type = …` | A string. |
 /// | `volumes = [gp3(20)]` | Volumes beside the root, in their order: `vm.volume(0)` is the first. |
+/// | `extra_nics = 1` | How many network interfaces each machine has beside its first: `vm.network_interfaces()`. Default: none. |
 /// | `user_data = …` | A string, for every machine that a parameter declares. Default: none. |
 /// | `vpc = "10.20.0.0/16"` | The range of a VPC of the test's own, a string; all that the test launches stands in it. Default: none, unless a parameter is a `Vpc`. |
 /// | `region = …` | A string. |
@@ -43,7 +44,7 @@ use proc_macro::TokenStream;
 /// | `keep = failed` | What the finished test leaves running: `no`, `failed` or `always`. |
 /// | `tags = { team = "x", "cost:center" = "7" }` | Tags on all that the test creates, beside the configured ones. |
 /// | `requires = [systemd]` | What must be there, else the test is skipped: `local`, `aws`, `x86_64`, `arm64`, `systemd`, `cloud_init`, `sudo`. |
-/// | `vm(name, image = …)` | `image`, `instance_type`, `user_data`, `volumes` and `tags` of the one parameter `name`. |
+/// | `vm(name, image = …)` | `image`, `instance_type`, `user_data`, `volumes`, `extra_nics` and `tags` of the one parameter `name`. |
 /// | `crate = path` | Where ec2-harness is found, if it was renamed. |
 ///
 /// Strings are literals, constants or other expressions that are `Into<String>`.

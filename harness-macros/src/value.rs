@@ -54,6 +54,19 @@ pub(crate) fn list(key: &str, input: ParseStream, example: &str) -> Result<Token
     }
 }
 
+/// A whole number, or an expression of one.
+pub(crate) fn count(key: &str, input: ParseStream) -> Result<TokenStream> {
+    let expression: Expr = input.parse()?;
+    let is_negative = matches!(expression, Expr::Unary(_)) && literal(&expression).is_some();
+    match literal(&expression) {
+        None => Ok(expression.into_token_stream()),
+        Some(Lit::Int(count)) if !is_negative && count.base10_parse::<u16>().is_ok() => {
+            Ok(expression.into_token_stream())
+        }
+        Some(_) => Err(Error::new(expression.span(), format!("`{key}` expects a number: write `{key} = 1`"))),
+    }
+}
+
 /// A time with its unit, or an expression of `Duration`.
 pub(crate) fn duration(key: &str, input: ParseStream) -> Result<TokenStream> {
     let expression: Expr = input.parse()?;

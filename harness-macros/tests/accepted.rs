@@ -36,6 +36,7 @@ async fn empty_parentheses() {
     tags = { team = "images", "cost:center" = format!("{}", 7), type = "x" },
     requires = [systemd, local,],
     volumes = [gp3(20), gp3(1)],
+    extra_nics = 1,
 )]
 fn every_argument(context: TestContext) {
     let expected = [
@@ -53,6 +54,7 @@ fn every_argument(context: TestContext) {
         "requires Systemd",
         "requires Local",
         "volumes [NewVolume(20), NewVolume(1)]",
+        "extra_nics 1",
         "declare context",
     ];
     assert_eq!(context.0, expected);
@@ -63,7 +65,7 @@ fn other_ways_to_write_them(TestContext(said): TestContext) {
     assert_eq!(said[1..4], ["timeout 1.5s", "keep No", "requires Sudo"]);
 }
 
-#[ec2_test(vm(replica, image = "al2023", tags = { role = "replica" }), vm(nodes, instance_type = "t3.nano", volumes = [gp3(7)]))]
+#[ec2_test(vm(replica, image = "al2023", tags = { role = "replica" }), vm(nodes, instance_type = "t3.nano", volumes = [gp3(7)], extra_nics = 2))]
 async fn parameters(primary: Instance, replica: Instance, mut nodes: [Instance; 2], _ec2: Ec2, context: TestContext) {
     nodes.reverse();
     let [first, second] = nodes;
@@ -72,7 +74,7 @@ async fn parameters(primary: Instance, replica: Instance, mut nodes: [Instance; 
     let expected = [
         "declare primary",
         "declare replica with image \"al2023\", tag (\"role\", \"replica\")",
-        "declare nodes with instance_type \"t3.nano\", volumes [NewVolume(7)]",
+        "declare nodes with instance_type \"t3.nano\", volumes [NewVolume(7)], extra_nics 2",
         "declare ec2",
         "declare context",
     ];

@@ -1,9 +1,9 @@
 //! Launching: from what a test says to a machine that is ready.
 
 use super::{
-    Ec2, Imds, Instance, Machine, NewVolume, VpcHandle,
+    Ec2, Imds, Instance, Machine, NewNetworkInterface, NewVolume, VpcHandle,
     machine::{Begin, Reached},
-    per_run, ready,
+    network_interface, per_run, ready,
     run_instances::{Launched, Request},
     specification::Specification,
 };
@@ -52,6 +52,7 @@ pub struct Launch {
     pub(super) root_encrypted: bool,
     pub(super) root_kms_key: Option<String>,
     pub(super) volumes: Vec<NewVolume>,
+    pub(super) network_interfaces: Vec<NewNetworkInterface>,
     pub(super) instance_profile: Option<String>,
     pub(super) imds: Option<Imds>,
     pub(super) tags: Vec<(String, String)>,
@@ -91,6 +92,7 @@ impl Launch {
             root_encrypted: false,
             root_kms_key: None,
             volumes: Vec::new(),
+            network_interfaces: Vec::new(),
             instance_profile: None,
             imds: None,
             tags: Vec::new(),
@@ -220,6 +222,13 @@ impl Launch {
         self
     }
 
+    /// Network interfaces beside the first, and beside those that were said before: added once it runs, so that it keeps its public address,
+    /// which EC2 gives to none that is launched with several. They are [`Machine::network_interfaces`], and end with it. Default: none.
+    pub fn network_interfaces(mut self, interfaces: impl IntoIterator<Item = NewNetworkInterface>) -> Self {
+        self.network_interfaces.extend(interfaces);
+        self
+    }
+
     /// The instance profile, by its name or ARN: what may be done by the machine's own credentials. Default: the configuration's, else
     /// none. Whoever launches needs the right to `iam:PassRole` on its role.
     pub fn instance_profile(mut self, profile: impl Into<String>) -> Self {
@@ -334,7 +343,7 @@ impl Launch {
                 line.end(&format!("({}) is launched", instance.id()));
                 return Ok(());
             }
-            wait(instance, deadline, line).await
+            wait(instance, &wanted.network_interfaces, deadline, line).await
         });
         try_join_all(waits).await?;
         Ok(instances)
@@ -371,11 +380,20 @@ impl Launch {
     }
 }
 
-/// Waits until a machine is ready, and shows how far it is.
-async fn wait(instance: &Instance, deadline: Instant, line: &Line) -> Result<(), Error> {
+/// Waits until a machine is ready, and gives it these interfaces; shows how far it is.
+async fn wait(
+    instance: &Instance,
+    interfaces: &[NewNetworkInterface],
+    deadline: Instant,
+    line: &Line,
+) -> Result<(), Error> {
     match ready::wait(instance, Reached::Ready, deadline, Some(line)).await {
         Ok(()) => {
             instance.know_volumes().await?;
+            for interface in interfaces {
+                line.phase("adding network interfaces");
+                network_interface::add(instance, interface.clone()).await?;
+            }
             line.end(&format!("({}) is ready", instance.id()));
             Ok(())
         }

@@ -1,6 +1,6 @@
 //! A machine: identity and console of an instance, without the duty to end it.
 
-use super::{Ec2, NewVolume, guard::Guard, made::Made, ready};
+use super::{Ec2, NetworkInterface, NewVolume, guard::Guard, made::Made, ready};
 use crate::{
     caps::Reservation,
     connection::{
@@ -54,6 +54,8 @@ pub(crate) struct Inner {
     pub(super) launched_with: tokio::sync::Mutex<Vec<(String, NewVolume)>>,
     /// What it was launched with, and what was added to it since, and ends with it.
     pub(super) parts: Mutex<Vec<Arc<Made>>>,
+    /// Those beside the first, in the order in which they were added.
+    pub(super) network_interfaces: Mutex<Vec<NetworkInterface>>,
     /// What is held for as long as it lives, outside of a test.
     pub(super) held: Mutex<Vec<Guard<Arc<Made>>>>,
     /// How long it may take until it is ready.
@@ -124,6 +126,7 @@ impl Machine {
             reservation: Mutex::new(begin.reservation),
             launched_with: tokio::sync::Mutex::new(begin.volumes),
             parts: Mutex::default(),
+            network_interfaces: Mutex::default(),
             held: Mutex::default(),
             ready_within: begin.ready_within,
             rebooting: Mutex::default(),

@@ -1,6 +1,6 @@
 //! What a launch asks for: what it says itself and what is configured, merged once, before anything is looked up or sent.
 
-use super::{Imds, Launch, NewVolume, VpcHandle};
+use super::{Imds, Launch, NewNetworkInterface, NewVolume, VpcHandle};
 use crate::{
     check::Size,
     config::{Config, KeyType, Spot, check_tags},
@@ -33,6 +33,8 @@ pub(crate) struct Specification {
     pub(crate) root: Root,
     /// The volumes beside the root.
     pub(crate) volumes: Vec<NewVolume>,
+    /// The network interfaces beside the first.
+    pub(crate) network_interfaces: Vec<NewNetworkInterface>,
     /// The name of an instance profile, or its ARN.
     pub(crate) instance_profile: Option<String>,
     pub(crate) imds: Imds,
@@ -121,6 +123,13 @@ impl Specification {
         imds.check(config.tags.keys().chain(launch.tags.iter().map(|(key, _)| key)))
             .map_err(|reason| refused(launch, reason))?;
         check_volumes(launch)?;
+        if !launch.wait && !launch.network_interfaces.is_empty() {
+            return Err(refused(
+                launch,
+                "network interfaces are added once it runs, which isn't waited for".to_owned(),
+            )
+            .advise("leave out `.without_waiting()`, or add them with `add_network_interface` later"));
+        }
         Ok(Self {
             count: 1,
             name: launch.machine_name(),
@@ -139,6 +148,7 @@ impl Specification {
             ipv6: launch.ipv6,
             root: Root::of(launch, config)?,
             volumes: launch.volumes.clone(),
+            network_interfaces: launch.network_interfaces.clone(),
             instance_profile: launch.instance_profile.clone().or_else(|| config.instance_profile.clone()),
             imds,
             tags: launch.tags.clone(),

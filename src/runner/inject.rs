@@ -2,7 +2,7 @@
 
 use super::{TestContext, test::Test};
 use crate::{
-    ec2::{Ec2, Instance, Launch, NewVolume, Vpc},
+    ec2::{Ec2, Instance, Launch, NewNetworkInterface, NewVolume, Vpc},
     error::{Error, ErrorKind},
 };
 use std::ops::Range;
@@ -48,6 +48,7 @@ pub struct Settings {
     instance_type: Option<String>,
     user_data: Option<String>,
     volumes: Option<Vec<NewVolume>>,
+    extra_nics: Option<u16>,
     tags: Vec<(String, String)>,
 }
 
@@ -83,6 +84,13 @@ impl Settings {
     #[must_use]
     pub fn volumes(mut self, volumes: impl IntoIterator<Item = NewVolume>) -> Self {
         self.volumes = Some(volumes.into_iter().collect());
+        self
+    }
+
+    /// How many network interfaces it has beside the first.
+    #[must_use]
+    pub fn extra_nics(mut self, count: u16) -> Self {
+        self.extra_nics = Some(count);
         self
     }
 
@@ -150,7 +158,7 @@ impl Plan {
 impl Planned {
     /// The launch of this machine, with what the test says of all.
     pub(crate) fn launch(&self, ec2: &Ec2, test: &Test) -> Launch {
-        let Settings { image, instance_type, user_data: own, volumes, tags } = self.settings.clone();
+        let Settings { image, instance_type, user_data: own, volumes, extra_nics, tags } = self.settings.clone();
         let mut launch = match image {
             Some(image) => ec2.launch(image),
             None => ec2.launch_default(),
@@ -163,6 +171,8 @@ impl Planned {
             launch = launch.user_data(user_data);
         }
         launch = launch.volumes(volumes.unwrap_or_else(|| test.volumes.clone()));
+        let extra_nics = extra_nics.unwrap_or(test.extra_nics).into();
+        launch = launch.network_interfaces(vec![NewNetworkInterface::new(); extra_nics]);
         tags.into_iter().fold(launch, |launch, (key, value)| launch.tag(key, value))
     }
 }

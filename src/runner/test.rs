@@ -18,6 +18,7 @@ pub struct Test {
     pub(crate) requirements: Vec<Requirement>,
     pub(crate) user_data: Option<String>,
     pub(crate) volumes: Vec<NewVolume>,
+    pub(crate) extra_nics: u16,
     pub(crate) vpc: Option<String>,
     image: Option<String>,
     instance_type: Option<String>,
@@ -38,6 +39,7 @@ impl Test {
             requirements: Vec::new(),
             user_data: None,
             volumes: Vec::new(),
+            extra_nics: 0,
             image: None,
             instance_type: None,
             vpc: None,
@@ -75,6 +77,12 @@ impl Test {
     /// The volumes, beside the root, of the machines that are declared by parameters.
     pub fn volumes(mut self, volumes: impl IntoIterator<Item = NewVolume>) -> Self {
         self.volumes.extend(volumes);
+        self
+    }
+
+    /// How many network interfaces the machines that are declared by parameters have beside the first.
+    pub fn extra_nics(mut self, count: u16) -> Self {
+        self.extra_nics = count;
         self
     }
 

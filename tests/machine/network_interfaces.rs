@@ -108,3 +108,44 @@ async fn arguments_are_checked_before_anything_is_made(vm: Instance, ec2: Ec2) -
     assert_eq!(left, [0], "only the machine's own");
     Ok(())
 }
+
+#[ec2_test(extra_nics = 1)]
+async fn those_of_a_launch_come_after_it(vm: Instance) -> Result {
+    assert!(vm.public_ip().is_some());
+    let [added] = &vm.network_interfaces()[..] else { panic!("{:?}", vm.network_interfaces()) };
+    assert_eq!(added.device_index(), Some(1));
+    vm.assert(command(format!("grep -li {} /sys/class/net/*/address", added.mac_address().unwrap())).succeeds())
+        .await?;
+    let second = vm.add_network_interface(NewNetworkInterface::new().name("second")).await;
+    // The default type takes two.
+    assert!(second.unwrap_err().to_string().contains("takes 2 interfaces"));
+    added.remove().await?;
+    assert!(vm.network_interfaces().is_empty());
+    Ok(())
+}
+
+#[ec2_test(vm(three, instance_type = "t3.medium", extra_nics = 2))]
+async fn those_of_one_machine_are_its_own(one: Instance, three: Instance) -> Result {
+    assert!(one.network_interfaces().is_empty());
+    let indexes: Vec<_> = three.network_interfaces().iter().map(NetworkInterface::device_index).collect();
+    assert_eq!(indexes, [Some(1), Some(2)]);
+    Ok(())
+}
+
+#[ec2_test]
+async fn more_than_a_type_takes_are_refused_before_a_launch(ec2: Ec2) -> Result {
+    let interfaces = |count| vec![NewNetworkInterface::new(); count];
+    let launch = |count| ec2.launch("host").instance_type("t3.micro").network_interfaces(interfaces(count));
+    let error = launch(2).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert!(error.to_string().contains("t3.micro takes 2 interfaces, and it would have 3"), "{error}");
+    let error = launch(1).without_waiting().await.unwrap_err();
+    assert!(error.to_string().contains("leave out `.without_waiting()`"), "{error}");
+    let of_test = aws_sdk_ec2::types::Filter::builder()
+        .name("tag:ec2-harness:test")
+        .values("network_interfaces::more_than_a_type_takes_are_refused_before_a_launch")
+        .build();
+    let found = sdk(&ec2).describe_instances().filters(of_test).send().await?;
+    assert!(found.reservations().is_empty());
+    Ok(())
+}

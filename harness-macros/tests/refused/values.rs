@@ -43,3 +43,9 @@ fn one_volume() {}
 
 #[ec2_test(volumes)]
 fn no_volumes() {}
+
+#[ec2_test(extra_nics = "one")]
+fn interfaces_in_words() {}
+
+#[ec2_test(extra_nics = -1)]
+fn fewer_than_none() {}

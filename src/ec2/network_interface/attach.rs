@@ -1,7 +1,7 @@
 //! Making an interface for a machine, attaching it, and taking it away again.
 
 use super::{
-    Description, Inner, NetworkInterface, NewNetworkInterface, configure, new::free_index, until, until_within,
+    Description, Inner, NetworkInterface, NewNetworkInterface, configure, limits::free_index, until, until_within,
 };
 use crate::{
     connection::{
@@ -20,6 +20,14 @@ use aws_sdk_ec2::types::{
 use std::sync::Arc;
 
 impl Machine {
+    /// The network interfaces beside the first that its launch or [`Machine::add_network_interface`] has added, in the order in which they
+    /// came, as far as they haven't been removed.
+    pub fn network_interfaces(&self) -> Vec<NetworkInterface> {
+        let mut added = lock(&self.0.network_interfaces);
+        added.retain(|interface| !interface.is_removed());
+        added.clone()
+    }
+
     /// Makes a network interface, attaches it at the machine's next free index, and waits until it is attached. It ends with the
     /// machine, or by [`NetworkInterface::remove`] before.
     ///
@@ -32,7 +40,8 @@ impl Machine {
     }
 }
 
-async fn add(machine: &Machine, wanted: NewNetworkInterface) -> Result<NetworkInterface, Error> {
+/// Adds one, within whatever operation it is a part of.
+pub(in crate::ec2) async fn add(machine: &Machine, wanted: NewNetworkInterface) -> Result<NetworkInterface, Error> {
     let tried = format!("add {wanted} to {machine}");
     // One after the other, so that two don't choose the same index.
     let _attaching = machine.0.attaching.lock().await;
@@ -44,7 +53,7 @@ async fn add(machine: &Machine, wanted: NewNetworkInterface) -> Result<NetworkIn
     let Some(holder) = machine.last_described() else {
         return Err(Error::new(ErrorKind::Internal, tried).because("EC2 doesn't show the machine"));
     };
-    let index = free_index(machine, &holder, &wanted, &tried).await?;
+    let index = free_index(&machine.ec2().connection, &holder, &wanted, &tried).await?;
     let guard = create(machine, &holder, &wanted, &tried).await?;
     let made = guard.owned().clone();
     until(&made, &tried, |described| described.status() == Some(&NetworkInterfaceStatus::Available)).await?;
@@ -71,6 +80,7 @@ async fn add(machine: &Machine, wanted: NewNetworkInterface) -> Result<NetworkIn
         Some(address) if machine.scope().test_name().is_none() => lock(&machine.0.held).push(address),
         _ => {}
     }
+    lock(&machine.0.network_interfaces).push(interface.clone());
     Ok(interface)
 }
 

@@ -5,8 +5,11 @@
 
 mod attach;
 mod configure;
+mod limits;
 mod new;
 
+pub(super) use attach::add;
+pub(super) use limits::check_launch;
 pub use new::NewNetworkInterface;
 
 use super::made::Made;
@@ -123,6 +126,10 @@ impl NetworkInterface {
             attach::detach(&interface).await?;
             made.end(at).await
         })
+    }
+
+    fn is_removed(&self) -> bool {
+        self.0.made.identity.ended().is_some()
     }
 
     fn note(&self, described: Description) -> Arc<Description> {

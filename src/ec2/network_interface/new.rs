@@ -1,11 +1,5 @@
-//! What a network interface is to be, and whether a machine can have one like it.
+//! What a network interface is to be.
 
-use crate::{
-    connection::api_error,
-    ec2::Machine,
-    error::{Error, ErrorKind},
-};
-use aws_sdk_ec2::types::{Instance, InstanceType, NetworkInfo};
 use std::fmt;
 
 /// A network interface that is to be made; plain data. Default: one private address of the machine's own subnet, in the machine's
@@ -99,50 +93,4 @@ impl fmt::Display for NewNetworkInterface {
         f.write_str("a network interface")?;
         self.subnet.as_ref().map_or(Ok(()), |subnet| write!(f, " in {subnet}"))
     }
-}
-
-/// The index at which a machine has room for one more; checked before anything is made.
-pub(super) async fn free_index(
-    machine: &Machine,
-    described: &Instance,
-    wanted: &NewNetworkInterface,
-    tried: &str,
-) -> Result<i32, Error> {
-    let Some(name) = described.instance_type() else {
-        return Err(Error::new(ErrorKind::Internal, tried).because("EC2 doesn't say the machine's type"));
-    };
-    let limits = limits(machine, name, tried).await?;
-    let refused = |reason: String| Error::new(ErrorKind::Refused, tried).because(reason);
-    let (most, of_each) = (limits.maximum_network_interfaces(), limits.ipv4_addresses_per_interface());
-    if wanted.addresses == 0 || of_each.is_some_and(|most| i32::from(wanted.addresses) > most) {
-        let most = of_each.unwrap_or_default();
-        return Err(refused(format!(
-            "an interface of {} has 1 to {most} IPv4 addresses, not {}",
-            name.as_str(),
-            wanted.addresses
-        )));
-    }
-    if let Some(most) = limits.ipv6_addresses_per_interface().filter(|most| i32::from(wanted.ipv6_addresses) > *most) {
-        let count = wanted.ipv6_addresses;
-        return Err(refused(format!(
-            "an interface of {} has {most} IPv6 addresses at most, not {count}",
-            name.as_str()
-        )));
-    }
-    let taken: Vec<i32> =
-        described.network_interfaces().iter().filter_map(|interface| interface.attachment()?.device_index()).collect();
-    (0..most.unwrap_or(i32::MAX)).find(|index| !taken.contains(index)).ok_or_else(|| {
-        refused(format!("{} takes {} interfaces, and the machine has them", name.as_str(), most.unwrap_or_default()))
-            .advise("choose an instance type that takes more, or several addresses on one interface")
-    })
-}
-
-/// What a type can have of a network.
-async fn limits(machine: &Machine, name: &InstanceType, tried: &str) -> Result<NetworkInfo, Error> {
-    let call = machine.client().describe_instance_types().instance_types(name.clone()).send().await;
-    let answer = call.map_err(|e| api_error::failed("DescribeInstanceTypes", tried, e))?;
-    let limits = answer.instance_types.unwrap_or_default().into_iter().find_map(|found| found.network_info);
-    limits.ok_or_else(|| {
-        Error::new(ErrorKind::Internal, tried).because(format!("EC2 doesn't know the type {}", name.as_str()))
-    })
 }

@@ -7,7 +7,7 @@ use super::{
     Ec2, VpcHandle,
     image::{self, Image},
     launch::Customize,
-    per_run,
+    network_interface, per_run,
     specification::{Key, Specification},
 };
 use crate::{
@@ -117,7 +117,8 @@ impl Request<'_> {
         Err(first.unwrap_or_else(|| Error::new(ErrorKind::Internal, "launch").because("no instance type was named")))
     }
 
-    /// The image for each of the types: what a name stands for depends on their architecture.
+    /// The image for each of the types: what a name stands for depends on their architecture. A type that doesn't take what it is to have
+    /// is told now, before anything is made.
     async fn images(&self) -> Result<Vec<Image>, Error> {
         let (ec2, mut images) = (self.ec2, Vec::new());
         for instance_type in &self.wanted.instance_types {
@@ -131,6 +132,11 @@ impl Request<'_> {
                 .advise("give the mapping with `.run_instances(|r| r.block_device_mappings(…))`, or the AMI's id"));
             }
             images.push(image);
+            let interfaces = &self.wanted.network_interfaces;
+            if !interfaces.is_empty() {
+                let tried = format!("launch {} as {instance_type}", self.wanted.image);
+                network_interface::check_launch(&ec2.connection, instance_type, interfaces, &tried).await?;
+            }
         }
         Ok(images)
     }

@@ -79,6 +79,7 @@ pub mod __private {
             region(value: impl Into<String> + Clone + Debug);
             timeout(value: Duration);
             volumes(value: impl IntoIterator<Item = NewVolume> + Clone + Debug);
+            extra_nics(value: u16);
             tag(key: impl Into<String> + Clone + Debug, value: impl Into<String> + Clone + Debug);
             should_panic(expected: &str);
         }
@@ -87,6 +88,7 @@ pub mod __private {
             instance_type(value: impl Into<String> + Clone + Debug);
             user_data(value: impl Into<String> + Clone + Debug);
             volumes(value: impl IntoIterator<Item = NewVolume> + Clone + Debug);
+            extra_nics(value: u16);
             tag(key: impl Into<String> + Clone + Debug, value: impl Into<String> + Clone + Debug);
         }
     }
