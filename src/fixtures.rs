@@ -1,4 +1,4 @@
-//! Fixtures for those who prefer plain `#[rstest]`: [`ec2()`], [`instance()`] and [`vpc()`].
+//! Fixtures for those who prefer plain `#[rstest]`: [`ec2()`], [`instance()`], [`instances()`] and [`vpc()`].
 //!
 //! There is no test around them that takes the outcome: a machine ends as soon as its value is dropped, nothing is kept
 //! on failure, there is no timeout, and a launch that fails is a panic, which satisfies `#[should_panic]`. All else is as
@@ -24,7 +24,7 @@
 
 use crate::{
     Failure,
-    ec2::{Ec2, Instance, Vpc},
+    ec2::{Ec2, Instance, Launch, NewNetworkInterface, NewVolume, Vpc},
 };
 use rstest::fixture;
 
@@ -39,16 +39,34 @@ pub fn ec2() -> Ec2 {
     provide(Ec2::connect().wait())
 }
 
-/// A machine that is ready; `#[with("debian-12")]` chooses its image. Default: the configured one.
+/// A machine that is ready; `#[with("debian-12", vec![gp3(20)], 1)]` chooses its image, its volumes beside the root, and how many network
+/// interfaces it has beside the first. Default: the configured image, and none of the others.
 ///
 /// # Panics
 ///
 /// With the report, if it does not come up.
 #[fixture]
 #[track_caller]
-pub fn instance(#[default("")] image: &str, ec2: Ec2) -> Instance {
-    let launch = if image.is_empty() { ec2.launch_default() } else { ec2.launch(image) };
-    provide(launch.wait())
+pub fn instance(
+    #[default("")] image: &str,
+    #[default(Vec::new())] volumes: Vec<NewVolume>,
+    #[default(0)] extra_nics: u16,
+    ec2: Ec2,
+) -> Instance {
+    let interfaces = vec![NewNetworkInterface::new(); extra_nics.into()];
+    provide(launch(&ec2, image).volumes(volumes).network_interfaces(interfaces).wait())
+}
+
+/// Machines that are alike and ready, launched by one call; `#[with(3, "debian-12")]` chooses how many, and their image. Default: two, of the
+/// configured one.
+///
+/// # Panics
+///
+/// With the report, if one of them does not come up.
+#[fixture]
+#[track_caller]
+pub fn instances(#[default(2)] count: u16, #[default("")] image: &str, ec2: Ec2) -> Vec<Instance> {
+    provide(launch(&ec2, image).count(count).wait())
 }
 
 /// A VPC; `#[with("10.30.0.0/16")]` chooses its range, else it is `10.20.0.0/16`. Machines are launched in it by
@@ -61,6 +79,10 @@ pub fn instance(#[default("")] image: &str, ec2: Ec2) -> Instance {
 #[track_caller]
 pub fn vpc(#[default("10.20.0.0/16")] range: &str, ec2: Ec2) -> Vpc {
     provide(ec2.create_vpc(range).wait())
+}
+
+fn launch(ec2: &Ec2, image: &str) -> Launch {
+    if image.is_empty() { ec2.launch_default() } else { ec2.launch(image) }
 }
 
 #[cfg_attr(not(test), expect(clippy::panic, reason = "a fixture has no other way to fail its test"))]

@@ -62,7 +62,7 @@ async fn a_fixture_beside_a_machine(greeting: &str, #[ignore] vm: Instance) -> R
 #[cfg(feature = "rstest")]
 mod fixtures {
     use ec2_harness::{
-        fixtures::{ec2, instance},
+        fixtures::{ec2, instance, instances, vpc},
         prelude::*,
     };
 
@@ -70,6 +70,23 @@ mod fixtures {
     fn plain_rstest(ec2: Ec2, instance: Instance) {
         assert_eq!(ec2.region(), instance.ec2().region());
         instance.exec("true").wait().unwrap();
+    }
+
+    #[rstest]
+    fn a_machine_with_more(
+        #[from(instance)]
+        #[with("", vec![gp3(2)], 1)]
+        vm: Instance,
+    ) {
+        assert_eq!(vm.network_interfaces().len(), 1);
+        assert_eq!(vm.describe().wait().unwrap().block_device_mappings().len(), 2);
+    }
+
+    #[rstest]
+    fn several_and_a_vpc(#[with(3)] instances: Vec<Instance>, ec2: Ec2, vpc: Vpc) {
+        assert_eq!(instances.len(), 3);
+        let inside = ec2.launch_default().vpc(&vpc).wait().unwrap();
+        assert_eq!(inside.last_described().unwrap().vpc_id(), Some(vpc.id()));
     }
 
     #[rstest]
