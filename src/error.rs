@@ -5,7 +5,7 @@
 mod shown;
 
 pub(crate) use shown::shown;
-use std::{fmt, ops::Deref, panic::Location};
+use std::{any::Any, fmt, ops::Deref, panic::Location};
 
 /// What went wrong, as far as a program may want to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -217,6 +217,15 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         None
     }
+}
+
+/// A panic's text.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a value that is no text")
 }
 
 /// What operations and tests fail with: an [`Error`], and the line where it came up. It takes any other error by `?`, and

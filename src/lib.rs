@@ -273,6 +273,7 @@ mod engine;
 mod error;
 #[cfg(feature = "rstest")]
 pub mod fixtures;
+mod image_cache;
 mod local;
 mod lock_file;
 pub mod prelude;
@@ -289,8 +290,9 @@ mod teardown;
 
 /// The SDK whose types are in our signatures, in the version that they come from.
 pub use aws_sdk_ec2;
-pub use ec2_harness_macros::{ec2_test, ec2_test as test};
+pub use ec2_harness_macros::{ec2_snapshot, ec2_test, ec2_test as test};
 pub use error::{Error, ErrorKind, Failure, Result};
+pub use image_cache::{SetUp, SetUpOutcome};
 pub use task::{Operation, Task};
 
 #[doc(hidden)]

@@ -16,7 +16,7 @@ pub use crate::{
         Ec2, Image, ImageHandle, Imds, Instance, Machine, NetworkInterface, NewNetworkInterface, NewVolume, NewVpc,
         Volume, VolumeHandle, Vpc, VpcHandle, gp3,
     },
-    ec2_test,
+    ec2_snapshot, ec2_test,
     runner::TestContext,
 };
 

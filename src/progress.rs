@@ -88,6 +88,16 @@ impl Drop for Line {
     }
 }
 
+/// Says something that concerns no single machine.
+pub(crate) fn tell(progress: Progress, what: &str) {
+    let text = format!("ec2-harness: {what}");
+    match progress {
+        Progress::Off => {}
+        Progress::Auto if std::io::stderr().is_terminal() => drop(LINES.println(text)),
+        _ => eprintln!("{text}"),
+    }
+}
+
 fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }

@@ -41,12 +41,16 @@ pub(crate) fn runs() -> Result<Option<Directory>, Error> {
 
 /// The file that names what of a run is kept.
 pub(crate) const KEPT: &str = "kept";
+/// The file that names the images of a run that belong to all runs now.
+pub(crate) const CACHED: &str = "shared.cached-images";
 /// The file that each process of a run holds locked, shared.
 pub(crate) const MEMBERS: &str = "members";
 /// The file that a run's watchdogs hold locked, shared, while the process that owns the run, nextest, lives.
 pub(crate) const OWNED: &str = "owned";
 
 pub(crate) const RUNS: &str = "runs";
+/// A file for each image that runs have in common: who has it locked looks for it, or makes it.
+pub(crate) const IMAGES: &str = "images";
 /// The file that counts what exists ([`crate::caps`]).
 pub(crate) const LEDGER: &str = "ledger";
 const MARK: &str = ".ec2-harness";

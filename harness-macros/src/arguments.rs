@@ -191,12 +191,12 @@ fn of_a_machine(key: &Ident, input: ParseStream) -> Result<Vec<TokenStream>> {
         _ => "include_str!(\"user-data\")",
     };
     value::equals(key, input, example)?;
-    let value = value::text(&name, input)?;
+    let value = if name == "image" { value::image(input)? } else { value::text(&name, input)? };
     Ok(vec![quote!(.#key(#value))])
 }
 
 /// The value of `crate`, wherever it stands.
-fn find_library(tokens: TokenStream) -> Option<Path> {
+pub(crate) fn find_library(tokens: TokenStream) -> Option<Path> {
     let search = |input: ParseStream| {
         let mut found = None;
         let mut first = true;
@@ -214,21 +214,21 @@ fn find_library(tokens: TokenStream) -> Option<Path> {
     search.parse2(tokens).ok().flatten()
 }
 
-fn key(input: ParseStream, subject: &str, known: &[&str]) -> Result<Ident> {
+pub(crate) fn key(input: ParseStream, subject: &str, known: &[&str]) -> Result<Ident> {
     if input.peek(Ident::peek_any) {
         return input.call(Ident::parse_any);
     }
     Err(Error::new(input.span(), format!("expected an argument's name; {}", alternatives("", subject, known))))
 }
 
-fn once(key: &Ident, seen: &mut HashSet<String>) -> Result<()> {
+pub(crate) fn once(key: &Ident, seen: &mut HashSet<String>) -> Result<()> {
     if seen.insert(key.unraw().to_string()) {
         return Ok(());
     }
     Err(Error::new(key.span(), format!("`{key}` is given twice")))
 }
 
-fn comma(input: ParseStream) -> Result<()> {
+pub(crate) fn comma(input: ParseStream) -> Result<()> {
     if input.is_empty() {
         return Ok(());
     }
@@ -238,7 +238,7 @@ fn comma(input: ParseStream) -> Result<()> {
     input.parse::<Token![,]>().map(drop)
 }
 
-fn unknown(key: &Ident, subject: &str, known: &[&str]) -> Error {
+pub(crate) fn unknown(key: &Ident, subject: &str, known: &[&str]) -> Error {
     let name = key.unraw().to_string();
     Error::new(key.span(), format!("there is no argument `{name}`; {}", alternatives(&name, subject, known)))
 }

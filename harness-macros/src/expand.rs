@@ -9,10 +9,12 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Error, FnArg, Ident, ItemFn, ReturnType, ext::IdentExt, spanned::Spanned};
 
+const SHAPE: &str = "`#[ec2_test]` stands on a function: `async fn boots(vm: Instance) -> Result { … }`";
+
 pub(crate) fn ec2_test(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let mut function: ItemFn = match syn::parse2(item.clone()) {
         Ok(function) => function,
-        Err(error) => return not_a_function(&item, error),
+        Err(error) => return not_a_function(&item, error, SHAPE),
     };
     let mut errors = Vec::new();
     let arguments = Arguments::parse(arguments).unwrap_or_else(|error| {
@@ -105,8 +107,7 @@ impl ToTokens for Inner<'_> {
     }
 }
 
-fn not_a_function(item: &TokenStream, error: Error) -> TokenStream {
-    let text = "`#[ec2_test]` stands on a function: `async fn boots(vm: Instance) -> Result { … }`";
+pub(crate) fn not_a_function(item: &TokenStream, error: Error, text: &str) -> TokenStream {
     let keyword = item.clone().into_iter().find(|token| {
         ["mod", "struct", "enum", "impl", "trait", "const", "static", "use", "type", "union", "macro_rules"]
             .contains(&token.to_string().as_str())
@@ -122,7 +123,7 @@ fn not_a_function(item: &TokenStream, error: Error) -> TokenStream {
 }
 
 /// The errors, and the function as it would be without us: so that nothing else is reported, and editors go on helping.
-fn with_errors(mut function: ItemFn, errors: Vec<Error>) -> TokenStream {
+pub(crate) fn with_errors(mut function: ItemFn, errors: Vec<Error>) -> TokenStream {
     for input in &mut function.sig.inputs {
         match input {
             FnArg::Typed(typed) => typed.attrs.clear(),

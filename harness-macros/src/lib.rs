@@ -9,6 +9,7 @@ mod arguments;
 mod attributes;
 mod expand;
 mod function;
+mod snapshot;
 mod suggest;
 mod value;
 
@@ -33,7 +34,7 @@ use proc_macro::TokenStream;
 ///
 /// | Argument | Value |
 /// |---|---|
-/// | `image = …` | A string: AMI id, alias, or `resolve:ssm:/…`. |
+/// | `image = …` | A string: AMI id, alias, or `resolve:ssm:/…`; or the name of an `#[ec2_snapshot]`. |
 /// | `instance_type = …` | A string. |
 /// | `volumes = [gp3(20)]` | Volumes beside the root, in their order: `vm.volume(0)` is the first. |
 /// | `extra_nics = 1` | How many network interfaces each machine has beside its first: `vm.network_interfaces()`. Default: none. |
@@ -72,4 +73,35 @@ use proc_macro::TokenStream;
 #[proc_macro_attribute]
 pub fn ec2_test(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand::ec2_test(arguments.into(), item.into()).into()
+}
+
+/// Makes an image of a machine that the function sets up: once, for all tests, processes and later runs that launch from it.
+///
+/// The function is `async` or not, takes the `Machine` that it sets up, and returns `()` or a `Result` whose error `?` takes into a
+/// `Failure`. Its name stands for the image then, a `SetUp`: `#[ec2_test(image = with_postgres)]`, `ec2.launch(with_postgres)`.
+///
+/// ```text
+/// #[ec2_snapshot(from = "debian-12", max_age = "7d")]
+/// async fn with_postgres(vm: Machine) -> Result {
+///     vm.exec("apt-get update").sudo().await?;
+///     vm.exec("apt-get install -y postgresql").sudo().await.map(drop)
+/// }
+/// ```
+///
+/// It runs when the first test needs the image, while the others wait, and again once what it is made from has changed: the function's
+/// tokens, the image that it starts from, the architecture, the inputs. Its layout and its comments don't count, and functions and
+/// constants that it uses aren't seen: name their files as inputs. If it fails, every test that needs it fails, and it isn't tried again
+/// in that run. The machine is cleaned of its own state before the image is taken, as `Machine::snapshot` does it.
+///
+/// # Arguments
+///
+/// | Argument | Value |
+/// |---|---|
+/// | `from = …` | What the machine is launched from: a string, or the name of another `#[ec2_snapshot]`. Default: the configured image. |
+/// | `max_age = "7d"` | After which age it is made anew, and for how long it stays unused; a string with a unit, or a `Duration`. Default: 7 days. |
+/// | `inputs = ["files/nginx.conf"]` | Files, and directories with all that is in them, relative to the package's `Cargo.toml`, whose content counts. Default: none. |
+/// | `crate = path` | Where ec2-harness is found, if it was renamed. |
+#[proc_macro_attribute]
+pub fn ec2_snapshot(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    snapshot::ec2_snapshot(arguments.into(), item.into()).into()
 }

@@ -27,6 +27,19 @@ pub(crate) fn equals(key: &Ident, input: ParseStream, example: &str) -> Result<(
 
 /// Text: a literal, or any expression that the library can make a string of.
 pub(crate) fn text(key: &str, input: ParseStream) -> Result<TokenStream> {
+    text_or(key, input, "")
+}
+
+/// An image: text as above, or the name of an `#[ec2_snapshot]`.
+pub(crate) fn image(input: ParseStream) -> Result<TokenStream> {
+    text_or("image", input, OR_SNAPSHOT)
+}
+
+/// What else an image may be.
+pub(crate) const OR_SNAPSHOT: &str = "; or the name of an `#[ec2_snapshot]`";
+
+/// Text, or what else an error is to name.
+pub(crate) fn text_or(key: &str, input: ParseStream, other: &str) -> Result<TokenStream> {
     let expression: Expr = input.parse()?;
     match literal(&expression) {
         Some(Lit::Str(text)) if text.value().trim().is_empty() => {
@@ -35,7 +48,9 @@ pub(crate) fn text(key: &str, input: ParseStream) -> Result<TokenStream> {
         None | Some(Lit::Str(_)) => Ok(expression.into_token_stream()),
         Some(_) => Err(Error::new(
             expression.span(),
-            format!("`{key}` expects a string: a literal, a constant, or another expression of `&str` or `String`"),
+            format!(
+                "`{key}` expects a string: a literal, a constant, or another expression of `&str` or `String`{other}"
+            ),
         )),
     }
 }

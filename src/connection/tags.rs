@@ -33,10 +33,14 @@ pub(crate) const ATTEMPT: &str = "ec2-harness:attempt";
 pub(crate) const LOGIN_USER: &str = "login-user";
 /// The name of what is shared by all runs that ask for it by that name: it belongs to none of them.
 pub(crate) const SHARED: &str = "ec2-harness:shared";
-/// It is whole: whoever finds it may use it.
+/// What the image of a set-up depends on; the machine that it is made of bears it, too.
+pub(crate) const SNAPSHOT: &str = "ec2-harness:snapshot";
+/// When the machine of a set-up was launched, in milliseconds: of several the first goes on.
+pub(crate) const BEGAN: &str = "ec2-harness:began";
+/// It is whole: whoever finds it may use it. Of an image since when, RFC 3339, UTC.
 pub(crate) const COMPLETE: &str = "ec2-harness:complete";
 /// What stands for the run of what is shared; no run can have this id.
-const NO_RUN: &str = "@shared";
+pub(crate) const NO_RUN: &str = "@shared";
 
 /// For how long [`ALIVE_UNTIL`] holds, and how often it is renewed.
 pub(crate) const ALIVE_FOR: Duration = Duration::from_secs(5 * 60);

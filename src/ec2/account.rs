@@ -1,6 +1,6 @@
 //! The handle on an account in a region.
 
-use super::{Launch, Machine, VpcHandle, machine::Begin, per_run};
+use super::{ImageSource, Launch, Machine, VpcHandle, machine::Begin, per_run};
 use crate::{
     config::Config,
     connection::{Connection, tagging::Tagging, tags},
@@ -24,6 +24,8 @@ pub struct Ec2 {
     pub(crate) scope: Scope,
     /// Where machines are launched unless their launch says otherwise: the VPC of a test's own.
     pub(crate) vpc: Option<VpcHandle>,
+    /// What machines are launched from unless their launch says otherwise: what a test says that no configuration can.
+    pub(crate) image: Option<ImageSource>,
 }
 
 /// What a connection has done so far; see [`Ec2::statistics`].
@@ -41,14 +43,15 @@ impl Ec2 {
         Connect { config: None, scope: Scope::process(), region: None, credentials: None, running: false }
     }
 
-    /// Prepares a launch; `image` is an AMI id, an alias or `resolve:ssm:/…`.
-    pub fn launch(&self, image: impl Into<String>) -> Launch {
+    /// Prepares a launch; `image` is an AMI id, an alias, `resolve:ssm:/…`, an [`Image`](super::Image), or the name of an
+    /// [`#[ec2_snapshot]`](macro@crate::ec2_snapshot).
+    pub fn launch(&self, image: impl Into<ImageSource>) -> Launch {
         Launch::new(self.clone(), Some(image.into()))
     }
 
-    /// Prepares a launch of the configured image; its default is `host`.
+    /// Prepares a launch of the test's image, else of the configured one; its default is `host`.
     pub fn launch_default(&self) -> Launch {
-        Launch::new(self.clone(), None)
+        Launch::new(self.clone(), self.image.clone())
     }
 
     /// A handle on an instance that exists already. It is never ended by us.
@@ -189,7 +192,7 @@ impl Connect {
         };
         let connection =
             opening.await.map_err(|e| Error::new(ErrorKind::Internal, "connect to EC2").caused_by(e))??;
-        Ok(Ec2 { config: Arc::new(config), connection, scope: self.scope, vpc: None })
+        Ok(Ec2 { config: Arc::new(config), connection, scope: self.scope, vpc: None, image: None })
     }
 }
 

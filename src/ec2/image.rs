@@ -141,7 +141,7 @@ async fn resolve(connection: &Connection, config: &Config, wanted: &str, arm: bo
 }
 
 /// Graviton types have a `g` behind the generation: `t4g`, `m7gd`; `a1` is the first of them.
-fn instance_type_is_arm(instance_type: &str) -> bool {
+pub(crate) fn instance_type_is_arm(instance_type: &str) -> bool {
     let family = instance_type.split('.').next().unwrap_or_default();
     let after_generation =
         family.trim_start_matches(|c: char| c.is_ascii_alphabetic()).trim_start_matches(|c: char| c.is_ascii_digit());

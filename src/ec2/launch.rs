@@ -1,11 +1,11 @@
 //! Launching: from what a test says to a machine that is ready.
 
 use super::{
-    Ec2, Imds, Instance, Machine, NewNetworkInterface, NewVolume, VpcHandle,
+    Ec2, ImageSource, Imds, Instance, Machine, NewNetworkInterface, NewVolume, VpcHandle,
     machine::{Begin, Reached},
     network_interface, per_run, ready,
     run_instances::{Launched, Request},
-    specification::Specification,
+    specification::{Specification, instance_types},
 };
 use crate::{
     check::Size,
@@ -35,7 +35,7 @@ pub(super) type Customize = Arc<dyn Fn(RunInstancesFluentBuilder) -> RunInstance
 #[derive(Clone)]
 pub struct Launch {
     pub(super) ec2: Ec2,
-    image: Option<String>,
+    image: Option<ImageSource>,
     name: Option<String>,
     pub(super) instance_types: Option<Vec<String>>,
     pub(super) spot: Option<Spot>,
@@ -56,6 +56,8 @@ pub struct Launch {
     pub(super) instance_profile: Option<String>,
     pub(super) imds: Option<Imds>,
     pub(super) tags: Vec<(String, String)>,
+    /// Ours.
+    pub(super) own_tags: Vec<(String, String)>,
     pub(super) ready_within: Option<Duration>,
     pub(super) wait: bool,
     pub(super) customize: Vec<Customize>,
@@ -72,7 +74,7 @@ impl fmt::Debug for Launch {
 }
 
 impl Launch {
-    pub(crate) fn new(ec2: Ec2, image: Option<String>) -> Self {
+    pub(crate) fn new(ec2: Ec2, image: Option<ImageSource>) -> Self {
         Self {
             ec2,
             image,
@@ -96,6 +98,7 @@ impl Launch {
             instance_profile: None,
             imds: None,
             tags: Vec::new(),
+            own_tags: Vec::new(),
             ready_within: None,
             wait: true,
             customize: Vec::new(),
@@ -256,6 +259,12 @@ impl Launch {
         self
     }
 
+    /// A tag of ours, which no user can say.
+    pub(crate) fn own_tag(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.own_tags.push((key.to_owned(), value.into()));
+        self
+    }
+
     /// How long the machine may take until it is ready. Default: the configuration's, ten minutes; three times that if one of the instance
     /// types is bare metal. The test's own `timeout` counts, too.
     pub fn ready_within(mut self, limit: Duration) -> Self {
@@ -291,7 +300,7 @@ impl Launch {
     pub(super) async fn run_many(self, count: Option<u16>) -> Result<Vec<Instance>, Error> {
         let scope = self.ec2.scope.clone();
         let image = self.image_name().to_owned();
-        let result = scope.run(|| format!("launch {image}"), self.launch(count)).await;
+        let result = scope.run(|| format!("launch {image}"), self.launch_from(count)).await;
         if result.is_err() {
             scope.note_failed_launch();
         }
@@ -299,7 +308,22 @@ impl Launch {
     }
 
     pub(super) fn image_name(&self) -> &str {
-        self.image.as_deref().unwrap_or(&self.ec2.config.image)
+        self.image.as_ref().map_or(&self.ec2.config.image, ImageSource::name)
+    }
+
+    /// Launches it. An image that is made when it is needed is made before, and once again should it have vanished meanwhile.
+    async fn launch_from(self, count: Option<u16>) -> Result<Vec<Instance>, Error> {
+        let Some(maker) = self.image.as_ref().and_then(ImageSource::maker) else { return self.launch(count).await };
+        let instance_types = instance_types(&self);
+        let mut gone = None;
+        loop {
+            let image = maker.provide(&self.ec2, &instance_types, gone.clone()).await?;
+            let launch = Self { image: Some(image.as_str().into()), ..self.clone() };
+            match launch.launch(count).await {
+                Err(error) if gone.is_none() && is_image_gone(&error, &image) => gone = Some(image),
+                launched => return launched,
+            }
+        }
     }
 
     pub(super) fn machine_name(&self) -> String {
@@ -378,6 +402,15 @@ impl Launch {
         };
         instances.iter().enumerate().map(begin).collect()
     }
+}
+
+/// Whether an error says that there is no such image any more.
+fn is_image_gone(error: &Error, image: &str) -> bool {
+    let is_of_it = match error.code() {
+        Some(code) => code.starts_with("InvalidAMIID."),
+        None => error.tried().contains(image),
+    };
+    error.kind() == ErrorKind::NotFound && is_of_it
 }
 
 /// Waits until a machine is ready, and gives it these interfaces; shows how far it is.

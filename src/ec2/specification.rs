@@ -151,7 +151,7 @@ impl Specification {
             network_interfaces: launch.network_interfaces.clone(),
             instance_profile: launch.instance_profile.clone().or_else(|| config.instance_profile.clone()),
             imds,
-            tags: launch.tags.clone(),
+            tags: launch.tags.iter().chain(&launch.own_tags).cloned().collect(),
             ready_within,
             wait: launch.wait,
         })
@@ -168,7 +168,7 @@ fn is_metal(instance_type: &str) -> bool {
 }
 
 /// The types in turn, each once.
-fn instance_types(launch: &Launch) -> Vec<String> {
+pub(super) fn instance_types(launch: &Launch) -> Vec<String> {
     let config = &launch.ec2.config;
     let configured = || {
         if config.instance_types.is_empty() {

@@ -19,7 +19,7 @@ pub(crate) use watchdogs::{WATCHDOG, abandoned, leave, note_region, used_regions
 use crate::{
     error::{Error, ErrorKind},
     lock_file::{self, Lock, open},
-    state_directory::{self, ADVICE, KEPT, MEMBERS, RUNS, claim_run, is_run, runs, unusable},
+    state_directory::{self, ADVICE, CACHED, KEPT, MEMBERS, RUNS, claim_run, is_run, runs, unusable},
 };
 use id::given_id;
 use members::incarnation;
@@ -132,13 +132,22 @@ impl Run {
 
     /// Notes that a machine of the run is kept: its tag says so to everybody, but may be seen late.
     pub(crate) fn note_kept(&self, instance: &str) -> Result<(), Error> {
-        let path = self.directory.join(KEPT);
+        self.note(KEPT, instance)
+    }
+
+    /// Notes that an image of the run belongs to all runs now, which its tags say, too, and may be seen late.
+    pub(crate) fn note_cached(&self, image: &str) -> Result<(), Error> {
+        self.note(CACHED, image)
+    }
+
+    fn note(&self, file: &str, id: &str) -> Result<(), Error> {
+        let path = self.directory.join(file);
         let noted = lock_file::own()
             .create(true)
             .append(true)
             .open(&path)
             .and_then(lock_file::alone)
-            .and_then(|mut file| file.write_all(format!("{instance}\n").as_bytes()));
+            .and_then(|mut file| file.write_all(format!("{id}\n").as_bytes()));
         noted.map_err(|e| Error::new(ErrorKind::Internal, format!("write {}", path.display())).caused_by(e))
     }
 
@@ -161,8 +170,17 @@ impl Run {
 
 /// The machines of a run of this user on this host that are kept, as far as it was noted here.
 pub(crate) fn kept(run: &str) -> Result<BTreeSet<String>, Error> {
+    noted(run, KEPT)
+}
+
+/// The images of a run of this user on this host that belong to all runs now.
+pub(crate) fn cached(run: &str) -> Result<BTreeSet<String>, Error> {
+    noted(run, CACHED)
+}
+
+fn noted(run: &str, file: &str) -> Result<BTreeSet<String>, Error> {
     let Some(directory) = directory_of(run)? else { return Ok(BTreeSet::new()) };
-    let noted = fs::read_to_string(directory.join(KEPT)).unwrap_or_default();
+    let noted = fs::read_to_string(directory.join(file)).unwrap_or_default();
     Ok(noted.lines().map(str::to_owned).collect())
 }
 

@@ -5,7 +5,7 @@ use super::{
     context::TestContext,
     ending,
     inject::{Given, Plan},
-    outcome::{Ended, Outcome, Verdict, panic_text},
+    outcome::{Ended, Outcome, Verdict},
     record::{Cause, Conclusion, Phase, Record},
     report, requirement,
     test::Test,
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::Config,
     ec2::{Ec2, Instance, Vpc},
-    error::{Error, ErrorKind, Failure},
+    error::{Error, ErrorKind, Failure, panic_text},
     scope::Scope,
     task::block_on,
     teardown::signals,
@@ -193,7 +193,8 @@ fn attempt(
         let ec2 = Ec2::connect().config(config.clone()).scope(scope.clone()).wait()?;
         scope.note_local_seed(ec2.local_seed());
         let vpc = provide_vpc(test, plan, &ec2)?;
-        let ec2 = Ec2 { vpc: vpc.as_ref().map(Vpc::handle), ..ec2 };
+        let image = test.image.clone().filter(|image| image.as_name().is_none());
+        let ec2 = Ec2 { vpc: vpc.as_ref().map(Vpc::handle), image, ..ec2 };
         given_vpc = vpc;
         Some(TestContext { name: test.name.clone(), ec2, started, clock: phases.began })
     } else {

@@ -2,7 +2,7 @@
 
 use super::{TestContext, test::Test};
 use crate::{
-    ec2::{Ec2, Instance, Launch, NewNetworkInterface, NewVolume, Vpc},
+    ec2::{Ec2, ImageSource, Instance, Launch, NewNetworkInterface, NewVolume, Vpc},
     error::{Error, ErrorKind},
 };
 use std::ops::Range;
@@ -44,7 +44,7 @@ pub trait Launched: Inject {}
 /// What one parameter needs beside what its test says.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    image: Option<String>,
+    image: Option<ImageSource>,
     instance_type: Option<String>,
     user_data: Option<String>,
     volumes: Option<Vec<NewVolume>>,
@@ -61,7 +61,7 @@ impl Settings {
 
     /// The image.
     #[must_use]
-    pub fn image(mut self, image: impl Into<String>) -> Self {
+    pub fn image(mut self, image: impl Into<ImageSource>) -> Self {
         self.image = Some(image.into());
         self
     }
@@ -288,7 +288,7 @@ mod tests {
         let names = plan.machines().iter().map(|planned| planned.name.as_str()).collect::<Vec<_>>();
         assert_eq!(names, ["primary", "nodes[0]", "nodes[1]"]);
         assert_eq!((first.machines, account.machines, nodes.machines), (0..1, 1..1, 1..3));
-        assert_eq!(plan.machines()[2].settings.image.as_deref(), Some("debian-12"));
+        assert_eq!(plan.machines()[2].settings.image.as_ref().and_then(ImageSource::as_name), Some("debian-12"));
     }
 
     #[test]

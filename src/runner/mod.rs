@@ -42,5 +42,9 @@ pub mod expansion {
         requirement::Requirement,
         test::Test,
     };
-    pub use crate::config::Keep;
+    pub use crate::{
+        config::Keep,
+        ec2::ImageSource,
+        image_cache::{SetUp, run as set_up, run_async as set_up_async},
+    };
 }

@@ -73,15 +73,6 @@ pub(crate) enum Ended {
     Panicked(Box<dyn Any + Send>),
 }
 
-/// A panic's text.
-pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
-    payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a value that is no text")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

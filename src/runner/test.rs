@@ -3,7 +3,7 @@
 use super::requirement::Requirement;
 use crate::{
     config::{Config, Keep},
-    ec2::NewVolume,
+    ec2::{ImageSource, NewVolume},
 };
 use std::{panic::Location, time::Duration};
 
@@ -20,7 +20,7 @@ pub struct Test {
     pub(crate) volumes: Vec<NewVolume>,
     pub(crate) extra_nics: u16,
     pub(crate) vpc: Option<String>,
-    image: Option<String>,
+    pub(crate) image: Option<ImageSource>,
     instance_type: Option<String>,
     region: Option<String>,
     timeout: Option<Duration>,
@@ -57,7 +57,7 @@ impl Test {
     }
 
     /// The image.
-    pub fn image(mut self, image: impl Into<String>) -> Self {
+    pub fn image(mut self, image: impl Into<ImageSource>) -> Self {
         self.image = Some(image.into());
         self
     }
@@ -124,7 +124,9 @@ impl Test {
 
     /// The configuration, with what this test says over it.
     pub(crate) fn configure(&self, mut config: Config) -> Config {
-        config.image = self.image.clone().unwrap_or(config.image);
+        if let Some(name) = self.image.as_ref().and_then(ImageSource::as_name) {
+            config.image = name.to_owned();
+        }
         if let Some(instance_type) = &self.instance_type {
             config.instance_type = instance_type.clone();
             config.instance_types.clear();

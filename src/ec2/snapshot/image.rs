@@ -87,6 +87,10 @@ impl Ec2 {
 }
 
 impl Image {
+    pub(super) fn into_guard(self) -> Guard<Arc<Made>> {
+        self.guard
+    }
+
     pub(super) fn new(guard: Guard<Arc<Made>>) -> Self {
         Self { handle: ImageHandle(guard.owned().clone()), guard }
     }

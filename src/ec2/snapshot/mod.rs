@@ -1,8 +1,10 @@
 //! Images of machines: taken, found again, launched from, and deleted with all of their snapshots.
 
+mod cached;
 mod clean;
 mod image;
 
+pub(crate) use cached::{complete, renew_lease};
 pub use image::{Image, ImageHandle};
 
 use super::{Machine, creation::Creation, ready};
@@ -34,9 +36,15 @@ const NAME_MAX: usize = 128;
 pub struct Snapshot {
     machine: Machine,
     name: Option<String>,
+    /// Its whole name in EC2, where that is for all to find it by.
+    known_as: Option<String>,
     stops: bool,
+    /// Whether the machine is started again.
+    goes_on: bool,
     cleans: bool,
     tags: Vec<(String, String)>,
+    /// Ours.
+    own_tags: Vec<(String, String)>,
     within: Duration,
 }
 
@@ -56,9 +64,12 @@ impl Machine {
         Snapshot {
             machine: self.clone(),
             name: None,
+            known_as: None,
             stops: true,
+            goes_on: true,
             cleans: true,
             tags: Vec::new(),
+            own_tags: Vec::new(),
             within: AVAILABLE_WITHIN,
         }
     }
@@ -94,6 +105,15 @@ impl Snapshot {
     /// How long it may take from EC2's answer until it is available. Default: an hour.
     pub fn available_within(mut self, limit: Duration) -> Self {
         self.within = limit;
+        self
+    }
+
+    /// Takes it under a name that others may have taken already, which is an error then; and the machine, which has served its purpose,
+    /// isn't started again.
+    pub(crate) fn known_as(mut self, name: String, own_tags: &[(String, String)]) -> Self {
+        self.known_as = Some(name);
+        self.own_tags = own_tags.to_vec();
+        self.goes_on = false;
         self
     }
 
@@ -140,11 +160,14 @@ impl Snapshot {
             Ok(image) => image.until_taken(&tried, self.within).await.map(|_| image),
             Err(error) => Err(error),
         };
-        // However it went, the machine goes on; meanwhile the image becomes available.
         let available = async {
             let image = image?;
             image.until_available(&tried, self.within).await.map(|_| image)
         };
+        if !self.goes_on {
+            return available.await;
+        }
+        // However it went, the machine goes on; meanwhile the image becomes available.
         let (available, started) = tokio::join!(available, machine.start());
         let image = available?;
         started.map_err(Error::from)?;
@@ -155,8 +178,8 @@ impl Snapshot {
     async fn make(&self, tried: &str) -> Result<Image, Error> {
         let (machine, ec2) = (&self.machine, self.machine.ec2());
         let called = self.name.clone().unwrap_or_else(|| machine.name().to_owned());
-        let name = unique_name(&called)?;
-        let mut own = self.tags.clone();
+        let name = self.known_as.clone().map_or_else(|| unique_name(&called), Ok)?;
+        let mut own: Vec<_> = self.tags.iter().chain(&self.own_tags).cloned().collect();
         // Whoever launches it logs in as here.
         own.extend(machine.user().map(|user| (tags::LOGIN_USER.to_owned(), user)));
         let creation = Creation {
@@ -176,15 +199,18 @@ impl Snapshot {
                     let tags = with_snapshots(attempt.tags);
                     let call = call.set_tag_specifications(Some(tags)).customize().config_override(once());
                     match call.send().await.map_err(|e| api_error::failed("CreateImage", &tried, e)) {
-                        // The name is nobody else's: an earlier try has come through.
+                        // An earlier try may have come through; or, where the name isn't ours alone, somebody else's.
                         Err(error) if error.code() == Some("InvalidAMIName.Duplicate") => {
                             let by_name = Filter::builder().name("name").values(&name).build();
                             let found = until_visible_within(connection.paced(OTHERS_VISIBLE_WITHIN), || async {
                                 let found = (IMAGE.find)(&connection, vec![by_name.clone()]).await?;
                                 let not_seen = || Error::new(ErrorKind::NotFound, &tried).because("it isn't seen yet");
-                                found.into_iter().next().ok_or_else(not_seen)
+                                found.into_iter().find(|found| found.token().is_some()).ok_or_else(not_seen)
                             });
-                            found.await.map(|found| found.id)
+                            match found.await {
+                                Ok(found) if found.token() == Some(&attempt.token) => Ok(found.id),
+                                _ => Err(error),
+                            }
                         }
                         answer => answer?.image_id.ok_or_else(|| {
                             Error::new(ErrorKind::Internal, tried).because("EC2 answered without an image")

@@ -1,7 +1,7 @@
 //! What the journals of this host's runs name: it may be on its way, or be there and not be seen yet, whatever its tags say.
 
 use super::{
-    Sweep, Which, is_kept,
+    Sweep, Which, is_cached, is_kept,
     look::{Look, Spared},
 };
 use crate::{
@@ -53,7 +53,7 @@ impl Sweep {
             let (mut seen, mut open) = (0, 0);
             for found in made.iter().filter(of_it) {
                 seen += 1;
-                if !(found.has_ended || (is_kept(found)? && self.spares_kept())) {
+                if !(found.has_ended || is_cached(found)? || (is_kept(found)? && self.spares_kept())) {
                     open += 1;
                     look.take(found.clone());
                 }

@@ -1,6 +1,6 @@
 //! One look at everything that a sweep may take.
 
-use super::{Sweep, Which, is_kept};
+use super::{Sweep, Which, is_cached, is_kept};
 use crate::{
     connection::tags,
     error::Error,
@@ -104,7 +104,7 @@ impl Sweep {
         }
         for found in seen {
             let is_kept = is_kept(&found)?;
-            if self.takes(&found, is_kept, &spared) {
+            if !is_cached(&found)? && self.takes(&found, is_kept, &spared) {
                 look.take(found);
             }
         }
@@ -142,6 +142,9 @@ fn alive_elsewhere(seen: &[Found]) -> Result<BTreeMap<String, SystemTime>, Error
         let (Some(run), Some(until)) = (found.tag(tags::RUN), tags::time(&found.tags, tags::ALIVE_UNTIL)) else {
             continue;
         };
+        if run == tags::NO_RUN {
+            continue;
+        }
         let here = run::directory_of(run)?.and_then(|directory| run::incarnation_of(&directory));
         let is_here = here.is_some() && here.as_deref() == found.tag(tags::INCARNATION);
         if !is_here && until > SystemTime::now() {

@@ -73,6 +73,9 @@ async fn remains_of(connection: &Arc<Connection>, run: &str, incarnation: &str) 
     for kind in KINDS.iter().filter(|kind| kind.life == Life::Test) {
         let found = until_answered(connection, || (kind.find)(connection, filters.clone())).await?;
         for found in found.iter().filter(|found| !found.has_ended) {
+            if is_cached(found)? {
+                continue;
+            }
             let is_kept = is_kept(found)?;
             remains.kept |= is_kept;
             remains.unwanted |= !is_kept;
@@ -90,6 +93,12 @@ async fn remains_of(connection: &Arc<Connection>, run: &str, incarnation: &str) 
 fn is_kept(found: &Found) -> Result<bool, Error> {
     let run = found.tag(tags::RUN).unwrap_or_default();
     Ok(found.tag(tags::KEPT).is_some() || run::kept(run)?.contains(&found.id))
+}
+
+/// Whether something belongs to no run any more, though its tags are seen as they were when it still did.
+fn is_cached(found: &Found) -> Result<bool, Error> {
+    let run = found.tag(tags::RUN).unwrap_or_default();
+    Ok(found.tag(tags::SNAPSHOT).is_some() && run::cached(run)?.contains(&found.id))
 }
 
 /// A sweep that is about to run; see [`Ec2::sweep`](crate::ec2::Ec2::sweep).
