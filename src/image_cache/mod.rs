@@ -28,6 +28,7 @@ pub use set_up::SetUp;
 
 use crate::{
     ec2::{Ec2, ImageHandle},
+    error::ErrorKind,
     task::{OnDrop, Operation},
 };
 
@@ -45,10 +46,18 @@ impl Ec2 {
                 [] => vec![ec2.config.instance_type.clone()],
                 types => types.to_vec(),
             };
-            let scope = ec2.scope.clone();
-            let tried = || format!("get or create the snapshot {}", set_up.name());
-            let id = scope.run(tried, provide::provide(set_up, &ec2, &types, None)).await?;
-            Ok(ec2.image(id).await?)
+            let provide = async {
+                let id = provide::provide(set_up, &ec2, &types, None).await?;
+                match ec2.image(&id).await {
+                    // It has vanished since it was found.
+                    Err(failure) if failure.kind() == ErrorKind::NotFound => {
+                        let again = provide::provide(set_up, &ec2, &types, Some(id)).await?;
+                        Ok(ec2.image(again).await?)
+                    }
+                    found => Ok(found?),
+                }
+            };
+            ec2.scope.run(|| format!("get or create the snapshot {}", set_up.name()), provide).await
         })
     }
 }

@@ -6,8 +6,8 @@ mod canonical;
 use crate::expand::{not_a_function, with_errors};
 use arguments::Arguments;
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote, quote_spanned};
-use syn::{Attribute, Error, FnArg, ItemFn, ReturnType, Safety, ext::IdentExt, spanned::Spanned};
+use quote::{quote, quote_spanned};
+use syn::{Attribute, Error, FnArg, Ident, ItemFn, ReturnType, Safety, ext::IdentExt, spanned::Spanned};
 
 const SHAPE: &str = "`#[ec2_snapshot]` stands on a function: `async fn with_postgres(vm: Machine) -> Result { … }`";
 
@@ -43,7 +43,7 @@ fn set_up(function: &ItemFn, arguments: &Arguments, attributes: &[Attribute]) ->
     let (ident, name) = (&sig.ident, sig.ident.unraw().to_string());
     let lints = attributes.iter().filter(|attribute| is_one_of(attribute, LINTS));
     let tokens = canonical::text(function);
-    // An error about what the body takes or returns is to point at that.
+    // An error about what the body takes or returns is to point at that: so the callee is a single token, and has its span.
     let outcome = match &sig.output {
         ReturnType::Default => ident.span(),
         ReturnType::Type(_, ty) => ty.span(),
@@ -55,17 +55,18 @@ fn set_up(function: &ItemFn, arguments: &Arguments, attributes: &[Attribute]) ->
             FnArg::Receiver(receiver) => receiver.span(),
         },
     );
-    let run = if sig.asyncness.is_some() { "set_up_async" } else { "set_up" };
-    let run = format_ident!("{run}", span = outcome);
+    let run = if sig.asyncness.is_some() { quote!(set_up_async) } else { quote!(set_up) };
+    let callee = Ident::new("__ec2_snapshot_run", outcome);
     let body = quote_spanned!(takes=> #ident);
-    let run = quote_spanned!(outcome=> |machine| #library::__private::#run(#body, machine));
+    let call = quote_spanned!(outcome=> |machine| #callee(#body, machine));
     quote! {
         #(#attributes)*
         #[allow(non_upper_case_globals)]
         #vis const #ident: #library::SetUp = {
             #(#lints)*
             #sig #block
-            #library::SetUp::new(#name, #tokens, #run) #(#calls)*
+            use #library::__private::#run as #callee;
+            #library::SetUp::new(#name, #tokens, #call) #(#calls)*
         };
     }
 }

@@ -2,11 +2,12 @@
 
 use std::{cell::RefCell, fmt::Debug};
 
-pub use ec2_harness_macros::ec2_test;
+pub use __private::SetUp;
+pub use ec2_harness_macros::{ec2_snapshot, ec2_test};
 
 /// What a user imports.
 pub mod prelude {
-    pub use crate::{Ec2, Instance, NewVolume, TestContext, ec2_test, gp3};
+    pub use crate::{Ec2, Instance, Machine, NewVolume, SetUp, TestContext, ec2_snapshot, ec2_test, gp3};
 }
 
 /// A volume that isn't there.
@@ -20,6 +21,9 @@ pub fn gp3(size: u64) -> NewVolume {
 
 /// A machine that isn't there.
 pub struct Instance(pub String);
+
+/// A machine that isn't there either, without the duty to end it.
+pub struct Machine(pub String);
 
 /// An account that isn't there.
 pub struct Ec2;
@@ -37,6 +41,92 @@ pub mod __private {
     }
 
     pub struct Test(Vec<String>);
+
+    #[derive(Clone, Debug)]
+    pub struct ImageSource(pub String);
+
+    impl<S: Into<String>> From<S> for ImageSource {
+        fn from(name: S) -> Self {
+            Self(name.into())
+        }
+    }
+
+    impl From<SetUp> for ImageSource {
+        fn from(set_up: SetUp) -> Self {
+            Self(set_up.name.to_owned())
+        }
+    }
+
+    /// All that the macro said of it.
+    #[derive(Clone, Copy)]
+    pub struct SetUp {
+        pub name: &'static str,
+        pub tokens: &'static str,
+        pub body: fn(Machine) -> Result<(), String>,
+        pub from: Option<fn() -> ImageSource>,
+        pub max_age: Option<Duration>,
+        pub inputs: Option<(&'static str, &'static [&'static str])>,
+    }
+
+    impl Debug for SetUp {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "SetUp({})", self.name)
+        }
+    }
+
+    impl SetUp {
+        pub const fn new(name: &'static str, tokens: &'static str, body: fn(Machine) -> Result<(), String>) -> Self {
+            Self { name, tokens, body, from: None, max_age: None, inputs: None }
+        }
+
+        pub const fn from(mut self, from: fn() -> ImageSource) -> Self {
+            self.from = Some(from);
+            self
+        }
+
+        pub const fn max_age(mut self, max_age: Duration) -> Self {
+            self.max_age = Some(max_age);
+            self
+        }
+
+        pub const fn inputs(mut self, directory: &'static str, inputs: &'static [&'static str]) -> Self {
+            self.inputs = Some((directory, inputs));
+            self
+        }
+    }
+
+    #[diagnostic::on_unimplemented(message = "an `#[ec2_snapshot]` can't return `{Self}`")]
+    pub trait SetUpOutcome {
+        fn outcome(self) -> Result<(), String>;
+    }
+
+    impl SetUpOutcome for () {
+        fn outcome(self) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    impl<E: Debug> SetUpOutcome for Result<(), E> {
+        fn outcome(self) -> Result<(), String> {
+            self.map_err(|error| format!("{error:?}"))
+        }
+    }
+
+    pub fn set_up<T: SetUpOutcome>(body: impl FnOnce(Machine) -> T, machine: Machine) -> Result<(), String> {
+        body(machine).outcome()
+    }
+
+    pub fn set_up_async<F>(body: impl FnOnce(Machine) -> F, machine: Machine) -> Result<(), String>
+    where
+        F: Future<Output: SetUpOutcome>,
+    {
+        let mut future = Box::pin(body(machine));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(output) => output.outcome(),
+            std::task::Poll::Pending => panic!("nothing here waits"),
+        }
+    }
 
     #[derive(Debug)]
     pub enum Keep {
@@ -72,7 +162,7 @@ pub mod __private {
 
     said! {
         Test {
-            image(value: impl Into<String> + Clone + Debug);
+            image(value: impl Into<ImageSource> + Clone + Debug);
             instance_type(value: impl Into<String> + Clone + Debug);
             user_data(value: impl Into<String> + Clone + Debug);
             vpc(value: impl Into<String> + Clone + Debug);
@@ -84,7 +174,7 @@ pub mod __private {
             should_panic(expected: &str);
         }
         Settings {
-            image(value: impl Into<String> + Clone + Debug);
+            image(value: impl Into<ImageSource> + Clone + Debug);
             instance_type(value: impl Into<String> + Clone + Debug);
             user_data(value: impl Into<String> + Clone + Debug);
             volumes(value: impl IntoIterator<Item = NewVolume> + Clone + Debug);

@@ -1,0 +1,37 @@
+//! What is run in processes of its own.
+
+use ec2_harness::prelude::*;
+use std::{env, fs::OpenOptions, io::Write};
+
+/// Notes that something happens, for the parent.
+fn note(what: &str) {
+    let mut notes = OpenOptions::new().append(true).open(env::var_os("SNAPSHOT_NOTES").unwrap()).unwrap();
+    notes.write_all(format!("{what} {}\n", std::process::id()).as_bytes()).unwrap();
+}
+
+#[ec2_snapshot(from = "host")]
+async fn noted(vm: Machine) -> Result {
+    note("begins");
+    vm.exec("sleep 1; cat /proc/sys/kernel/random/uuid >/var/tmp/set-up").await?;
+    note("ends");
+    Ok(())
+}
+
+#[ec2_test(image = noted)]
+#[ignore = "run by another"]
+async fn launches(vm: Instance) -> Result {
+    println!("\nset-up={}", vm.exec("cat /var/tmp/set-up").await?.stdout);
+    Ok(())
+}
+
+#[ec2_snapshot(from = "host")]
+fn failing(vm: Machine) -> Result {
+    note("fails");
+    vm.exec("echo what went wrong >&2; exit 3").wait().map(drop)
+}
+
+#[ec2_test(image = failing)]
+#[ignore = "run by another"]
+async fn needs_what_fails(_vm: Instance) {
+    unreachable!("it is never begun");
+}

@@ -1,0 +1,36 @@
+//! A set-up that fails.
+
+use super::world::{World, outputs, text};
+use std::process::Child;
+
+#[test]
+fn a_failing_set_up_fails_all_that_need_it_once() {
+    let world = World::new();
+    let start = |_| {
+        let mut child = world.child("needs_what_fails");
+        child.env("EC2_HARNESS_RUN_ID", "one-run").spawn().unwrap()
+    };
+    let children: Vec<Child> = (0..4).map(start).collect();
+    let said: Vec<String> = outputs(children)
+        .iter()
+        .map(|output| {
+            assert!(!output.status.success());
+            text(output)
+        })
+        .collect();
+    assert_eq!(world.noted().len(), 1, "{said:#?}");
+    let (first, others): (Vec<_>, Vec<_>) = said.iter().partition(|text| text.contains("--- stderr ---"));
+    assert_eq!((first.len(), others.len()), (1, 3), "{said:#?}");
+    for part in ["make the snapshot failing (key ", "child.rs:", "what went wrong", "exit status 3", "console"] {
+        assert!(first[0].contains(part), "{part}: {}", first[0]);
+    }
+    for other in others {
+        for part in ["use the snapshot failing", "exit status 3", "has the whole report", "child::needs_what_fails"] {
+            assert!(other.contains(part), "{part}: {other}");
+        }
+    }
+    // Another run tries again.
+    let output = world.child("needs_what_fails").output().unwrap();
+    assert!(text(&output).contains("--- stderr ---"), "{}", text(&output));
+    assert_eq!(world.noted().len(), 2);
+}
