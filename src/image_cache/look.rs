@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn the_youngest_whole_image_is_used_and_an_old_one_is_replaced() {
         use ImageState::{Available, Failed, Pending};
-        let minutes = |minutes| Some(Duration::from_secs(minutes * 60));
+        let minutes = |minutes: u64| Some(Duration::from_secs(minutes * 60));
         assert_eq!(verdict(vec![]), "missing 1");
         assert_eq!(verdict(vec![image(1, Available, minutes(59)), image(2, Available, minutes(5))]), "usable ami-2");
         assert_eq!(verdict(vec![image(1, Available, minutes(59)), image(2, Pending, None)]), "usable ami-1");
