@@ -139,6 +139,31 @@
 //! # }
 //! ```
 //!
+//! # Set-ups that run once
+//!
+//! [`#[ec2_snapshot]`](macro@ec2_snapshot) makes an image of a machine that a function sets up, when the first test needs it; all tests, processes and
+//! later runs launch from it until what it was made from changes, or it is older than `max_age`. Those who come meanwhile wait for it, on
+//! other hosts, too. Which it is, and how old, is printed.
+//!
+//! ```no_run
+//! use ec2_harness::prelude::*;
+//!
+//! #[ec2_snapshot(from = "debian-12", max_age = "7d")]
+//! async fn with_postgres(vm: Machine) -> Result {
+//!     vm.exec("apt-get update").sudo().await?;
+//!     vm.exec("apt-get install -y postgresql").sudo().await.map(drop)
+//! }
+//!
+//! #[ec2_test(image = with_postgres, vpc = "10.20.0.0/16")]
+//! async fn replica_reaches_primary(primary: Instance, replica: Instance) -> Result {
+//!     replica.assert(reach(&primary, tcp(5432))).within(30.secs()).await
+//! }
+//! ```
+//!
+//! The image is the account's, and not a run's: a sweep deletes it once nobody has used it for its `max_age`, and
+//! [`get_or_create_image`](ec2::Ec2::get_or_create_image) has the handle that does so at once. At the local EC2 it is there as long as that is
+//! (`local_linger`). If the set-up fails, every test of the run that needs it fails, and the first has the whole report.
+//!
 //! # VPCs
 //!
 //! A machine stands in the default VPC unless it is said otherwise. [`create_vpc`](ec2::Ec2::create_vpc) makes another, with subnets in two zones,

@@ -28,14 +28,15 @@ mod page {
         vm.reboot().wait()
     }
 
-    #[allow(dead_code)]
+    /// Runs once; its image is reused by every test, process and later run until what it was made from changes.
+    #[ec2_snapshot(from = "debian-12", max_age = "7d")]
     async fn with_postgres(vm: Machine) -> Result {
         vm.exec("apt-get update").sudo().await?;
         vm.exec("apt-get install -y postgresql").sudo().await.map(drop)
     }
 
-    #[ec2_test(image = "debian-12")]
-    #[ignore = "needs an image with PostgreSQL"]
+    #[ec2_test(image = with_postgres, vpc = "10.20.0.0/16")]
+    #[ignore = "needs debian-12, and packages from the outside"]
     async fn replica_reaches_primary(primary: Instance, replica: Instance) -> Result {   // launched together
         replica.assert(reach(&primary, tcp(5432))).within(30.secs()).await
     }

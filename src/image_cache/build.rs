@@ -64,7 +64,9 @@ async fn make(wanted: &Wanted, ec2: &Ec2, number: u32) -> Result<Built, Error> {
     let Wanted { set_up, key, instance_types, .. } = wanted;
     let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis().to_string();
     let launch = Launch::new(ec2.clone(), Some(set_up.base(ec2))).instance_types(instance_types.clone());
-    let launch = launch.name(set_up.name()).own_tag(tags::SNAPSHOT, key.to_string()).own_tag(tags::BEGAN, &began);
+    // A Spot Instance can't be stopped, and may be taken away meanwhile.
+    let launch =
+        launch.on_demand().name(set_up.name()).own_tag(tags::SNAPSHOT, key.to_string()).own_tag(tags::BEGAN, &began);
     let vm = launch.await?;
     // By now others would see it, and we theirs.
     if is_made_elsewhere(ec2, key, Some((vm.id(), &began))).await? {

@@ -8,7 +8,7 @@ use crate::{
     state_directory::SHARED,
 };
 use std::{
-    fs,
+    env, fs,
     io::{self, Write},
     path::PathBuf,
 };
@@ -19,6 +19,13 @@ pub(super) struct Failed {
     /// Whose report has all of it.
     reported_by: String,
     reason: String,
+    /// Which attempt of a test it was: a later one tries again.
+    attempt: u32,
+}
+
+/// nextest's number of the attempt: the retries of a test belong to the same run.
+fn attempt() -> u32 {
+    env::var("NEXTEST_ATTEMPT").ok().and_then(|attempt| attempt.parse().ok()).unwrap_or(1)
 }
 
 impl Failed {
@@ -30,14 +37,15 @@ impl Failed {
             None => format!("process {process}"),
         };
         let reason = error.to_string().lines().next().unwrap_or_default().to_owned();
-        Self { reported_by, reason }
+        Self { reported_by, reason, attempt: attempt() }
     }
 
     /// What was noted in this run.
     pub(super) fn of_run(connection: &Connection, key: &Key) -> Option<Self> {
         let text = fs::read_to_string(path(connection, key)).ok()?;
-        let (reported_by, reason) = text.split_once('\n')?;
-        Some(Self { reported_by: reported_by.to_owned(), reason: reason.trim_end().to_owned() })
+        let mut lines = text.lines().map(str::to_owned);
+        let found = Self { attempt: lines.next()?.parse().ok()?, reported_by: lines.next()?, reason: lines.next()? };
+        (found.attempt >= attempt()).then_some(found)
     }
 
     /// Notes it for the other processes of the run. If that can't be done they run the set-up themselves.
@@ -45,7 +53,8 @@ impl Failed {
         let path = path(connection, key);
         let write = || -> io::Result<()> {
             let new = path.with_extension(format!("{}.new", std::process::id()));
-            lock_file::anew(&new)?.write_all(format!("{}\n{}\n", self.reported_by, self.reason).as_bytes())?;
+            let text = format!("{}\n{}\n{}\n", self.attempt, self.reported_by, self.reason);
+            lock_file::anew(&new)?.write_all(text.as_bytes())?;
             fs::rename(new, &path)
         };
         if let Err(error) = write() {

@@ -24,6 +24,19 @@ async fn launches(vm: Instance) -> Result {
     Ok(())
 }
 
+/// Too old as soon as it is made: each process makes it anew.
+#[ec2_snapshot(from = "host", max_age = "1ms")]
+async fn always_anew(vm: Machine) -> Result {
+    vm.exec("sleep 0.3; cat /proc/sys/kernel/random/uuid >/var/tmp/set-up").await.map(drop)
+}
+
+#[ec2_test(image = always_anew)]
+#[ignore = "run by another"]
+async fn makes_it_anew(vm: Instance) -> Result {
+    note("launched");
+    vm.exec("cat /var/tmp/set-up").await.map(drop)
+}
+
 #[ec2_snapshot(from = "host")]
 fn failing(vm: Machine) -> Result {
     note("fails");

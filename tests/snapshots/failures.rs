@@ -29,8 +29,11 @@ fn a_failing_set_up_fails_all_that_need_it_once() {
             assert!(other.contains(part), "{part}: {other}");
         }
     }
-    // Another run tries again.
+    // A retry of nextest's tries again, and so does another run.
+    let mut retry = world.child("needs_what_fails");
+    let output = retry.env("EC2_HARNESS_RUN_ID", "one-run").env("NEXTEST_ATTEMPT", "2").output().unwrap();
+    assert!(text(&output).contains("--- stderr ---"), "{}", text(&output));
     let output = world.child("needs_what_fails").output().unwrap();
     assert!(text(&output).contains("--- stderr ---"), "{}", text(&output));
-    assert_eq!(world.noted().len(), 2);
+    assert_eq!(world.noted().len(), 3);
 }

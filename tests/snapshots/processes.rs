@@ -4,6 +4,7 @@ use super::world::{World, outputs, text, wait_until_noted};
 use std::{
     collections::BTreeSet,
     process::{Child, Output},
+    time::Instant,
 };
 
 const PROCESSES: usize = 16;
@@ -65,4 +66,24 @@ fn hosts_agree_on_one_image() {
     are_of_one_image(&outputs);
     // Those who began in the same moment may see too late that they did: then a name decides.
     assert!(begun(&world) <= hosts.len(), "{:?}", world.noted());
+}
+
+#[test]
+fn whatever_a_killed_builder_leaves_is_whole_or_gone() {
+    const ROUNDS: u32 = 5;
+    let world = World::new();
+    let since = Instant::now();
+    let output = world.child("makes_it_anew").output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    // So much may happen until one is launched from it.
+    let whole = since.elapsed();
+    for round in 1..=ROUNDS {
+        let mut killed = world.child("makes_it_anew").spawn().unwrap();
+        std::thread::sleep(whole * round / ROUNDS);
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+        let output = world.child("makes_it_anew").output().unwrap();
+        assert!(output.status.success(), "killed after {round} of {ROUNDS} parts: {}", text(&output));
+    }
+    assert!(world.noted().iter().filter(|note| note.starts_with("launched")).count() > ROUNDS as usize);
 }

@@ -62,6 +62,19 @@ async fn stands_in_its_vpc(vm: Instance, ec2: Ec2) -> Result {
     other.delete().await
 }
 
+#[ec2_snapshot(from = "host")]
+async fn with_motto(vm: Machine) -> Result {
+    announce(&vm);
+    vm.exec("sleep 0.3 && echo set up >/var/tmp/motto").await.map(drop)
+}
+
+#[ec2_test(image = with_motto)]
+#[ignore = "run by another"]
+async fn sets_up(vm: Instance) -> Result {
+    announce(&vm);
+    vm.assert(file("/var/tmp/motto").contains("set up")).await
+}
+
 #[test]
 #[ignore = "run by another"]
 fn makes() {
