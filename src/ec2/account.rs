@@ -65,8 +65,20 @@ impl Ec2 {
             let key = per_run::existing_key(&ec2.connection, &ec2.config)?;
             let user = ec2.config.user.clone();
             let (name, key_path, reservation, journaled) = (id.clone(), None, None, None);
-            let (volumes, ready_within) = (Vec::new(), ec2.config.ready_timeout);
-            let begin = Begin { ec2, id, name, key, key_path, user, reservation, journaled, volumes, ready_within };
+            let (volumes, spot_request, ready_within) = (Vec::new(), None, ec2.config.ready_timeout);
+            let begin = Begin {
+                ec2,
+                id,
+                name,
+                key,
+                key_path,
+                user,
+                reservation,
+                journaled,
+                volumes,
+                spot_request,
+                ready_within,
+            };
             let machine = Machine::begin(begin);
             machine.look_up().await?;
             Ok(machine)

@@ -395,6 +395,7 @@ impl Launch {
                 reservation: reservations.next(),
                 journaled: Some(launching.journaled().clone()),
                 volumes: devices.iter().cloned().zip(wanted.volumes.iter().cloned()).collect(),
+                spot_request: instance.spot_instance_request_id().map(str::to_owned),
                 ready_within: wanted.ready_within,
             });
             live::add(Arc::new(machine.clone()));

@@ -44,6 +44,10 @@ pub(crate) struct Inner {
     pub(crate) session: tokio::sync::Mutex<Option<Session>>,
     /// How often its local EC2 was killed, and the machine taken over by the next, when the session was used last.
     takeovers: AtomicUsize,
+    /// Since when it is known here: that is when we have launched it, if we have.
+    pub(super) begun: Instant,
+    /// The Spot request that the launch has told of.
+    pub(super) spot_request: Option<String>,
     described: Mutex<Option<Arc<Description>>>,
     /// When a description that shows it stopped begins to count.
     stopped_counts_from: Mutex<Instant>,
@@ -79,6 +83,8 @@ pub(crate) struct Begin {
     pub(crate) journaled: Option<Entry>,
     /// The volumes that it is launched with beside the root, each with its device.
     pub(crate) volumes: Vec<(String, NewVolume)>,
+    /// The Spot request that the launch has told of.
+    pub(crate) spot_request: Option<String>,
     pub(crate) ready_within: Duration,
 }
 
@@ -120,6 +126,8 @@ impl Machine {
             known_host: KnownHost::default(),
             session: tokio::sync::Mutex::default(),
             takeovers: AtomicUsize::new(0),
+            begun: Instant::now(),
+            spot_request: begin.spot_request,
             described: Mutex::default(),
             stopped_counts_from: Mutex::new(Instant::now()),
             degraded: Mutex::default(),

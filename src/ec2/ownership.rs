@@ -3,7 +3,7 @@
 use super::{Machine, lease, machine::lock, ready};
 use crate::{
     error::Error,
-    resource::{Ending, SPOT_REQUEST},
+    resource::{Ending, SpotRequest},
     ssh::Command,
     target::Target,
     teardown::owned::{Identity, Owned},
@@ -29,11 +29,12 @@ impl Owned for Machine {
         self.last_described().is_some()
     }
 
+    fn ending(&self) -> Ending {
+        Ending { spot_request: self.spot_request(), ..Ending::new(self.id(), self.was_seen()) }
+    }
+
     fn let_go(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async {
-            self.disconnect().await;
-            self.cancel_spot_request().await;
-        })
+        Box::pin(self.disconnect())
     }
 
     fn release(&self) {
@@ -86,14 +87,11 @@ impl Owned for Machine {
 }
 
 impl Machine {
-    /// Has its Spot request launch no other in its place, should it be one that persists. What fails here is the sweep's.
-    async fn cancel_spot_request(&self) {
-        let request = self.last_described().and_then(|described| described.spot_instance_request_id.clone());
-        let Some(id) = request.filter(|_| self.0.identity.is_ours()) else { return };
-        let ending = Ending { id, seen: true };
-        if let Err(left) = (SPOT_REQUEST.end)(&self.0.ec2.connection, vec![ending]).await {
-            tracing::warn!("failed to {}", left.error);
-        }
+    /// Its Spot request, if it has one: by the launch's answer, or by what EC2 has shown since.
+    fn spot_request(&self) -> Option<SpotRequest> {
+        let described = || self.last_described().and_then(|described| described.spot_instance_request_id.clone());
+        let id = self.0.spot_request.clone().or_else(described).filter(|_| self.0.identity.is_ours())?;
+        Some(SpotRequest { id, age: self.0.begun.elapsed() })
     }
 
     /// Leaves the machine running: it is forgotten here, and its lease begins anew. Says how to reach it.

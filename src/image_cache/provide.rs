@@ -227,7 +227,7 @@ impl Wanted {
 
     /// Ends images that have been replaced; whoever is just about to launch from one makes do with the new one.
     async fn end_all(&self, replaced: Vec<String>) {
-        let endings: Vec<_> = replaced.into_iter().map(|id| Ending { id, seen: true }).collect();
+        let endings: Vec<_> = replaced.into_iter().map(|id| Ending::new(id, true)).collect();
         if !endings.is_empty()
             && let Err(left) = (IMAGE.end)(&self.ec2.connection, endings).await
         {

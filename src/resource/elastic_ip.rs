@@ -51,7 +51,7 @@ async fn disassociate(connection: &Connection, id: &str) -> Result<(), Error> {
 async fn find(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Found>, Error> {
     let found = addresses(connection, filters).await?.into_iter().filter_map(|address| {
         let (tags, id) = (address.tags.unwrap_or_default(), address.allocation_id?);
-        Some(Found { kind: &KIND, resource_id: id.clone(), id, client_token: None, tags, has_ended: false })
+        Some(Found::new(&KIND, id, tags, false))
     });
     Ok(found.collect())
 }

@@ -91,7 +91,7 @@ async fn find(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Found
     let found = images(connection, filters).await?.into_iter().filter_map(|image| {
         let has_ended = image.state() == Some(&ImageState::Deregistered);
         let (tags, id) = (image.tags.unwrap_or_default(), image.image_id?);
-        Some(Found { kind: &KIND, resource_id: id.clone(), id, client_token: None, tags, has_ended })
+        Some(Found::new(&KIND, id, tags, has_ended))
     });
     Ok(found.collect())
 }

@@ -1,6 +1,6 @@
 //! Instances.
 
-use super::{Ending, Found, Kind, Left, Life, Token};
+use super::{Ending, Found, Kind, Left, Life, SpotRequest, Token, spot_request};
 use crate::{
     connection::{
         Connection, api_error,
@@ -9,7 +9,11 @@ use crate::{
     error::{Error, ErrorKind},
 };
 use aws_sdk_ec2::types::{Filter, Instance, InstanceStateName};
-use std::sync::Arc;
+use futures_util::future::join_all;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 /// An instance.
 pub(crate) static KIND: Kind = Kind {
@@ -34,9 +38,10 @@ async fn find(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Found
         let reservations = page.reservations.into_iter().flatten();
         found.extend(reservations.flat_map(|it| it.instances.unwrap_or_default()).filter_map(|instance| {
             let has_ended = has_ended(&instance);
+            let spot_request = spot_request_of(&instance);
             let (tags, client_token) = (instance.tags.unwrap_or_default(), instance.client_token);
-            let id = instance.instance_id?;
-            Some(Found { kind: &KIND, resource_id: id.clone(), id, client_token, tags, has_ended })
+            let found = Found::new(&KIND, instance.instance_id?, tags, has_ended);
+            Some(Found { client_token, spot_request, ..found })
         }));
     }
     Ok(found)
@@ -47,8 +52,17 @@ fn has_ended(instance: &Instance) -> bool {
     matches!(state, Some(InstanceStateName::Terminated | InstanceStateName::ShuttingDown))
 }
 
-/// Terminates instances. One bad id fails a whole call, so a batch that fails is halved until the bad one is alone.
+/// The request that a Spot Instance is of.
+pub(crate) fn spot_request_of(instance: &Instance) -> Option<SpotRequest> {
+    let launched = instance.launch_time().and_then(|time| SystemTime::try_from(*time).ok());
+    let age = launched.and_then(|launched| launched.elapsed().ok()).unwrap_or(Duration::ZERO);
+    Some(SpotRequest { id: instance.spot_instance_request_id.clone()?, age })
+}
+
+/// Terminates instances, once nothing launches others in their place. One bad id fails a whole call, so a batch that fails is halved until the bad one is alone.
 async fn terminate(connection: &Arc<Connection>, endings: Vec<Ending>) -> Result<(), Left> {
+    let requests = endings.iter().filter_map(|ending| ending.spot_request.clone());
+    join_all(requests.map(|request| spot_request::cancel_first(connection, request))).await;
     let mut batches: Vec<Vec<Ending>> = endings.chunks(BATCH).map(<[Ending]>::to_vec).collect();
     let mut left = Vec::new();
     let mut first_error = None;

@@ -65,7 +65,7 @@ async fn gateways(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<I
 async fn find(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Found>, Error> {
     let found = gateways(connection, filters).await?.into_iter().filter_map(|gateway| {
         let (tags, id) = (gateway.tags.unwrap_or_default(), gateway.internet_gateway_id?);
-        Some(Found { kind: &KIND, resource_id: id.clone(), id, client_token: None, tags, has_ended: false })
+        Some(Found::new(&KIND, id, tags, false))
     });
     Ok(found.collect())
 }

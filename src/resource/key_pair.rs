@@ -30,8 +30,7 @@ async fn find(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Found
     let keys = keys.map_err(|e| api_error::failed("DescribeKeyPairs", "find key pairs", e))?.key_pairs;
     let found = keys.into_iter().flatten().filter_map(|key| {
         let tags = key.tags.unwrap_or_default();
-        let (id, resource_id) = (key.key_name?, key.key_pair_id?);
-        Some(Found { kind: &KIND, id, resource_id, client_token: None, tags, has_ended: false })
+        Some(Found { resource_id: key.key_pair_id?, ..Found::new(&KIND, key.key_name?, tags, false) })
     });
     Ok(found.collect())
 }

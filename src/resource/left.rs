@@ -45,7 +45,7 @@ where
     F: Future<Output = Result<(), Error>>,
 {
     let end = &end;
-    let ended = stream::iter(endings).map(|Ending { id, seen }| async move {
+    let ended = stream::iter(endings).map(|Ending { id, seen, .. }| async move {
         match end(id.clone()).await {
             Err(error) if seen && error.kind() == ErrorKind::NotFound => None,
             other => other.err().map(|error| (id, error)),

@@ -22,16 +22,15 @@ mod volume;
 mod vpc;
 
 pub(crate) use elastic_ip::KIND as ELASTIC_IP;
-pub(crate) use found::{Ending, Found};
+pub(crate) use found::{Ending, Found, SpotRequest};
 pub(crate) use image::KIND as IMAGE;
-pub(crate) use instance::KIND as INSTANCE;
+pub(crate) use instance::{KIND as INSTANCE, spot_request_of};
 pub(crate) use internet_gateway::KIND as INTERNET_GATEWAY;
 pub(crate) use key_pair::KIND as KEY_PAIR;
 pub(crate) use kind::{Kind, Life, Token};
 pub(crate) use left::{Left, result_of};
 pub(crate) use network_interface::KIND as NETWORK_INTERFACE;
 pub(crate) use security_group::KIND as SECURITY_GROUP;
-pub(crate) use spot_request::KIND as SPOT_REQUEST;
 pub(crate) use subnet::KIND as SUBNET;
 pub(crate) use volume::KIND as VOLUME;
 pub(crate) use vpc::{KIND as VPC, inside};
@@ -39,7 +38,7 @@ pub(crate) use vpc::{KIND as VPC, inside};
 /// All kinds.
 pub(crate) static KINDS: &[&Kind] = &[
     // Before the instances, which are of the same rank: one that persists would launch another.
-    &SPOT_REQUEST,
+    &spot_request::KIND,
     &IMAGE,
     &INSTANCE,
     &KEY_PAIR,

@@ -73,7 +73,7 @@ async fn find(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Found
     let found = interfaces(connection, filters).await?.into_iter().filter_map(|interface| {
         let has_ended = interface.attachment().is_some_and(ends_with_its_machine);
         let (tags, id) = (interface.tag_set.unwrap_or_default(), interface.network_interface_id?);
-        Some(Found { kind: &KIND, resource_id: id.clone(), id, client_token: None, tags, has_ended })
+        Some(Found::new(&KIND, id, tags, has_ended))
     });
     Ok(found.collect())
 }

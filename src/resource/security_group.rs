@@ -45,7 +45,7 @@ async fn find(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Found
         let page = page.map_err(|e| api_error::failed("DescribeSecurityGroups", "find security groups", e))?;
         found.extend(page.security_groups.into_iter().flatten().filter_map(|group| {
             let (tags, id) = (group.tags.unwrap_or_default(), group.group_id?);
-            Some(Found { kind: &KIND, resource_id: id.clone(), id, client_token: None, tags, has_ended: false })
+            Some(Found::new(&KIND, id, tags, false))
         }));
     }
     Ok(found)

@@ -55,7 +55,7 @@ async fn find(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Found
     let found = found.into_iter().filter_map(|snapshot| {
         let (tags, id) = (snapshot.tags.unwrap_or_default(), snapshot.snapshot_id?);
         let has_ended = of_images.contains(&id);
-        Some(Found { kind: &KIND, resource_id: id.clone(), id, client_token: None, tags, has_ended })
+        Some(Found::new(&KIND, id, tags, has_ended))
     });
     Ok(found.collect())
 }

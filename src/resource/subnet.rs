@@ -44,7 +44,7 @@ async fn find(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Found
         let page = page.map_err(|e| api_error::failed("DescribeSubnets", "find subnets", e))?;
         found.extend(page.subnets.into_iter().flatten().filter_map(|subnet| {
             let (tags, id) = (subnet.tags.unwrap_or_default(), subnet.subnet_id?);
-            Some(Found { kind: &KIND, resource_id: id.clone(), id, client_token: None, tags, has_ended: false })
+            Some(Found::new(&KIND, id, tags, false))
         }));
     }
     Ok(found)

@@ -55,7 +55,7 @@ async fn find(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Found
         let has_ended = matches!(group.state, Some(PlacementGroupState::Deleting | PlacementGroupState::Deleted));
         let tags = group.tags.unwrap_or_default();
         let (id, resource_id) = (group.group_name?, group.group_id?);
-        Some(Found { kind: &KIND, id, resource_id, client_token: None, tags, has_ended })
+        Some(Found { resource_id, ..Found::new(&KIND, id, tags, has_ended) })
     });
     Ok(found.collect())
 }

@@ -68,7 +68,7 @@ async fn find(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Found
         let has_ended = volume.attachments().iter().any(ends_with_its_machine)
             || matches!(volume.state(), Some(VolumeState::Deleting | VolumeState::Deleted));
         let (tags, id) = (volume.tags.unwrap_or_default(), volume.volume_id?);
-        Some(Found { kind: &KIND, resource_id: id.clone(), id, client_token: None, tags, has_ended })
+        Some(Found::new(&KIND, id, tags, has_ended))
     });
     Ok(found.collect())
 }

@@ -94,7 +94,7 @@ async fn find(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Found
         let page = page.map_err(|e| api_error::failed("DescribeVpcs", "find VPCs", e))?;
         found.extend(page.vpcs.into_iter().flatten().filter_map(|vpc| {
             let (tags, id) = (vpc.tags.unwrap_or_default(), vpc.vpc_id?);
-            Some(Found { kind: &KIND, resource_id: id.clone(), id, client_token: None, tags, has_ended: false })
+            Some(Found::new(&KIND, id, tags, false))
         }));
     }
     Ok(found)

@@ -40,6 +40,11 @@ pub(crate) trait Owned: fmt::Display + Send + Sync {
     /// Whether EC2 has ever shown it: if so, not to be found is to be gone.
     fn was_seen(&self) -> bool;
 
+    /// What ends it.
+    fn ending(&self) -> Ending {
+        Ending::new(&*self.identity().id, self.was_seen())
+    }
+
     /// Lets go of what holds on to it, before its end.
     fn let_go(&self) -> BoxFuture<'_, ()> {
         Box::pin(ready(()))
@@ -142,8 +147,7 @@ pub(crate) async fn end_all(owned: Vec<Arc<dyn Owned>>) -> Result<(), Error> {
 async fn end_alike(mut owned: Vec<&Arc<dyn Owned>>) -> Option<(&'static Kind, Left)> {
     let (since, mut pauses) = (Instant::now(), pauses(LOOK_PAUSE, LOOK_PAUSE_MAX));
     while let Some(Identity { kind, connection, .. }) = owned.first().map(|it| it.identity()) {
-        let ending = |it: &&Arc<dyn Owned>| Ending { id: it.identity().id.clone(), seen: it.was_seen() };
-        let left = (kind.end)(connection, owned.iter().map(ending).collect()).await.err();
+        let left = (kind.end)(connection, owned.iter().map(|it| it.ending()).collect()).await.err();
         let is_left = |id: &String| left.as_ref().is_some_and(|left| left.ids.contains(id));
         let (still, ended): (Vec<_>, Vec<_>) = owned.into_iter().partition(|it| is_left(&it.identity().id));
         for it in ended {

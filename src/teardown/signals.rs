@@ -11,7 +11,7 @@ use super::{
 use crate::{
     connection::Connection,
     error::{Error, ErrorKind},
-    resource::{Ending, Kind},
+    resource::Kind,
     task::{OnDrop, Task},
 };
 use once_cell::sync::OnceCell;
@@ -151,7 +151,7 @@ async fn end_made(making: &[Making]) -> Result<Vec<String>, Error> {
         for found in find_made(connection, &entries).await? {
             ended.extend(found.token().map(str::to_owned));
             if !found.has_ended {
-                let ending = vec![Ending { id: found.id, seen: true }];
+                let ending = vec![found.ending(true)];
                 (found.kind.end)(connection, ending).await.map_err(|left| left.error)?;
             }
         }

@@ -1,7 +1,10 @@
 //! What a launch says of its volumes, its place, its rights and its metadata service; and what it says wrongly.
 
-use super::support::{TYPES, block_on, ec2, eventually, insist, sdk};
-use aws_sdk_ec2::types::Volume as Description;
+use super::support::{TYPES, block_on, ec2, eventually, has_ended, insist, instances, sdk, unique};
+use aws_sdk_ec2::types::{
+    Filter, InstanceInterruptionBehavior, InstanceMarketOptionsRequest, MarketType, SpotInstanceType,
+    SpotMarketOptions, Volume as Description,
+};
 use ec2_harness::prelude::*;
 
 /// The value of a tag of a volume.
@@ -118,6 +121,42 @@ async fn a_spot_instance_and_its_request_end_together(ec2: Ec2) -> Result {
         });
     });
     Ok(state.await?)
+}
+
+/// Asks for Spot Instances by a request that persists: it launches another when one ends, unless it is cancelled before.
+fn persistent() -> InstanceMarketOptionsRequest {
+    let options = SpotMarketOptions::builder()
+        .spot_instance_type(SpotInstanceType::Persistent)
+        .instance_interruption_behavior(InstanceInterruptionBehavior::Stop)
+        .build();
+    InstanceMarketOptionsRequest::builder().market_type(MarketType::Spot).spot_options(options).build()
+}
+
+/// What a run still has of Spot requests that may launch another instance.
+fn open_requests(ec2: &Ec2, tag: &str) -> Vec<String> {
+    let by_tag = Filter::builder().name("tag:spot-test").values(tag).build();
+    let describe = sdk(ec2).describe_spot_instance_requests().filters(by_tag);
+    let found = insist(|| block_on(describe.clone().send()).map_err(Box::new));
+    let is_over = |state: &str| ["closed", "cancelled", "failed"].contains(&state);
+    let open = found.spot_instance_requests().iter().filter(|request| !is_over(request.state().unwrap().as_str()));
+    open.map(|request| format!("{}: {:?}", request.spot_instance_request_id().unwrap(), request.state())).collect()
+}
+
+#[test]
+fn a_spot_request_that_is_not_seen_yet_is_cancelled_before_its_instance_ends() {
+    let (ec2, tag) = (ec2(), unique("spot"));
+    // Most are ended before EC2 shows their requests to everybody.
+    for _ in 0..6 {
+        let launch = ec2.launch("blank").tag("spot-test", &tag).without_waiting();
+        let vm = launch.run_instances(|r| r.instance_market_options(persistent())).wait().unwrap();
+        vm.terminate().wait().unwrap();
+    }
+    // By now whatever was launched in their place is seen.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let alive =
+        || instances(&ec2, "tag:spot-test", &tag).into_iter().filter(|it| !has_ended(&ec2, it.instance_id().unwrap()));
+    assert_eq!(open_requests(&ec2, &tag), Vec::<String>::new());
+    assert_eq!(alive().count(), 0);
 }
 
 #[ec2_test]

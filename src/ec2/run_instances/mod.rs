@@ -19,7 +19,7 @@ use crate::{
     },
     engine,
     error::{Error, ErrorKind},
-    resource::{Ending, INSTANCE},
+    resource::{Ending, INSTANCE, spot_request_of},
     run,
     teardown::{journal::Journal, live::Begun, signals},
 };
@@ -296,9 +296,12 @@ impl Unclaimed {
 impl Drop for Unclaimed {
     fn drop(&mut self) {
         let Some(instances) = self.instances.take() else { return };
-        let endings =
-            instances.into_iter().filter_map(|instance| Some(Ending { id: instance.instance_id?, seen: false }));
-        let endings: Vec<_> = endings.collect();
+        let endings: Vec<Ending> = instances
+            .iter()
+            .filter_map(|instance| {
+                Some(Ending { spot_request: spot_request_of(instance), ..Ending::new(instance.instance_id()?, false) })
+            })
+            .collect();
         let (connection, launching) = (self.connection.clone(), self.launching.clone());
         let ending = engine::spawn(async move {
             match (INSTANCE.end)(&connection, endings).await {

@@ -102,7 +102,7 @@ async fn end_machines(vpc: &VpcHandle, kept: Kept) -> Result<(), Error> {
                 owned.identity().mark_ended(format!("with {vpc}"));
                 known.push(owned);
             }
-            None => others.push(Ending { id: machine.id, seen: true }),
+            None => others.push(machine.ending(true)),
         }
     }
     end_all(known).await?;
@@ -139,7 +139,7 @@ async fn end(vpc: &VpcHandle, how: &str) -> Result<(), Error> {
         if found.is_empty() {
             continue;
         }
-        let endings = found.iter().map(|found| Ending { id: found.id.clone(), seen: true }).collect();
+        let endings = found.iter().map(|found| found.ending(true)).collect();
         (kind.end)(connection, endings).await.map_err(|left| left.error)?;
         for ended in found.iter().filter_map(|found| live::known(kind, &found.id)) {
             ended.identity().mark_ended(format!("with {vpc}"));
@@ -147,7 +147,7 @@ async fn end(vpc: &VpcHandle, how: &str) -> Result<(), Error> {
             ended.release();
         }
     }
-    let ending = Ending { id: vpc.id().to_owned(), seen: true };
+    let ending = Ending::new(vpc.id(), true);
     (VPC.end)(connection, vec![ending]).await.map_err(|left| left.error)?;
     vpc.0.made.identity.mark_ended(how);
     vpc.0.made.identity.forget();

@@ -14,7 +14,7 @@ use crate::{
     caps,
     connection::{Connection, patience::until_answered, tags},
     error::{Error, ErrorKind},
-    resource::{Ending, Found, KINDS, Life, in_order, result_of},
+    resource::{Found, KINDS, Life, in_order, result_of},
     run,
     target::Target,
     task::{OnDrop, Operation, operation},
@@ -296,7 +296,7 @@ impl Sweep {
             if of_kind.is_empty() {
                 continue;
             }
-            let endings = of_kind.iter().map(|found| Ending { id: found.id.clone(), seen: false }).collect();
+            let endings = of_kind.iter().map(|found| found.ending(false)).collect();
             let left = (kind.end)(&self.connection, endings).await.err();
             let is_left = |found: &Found| left.as_ref().is_some_and(|left| left.ids.contains(&found.id));
             of_kind.iter().filter(|found| !is_left(found)).for_each(|found| look.settle(found));
