@@ -25,7 +25,7 @@ impl Instance {
     }
 
     /// Leaves the machine running beyond this guard and its test, and prints how to log in. Its lease begins anew: after it,
-    /// `ec2-harness sweep` ends the machine. It ends with this value, as ever, if the operation is dropped before it was begun.
+    /// `ec2-harness sweep` ends the machine. The public addresses of interfaces that were added to it are kept, too. It ends with this value, as ever, if the operation is dropped before it was begun.
     ///
     /// # Errors
     ///

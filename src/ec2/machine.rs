@@ -62,6 +62,10 @@ pub(crate) struct Inner {
     pub(super) network_interfaces: Mutex<Vec<NetworkInterface>>,
     /// What is held for as long as it lives, outside of a test.
     pub(super) held: Mutex<Vec<Guard<Arc<Made>>>>,
+    /// The public addresses of interfaces that were added to it, each with its interface; they don't end with it by themselves.
+    pub(super) addresses: Mutex<Vec<(Arc<Made>, Arc<Made>)>>,
+    /// Those of them that were kept with it, and end when somebody ends it.
+    pub(super) kept: Mutex<Vec<Arc<Made>>>,
     /// How long it may take until it is ready.
     ready_within: Duration,
     /// The boot before a reboot that nobody has waited for yet.
@@ -136,6 +140,8 @@ impl Machine {
             parts: Mutex::default(),
             network_interfaces: Mutex::default(),
             held: Mutex::default(),
+            addresses: Mutex::default(),
+            kept: Mutex::default(),
             ready_within: begin.ready_within,
             rebooting: Mutex::default(),
             attaching: tokio::sync::Mutex::default(),

@@ -67,7 +67,7 @@ impl Made {
 
     /// EC2 has accepted the end of something: this ends with it, if it does.
     pub(super) fn ended_with(&self, other: &str, name: &dyn fmt::Display) {
-        if lock(&self.ends_with).as_deref() == Some(other) {
+        if self.is_part_of(other) {
             self.identity.mark_ended(format!("with {name}"));
             self.identity.forget();
         }

@@ -4,10 +4,10 @@ use super::{Ec2, Instance, Launch, Machine};
 use crate::{
     error::{Error, ErrorKind},
     task::{OnDrop, Operation, operation},
-    teardown::owned::{Owned, end_all},
+    teardown::owned::end_all,
 };
 use futures_util::future::{join_all, try_join_all};
-use std::{panic::Location, sync::Arc};
+use std::panic::Location;
 
 /// A launch of several machines by one call; see [`Launch::count`].
 #[derive(Debug, Clone)]
@@ -78,9 +78,9 @@ impl Ec2 {
         Operation::new("terminate instances", OnDrop::Finish, async move {
             let mark = |machine: Machine| {
                 machine.0.identity.mark_ended(format!("by terminate_all() at {at}"));
-                Arc::new(machine) as Arc<dyn Owned>
+                machine.with_what_was_kept()
             };
-            end_all(machines.into_iter().map(mark).collect()).await
+            end_all(machines.into_iter().flat_map(mark).collect()).await
         })
     }
 

@@ -1,6 +1,6 @@
 //! A machine as something that we have made: what it shows when its test has failed, how it is kept, what its end gives back.
 
-use super::{Machine, lease, machine::lock, ready};
+use super::{Machine, lease, machine::lock, made::Made, ready};
 use crate::{
     error::Error,
     resource::{Ending, SpotRequest},
@@ -9,7 +9,7 @@ use crate::{
     teardown::owned::{Identity, Owned},
 };
 use futures_util::future::BoxFuture;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// How long the evidence of one machine may take.
 const EVIDENCE_WITHIN: Duration = Duration::from_secs(10);
@@ -103,7 +103,34 @@ impl Machine {
         })
         .await?;
         let (id, log_in) = (self.id(), self.ssh_command());
-        Ok(format!("{self} is kept until {until}\n  log in: {log_in}\n  end it: ec2-harness sweep --instance {id}"))
+        let mut said =
+            format!("{self} is kept until {until}\n  log in: {log_in}\n  end it: ec2-harness sweep --instance {id}");
+        for address in self.keep_addresses().await? {
+            said.push_str(&format!("\n  {address}: ec2-harness sweep --instance {}", address.id()));
+        }
+        Ok(said)
+    }
+
+    /// Keeps the public addresses of its interfaces, too: it would be another machine without them.
+    async fn keep_addresses(&self) -> Result<Vec<Arc<Made>>, Error> {
+        let addresses = std::mem::take(&mut *lock(&self.0.addresses));
+        let is_here = |(interface, address): &(Arc<Made>, Arc<Made>)| {
+            interface.is_part_of(self.id()) && !address.identity.is_forgotten()
+        };
+        let mut kept = Vec::new();
+        for (_, address) in addresses.into_iter().filter(is_here) {
+            address.keep().await?;
+            lock(&self.0.kept).push(address.clone());
+            kept.push(address);
+        }
+        Ok(kept)
+    }
+
+    /// It, and what was kept with it, all of which is to end.
+    pub(super) fn with_what_was_kept(self) -> Vec<Arc<dyn Owned>> {
+        let kept = std::mem::take(&mut *lock(&self.0.kept));
+        let kept = kept.into_iter().map(|address| Arc::new(address) as Arc<dyn Owned>);
+        std::iter::once(Arc::new(self) as Arc<dyn Owned>).chain(kept).collect()
     }
 
     /// By which a person logs in to it.

@@ -56,7 +56,7 @@ impl Machine {
         let (machine, at) = (self.clone(), Location::caller());
         Operation::new("terminate an instance", OnDrop::Finish, async move {
             machine.0.identity.mark_ended(format!("by terminate() at {at}"));
-            end_all(vec![Arc::new(machine)]).await
+            end_all(machine.with_what_was_kept()).await
         })
     }
 

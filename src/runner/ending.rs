@@ -26,7 +26,9 @@ pub(crate) struct Ending {
 }
 
 /// Ends, or keeps, what is left of a test.
-pub(crate) fn end(machines: Vec<Arc<dyn Owned>>, failed: bool, keep: Keep) -> Ending {
+pub(crate) fn end(mut machines: Vec<Arc<dyn Owned>>, failed: bool, keep: Keep) -> Ending {
+    // It was ended, or kept, after its guard had left it to the test's end.
+    machines.retain(|machine| !machine.identity().is_forgotten());
     if machines.is_empty() {
         return Ending::default();
     }

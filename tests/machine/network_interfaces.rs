@@ -12,11 +12,15 @@ fn is_gone(ec2: &Ec2, id: &str) -> bool {
     })
 }
 
-/// How many elastic addresses bear a name.
-fn addresses(ec2: &Ec2, name: &str) -> usize {
+/// The elastic addresses that bear a name.
+fn tagged(ec2: &Ec2, name: &str) -> Vec<aws_sdk_ec2::types::Address> {
     let by_name = aws_sdk_ec2::types::Filter::builder().name("tag:Name").values(name).build();
     let describe = sdk(ec2).describe_addresses().filters(by_name);
-    insist(|| block_on(describe.clone().send()).map_err(Box::new)).addresses().len()
+    insist(|| block_on(describe.clone().send()).map_err(Box::new)).addresses.unwrap_or_default()
+}
+
+fn addresses(ec2: &Ec2, name: &str) -> usize {
+    tagged(ec2, name).len()
 }
 
 #[test]
@@ -71,6 +75,39 @@ fn a_public_address_goes_with_its_machine() {
     assert!(added.public_ip().is_some_and(|public| Some(public) != vm.public_ip()));
     eventually("the address is shown", || addresses(&ec2, &name) == 1);
     drop(vm);
+    eventually("the address is released", || addresses(&ec2, &name) == 0);
+}
+
+#[test]
+fn a_public_address_stays_with_a_machine_that_is_kept() {
+    let (ec2, name) = (ec2(), super::support::unique("kept"));
+    let vm = ec2.launch("host").name(&name).wait().unwrap();
+    let added = vm.add_network_interface(NewNetworkInterface::new().public()).wait().unwrap();
+    let (kept, id) = (vm.keep().wait().unwrap(), added.public_ip());
+    eventually("the address is kept", || addresses(&ec2, &name) == 1);
+    // It holds on to nothing that would end with the last of its handles.
+    let instance = kept.id().to_owned();
+    drop((kept, added));
+    std::thread::sleep(2.secs());
+    eventually("the address is still there", || addresses(&ec2, &name) == 1);
+    let again = ec2.instance(&instance).wait().unwrap();
+    let described = again.describe().wait().unwrap();
+    let public: Vec<_> = described.network_interfaces().iter().filter_map(|it| it.association()?.public_ip()).collect();
+    assert!(public.contains(&&*id.unwrap().to_string()), "{public:?}");
+    again.terminate().wait().unwrap();
+    for address in tagged(&ec2, &name) {
+        assert!(address.tags().iter().any(|tag| tag.key() == Some("ec2-harness:kept")), "{address:?}");
+        ec2.sweep().instance(address.allocation_id().unwrap()).wait().unwrap();
+    }
+    eventually("the address is swept by its id", || addresses(&ec2, &name) == 0);
+}
+
+#[test]
+fn who_ends_a_kept_machine_ends_its_public_address() {
+    let (ec2, name) = (ec2(), super::support::unique("kept"));
+    let vm = ec2.launch("host").name(&name).wait().unwrap();
+    vm.add_network_interface(NewNetworkInterface::new().public()).wait().unwrap();
+    vm.keep().wait().unwrap().terminate().wait().unwrap();
     eventually("the address is released", || addresses(&ec2, &name) == 0);
 }
 

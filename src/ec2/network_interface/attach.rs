@@ -69,7 +69,10 @@ pub(in crate::ec2) async fn add(machine: &Machine, wanted: NewNetworkInterface) 
     if machine.0.identity.is_ours() || machine.scope().test_name().is_none() {
         end_with_machine(&made, machine, &attachment).await?;
         guard.disarm().ends_with(machine.id());
-        lock(&machine.0.parts).push(made);
+        lock(&machine.0.parts).push(made.clone());
+    }
+    if let Some(address) = &address {
+        lock(&machine.0.addresses).push((made, address.owned().clone()));
     }
     // Else its guard leaves it to the test's end: somebody else's machine goes on.
     if wanted.configured {

@@ -62,7 +62,7 @@ impl NewNetworkInterface {
         self
     }
 
-    /// Gives its first address a public one of its own, an elastic address, which goes with the test. Default: none.
+    /// Gives its first address a public one of its own, an elastic address, which goes with the test, and stays with a machine that is kept. Default: none.
     pub fn public(mut self) -> Self {
         self.public = true;
         self
