@@ -48,7 +48,8 @@ pub(crate) struct Inner {
     pub(super) begun: Instant,
     /// The Spot request that the launch has told of.
     pub(super) spot_request: Option<String>,
-    described: Mutex<Option<Arc<Description>>>,
+    /// As EC2 showed it last, and when.
+    described: Mutex<Option<(Arc<Description>, Instant)>>,
     /// When a description that shows it stopped begins to count.
     stopped_counts_from: Mutex<Instant>,
     /// What cloud-init said of its last boot, where that has ended with recoverable errors.
@@ -170,6 +171,11 @@ impl Machine {
 
     /// The instance as EC2 described it last; `None` before the first look. [`describe`](Self::describe) looks anew.
     pub fn last_described(&self) -> Option<Arc<Description>> {
+        self.last_shown().map(|(described, _)| described)
+    }
+
+    /// The same, and when that was.
+    pub(super) fn last_shown(&self) -> Option<(Arc<Description>, Instant)> {
         lock(&self.0.described).clone()
     }
 
@@ -275,7 +281,7 @@ impl Machine {
     }
 
     pub(crate) fn set_described(&self, described: Arc<Description>) {
-        *lock(&self.0.described) = Some(described);
+        *lock(&self.0.described) = Some((described, Instant::now()));
     }
 
     /// Makes sure that EC2 knows it, which it may do a moment after it was made.

@@ -1,6 +1,6 @@
 //! A machine as something that we have made: what it shows when its test has failed, how it is kept, what its end gives back.
 
-use super::{Machine, lease, machine::lock, made::Made, ready};
+use super::{Machine, lease, machine::lock, made::Made, ready, volume::forget_order};
 use crate::{
     error::Error,
     resource::{Ending, SpotRequest},
@@ -39,6 +39,7 @@ impl Owned for Machine {
 
     fn release(&self) {
         lock(&self.0.reservation).take();
+        forget_order(self.id());
         for part in lock(&self.0.parts).drain(..) {
             part.ended_with(self.id(), self);
         }

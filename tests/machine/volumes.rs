@@ -57,6 +57,49 @@ fn one_is_made_attached_to_one_machine_and_then_another() {
     one.exec("true").wait().unwrap();
 }
 
+/// The ids of a machine's volumes, by their numbers.
+fn numbered(vm: &Machine, count: usize) -> Vec<String> {
+    let more = vm.volume(count).handle().wait().unwrap_err();
+    assert!(more.to_string().contains(&format!("it has {count} beside its root")), "{more}");
+    (0..count).map(|number| vm.volume(number).handle().wait().unwrap().id().to_owned()).collect()
+}
+
+#[test]
+fn volumes_are_counted_in_the_order_of_their_attachment() {
+    let ec2 = ec2();
+    // Neither devices nor times nor EC2's order tell which of them comes first.
+    let vm = ec2.launch("host").volumes([gp3(2).device("/dev/sdh"), gp3(1).device("/dev/sdg")]).wait().unwrap();
+    let launched = numbered(&vm, 2);
+    let sizes = [0, 1].map(|number| vm.volume(number).handle().wait().unwrap().describe().wait().unwrap().size());
+    assert_eq!(sizes, [Some(2), Some(1)]);
+    let ours = ec2.create_volume(gp3(1), vm.zone().unwrap()).wait().unwrap();
+    ours.attach(&vm).wait().unwrap();
+    let added = vm.add_volume(gp3(1).device("/dev/sde")).wait().unwrap();
+    let ids = |order: [&str; 4]| order.map(str::to_owned).to_vec();
+    assert_eq!(numbered(&vm, 4), ids([&launched[0], &launched[1], ours.id(), added.id()]));
+    assert!(!numbered(&vm, 4).contains(&root(&vm)));
+
+    // Those behind one that is detached move up, and it comes last when it is attached again.
+    let first = vm.volume(0).handle().wait().unwrap();
+    first.detach().wait().unwrap();
+    assert_eq!(numbered(&vm, 3), ids([&launched[0], &launched[1], ours.id(), added.id()])[1..]);
+    first.attach(&vm).wait().unwrap();
+    let order = ids([&launched[1], ours.id(), added.id(), &launched[0]]);
+    assert_eq!(numbered(&vm, 4), order);
+    // By another handle of the machine, and of the volume, too.
+    let other = ec2.instance(vm.id()).wait().unwrap();
+    assert_eq!(numbered(&other, 4), order);
+    ec2.volume(ours.id()).wait().unwrap().detach().wait().unwrap();
+    assert_eq!(numbered(&vm, 3), ids([&launched[1], added.id(), &launched[0], ""])[..3]);
+}
+
+fn root(vm: &Machine) -> String {
+    let described = vm.describe().wait().unwrap();
+    let mut mappings = described.block_device_mappings().iter();
+    let root = mappings.find(|mapping| mapping.device_name() == described.root_device_name()).unwrap();
+    root.ebs().unwrap().volume_id().unwrap().to_owned()
+}
+
 #[test]
 fn what_is_refused_leaves_nothing() {
     let ec2 = ec2();

@@ -1,6 +1,6 @@
 //! Attaching, detaching, and where a volume is found in its machine.
 
-use super::{NewVolume, VolumeHandle, create};
+use super::{NewVolume, VolumeHandle, create, order};
 use crate::{
     connection::{api_error, patience::until_visible},
     ec2::{Machine, machine::lock},
@@ -51,6 +51,9 @@ pub(super) async fn attach(volume: &VolumeHandle, machine: &Machine, device: Opt
     machine
         .await_state(|state| matches!(state, InstanceStateName::Running | InstanceStateName::Stopped), "run")
         .await?;
+    // So that what is attached already comes before it.
+    machine.know_volumes().await?;
+    machine.volume_ids();
     let mut taken = devices(machine);
     loop {
         let chosen = match &device {
@@ -81,6 +84,7 @@ pub(super) async fn attach(volume: &VolumeHandle, machine: &Machine, device: Opt
         };
         let described = volume.until(&tried, is_attached).await?;
         let device = described.attachments().first().and_then(|attachment| attachment.device.clone());
+        order::attached(machine.id(), volume.id());
         return Ok(device.unwrap_or(chosen));
     }
 }
@@ -137,6 +141,7 @@ pub(super) async fn detach(volume: &VolumeHandle) -> Result<(), Error> {
         detached => drop(detached?),
     }
     volume.until(&tried, |described| described.state() == Some(&VolumeState::Available)).await?;
+    order::detached(volume.id());
     volume.0.ends_by_itself();
     Ok(())
 }

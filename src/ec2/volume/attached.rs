@@ -1,15 +1,18 @@
 //! The volumes of a machine, as it has them: which device each is, formatted and mounted when asked.
 
-use super::VolumeHandle;
+use super::{
+    VolumeHandle,
+    order::{self, Shown},
+};
 use crate::{
     check::{Matcher, Numbers, VolumeCheck, volume},
+    connection::patience::VISIBLE_WITHIN,
     ec2::{Machine, machine::lock, made::Made},
     error::{Error, ErrorKind},
     resource::VOLUME,
     ssh::quote_all,
     task::{OnDrop, Operation, operation},
 };
-use aws_sdk_ec2::types::InstanceBlockDeviceMapping as Mapping;
 use std::sync::Arc;
 
 /// Within which time a volume that EC2 shows as attached is a device in its machine.
@@ -24,9 +27,13 @@ pub struct AttachedVolume {
 }
 
 impl Machine {
-    /// The n-th of its volumes beside the root, from 0 on: first those that it was launched with, in their order, then those that were
-    /// added; of a machine that somebody else has launched, in the order in which they were attached. It is found in the machine by its
-    /// id, whatever its device is called there.
+    /// The n-th of its volumes beside the root, from 0 on, which it is only while it is attached: first those that it was launched with,
+    /// in the order of the launch and then of the image, then those that were attached since, in the order of that. Where one is
+    /// detached, those behind it move up; attached again, it is the last. To name one for longer, use its
+    /// [`handle`](AttachedVolume::handle).
+    ///
+    /// Of a machine that somebody else has launched, or attaches volumes to, the time counts that EC2 tells of each attachment, to
+    /// the second. A volume is found in the machine by its id, whatever its device is called there.
     pub fn volume(&self, number: usize) -> AttachedVolume {
         AttachedVolume { machine: self.clone(), number }
     }
@@ -48,24 +55,10 @@ impl Machine {
     }
 
     /// The ids of its volumes beside the root, in their order.
-    fn volume_ids(&self) -> Vec<String> {
-        let parts = lock(&self.0.parts).clone();
-        let is_volume = |part: &&Arc<Made>| part.identity.kind == &VOLUME && part.is_part_of(self.id());
-        let mut ids: Vec<String> = parts.iter().filter(is_volume).map(|part| part.id().to_owned()).collect();
-        let Some(described) = self.last_described() else { return ids };
-        let root = described.root_device_name();
-        let mappings = described.block_device_mappings().iter().filter(|mapping| mapping.device_name() != root);
-        let mut others: Vec<&Mapping> = mappings.collect();
-        others.sort_by_key(|mapping| {
-            let attached = mapping.ebs().and_then(|ebs| ebs.attach_time()).map(|time| time.secs());
-            (attached, mapping.device_name().unwrap_or_default())
-        });
-        for id in others.iter().filter_map(|mapping| mapping.ebs()?.volume_id()) {
-            if !parts.iter().any(|part| part.id() == id) {
-                ids.push(id.to_owned());
-            }
-        }
-        ids
+    pub(super) fn volume_ids(&self) -> Vec<String> {
+        let last = self.last_shown();
+        let lag = self.ec2().connection.paced(VISIBLE_WITHIN);
+        order::of(self.id(), last.as_ref().map(|(described, at)| Shown { described, at: *at, lag }))
     }
 }
 

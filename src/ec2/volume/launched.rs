@@ -1,6 +1,6 @@
 //! The volumes that a machine was launched with: which they are is known once EC2 shows them.
 
-use super::NewVolume;
+use super::{NewVolume, order};
 use crate::{
     connection::{api_error, patience::until_visible},
     ec2::{Machine, machine::lock, made::Made},
@@ -31,8 +31,8 @@ impl Machine {
             volumes.push(Arc::new(made));
         }
         launched_with.clear();
-        // Those that were added meanwhile come after them.
-        lock(&self.0.parts).splice(0..0, volumes);
+        order::launched(self.id(), volumes.iter().map(|made| made.id().to_owned()).collect());
+        lock(&self.0.parts).extend(volumes);
         Ok(())
     }
 

@@ -6,10 +6,12 @@ mod attach;
 mod attached;
 mod launched;
 mod new;
+mod order;
 
 pub(in crate::ec2) use attach::free as free_device;
 pub use attached::{AttachedVolume, Prepare};
 pub use new::{NewVolume, gp3};
+pub(in crate::ec2) use order::forget as forget_order;
 
 use super::{Ec2, Machine, creation::Creation, guard::Guard, made::Made};
 use crate::{
