@@ -6,6 +6,10 @@ use aws_sdk_ec2::{
     operation::RequestId,
 };
 
+/// What to do where a launch names no VPC, and there is no default one.
+pub(crate) const NO_DEFAULT_VPC: &str = "give the test a VPC of its own, `#[ec2_test(vpc = \"10.20.0.0/16\")]`, or the launch one by \
+    `.vpc(&vpc)`, set `subnet` in ec2-harness.toml (EC2_HARNESS_SUBNET), or create one with `aws ec2 create-default-vpc`";
+
 /// An error of a call: `action` as IAM knows it (`RunInstances`), `tried` as a person does.
 pub(crate) fn failed<E, R>(action: &str, tried: impl Into<String>, error: SdkError<E, R>) -> Error
 where
@@ -32,6 +36,8 @@ where
         ErrorKind::Unavailable => {
             made.advise("try again later; https://health.aws.amazon.com says whether AWS knows of it")
         }
+        // Where the launch named groups, nothing else has asked for it before.
+        _ if code == "VPCIdNotSpecified" => made.advise(NO_DEFAULT_VPC),
         _ => made,
     }
 }

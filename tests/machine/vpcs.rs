@@ -1,6 +1,6 @@
 //! VPCs of one's own: made, launched in, shared by name, deleted.
 
-use super::support::{block_on, ec2, has_ended, insist, sdk};
+use super::support::{block_on, ec2, eventually, has_ended, insist, sdk};
 use aws_sdk_ec2::{
     error::ProvideErrorMetadata as _,
     types::{Filter, ResourceType, Tag, TagSpecification},
@@ -115,6 +115,106 @@ fn what_ec2_would_refuse_is_refused_before_and_leaves_nothing() {
     }
     let left = sdk(&ec2).describe_vpcs().filters(by("tag:owner", &owner));
     assert!(insist(|| block_on(left.clone().send()).map_err(Box::new)).vpcs().is_empty());
+}
+
+/// The VPCs of a region beside its default one.
+fn vpcs(ec2: &Ec2) -> Vec<String> {
+    let describe = sdk(ec2).describe_vpcs().filters(by("is-default", "false"));
+    let answer = insist(|| block_on(describe.clone().send()).map_err(Box::new));
+    answer.vpcs.unwrap_or_default().into_iter().filter_map(|vpc| vpc.vpc_id).collect()
+}
+
+/// Has somebody else use up a region's quota of VPCs.
+fn use_up_vpcs(ec2: &Ec2) {
+    let create = sdk(ec2).create_vpc().cidr_block("10.50.0.0/16");
+    insist(|| match block_on(create.clone().send()) {
+        Err(error) if error.code() == Some("VpcLimitExceeded") => Ok(()),
+        other => Err(Box::new(other.map(drop).map_err(|error| format!("{error:?}")))),
+    });
+}
+
+fn delete_vpc(ec2: &Ec2, vpc: &str) {
+    let delete = sdk(ec2).delete_vpc().vpc_id(vpc);
+    insist(|| match block_on(delete.clone().send()) {
+        Err(error) if error.code() == Some("InvalidVpcID.NotFound") && !vpcs(ec2).contains(&vpc.to_owned()) => Ok(()),
+        other => other.map(drop).map_err(Box::new),
+    });
+}
+
+#[test]
+fn a_vpc_waits_for_others_to_end_and_then_says_what_to_do() {
+    // Of a region of its own, since quotas are a region's.
+    let connect = || Ec2::connect().region("ap-northeast-1");
+    let ec2 = connect().wait().unwrap();
+    use_up_vpcs(&ec2);
+    let waiting = ec2.create_vpc("10.40.0.0/16").start();
+    std::thread::sleep(1.secs());
+    let mut foreign = Vec::new();
+    eventually("they are seen", || {
+        foreign = vpcs(&ec2);
+        !foreign.is_empty()
+    });
+    delete_vpc(&ec2, &foreign[0]);
+    let ours = waiting.wait().unwrap();
+    assert!(!foreign.contains(&ours.id().to_owned()));
+
+    let mut config = ec2_harness::config::Config::load().unwrap();
+    config.ready_timeout = 2.secs();
+    let impatient = connect().config(config).wait().unwrap();
+    let since = std::time::Instant::now();
+    let error = impatient.create_vpc("10.40.0.0/16").wait().unwrap_err();
+    let text = error.to_string();
+    assert!(error.kind() == ErrorKind::Quota && since.elapsed() >= 2.secs(), "{text}");
+    assert!(text.contains("ec2-harness sweep") && text.contains("get_or_create_vpc"), "{text}");
+    drop(ours);
+    eventually("the region is as it was", || {
+        let left = vpcs(&ec2);
+        left.iter().for_each(|vpc| delete_vpc(&ec2, vpc));
+        left.is_empty()
+    });
+}
+
+/// Deletes a region's default VPC, as an account's owner may have.
+fn delete_default_vpc(ec2: &Ec2) {
+    let client = sdk(ec2);
+    eventually("the region has no default VPC", || {
+        let describe = client.describe_vpcs().filters(by("is-default", "true"));
+        let found = insist(|| block_on(describe.clone().send()).map_err(Box::new));
+        let Some(vpc) = found.vpcs().first().and_then(|vpc| vpc.vpc_id.clone()) else { return true };
+        let subnets = client.describe_subnets().filters(by("vpc-id", &vpc));
+        for subnet in insist(|| block_on(subnets.clone().send()).map_err(Box::new)).subnets() {
+            let _ = block_on(client.delete_subnet().set_subnet_id(subnet.subnet_id.clone()).send());
+        }
+        let gateways = client.describe_internet_gateways().filters(by("attachment.vpc-id", &vpc));
+        for gateway in insist(|| block_on(gateways.clone().send()).map_err(Box::new)).internet_gateways() {
+            let id = gateway.internet_gateway_id().unwrap();
+            let _ = block_on(client.detach_internet_gateway().vpc_id(&vpc).internet_gateway_id(id).send());
+            let _ = block_on(client.delete_internet_gateway().internet_gateway_id(id).send());
+        }
+        let _ = block_on(client.delete_vpc().vpc_id(&vpc).send());
+        false
+    });
+}
+
+#[test]
+fn a_launch_without_a_default_vpc_says_what_to_do() {
+    let ec2 = Ec2::connect().region("sa-east-1").wait().unwrap();
+    delete_default_vpc(&ec2);
+    let own_groups = ec2.launch("blank").security_groups(["sg-0123456789abcdef0"]).without_waiting();
+    for launch in [ec2.launch("blank").without_waiting(), own_groups] {
+        let text = launch.wait().unwrap_err().to_string();
+        for says in [r#"vpc = "10.20.0.0/16""#, "aws ec2 create-default-vpc", "subnet"] {
+            assert!(text.contains(says), "{text}");
+        }
+    }
+    // As that says.
+    let vpc = ec2.create_vpc("10.20.0.0/16").wait().unwrap();
+    drop(ec2.launch("blank").vpc(&vpc).without_waiting().wait().unwrap());
+    let create = sdk(&ec2).create_default_vpc();
+    insist(|| match block_on(create.clone().send()) {
+        Err(error) if error.code() == Some("DefaultVpcAlreadyExists") => Ok(()),
+        other => other.map(drop).map_err(Box::new),
+    });
 }
 
 #[test]

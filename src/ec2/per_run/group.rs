@@ -164,9 +164,7 @@ async fn vpc(connection: &Connection, subnet: Option<&str>) -> Result<String, Er
         .await
         .map_err(|e| api_error::failed("DescribeVpcs", &tried, e))?;
     answer.vpcs.unwrap_or_default().into_iter().find_map(|vpc| vpc.vpc_id).ok_or_else(|| {
-        Error::new(ErrorKind::NotFound, tried).because("this account has none").advise(
-            "give the test a VPC of its own, `#[ec2_test(vpc = \"10.20.0.0/16\")]`, set `subnet` in ec2-harness.toml (EC2_HARNESS_SUBNET), or create one with `aws ec2 create-default-vpc`",
-        )
+        Error::new(ErrorKind::NotFound, tried).because("this account has none").advise(api_error::NO_DEFAULT_VPC)
     })
 }
 

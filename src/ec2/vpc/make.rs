@@ -134,7 +134,13 @@ impl<'a> Maker<'a> {
             let (call, tried) = (call.clone().set_tag_specifications(Some(attempt.tags)), tried.clone());
             async move {
                 let answer = call.customize().config_override(once()).send().await;
-                let answer = answer.map_err(|e| api_error::failed("CreateVpc", &tried, e))?;
+                let answer = answer.map_err(|e| match api_error::failed("CreateVpc", &tried, e) {
+                    error if error.code() == Some("VpcLimitExceeded") => error.advise(
+                        "delete VPCs that nobody needs (`ec2-harness sweep`), share one by `get_or_create_vpc(name)`, or ask AWS for a higher \
+                         quota: by default it is five in a region",
+                    ),
+                    error => error,
+                })?;
                 answer.vpc.and_then(|vpc| vpc.vpc_id).ok_or_else(|| nothing(tried))
             }
         })
