@@ -175,6 +175,7 @@ mod tests {
                 let named = text
                     .split("failed(")
                     .skip(1)
+                    .chain(text.split("all_pages!(").skip(1))
                     .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next());
                 let is_action =
                     |name: &&str| name.starts_with(char::is_uppercase) && name.chars().all(char::is_alphanumeric);

@@ -97,6 +97,32 @@ impl Made {
     }
 }
 
+/// What a handle and the guard that derefs to it show of themselves: their names, and the id.
+macro_rules! handle_and_guard {
+    ($handle:ident, $guard:ident) => {
+        impl std::fmt::Debug for $handle {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_tuple(stringify!($handle)).field(&self.id()).finish()
+            }
+        }
+
+        impl std::fmt::Debug for $guard {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_tuple(stringify!($guard)).field(&self.id()).finish()
+            }
+        }
+
+        impl std::ops::Deref for $guard {
+            type Target = $handle;
+
+            fn deref(&self) -> &$handle {
+                &self.handle
+            }
+        }
+    };
+}
+pub(in crate::ec2) use handle_and_guard;
+
 impl fmt::Display for Made {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the {} {}", self.identity.kind.noun(), self.id())

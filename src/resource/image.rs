@@ -1,6 +1,6 @@
 //! Images of machines.
 
-use super::{Ending, Found, Kind, Life, Token, left::end_each_as_it_knows, snapshot};
+use super::{Ending, Found, Kind, Life, Token, left::end_each_as_it_knows, pages::all_pages, snapshot};
 use crate::{
     connection::{
         Connection, api_error,
@@ -99,10 +99,6 @@ async fn find(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Found
 /// This account's own, whatever became of them.
 pub(super) async fn images(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Image>, Error> {
     let call = connection.client.describe_images().owners("self").include_deprecated(true).include_disabled(true);
-    let (mut images, mut pages) = (Vec::new(), call.set_filters(Some(filters)).into_paginator().send());
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|e| api_error::failed("DescribeImages", "find images", e))?;
-        images.extend(page.images.unwrap_or_default());
-    }
-    Ok(images)
+    let call = call.set_filters(Some(filters));
+    Ok(all_pages!("DescribeImages", "find images", call, images))
 }

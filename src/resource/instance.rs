@@ -1,6 +1,6 @@
 //! Instances.
 
-use super::{Ending, Found, Kind, Left, Life, SpotRequest, Token, spot_request};
+use super::{Ending, Found, Kind, Left, Life, SpotRequest, Token, pages::all_pages, spot_request};
 use crate::{
     connection::{
         Connection, api_error,
@@ -31,20 +31,17 @@ pub(crate) static KIND: Kind = Kind {
 const BATCH: usize = 100;
 
 async fn find(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Found>, Error> {
-    let mut pages = connection.client.describe_instances().set_filters(Some(filters)).into_paginator().send();
-    let mut found = Vec::new();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|e| api_error::failed("DescribeInstances", "find instances", e))?;
-        let reservations = page.reservations.into_iter().flatten();
-        found.extend(reservations.flat_map(|it| it.instances.unwrap_or_default()).filter_map(|instance| {
-            let has_ended = has_ended(&instance);
-            let spot_request = spot_request_of(&instance);
-            let (tags, client_token) = (instance.tags.unwrap_or_default(), instance.client_token);
-            let found = Found::new(&KIND, instance.instance_id?, tags, has_ended);
-            Some(Found { client_token, spot_request, ..found })
-        }));
-    }
-    Ok(found)
+    let call = connection.client.describe_instances().set_filters(Some(filters));
+    let reservations = all_pages!("DescribeInstances", "find instances", call, reservations);
+    let instances = reservations.into_iter().flat_map(|it| it.instances.unwrap_or_default());
+    let found = instances.filter_map(|instance| {
+        let has_ended = has_ended(&instance);
+        let spot_request = spot_request_of(&instance);
+        let (tags, client_token) = (instance.tags.unwrap_or_default(), instance.client_token);
+        let found = Found::new(&KIND, instance.instance_id?, tags, has_ended);
+        Some(Found { client_token, spot_request, ..found })
+    });
+    Ok(found.collect())
 }
 
 fn has_ended(instance: &Instance) -> bool {

@@ -1,6 +1,6 @@
 //! Internet gateways of our VPCs.
 
-use super::{Found, Kind, Life, Token, left::end_each};
+use super::{Found, Kind, Life, Token, left::end_each, pages::all_pages};
 use crate::{
     connection::{Connection, api_error},
     error::Error,
@@ -53,13 +53,8 @@ async fn detach(connection: &Connection, id: &str) -> Result<(), Error> {
 }
 
 async fn gateways(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<InternetGateway>, Error> {
-    let mut pages = connection.client.describe_internet_gateways().set_filters(Some(filters)).into_paginator().send();
-    let mut gateways = Vec::new();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|e| api_error::failed("DescribeInternetGateways", "find internet gateways", e))?;
-        gateways.extend(page.internet_gateways.unwrap_or_default());
-    }
-    Ok(gateways)
+    let call = connection.client.describe_internet_gateways().set_filters(Some(filters));
+    Ok(all_pages!("DescribeInternetGateways", "find internet gateways", call, internet_gateways))
 }
 
 async fn find(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Found>, Error> {

@@ -12,6 +12,7 @@ mod key_pair;
 mod kind;
 mod left;
 mod network_interface;
+mod pages;
 mod security_group;
 mod snapshot;
 mod spot_request;

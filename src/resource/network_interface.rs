@@ -1,6 +1,6 @@
 //! Network interfaces beside those that end with their machines.
 
-use super::{Found, Kind, Life, Token};
+use super::{Found, Kind, Life, Token, pages::all_pages};
 use crate::{
     connection::{Connection, api_error},
     error::Error,
@@ -78,12 +78,16 @@ async fn find(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Found
     Ok(found.collect())
 }
 
+/// The instances with an interface that a filter finds, or the interfaces that no instance has.
+pub(super) async fn holders(connection: &Connection, filter: Filter) -> Result<Vec<String>, Error> {
+    let holder = |interface: NetworkInterface| {
+        let instance = interface.attachment.and_then(|attachment| attachment.instance_id);
+        instance.or(interface.network_interface_id)
+    };
+    Ok(interfaces(connection, vec![filter]).await?.into_iter().filter_map(holder).collect())
+}
+
 async fn interfaces(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<NetworkInterface>, Error> {
-    let mut pages = connection.client.describe_network_interfaces().set_filters(Some(filters)).into_paginator().send();
-    let mut interfaces = Vec::new();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|e| api_error::failed("DescribeNetworkInterfaces", "find network interfaces", e))?;
-        interfaces.extend(page.network_interfaces.unwrap_or_default());
-    }
-    Ok(interfaces)
+    let call = connection.client.describe_network_interfaces().set_filters(Some(filters));
+    Ok(all_pages!("DescribeNetworkInterfaces", "find network interfaces", call, network_interfaces))
 }

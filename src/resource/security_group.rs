@@ -1,11 +1,11 @@
 //! Security groups.
 
-use super::{Found, Kind, Life, Token};
+use super::{Found, Kind, Life, Token, network_interface::holders, pages::all_pages};
 use crate::{
     connection::{Connection, api_error},
     error::Error,
 };
-use aws_sdk_ec2::types::{Filter, NetworkInterface};
+use aws_sdk_ec2::types::Filter;
 
 /// A security group; one a run and VPC. Machines that are shutting down still hold theirs.
 pub(crate) static KIND: Kind = Kind {
@@ -25,28 +25,16 @@ pub(crate) static KIND: Kind = Kind {
     },
 };
 
-/// The instances with an interface in the group, or the interfaces that no instance has.
 async fn users(connection: &Connection, id: &str) -> Result<Vec<String>, Error> {
-    let in_group = Filter::builder().name("group-id").values(id).build();
-    let call = connection.client.describe_network_interfaces().filters(in_group).send().await;
-    let tried = format!("find what uses {id}");
-    let found = call.map_err(|e| api_error::failed("DescribeNetworkInterfaces", tried, e))?.network_interfaces;
-    let user = |interface: NetworkInterface| {
-        let instance = interface.attachment.and_then(|attachment| attachment.instance_id);
-        instance.or(interface.network_interface_id)
-    };
-    Ok(found.into_iter().flatten().filter_map(user).collect())
+    holders(connection, Filter::builder().name("group-id").values(id).build()).await
 }
 
 async fn find(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Found>, Error> {
     let call = connection.client.describe_security_groups().set_filters(Some(filters));
-    let (mut found, mut pages) = (Vec::new(), call.into_paginator().send());
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|e| api_error::failed("DescribeSecurityGroups", "find security groups", e))?;
-        found.extend(page.security_groups.into_iter().flatten().filter_map(|group| {
-            let (tags, id) = (group.tags.unwrap_or_default(), group.group_id?);
-            Some(Found::new(&KIND, id, tags, false))
-        }));
-    }
-    Ok(found)
+    let groups = all_pages!("DescribeSecurityGroups", "find security groups", call, security_groups);
+    let found = groups.into_iter().filter_map(|group| {
+        let (tags, id) = (group.tags.unwrap_or_default(), group.group_id?);
+        Some(Found::new(&KIND, id, tags, false))
+    });
+    Ok(found.collect())
 }

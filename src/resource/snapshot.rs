@@ -1,6 +1,6 @@
 //! Snapshots of volumes.
 
-use super::{Found, Kind, Life, Token, image};
+use super::{Found, Kind, Life, Token, image, pages::all_pages};
 use crate::{
     connection::{Connection, api_error, tags},
     error::Error,
@@ -75,10 +75,5 @@ async fn of_images(connection: &Connection, ids: &[String]) -> Result<BTreeSet<S
 
 async fn snapshots(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Snapshot>, Error> {
     let call = connection.client.describe_snapshots().owner_ids("self").set_filters(Some(filters));
-    let (mut snapshots, mut pages) = (Vec::new(), call.into_paginator().send());
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|e| api_error::failed("DescribeSnapshots", "find snapshots", e))?;
-        snapshots.extend(page.snapshots.unwrap_or_default());
-    }
-    Ok(snapshots)
+    Ok(all_pages!("DescribeSnapshots", "find snapshots", call, snapshots))
 }

@@ -1,6 +1,6 @@
 //! Requests for Spot Instances.
 
-use super::{Found, Kind, Life, SpotRequest, Token};
+use super::{Found, Kind, Life, SpotRequest, Token, pages::all_pages};
 use crate::{
     connection::{
         Connection, api_error,
@@ -47,18 +47,14 @@ pub(super) async fn cancel_first(connection: &Arc<Connection>, request: SpotRequ
 
 async fn find(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Found>, Error> {
     let call = connection.client.describe_spot_instance_requests().set_filters(Some(filters));
-    let mut pages = call.into_paginator().send();
-    let mut found = Vec::new();
-    while let Some(page) = pages.next().await {
-        let page =
-            page.map_err(|e| api_error::failed("DescribeSpotInstanceRequests", "find requests for Spot Instances", e))?;
-        found.extend(page.spot_instance_requests.into_iter().flatten().filter_map(|request| {
-            let has_ended = has_ended(&request);
-            let (tags, id) = (request.tags.unwrap_or_default(), request.spot_instance_request_id?);
-            Some(Found::new(&KIND, id, tags, has_ended))
-        }));
-    }
-    Ok(found)
+    let requests =
+        all_pages!("DescribeSpotInstanceRequests", "find requests for Spot Instances", call, spot_instance_requests);
+    let found = requests.into_iter().filter_map(|request| {
+        let has_ended = has_ended(&request);
+        let (tags, id) = (request.tags.unwrap_or_default(), request.spot_instance_request_id?);
+        Some(Found::new(&KIND, id, tags, has_ended))
+    });
+    Ok(found.collect())
 }
 
 /// Whether nothing can come of it any more: it is over, or was for once and has its instance, with which it ends.

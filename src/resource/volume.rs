@@ -1,6 +1,6 @@
 //! Volumes beside those that end with their machines.
 
-use super::{Found, Kind, Life, Token};
+use super::{Found, Kind, Life, Token, pages::all_pages};
 use crate::{
     connection::{Connection, api_error},
     error::Error,
@@ -74,11 +74,6 @@ async fn find(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Found
 }
 
 async fn volumes(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Volume>, Error> {
-    let mut pages = connection.client.describe_volumes().set_filters(Some(filters)).into_paginator().send();
-    let mut volumes = Vec::new();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|e| api_error::failed("DescribeVolumes", "find volumes", e))?;
-        volumes.extend(page.volumes.unwrap_or_default());
-    }
-    Ok(volumes)
+    let call = connection.client.describe_volumes().set_filters(Some(filters));
+    Ok(all_pages!("DescribeVolumes", "find volumes", call, volumes))
 }

@@ -1,11 +1,11 @@
 //! VPCs.
 
-use super::{Found, Kind, Life, SECURITY_GROUP, Token, left::end_each};
+use super::{Found, Kind, Life, SECURITY_GROUP, Token, left::end_each, network_interface::holders, pages::all_pages};
 use crate::{
     connection::{Connection, api_error, tags},
     error::{Error, ErrorKind},
 };
-use aws_sdk_ec2::types::{Filter, InternetGateway, NetworkInterface, RouteTable, SecurityGroup, Subnet};
+use aws_sdk_ec2::types::{Filter, InternetGateway, RouteTable, SecurityGroup, Subnet};
 use std::sync::Arc;
 
 /// A VPC. Its main route table, its default network ACL and its default group go with it; all else must be gone before.
@@ -60,13 +60,7 @@ pub(crate) fn inside(id: &str) -> Filter {
 /// What is in there and must be gone before it: interfaces by their instances, where they have one.
 async fn users(connection: &Connection, id: &str) -> Result<Vec<String>, Error> {
     let (client, tried) = (&connection.client, format!("find what is in {id}"));
-    let call = client.describe_network_interfaces().filters(inside(id)).send().await;
-    let interfaces = call.map_err(|e| api_error::failed("DescribeNetworkInterfaces", &tried, e))?.network_interfaces;
-    let holder = |interface: NetworkInterface| {
-        let instance = interface.attachment.and_then(|attachment| attachment.instance_id);
-        instance.or(interface.network_interface_id)
-    };
-    let mut users: Vec<String> = interfaces.into_iter().flatten().filter_map(holder).collect();
+    let mut users = holders(connection, inside(id)).await?;
     let call = client.describe_security_groups().filters(inside(id)).send().await;
     let groups = call.map_err(|e| api_error::failed("DescribeSecurityGroups", &tried, e))?.security_groups;
     let own = groups.into_iter().flatten().filter(|group| group.group_name() != Some("default"));
@@ -88,14 +82,10 @@ async fn users(connection: &Connection, id: &str) -> Result<Vec<String>, Error> 
 }
 
 async fn find(connection: &Connection, filters: Vec<Filter>) -> Result<Vec<Found>, Error> {
-    let mut pages = connection.client.describe_vpcs().set_filters(Some(filters)).into_paginator().send();
-    let mut found = Vec::new();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|e| api_error::failed("DescribeVpcs", "find VPCs", e))?;
-        found.extend(page.vpcs.into_iter().flatten().filter_map(|vpc| {
-            let (tags, id) = (vpc.tags.unwrap_or_default(), vpc.vpc_id?);
-            Some(Found::new(&KIND, id, tags, false))
-        }));
-    }
-    Ok(found)
+    let call = connection.client.describe_vpcs().set_filters(Some(filters));
+    let found = all_pages!("DescribeVpcs", "find VPCs", call, vpcs).into_iter().filter_map(|vpc| {
+        let (tags, id) = (vpc.tags.unwrap_or_default(), vpc.vpc_id?);
+        Some(Found::new(&KIND, id, tags, false))
+    });
+    Ok(found.collect())
 }

@@ -1,6 +1,10 @@
 //! The guard and the handle of an image.
 
-use super::super::{Ec2, guard::Guard, made::Made};
+use super::super::{
+    Ec2,
+    guard::Guard,
+    made::{Made, handle_and_guard},
+};
 use crate::{
     connection::{
         api_error,
@@ -13,7 +17,6 @@ use crate::{
 use aws_sdk_ec2::types::{Image as Description, ImageState};
 use std::{
     fmt,
-    ops::Deref,
     panic::Location,
     sync::Arc,
     time::{Duration, Instant},
@@ -31,29 +34,11 @@ pub struct Image {
     guard: Guard<Arc<Made>>,
 }
 
-impl fmt::Debug for ImageHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ImageHandle").field(&self.id()).finish()
-    }
-}
-
-impl fmt::Debug for Image {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Image").field(&self.id()).finish()
-    }
-}
+handle_and_guard!(ImageHandle, Image);
 
 impl fmt::Display for ImageHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-impl Deref for Image {
-    type Target = ImageHandle;
-
-    fn deref(&self) -> &ImageHandle {
-        &self.handle
     }
 }
 

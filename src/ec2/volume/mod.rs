@@ -13,7 +13,12 @@ pub use attached::{AttachedVolume, Prepare};
 pub use new::{NewVolume, gp3};
 pub(in crate::ec2) use order::forget as forget_order;
 
-use super::{Ec2, Machine, creation::Creation, guard::Guard, made::Made};
+use super::{
+    Ec2, Machine,
+    creation::Creation,
+    guard::Guard,
+    made::{Made, handle_and_guard},
+};
 use crate::{
     connection::{
         api_error,
@@ -26,7 +31,6 @@ use crate::{
 use aws_sdk_ec2::types::{Volume as Description, VolumeState};
 use std::{
     fmt,
-    ops::Deref,
     panic::Location,
     sync::Arc,
     time::{Duration, Instant},
@@ -42,30 +46,17 @@ pub struct VolumeHandle(pub(super) Arc<Made>);
 
 /// A volume that we have made, and that is deleted with this value: at once outside of a test, after the test's outcome is known
 /// within one. It derefs to [`VolumeHandle`], which has all operations.
-#[derive(Debug)]
 #[must_use = "the volume is deleted when this is dropped"]
 pub struct Volume {
     handle: VolumeHandle,
     guard: Guard<Arc<Made>>,
 }
 
-impl fmt::Debug for VolumeHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("VolumeHandle").field(&self.id()).finish()
-    }
-}
+handle_and_guard!(VolumeHandle, Volume);
 
 impl fmt::Display for VolumeHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-impl Deref for Volume {
-    type Target = VolumeHandle;
-
-    fn deref(&self) -> &VolumeHandle {
-        &self.handle
     }
 }
 

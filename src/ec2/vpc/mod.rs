@@ -14,7 +14,12 @@ pub use new::NewVpc;
 
 pub(super) use find::Place;
 
-use super::{Ec2, guard::Guard, made::Made, per_run};
+use super::{
+    Ec2,
+    guard::Guard,
+    made::{Made, handle_and_guard},
+    per_run,
+};
 use crate::{
     connection::patience::OTHERS_VISIBLE_WITHIN,
     engine,
@@ -26,7 +31,7 @@ use crate::{
 use aws_sdk_ec2::types::{Subnet, Vpc as Description};
 use delete::Kept;
 use shared::Lease;
-use std::{fmt, ops::Deref, panic::Location, sync::Arc};
+use std::{fmt, panic::Location, sync::Arc};
 use tokio::runtime::Handle;
 
 /// A handle on a VPC; cheap to clone. It never deletes the VPC by itself: [`Vpc`] does.
@@ -53,17 +58,7 @@ pub struct Vpc {
 /// Those of its parts, and its own, in the order of their ending.
 type Guards = (Vec<Guard<Arc<Made>>>, Guard<Arc<Made>>);
 
-impl fmt::Debug for VpcHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("VpcHandle").field(&self.id()).finish()
-    }
-}
-
-impl fmt::Debug for Vpc {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Vpc").field(&self.id()).finish()
-    }
-}
+handle_and_guard!(VpcHandle, Vpc);
 
 impl fmt::Display for VpcHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -78,14 +73,6 @@ impl PartialEq for VpcHandle {
 }
 
 impl Eq for VpcHandle {}
-
-impl Deref for Vpc {
-    type Target = VpcHandle;
-
-    fn deref(&self) -> &VpcHandle {
-        &self.handle
-    }
-}
 
 impl Ec2 {
     /// Makes a VPC with all that machines need in it: `create_vpc("10.20.0.0/16")`, or a [`NewVpc`] that says more. Returns once machines
