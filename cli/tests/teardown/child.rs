@@ -1,6 +1,14 @@
 //! What is run in processes of its own.
 
-use ec2_harness::prelude::*;
+use super::support::{PATIENCE, unique};
+use aws_sdk_ec2::types::{
+    Filter, InstanceInterruptionBehavior, InstanceMarketOptionsRequest, MarketType, SpotInstanceType, SpotMarketOptions,
+};
+use ec2_harness::{config::KeyType, prelude::*};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 /// Tells the parent which machine there is, and which endpoint runs it.
 fn announce(vm: &Machine) {
@@ -40,7 +48,7 @@ async fn waits(vm: Instance) -> Result {
 #[ignore = "run by another"]
 fn waits_outside_of_operations(vm: Instance) {
     announce(&vm);
-    std::thread::sleep(std::time::Duration::from_secs(600));
+    std::thread::sleep(Duration::from_secs(600));
 }
 
 #[ec2_test]
@@ -73,6 +81,61 @@ async fn with_motto(vm: Machine) -> Result {
 async fn sets_up(vm: Instance) -> Result {
     announce(&vm);
     vm.assert(file("/var/tmp/motto").contains("set up")).await
+}
+
+/// Asks for Spot Instances by a request that launches another when one ends.
+fn persistent() -> InstanceMarketOptionsRequest {
+    let options = SpotMarketOptions::builder()
+        .spot_instance_type(SpotInstanceType::Persistent)
+        .instance_interruption_behavior(InstanceInterruptionBehavior::Stop)
+        .build();
+    InstanceMarketOptionsRequest::builder().market_type(MarketType::Spot).spot_options(options).build()
+}
+
+#[ec2_test]
+#[ignore = "run by another"]
+async fn launches_spot(ec2: Ec2) -> Result {
+    let launch = || ec2.launch("blank").without_waiting();
+    let vm = launch().run_instances(|r| r.instance_market_options(persistent())).await?;
+    announce(&vm);
+    launch().spot().await?.terminate().await?;
+    vm.terminate().await
+}
+
+#[ec2_test]
+#[ignore = "run by another"]
+async fn launches_several(ec2: Ec2) -> Result {
+    let nodes = ec2.launch("host").count(3).await?;
+    announce(&nodes[0]);
+    ec2.launch("host").count(2).without_waiting().await?;
+    ec2.terminate_all(&nodes[1..]).await
+}
+
+/// Makes something of every kind that there is, and tells of each once EC2 shows it.
+#[ec2_test(vpc = "10.20.0.0/16")]
+#[ignore = "run by another"]
+async fn waits_with_every_kind(vm: Instance, ec2: Ec2) -> Result {
+    announce(&vm);
+    let _image = vm.snapshot().name(unique("of-a-killed-test")).await?;
+    let _key_pair = ec2.create_key_pair(KeyType::Ed25519).await?;
+    let _volume = ec2.create_volume(gp3(1), vm.zone().unwrap()).await?;
+    vm.add_volume(gp3(1)).await?;
+    vm.add_network_interface(NewNetworkInterface::new().public()).await?;
+    let spot = ec2.launch("blank").run_instances(|r| r.instance_market_options(persistent()));
+    let _spot = spot.without_waiting().await?;
+    let of_run = Filter::builder().name("key").values("ec2-harness:run").build();
+    let of_run = [of_run, Filter::builder().name("value").values(std::env::var("EC2_HARNESS_RUN_ID").unwrap()).build()];
+    let (since, mut kinds) = (Instant::now(), BTreeSet::new());
+    while since.elapsed() < PATIENCE {
+        let tags = ec2.client().describe_tags().set_filters(Some(of_run.to_vec())).send().await;
+        for kind in tags.iter().flat_map(|answer| answer.tags()).filter_map(|tag| tag.resource_type()) {
+            if kinds.insert(kind.to_string()) {
+                println!("\nkind={kind}");
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
 }
 
 #[test]
@@ -123,14 +186,14 @@ fn exits() {
 #[test]
 #[ignore = "run by another"]
 fn drops_in_a_runtime() {
-    const LATE: std::time::Duration = std::time::Duration::from_secs(2);
+    const LATE: Duration = Duration::from_secs(2);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let vm = Ec2::connect().await.unwrap().launch("host").await.unwrap();
         announce(&vm);
         let late = format!("TerminateInstances late={} next 1", LATE.as_secs()).parse().unwrap();
         ec2_local::endpoint::connect().unwrap().add_fault(late).unwrap();
-        let since = std::time::Instant::now();
+        let since = Instant::now();
         drop(vm);
         tokio::task::yield_now().await;
         assert!(since.elapsed() < LATE, "the drop has waited");
@@ -164,13 +227,13 @@ async fn goes_on_without_its_endpoint(vm: Instance) -> Result {
     kill_endpoint();
     // The next one takes the machine over, as one that is down: our machines are not to boot again by themselves.
     // What is just under way there says so first.
-    let since = std::time::Instant::now();
+    let since = Instant::now();
     loop {
         let error = vm.exec("true").await.unwrap_err().to_string();
         if error.contains("it is stopped") && !error.contains("timed out") {
             break;
         }
-        assert!(since.elapsed() < super::support::PATIENCE, "never: {error}");
+        assert!(since.elapsed() < PATIENCE, "never: {error}");
     }
     vm.start().await?;
     vm.exec("true").await.map(drop)

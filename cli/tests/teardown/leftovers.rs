@@ -7,8 +7,10 @@ use super::{
 };
 use rustix::process::Signal;
 use std::{
+    collections::BTreeSet,
     fs,
     os::unix::process::ExitStatusExt,
+    path::Path,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
@@ -49,6 +51,32 @@ fn two_runs_share_one_endpoint_and_leave_nothing() {
     eventually("endpoint and machines have ended", || {
         !lives(&endpoint) && !machines.iter().any(|machine| lives(machine))
     });
+}
+
+/// EC2's word for every kind of the table.
+fn words() -> BTreeSet<String> {
+    let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/resource");
+    let files = fs::read_dir(table).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|file| !file.ends_with("tests.rs"));
+    let word = |file| {
+        let text = fs::read_to_string(file).unwrap();
+        Some(text.split_once("    word: \"")?.1.split_once('"')?.0.to_owned())
+    };
+    files.filter_map(word).collect()
+}
+
+#[test]
+fn a_killed_run_leaves_nothing_of_any_kind() {
+    let mut words = words();
+    assert!(words.len() >= 12 && words.contains("instance"), "{words:?}");
+    let world = World::new();
+    let mut run = world.start("waits_with_every_kind");
+    while !words.is_empty() {
+        words.remove(&run.value("kind"));
+    }
+    kill_with_watchdog(run);
+    world.sweep();
+    world.assert_is_empty();
 }
 
 #[test]
