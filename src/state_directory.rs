@@ -61,13 +61,15 @@ pub(crate) const ADVICE: &str = "set EC2_HARNESS_STATE_DIR to a new or an empty 
 /// What is ours in a run's directory.
 fn part_of_run(name: &str) -> Option<Part> {
     match name {
-        MEMBERS | OWNED | KEPT | "private-key" | "private-key.new" | "private-key.lock" => Some(Part::File),
+        MEMBERS | OWNED | KEPT => Some(Part::File),
         name if name.starts_with("journal.") => Some(Part::Directory(|name| name.contains('.').then_some(Part::File))),
-        name if name.starts_with("watchdog.") || name.starts_with(SHARED) => Some(Part::File),
+        name if [PRIVATE_KEY, "watchdog.", SHARED].iter().any(|ours| name.starts_with(ours)) => Some(Part::File),
         _ => None,
     }
 }
 
+/// What the names of the files of a run's private keys begin with.
+pub(crate) const PRIVATE_KEY: &str = "private-key";
 /// What the names of files begin with in which a run's processes tell each other what they share.
 pub(crate) const SHARED: &str = "shared.";
 
@@ -178,6 +180,10 @@ mod tests {
         for file in [
             "members",
             "private-key",
+            "private-key.lock",
+            "private-key-rsa",
+            "private-key-rsa.new",
+            "private-key-rsa.lock",
             "watchdog.local-1",
             "shared.key-pair.run.lock",
             "shared.security-group.vpc-1.aws",

@@ -121,7 +121,8 @@ async fn waits_with_every_kind(vm: Instance, ec2: Ec2) -> Result {
     let _volume = ec2.create_volume(gp3(1), vm.zone().unwrap()).await?;
     vm.add_volume(gp3(1)).await?;
     vm.add_network_interface(NewNetworkInterface::new().public()).await?;
-    let spot = ec2.launch("blank").run_instances(|r| r.instance_market_options(persistent()));
+    // With a key of the run of its other type.
+    let spot = ec2.launch("blank").key_type(KeyType::Rsa).run_instances(|r| r.instance_market_options(persistent()));
     let _spot = spot.without_waiting().await?;
     let of_run = Filter::builder().name("key").values("ec2-harness:run").build();
     let of_run = [of_run, Filter::builder().name("value").values(std::env::var("EC2_HARNESS_RUN_ID").unwrap()).build()];

@@ -9,6 +9,7 @@ use crate::{
     error::{Error, ErrorKind},
     resource::KEY_PAIR,
     ssh::PrivateKey,
+    state_directory::PRIVATE_KEY,
 };
 use aws_sdk_ec2::{
     primitives::Blob,
@@ -64,10 +65,10 @@ fn key_path(connection: &Connection, key_type: KeyType) -> PathBuf {
 }
 
 /// The name of a private key's file in the run's directory.
-fn file(key_type: KeyType) -> &'static str {
+fn file(key_type: KeyType) -> String {
     match key_type {
-        KeyType::Ed25519 => "private-key",
-        KeyType::Rsa => "private-key-rsa",
+        KeyType::Ed25519 => PRIVATE_KEY.to_owned(),
+        KeyType::Rsa => format!("{PRIVATE_KEY}-rsa"),
     }
 }
 
