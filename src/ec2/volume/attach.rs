@@ -2,15 +2,19 @@
 
 use super::{NewVolume, VolumeHandle, create, order};
 use crate::{
-    connection::{api_error, patience::until_visible},
+    connection::{
+        api_error,
+        patience::{LOOK_PAUSE, LOOK_PAUSE_MAX, OTHERS_VISIBLE_WITHIN, VISIBLE_WITHIN, pauses, until_visible},
+    },
     ec2::{Machine, machine::lock},
     error::{Error, ErrorKind},
     task::{OnDrop, Operation},
 };
 use aws_sdk_ec2::types::{
     EbsInstanceBlockDeviceSpecification as Ebs, InstanceBlockDeviceMappingSpecification as Mapping, InstanceStateName,
-    VolumeAttachmentState, VolumeState,
+    Volume as Description, VolumeAttachment, VolumeAttachmentState, VolumeState,
 };
+use std::time::Instant;
 
 /// The letters of the devices that EC2 recommends for data volumes.
 /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/device_naming.html>
@@ -79,7 +83,7 @@ pub(super) async fn attach(volume: &VolumeHandle, machine: &Machine, device: Opt
             }
             attached => drop(attached?),
         }
-        let is_attached = |described: &aws_sdk_ec2::types::Volume| {
+        let is_attached = |described: &Description| {
             described.attachments().iter().any(|it| it.state() == Some(&VolumeAttachmentState::Attached))
         };
         let described = volume.until(&tried, is_attached).await?;
@@ -90,8 +94,21 @@ pub(super) async fn attach(volume: &VolumeHandle, machine: &Machine, device: Opt
 }
 
 async fn is_attached_to(volume: &VolumeHandle, machine: &Machine) -> Result<bool, Error> {
-    let described = volume.look().await?;
-    Ok(described.attachments().iter().any(|attachment| attachment.instance_id() == Some(machine.id())))
+    let is_there = |attachment: &VolumeAttachment| attachment.instance_id() == Some(machine.id());
+    comes_to_show(volume, |described| described.attachments().iter().any(is_there)).await
+}
+
+/// Whether EC2 shows something of a volume, which it may do late.
+async fn comes_to_show(volume: &VolumeHandle, is_so: impl Fn(&Description) -> bool) -> Result<bool, Error> {
+    let limit = volume.0.ec2.connection.paced(OTHERS_VISIBLE_WITHIN);
+    let (since, mut pauses) = (Instant::now(), pauses(LOOK_PAUSE, LOOK_PAUSE_MAX));
+    loop {
+        let is_so = is_so(&volume.described_within(VISIBLE_WITHIN).await?);
+        if is_so || since.elapsed() > limit {
+            return Ok(is_so);
+        }
+        pauses.next().await;
+    }
 }
 
 /// The devices that a machine has, as EC2 described it last.
@@ -134,7 +151,7 @@ pub(super) async fn detach(volume: &VolumeHandle) -> Result<(), Error> {
     match detached.await {
         // An earlier try may have come through whose answer was lost.
         Err(error) if error.code() == Some("IncorrectState") => {
-            if volume.look().await?.state() != Some(&VolumeState::Available) {
+            if !comes_to_show(volume, |described| described.state() == Some(&VolumeState::Available)).await? {
                 return Err(error);
             }
         }
