@@ -3,6 +3,7 @@
 //! One table below names every key once, with its default, its meaning and how its value is read; the file, the
 //! environment and the error texts are all derived from it. What this room isn't: the place where a value is used.
 
+mod image;
 mod tag;
 mod value;
 
@@ -10,6 +11,8 @@ use crate::{
     error::{Error, ErrorKind},
     target::Target,
 };
+pub(crate) use image::What;
+pub use image::{Architecture, ImageQuery};
 use ipnet::IpNet;
 use std::{
     collections::BTreeMap,
@@ -127,22 +130,6 @@ impl Pace {
     }
 }
 
-/// What an alias of an image stands for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ImageAlias {
-    /// The AMI id, where it is fixed.
-    pub id: Option<String>,
-    /// Owner (account number, `self`, `amazon`) of the newest image that matches `name`.
-    pub owner: Option<String>,
-    /// Pattern of the image's name, with `*` and `?`.
-    pub name: Option<String>,
-    /// `x86_64` or `arm64`.
-    pub architecture: Option<String>,
-    /// The user that logs in.
-    pub user: Option<String>,
-}
-
 macro_rules! keys {
     ($($(#[doc = $doc:literal])+ $key:ident: $type:ty = $default:expr;)+) => {
         /// What is configured. In `ec2-harness.toml` each field is a key; in the environment it is `EC2_HARNESS_` and its
@@ -181,8 +168,8 @@ keys! {
     region: Option<String> = None;
     /// The profile of the AWS configuration files. Default: what the SDK finds.
     profile: Option<String> = None;
-    /// The image: an AMI id, an alias, or `resolve:ssm:/…`. Default: `host`.
-    image: String = "host".into();
+    /// The image: an AMI id, an alias, `resolve:ssm:/…`, or a table of what it is found by. Default: `host`.
+    image: ImageQuery = "host".into();
     /// The instance type. Default: `t3.micro`.
     instance_type: String = "t3.micro".into();
     /// Instance types that are tried in turn where there is no capacity, or a zone doesn't offer one, instead of `instance_type`.
@@ -204,8 +191,8 @@ keys! {
     key_name: Option<String> = None;
     /// Path of the private key to `key_name`; of the public one (`….pub`) where an SSH agent has the private half. Default: none.
     private_key: Option<PathBuf> = None;
-    /// The type of the run's own key: `ed25519`, or `rsa` for images that refuse that. Default: `ed25519`.
-    key_type: KeyType = KeyType::Ed25519;
+    /// The type of the run's own key: `ed25519` or `rsa`. Default: `ed25519`, and `rsa` where the image is known to refuse that.
+    key_type: Option<KeyType> = None;
     /// The subnet. Default: one of the default VPC.
     subnet: Option<String> = None;
     /// Security groups. Default: one per run, made by us.
@@ -218,8 +205,8 @@ keys! {
     host_keys: HostKeys = HostKeys::FirstUse;
     /// Tags on everything that is created, beside our own. Default: none.
     tags: BTreeMap<String, String> = BTreeMap::new();
-    /// Aliases of images. Default: none beside the built-in ones.
-    images: BTreeMap<String, ImageAlias> = BTreeMap::new();
+    /// Aliases of images; they win over the built-in ones. Default: none beside those.
+    images: BTreeMap<String, ImageQuery> = BTreeMap::new();
     /// How long a test may take, launch included. Default: `30m`.
     timeout: Duration = Duration::from_secs(30 * 60);
     /// How long a machine may take until it is ready. Default: `10m`.

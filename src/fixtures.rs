@@ -24,7 +24,7 @@
 
 use crate::{
     Failure,
-    ec2::{Ec2, Instance, Launch, NewNetworkInterface, NewVolume, Vpc},
+    ec2::{Ec2, ImageQuery, Instance, Launch, NewNetworkInterface, NewVolume, Vpc},
 };
 use rstest::fixture;
 
@@ -39,8 +39,8 @@ pub fn ec2() -> Ec2 {
     provide(Ec2::connect().wait())
 }
 
-/// A machine that is ready; `#[with("debian-12", vec![gp3(20)], 1)]` chooses its image, its volumes beside the root, and how many network
-/// interfaces it has beside the first. Default: the configured image, and none of the others.
+/// A machine that is ready; `#[with("debian-12", vec![gp3(20)], 1)]` chooses its image (an [`ImageQuery`] is one, too), its volumes beside
+/// the root, and how many network interfaces it has beside the first. Default: the configured image, and none of the others.
 ///
 /// # Panics
 ///
@@ -48,13 +48,13 @@ pub fn ec2() -> Ec2 {
 #[fixture]
 #[track_caller]
 pub fn instance(
-    #[default("")] image: &str,
+    #[default("")] image: impl Into<ImageQuery>,
     #[default(Vec::new())] volumes: Vec<NewVolume>,
     #[default(0)] extra_nics: u16,
     ec2: Ec2,
 ) -> Instance {
     let interfaces = vec![NewNetworkInterface::new(); extra_nics.into()];
-    provide(launch(&ec2, image).volumes(volumes).network_interfaces(interfaces).wait())
+    provide(launch(&ec2, image.into()).volumes(volumes).network_interfaces(interfaces).wait())
 }
 
 /// Machines that are alike and ready, launched by one call; `#[with(3, "debian-12")]` chooses how many, and their image. Default: two, of the
@@ -65,8 +65,8 @@ pub fn instance(
 /// With the report, if one of them does not come up.
 #[fixture]
 #[track_caller]
-pub fn instances(#[default(2)] count: u16, #[default("")] image: &str, ec2: Ec2) -> Vec<Instance> {
-    provide(launch(&ec2, image).count(count).wait())
+pub fn instances(#[default(2)] count: u16, #[default("")] image: impl Into<ImageQuery>, ec2: Ec2) -> Vec<Instance> {
+    provide(launch(&ec2, image.into()).count(count).wait())
 }
 
 /// A VPC; `#[with("10.30.0.0/16")]` chooses its range, else it is `10.20.0.0/16`. Machines are launched in it by
@@ -81,8 +81,8 @@ pub fn vpc(#[default("10.20.0.0/16")] range: &str, ec2: Ec2) -> Vpc {
     provide(ec2.create_vpc(range).wait())
 }
 
-fn launch(ec2: &Ec2, image: &str) -> Launch {
-    if image.is_empty() { ec2.launch_default() } else { ec2.launch(image) }
+fn launch(ec2: &Ec2, image: ImageQuery) -> Launch {
+    if image == "".into() { ec2.launch_default() } else { ec2.launch(image) }
 }
 
 #[cfg_attr(not(test), expect(clippy::panic, reason = "a fixture has no other way to fail its test"))]

@@ -124,6 +124,26 @@
 //! # }
 //! ```
 //!
+//! # Images
+//!
+//! An image is an AMI's id, an alias (`debian-12`, `ubuntu-24.04-daily`, those of the configuration), `resolve:ssm:/…`, or an
+//! [`ImageQuery`](ec2::ImageQuery): the newest of an owner's whose name fits, for the architecture of the instance type. It is plain data, for all
+//! tests to share.
+//!
+//! ```no_run
+//! # use ec2_harness::prelude::*;
+//! fn ours() -> ImageQuery {
+//!     ImageQuery::named("ours-{arch}-*").owner("self").user("admin")
+//! }
+//!
+//! #[ec2_test(image = ours())]
+//! async fn boots(vm: Instance, ec2: Ec2) -> Result {
+//!     let all = ec2.images(ours().deprecated()).await?; // the newest first
+//!     println!("{} is the newest of {}", vm.id(), all.len());
+//!     Ok(())
+//! }
+//! ```
+//!
 //! # Images of machines
 //!
 //! [`snapshot`](ec2::Machine::snapshot) makes an image of a machine with all of its volumes. The machine is cleaned of its own state

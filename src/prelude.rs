@@ -13,8 +13,8 @@ pub use crate::{
         user, volume,
     },
     ec2::{
-        Ec2, Image, ImageHandle, Imds, Instance, Machine, NetworkInterface, NewNetworkInterface, NewVolume, NewVpc,
-        Volume, VolumeHandle, Vpc, VpcHandle, gp3,
+        Ec2, Image, ImageHandle, ImageQuery, Imds, Instance, Machine, NetworkInterface, NewNetworkInterface, NewVolume,
+        NewVpc, Volume, VolumeHandle, Vpc, VpcHandle, gp3,
     },
     ec2_snapshot, ec2_test,
     runner::TestContext,

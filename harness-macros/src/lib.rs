@@ -34,7 +34,7 @@ use proc_macro::TokenStream;
 ///
 /// | Argument | Value |
 /// |---|---|
-/// | `image = …` | A string: AMI id, alias, or `resolve:ssm:/…`; or the name of an `#[ec2_snapshot]`. |
+/// | `image = …` | A string: AMI id, alias, or `resolve:ssm:/…`; an expression of `ImageQuery`; or the name of an `#[ec2_snapshot]`. |
 /// | `instance_type = …` | A string. |
 /// | `volumes = [gp3(20)]` | Volumes beside the root, in their order: `vm.volume(0)` is the first. |
 /// | `extra_nics = 1` | How many network interfaces each machine has beside its first: `vm.network_interfaces()`. Default: none. |

@@ -81,6 +81,8 @@ const MODIFY_VOLUME: &str = "https://docs.aws.amazon.com/AWSEC2/latest/APIRefere
 const STATUS: &str = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstanceStatus.html";
 const FILTERS: &str = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html";
 const IDEMPOTENCY: &str = "https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html";
+/// AWS doesn't document this code; this is what it answers.
+const PARAMETERS: &str = "https://github.com/aws/aws-cdk/issues/26712";
 const QUOTAS: &str = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-resource-limits.html";
 const TAGS: &str = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html";
 const THROTTLING: &str = "https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html";
@@ -156,6 +158,8 @@ codes! {
     InvalidAmiIdNotFound = "InvalidAMIID.NotFound", 400, ERRORS;
     /// The image is pending, disabled or has failed, so it can't be launched from or changed.
     InvalidAmiIdUnavailable = "InvalidAMIID.Unavailable", 400, ERRORS;
+    /// The parameter of Systems Manager's that names the image isn't there, or is of another type than `aws:ec2:image`.
+    SsmInvalidParameter = "SsmInvalidParameter", 400, PARAMETERS;
     /// A name that images can't have.
     InvalidAmiNameMalformed = "InvalidAMIName.Malformed", 400, ERRORS;
     /// Another image of the account has the name.

@@ -60,7 +60,22 @@ fn the_environment_wins_over_the_file() {
     let file = directory.path().join(FILE_NAME);
     fs::write(&file, "image = \"a\"\nregion = \"eu-west-1\"").unwrap();
     let config = Config::from_parts(Some(&file), vec![("EC2_HARNESS_IMAGE".into(), "b".into())]).unwrap();
-    assert_eq!((config.image.as_str(), config.region.as_deref()), ("b", Some("eu-west-1")));
+    assert_eq!((config.image, config.region.as_deref()), ("b".into(), Some("eu-west-1")));
+}
+
+#[test]
+fn an_image_is_a_word_or_a_table() {
+    let config = from_file(
+        r#"
+        image = { name = "ours-{arch}-*", owner = "self", user = "admin", deprecated = true, key_type = "rsa" }
+        images = { latest = "resolve:ssm:/ours", arm = { id = "debian-12", architecture = "arm64" } }
+        "#,
+    )
+    .unwrap();
+    let ours = ImageQuery::named("ours-{arch}-*").owner("self").user("admin").deprecated().key_type(KeyType::Rsa);
+    assert_eq!(config.image, ours);
+    assert_eq!(config.images["latest"], "resolve:ssm:/ours".into());
+    assert_eq!(config.images["arm"], ImageQuery::from("debian-12").architecture(Architecture::Arm64));
 }
 
 #[test]
@@ -84,7 +99,13 @@ fn a_bad_value_names_key_and_expectation() {
         ("account = \"12\"", "12 digits"),
         ("max_instances = -1", "expected a whole number"),
         ("ssh_from = [\"home\"]", "expected a network"),
-        ("images = { web = { owner = \"self\" } }", "`web`: an alias needs either"),
+        ("images = { web = { owner = \"self\" } }", "`web`: an image needs either"),
+        ("images = { web = { name = \"a\", id = \"ami-1\" } }", "`web`: an image needs either"),
+        (
+            "image = { name = \"a\", architecture = \"mips\" }",
+            "`architecture`: expected one of `x86_64`, `arm64`, found `mips`",
+        ),
+        ("image = { nmae = \"a\" }", "`nmae`: there is no such key; there are id, name"),
         ("key_name = \"mine\"", "go together"),
         ("image = ", "read the configuration"),
         ("reach = \"carrier-pigeon\"", "expected `public`, `private` or a command"),

@@ -1,6 +1,6 @@
 //! How a key's value is read, from TOML or from a string of the environment.
 
-use super::{HostKeys, ImageAlias, Keep, KeyType, LocalConditions, Pace, Progress, Reach, Spot};
+use super::{Architecture, HostKeys, Keep, KeyType, LocalConditions, Pace, Progress, Reach, Spot};
 use crate::target::Target;
 use ipnet::IpNet;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
@@ -182,37 +182,6 @@ impl FromValue for Reach {
     }
 }
 
-impl FromValue for ImageAlias {
-    fn from_value(value: &Value) -> Result<Self, String> {
-        let mut alias = Self { id: None, owner: None, name: None, architecture: None, user: None };
-        match value {
-            Value::Toml(toml::Value::Table(table)) => {
-                for (key, item) in table {
-                    let item =
-                        Some(String::from_value(&Value::Toml(item.clone())).map_err(|e| format!("`{key}`: {e}"))?);
-                    match key.as_str() {
-                        "id" => alias.id = item,
-                        "owner" => alias.owner = item,
-                        "name" => alias.name = item,
-                        "architecture" => alias.architecture = item,
-                        "user" => alias.user = item,
-                        _ => {
-                            return Err(format!(
-                                "there is no key `{key}`; the keys are id, owner, name, architecture, user"
-                            ));
-                        }
-                    }
-                }
-            }
-            other => alias.id = Some(String::from_value(other)?),
-        }
-        match (&alias.id, &alias.owner, &alias.name) {
-            (Some(_), None, None) | (None, Some(_), Some(_)) => Ok(alias),
-            _ => Err("an alias needs either `id`, or `owner` and `name`".into()),
-        }
-    }
-}
-
 /// A choice among words.
 macro_rules! words {
     ($($type:ident { $($word:literal = $variant:ident),+ })+) => {$(
@@ -228,6 +197,7 @@ macro_rules! words {
 }
 
 words! {
+    Architecture { "x86_64" = X86_64, "arm64" = Arm64 }
     Keep { "no" = No, "failed" = Failed, "always" = Always }
     HostKeys { "first-use" = FirstUse, "console" = Console }
     LocalConditions { "calm" = Calm, "typical" = Typical, "hostile" = Hostile }

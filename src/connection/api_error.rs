@@ -82,7 +82,9 @@ fn kind_of(code: &str) -> ErrorKind {
             ErrorKind::Unavailable
         }
         _ if code.ends_with("LimitExceeded") || code == "MaxSpotInstanceCountExceeded" => ErrorKind::Quota,
-        _ if code.ends_with("NotFound") || code == "InvalidAMIID.Unavailable" => ErrorKind::NotFound,
+        _ if code.ends_with("NotFound") || matches!(code, "InvalidAMIID.Unavailable" | "SsmInvalidParameter") => {
+            ErrorKind::NotFound
+        }
         _ => ErrorKind::Api,
     }
 }
@@ -215,6 +217,7 @@ mod tests {
             ("RequestLimitExceeded", ErrorKind::Throttled),
             ("InstanceLimitExceeded", ErrorKind::Quota),
             ("InvalidKeyPair.NotFound", ErrorKind::NotFound),
+            ("SsmInvalidParameter", ErrorKind::NotFound),
             ("InsufficientInstanceCapacity", ErrorKind::Capacity),
             ("InternalError", ErrorKind::Unavailable),
             ("InvalidParameterValue", ErrorKind::Api),

@@ -43,8 +43,8 @@ impl Ec2 {
         Connect { config: None, scope: Scope::process(), region: None, credentials: None, running: false }
     }
 
-    /// Prepares a launch; `image` is an AMI id, an alias, `resolve:ssm:/…`, an [`Image`](super::Image), or the name of an
-    /// [`#[ec2_snapshot]`](macro@crate::ec2_snapshot).
+    /// Prepares a launch; `image` is an AMI id, an alias, `resolve:ssm:/…`, an [`ImageQuery`](super::ImageQuery), an
+    /// [`Image`](super::Image), or the name of an [`#[ec2_snapshot]`](macro@crate::ec2_snapshot).
     pub fn launch(&self, image: impl Into<ImageSource>) -> Launch {
         Launch::new(self.clone(), Some(image.into()))
     }
@@ -62,25 +62,26 @@ impl Ec2 {
     pub fn instance(&self, id: impl Into<String>) -> Operation<Machine> {
         let (ec2, id) = (self.clone(), id.into());
         Operation::new("find an instance", OnDrop::Cancel, async move {
-            let key = per_run::existing_key(&ec2.connection, &ec2.config)?;
-            let user = ec2.config.user.clone();
-            let (name, key_path, reservation, journaled) = (id.clone(), None, None, None);
-            let (volumes, spot_request, ready_within) = (Vec::new(), None, ec2.config.ready_timeout);
-            let begin = Begin {
-                ec2,
-                id,
-                name,
+            let begin = |key| Begin {
+                ec2: ec2.clone(),
+                id: id.clone(),
+                name: id.clone(),
                 key,
-                key_path,
-                user,
-                reservation,
-                journaled,
-                volumes,
-                spot_request,
-                ready_within,
+                key_path: None,
+                user: ec2.config.user.clone(),
+                reservation: None,
+                journaled: None,
+                volumes: Vec::new(),
+                spot_request: None,
+                ready_within: ec2.config.ready_timeout,
             };
-            let machine = Machine::begin(begin);
-            machine.look_up().await?;
+            let found = Machine::begin(begin(None));
+            found.look_up().await?;
+            // Which of the run's keys it is shows by its name.
+            let described = found.last_described();
+            let pair = described.as_ref().and_then(|described| described.key_name());
+            let machine = Machine::begin(begin(per_run::existing_key(&ec2.connection, &ec2.config, pair)?));
+            described.into_iter().for_each(|described| machine.set_described(described));
             Ok(machine)
         })
     }

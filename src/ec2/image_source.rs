@@ -1,19 +1,19 @@
 //! What a machine is launched from: an image that has a name, or one that is made when it is needed.
 
 use super::Ec2;
-use crate::error::Error;
+use crate::{config::ImageQuery, error::Error};
 use futures_util::future::BoxFuture;
 use std::{fmt, sync::Arc};
 
-/// What a machine is launched from: an AMI id, an alias or `resolve:ssm:/…` as text, an [`Image`](super::Image) or its handle, or the
-/// name of an [`#[ec2_snapshot]`](macro@crate::ec2_snapshot).
+/// What a machine is launched from: an AMI id, an alias or `resolve:ssm:/…` as text, an [`ImageQuery`], an [`Image`](super::Image) or its
+/// handle, or the name of an [`#[ec2_snapshot]`](macro@crate::ec2_snapshot).
 #[derive(Debug, Clone)]
 pub struct ImageSource(pub(crate) Source);
 
 #[derive(Debug, Clone)]
 pub(crate) enum Source {
-    /// An AMI's id, an alias, or `resolve:ssm:/…`.
-    Named(String),
+    /// Looked up.
+    Query(ImageQuery),
     /// Made when it is needed, unless it is there.
     Made(Arc<dyn MakeImage>),
 }
@@ -35,25 +35,25 @@ pub(crate) trait MakeImage: fmt::Debug + Send + Sync {
     ) -> BoxFuture<'a, Result<String, Error>>;
 }
 
-impl<S: Into<String>> From<S> for ImageSource {
-    fn from(name: S) -> Self {
-        Self(Source::Named(name.into()))
+impl<Q: Into<ImageQuery>> From<Q> for ImageSource {
+    fn from(query: Q) -> Self {
+        Self(Source::Query(query.into()))
     }
 }
 
 impl ImageSource {
     /// What a person calls it.
-    pub(crate) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> String {
         match &self.0 {
-            Source::Named(name) => name,
-            Source::Made(maker) => maker.name(),
+            Source::Query(query) => query.to_string(),
+            Source::Made(maker) => maker.name().to_owned(),
         }
     }
 
-    /// Its name in the configuration or at EC2, if it has one.
-    pub(crate) fn as_name(&self) -> Option<&str> {
+    /// What it is looked up by, if it is.
+    pub(crate) fn as_query(&self) -> Option<&ImageQuery> {
         match &self.0 {
-            Source::Named(name) => Some(name),
+            Source::Query(query) => Some(query),
             Source::Made(_) => None,
         }
     }
@@ -61,7 +61,7 @@ impl ImageSource {
     /// What makes it when it is needed.
     pub(crate) fn maker(&self) -> Option<Arc<dyn MakeImage>> {
         match &self.0 {
-            Source::Named(_) => None,
+            Source::Query(_) => None,
             Source::Made(maker) => Some(maker.clone()),
         }
     }

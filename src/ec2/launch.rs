@@ -1,7 +1,7 @@
 //! Launching: from what a test says to a machine that is ready.
 
 use super::{
-    Ec2, ImageSource, Imds, Instance, Machine, NewNetworkInterface, NewVolume, VpcHandle,
+    Ec2, ImageSource, Imds, Instance, Machine, NewNetworkInterface, NewVolume, VpcHandle, image,
     machine::{Begin, Reached},
     network_interface, per_run, ready,
     run_instances::{Launched, Request},
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     check::Size,
-    config::{KeyType, Spot},
+    config::{ImageQuery, KeyType, Spot},
     engine,
     error::{Error, ErrorKind},
     progress::Line,
@@ -175,7 +175,8 @@ impl Launch {
         self
     }
 
-    /// The type of the run's own key that logs in, where the image refuses that of the configuration, `ed25519`.
+    /// The type of the run's own key that logs in. Default: the configuration's, else Ed25519, and RSA where the image is known to refuse
+    /// that.
     pub fn key_type(mut self, key_type: KeyType) -> Self {
         self.key_type = Some(key_type);
         self
@@ -299,7 +300,7 @@ impl Launch {
     /// Launches several, which have numbers behind their name then; or one.
     pub(super) async fn run_many(self, count: Option<u16>) -> Result<Vec<Instance>, Error> {
         let scope = self.ec2.scope.clone();
-        let image = self.image_name().to_owned();
+        let image = self.image_name();
         let result = scope.run(|| format!("launch {image}"), self.launch_from(count)).await;
         if result.is_err() {
             scope.note_failed_launch();
@@ -307,8 +308,13 @@ impl Launch {
         result
     }
 
-    pub(super) fn image_name(&self) -> &str {
-        self.image.as_ref().map_or(&self.ec2.config.image, ImageSource::name)
+    pub(super) fn image_name(&self) -> String {
+        self.image.as_ref().map_or_else(|| self.ec2.config.image.to_string(), ImageSource::name)
+    }
+
+    /// What it is looked up by; what makes its image has made it by then.
+    pub(super) fn image_query(&self) -> &ImageQuery {
+        self.image.as_ref().and_then(ImageSource::as_query).unwrap_or(&self.ec2.config.image)
     }
 
     /// Launches it. An image that is made when it is needed is made before, and once again should it have vanished meanwhile.
@@ -333,7 +339,7 @@ impl Launch {
             .unwrap_or_else(|| "ec2-harness".into())
     }
 
-    #[tracing::instrument(name = "launch", skip_all, fields(machine = self.machine_name(), image = self.image_name()))]
+    #[tracing::instrument(name = "launch", skip_all, fields(machine = self.machine_name(), image = %self.image_name()))]
     async fn launch(self, count: Option<u16>) -> Result<Vec<Instance>, Error> {
         signals::install()?;
         let mut wanted = Specification::of(&self)?;
@@ -344,16 +350,42 @@ impl Launch {
         engine::blocking("join the run", move || watchdog::ensure(&run, &watched)).await?;
         let deadline = Instant::now() + wanted.ready_within;
         let line = Line::begin(config.progress, &wanted.name, "preparing");
-        let (login, groups) = tokio::try_join!(
-            per_run::key(&connection, &config, &wanted.key),
-            per_run::security_groups(&connection, &config, &wanted.network),
-        )?;
+        let tried = format!("launch {}", wanted.image);
+        let key = async {
+            let images = image::for_types(&self.ec2, &wanted.image, &wanted.instance_types).await?;
+            wanted.root.check(&images)?;
+            // A type that doesn't take what it is to have is told before anything is made.
+            let interfaces = &wanted.network_interfaces;
+            for instance_type in wanted.instance_types.iter().filter(|_| !interfaces.is_empty()) {
+                let tried = format!("{tried} as {instance_type}");
+                network_interface::check_launch(&connection, instance_type, interfaces, &tried).await?;
+            }
+            let login = per_run::key(&connection, &config, &image::choose_key(&wanted.key, &images)).await?;
+            image::check_key(&tried, &images, &login.name, &login.private)?;
+            Ok((login, images))
+        };
+        let groups = per_run::security_groups(&connection, &config, &wanted.network);
+        let ((login, images), groups) = tokio::try_join!(key, groups)?;
         line.phase("launching");
-        let request = Request { wanted: &wanted, customize: &self.customize, ec2: &self.ec2, key: &login.name, groups };
+        let request = Request {
+            wanted: &wanted,
+            customize: &self.customize,
+            ec2: &self.ec2,
+            key: &login.name,
+            groups,
+            images: &images,
+        };
         let launched = request.send(deadline).await.inspect_err(|_| line.end("was not launched"))?;
         let is_described = launched.image.described.is_some();
+        let first = launched.instances.first().cloned();
         // From here on whatever goes wrong ends the machines.
         let instances = self.begin(&wanted, launched, &login, count.is_some());
+        if !is_described
+            && instances.iter().any(|instance| instance.user().is_none())
+            && let Some(user) = image::user_of(&connection, first.as_ref()).await
+        {
+            instances.iter().for_each(|instance| instance.set_user(&user));
+        }
         let mut lines = vec![line];
         if count.is_some() {
             lines.remove(0).end(&format!("is launched {} times", instances.len()));

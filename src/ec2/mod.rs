@@ -35,9 +35,10 @@ mod wait;
 pub use crate::teardown::sweep::{Resource, Sweep, Swept};
 #[cfg(test)]
 pub(crate) use guard::Guard;
-pub(crate) use image::{instance_type_is_arm, resolve_once};
+pub(crate) use image::image_id;
 pub(crate) use image_source::{MakeImage, Source};
 
+pub use crate::config::{Architecture, ImageQuery};
 pub use account::{Connect, Ec2, Statistics};
 pub use assert::Assert;
 pub use exec::Exec;

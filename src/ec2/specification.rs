@@ -1,9 +1,9 @@
 //! What a launch asks for: what it says itself and what is configured, merged once, before anything is looked up or sent.
 
-use super::{Imds, Launch, NewNetworkInterface, NewVolume, VpcHandle};
+use super::{Imds, Launch, NewNetworkInterface, NewVolume, VpcHandle, image::Image};
 use crate::{
     check::Size,
-    config::{Config, KeyType, Spot, check_tags},
+    config::{Config, ImageQuery, KeyType, Spot, check_tags},
     error::{Error, ErrorKind},
     ssh::PrivateKey,
 };
@@ -16,8 +16,8 @@ pub(crate) struct Specification {
     pub(crate) count: u16,
     /// The name by which progress and errors speak of the machine, and its `Name` tag.
     pub(crate) name: String,
-    /// An AMI's id, an alias, or `resolve:ssm:/…`; it is looked up for the architecture of the type.
-    pub(crate) image: String,
+    /// It is looked up for the architecture of each type.
+    pub(crate) image: ImageQuery,
     /// Tried in turn where there is no capacity; one at least.
     pub(crate) instance_types: Vec<String>,
     pub(crate) spot: Spot,
@@ -48,8 +48,8 @@ pub(crate) struct Specification {
 /// Which key logs in.
 #[derive(Debug, Clone)]
 pub(crate) enum Key {
-    /// The run's own, of this type.
-    OfRun(KeyType),
+    /// The run's own, of this type; `None`: of one that the image takes.
+    OfRun(Option<KeyType>),
     /// One of the user's: its name in EC2, and its file.
     File(String, PathBuf),
     /// One of the user's: its name in EC2, and its private half.
@@ -71,6 +71,19 @@ impl Root {
     /// Whether it is anything but as the image says.
     pub(crate) fn is_changed(&self) -> bool {
         *self != Self::default()
+    }
+
+    /// Sees that it can be as it is wanted with each of some images.
+    pub(super) fn check(&self, images: &[Image]) -> Result<(), Error> {
+        match images.iter().find(|image| image.described.is_none()) {
+            Some(image) if self.is_changed() => Err(Error::new(
+                ErrorKind::Configuration,
+                format!("set the size or encryption of the root volume of `{}`", image.id),
+            )
+            .because("EC2 resolves this image by itself, so its root device isn't known before")
+            .advise("give the mapping with `.run_instances(|r| r.block_device_mappings(…))`, or the AMI's id")),
+            _ => Ok(()),
+        }
     }
 
     fn of(launch: &Launch, config: &Config) -> Result<Self, Error> {
@@ -106,7 +119,7 @@ impl Specification {
         let key = match (&launch.key, &config.key_name, &config.private_key) {
             (Some((name, private)), _, _) => Key::Given(name.clone(), private.clone()),
             (None, Some(name), Some(path)) => Key::File(name.clone(), path.clone()),
-            (None, _, _) => Key::OfRun(launch.key_type.unwrap_or(config.key_type)),
+            (None, _, _) => Key::OfRun(launch.key_type.or(config.key_type)),
         };
         // What a launch says is more than its test's, and that more than what is configured.
         let vpc = launch.vpc.clone().or_else(|| launch.ec2.vpc.clone()).filter(|_| launch.subnet.is_none());
@@ -133,7 +146,7 @@ impl Specification {
         Ok(Self {
             count: 1,
             name: launch.machine_name(),
-            image: launch.image_name().to_owned(),
+            image: launch.image_query().clone(),
             instance_types,
             spot: launch.spot.unwrap_or(config.spot),
             zones,

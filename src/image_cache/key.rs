@@ -2,7 +2,8 @@
 
 use super::{SetUp, inputs};
 use crate::{
-    ec2::{Ec2, Source, instance_type_is_arm, resolve_once},
+    config::Architecture,
+    ec2::{Ec2, Source, image_id},
     engine,
     error::{Error, ErrorKind},
 };
@@ -45,27 +46,23 @@ impl Key {
 
 /// The key of a set-up's image for machines of these types.
 pub(super) async fn of(set_up: &SetUp, ec2: &Ec2, instance_types: &[String]) -> Result<Key, Error> {
-    let is_arm = architecture(set_up, instance_types)?;
+    let architecture = architecture(set_up, ec2, instance_types)?;
     let base = match set_up.base(ec2).0 {
-        Source::Named(name) => {
-            let instance_type = instance_types.first().map_or(&*ec2.config.instance_type, String::as_str);
-            resolve_once(&ec2.connection, &ec2.config, &name, instance_type).await?.id
-        }
+        Source::Query(query) => image_id(ec2, &query, architecture).await?,
         Source::Made(maker) => maker.identity(ec2, instance_types).await?,
     };
     let (directory, paths) = (set_up.directory, set_up.inputs);
     let read = move || inputs::read(directory.as_ref(), paths);
     let inputs = engine::blocking("read the inputs of a snapshot", read).await?;
-    let architecture = if is_arm { "arm64" } else { "x86_64" };
-    let parts = [FORMAT, set_up.tokens, &base, architecture].map(str::as_bytes);
+    let parts = [FORMAT, set_up.tokens, &base, architecture.as_str()].map(str::as_bytes);
     let of_inputs = inputs.iter().flat_map(|input| [input.path.as_bytes(), &input.digest]);
     Ok(Key::new(parts.into_iter().chain(of_inputs)))
 }
 
-/// Whether it is for ARM: an image is of one architecture.
-fn architecture(set_up: &SetUp, instance_types: &[String]) -> Result<bool, Error> {
-    let mut architectures = instance_types.iter().map(|it| instance_type_is_arm(it));
-    let first = architectures.next().unwrap_or_default();
+/// What it is for: an image is of one architecture.
+fn architecture(set_up: &SetUp, ec2: &Ec2, instance_types: &[String]) -> Result<Architecture, Error> {
+    let mut architectures = instance_types.iter().map(|it| Architecture::of_type(it));
+    let first = architectures.next().unwrap_or_else(|| Architecture::of_type(&ec2.config.instance_type));
     if architectures.all(|other| other == first) {
         return Ok(first);
     }

@@ -76,7 +76,7 @@ impl SetUp {
 
     /// What its machine is launched from: what it says, else the configured image.
     pub(super) fn base(&self, ec2: &Ec2) -> ImageSource {
-        self.from.map_or_else(|| ec2.config.image.as_str().into(), |from| from())
+        self.from.map_or_else(|| (&ec2.config.image).into(), |from| from())
     }
 }
 

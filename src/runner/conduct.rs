@@ -193,7 +193,7 @@ fn attempt(
         let ec2 = Ec2::connect().config(config.clone()).scope(scope.clone()).wait()?;
         scope.note_local_seed(ec2.local_seed());
         let vpc = provide_vpc(test, plan, &ec2)?;
-        let image = test.image.clone().filter(|image| image.as_name().is_none());
+        let image = test.image.clone().filter(|image| image.as_query().is_none());
         let ec2 = Ec2 { vpc: vpc.as_ref().map(Vpc::handle), image, ..ec2 };
         given_vpc = vpc;
         Some(TestContext { name: test.name.clone(), ec2, started, clock: phases.began })

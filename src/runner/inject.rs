@@ -288,7 +288,8 @@ mod tests {
         let names = plan.machines().iter().map(|planned| planned.name.as_str()).collect::<Vec<_>>();
         assert_eq!(names, ["primary", "nodes[0]", "nodes[1]"]);
         assert_eq!((first.machines, account.machines, nodes.machines), (0..1, 1..1, 1..3));
-        assert_eq!(plan.machines()[2].settings.image.as_ref().and_then(ImageSource::as_name), Some("debian-12"));
+        let image = plan.machines()[2].settings.image.as_ref().and_then(ImageSource::as_query);
+        assert_eq!(image, Some(&"debian-12".into()));
     }
 
     #[test]

@@ -124,8 +124,8 @@ impl Test {
 
     /// The configuration, with what this test says over it.
     pub(crate) fn configure(&self, mut config: Config) -> Config {
-        if let Some(name) = self.image.as_ref().and_then(ImageSource::as_name) {
-            config.image = name.to_owned();
+        if let Some(query) = self.image.as_ref().and_then(ImageSource::as_query) {
+            config.image = query.clone();
         }
         if let Some(instance_type) = &self.instance_type {
             config.instance_type = instance_type.clone();
@@ -156,7 +156,7 @@ mod tests {
         config.tags.insert("team".into(), "theirs".into());
         config.tags.insert("b".into(), "2".into());
         let config = test.configure(config);
-        assert_eq!((config.image.as_str(), config.keep), ("debian-12", Keep::Always));
+        assert_eq!((config.image, config.keep), ("debian-12".into(), Keep::Always));
         assert_eq!(config.instance_type, Config::default().instance_type);
         assert_eq!(config.timeout, Config::default().timeout);
         let tags = config.tags.into_iter().collect::<Vec<_>>();

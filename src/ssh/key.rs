@@ -101,6 +101,12 @@ impl PrivateKey {
         public_blob(self.text()).map(|blob| STANDARD.encode(blob))
     }
 
+    /// Whether it is an Ed25519 key, as far as that is written down.
+    pub(crate) fn is_ed25519(&self) -> bool {
+        let public = self.agents().map(<[u8]>::to_vec).or_else(|| public_blob(self.text()));
+        public.is_some_and(|blob| blob.get(4..).is_some_and(|rest| rest.starts_with(b"ssh-ed25519")))
+    }
+
     pub(super) fn text(&self) -> &str {
         &self.0.text
     }

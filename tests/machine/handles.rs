@@ -160,5 +160,5 @@ fn a_failure_is_any_error_and_knows_its_line() {
     assert_eq!(others.kind(), ErrorKind::Other);
     assert!(format!("{others:?}").starts_with("invalid digit found in string\n  at "), "{others:?}");
     assert!(boxed().unwrap_err().to_string().contains("i-0123456789abcdef0"));
-    assert_eq!(Config::default().image, "host");
+    assert_eq!(Config::default().image, "host".into());
 }

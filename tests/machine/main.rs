@@ -7,6 +7,7 @@ mod disks;
 mod exec;
 mod files;
 mod handles;
+mod image_lookup;
 mod images;
 mod keys;
 mod launch;

@@ -157,6 +157,14 @@ pub async fn image(ec2: &Ec2, name: &str) -> String {
     answer.images()[0].image_id().unwrap().to_owned()
 }
 
+/// The ids of what bears a tag, of whatever kind; what has ended bears it for a while.
+pub fn tagged(ec2: &Ec2, key: &str, value: &str) -> Vec<String> {
+    let by = |name: &str, value: &str| Filter::builder().name(name).values(value).build();
+    let call = sdk(ec2).describe_tags().filters(by("key", key)).filters(by("value", value));
+    let answer = insist(|| block_on(call.clone().send()).map_err(Box::new));
+    answer.tags().iter().filter_map(|tag| tag.resource_id.clone()).collect()
+}
+
 /// Whether a machine has volumes in EC2 alone, as a local one has that isn't root's: then its test ends here, and says so, or
 /// fails where nothing may be skipped.
 pub async fn skips_without_devices(vm: &Instance) -> Result<bool> {

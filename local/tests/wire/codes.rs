@@ -55,6 +55,10 @@ const ASKED: &[(Code, &[&str])] = &[
             "Action=ModifyImageAttribute&ImageId={own-image}&Description.Value=x",
         ],
     ),
+    (
+        Code::SsmInvalidParameter,
+        &["Action=RunInstances&ImageId=resolve:ssm:/aws/service/ec2-local/nothing&MinCount=1&MaxCount=1"],
+    ),
     (Code::InvalidAmiNameMalformed, &["Action=CreateImage&InstanceId={instance}&Name=x"]),
     (Code::InvalidAmiNameDuplicate, &["Action=CreateImage&InstanceId={instance}&Name=golden"]),
     (

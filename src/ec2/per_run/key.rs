@@ -34,10 +34,11 @@ pub(crate) async fn key(connection: &Arc<Connection>, config: &Config, key: &Key
             Ok(Login { name: name.clone(), private: PrivateKey::from_file(path)?, path: Some(path.clone()) })
         }
         Key::OfRun(key_type) => {
-            let (key_type, making) = (*key_type, connection.clone());
-            let (name, of) = match key_type {
-                KeyType::Ed25519 => (name(connection), "run"),
-                KeyType::Rsa => (format!("{}-rsa", name(connection)), "run-rsa"),
+            let (key_type, making) = (key_type.unwrap_or_default(), connection.clone());
+            let name = pair_name(connection, key_type);
+            let of = match key_type {
+                KeyType::Ed25519 => "run",
+                KeyType::Rsa => "run-rsa",
             };
             // Other processes may be making it.
             let text = engine::blocking("make the run's key", move || private_key(&making, key_type)).await?;
@@ -49,14 +50,29 @@ pub(crate) async fn key(connection: &Arc<Connection>, config: &Config, key: &Key
     }
 }
 
-/// The key to a machine that exists already: the configured one, else the run's, should it be of this run.
-pub(crate) fn existing_key(connection: &Connection, config: &Config) -> Result<Option<PrivateKey>, Error> {
+/// The key to a machine that exists already, launched with a key pair of this name: the configured one, else the run's, should it be of
+/// this run.
+pub(crate) fn existing_key(
+    connection: &Connection,
+    config: &Config,
+    pair: Option<&str>,
+) -> Result<Option<PrivateKey>, Error> {
     match &config.private_key {
         Some(path) => PrivateKey::from_file(path).map(Some),
-        None => match fs::read_to_string(key_path(connection, config.key_type)) {
-            Ok(text) => PrivateKey::from_text(text).map(Some),
-            Err(_) => Ok(None),
-        },
+        None => {
+            let of = |key_type| pair == Some(&*pair_name(connection, key_type));
+            let key_type = [KeyType::Ed25519, KeyType::Rsa].into_iter().find(|it| of(*it));
+            let key_type = key_type.or(config.key_type).unwrap_or_default();
+            fs::read_to_string(key_path(connection, key_type)).ok().map(PrivateKey::from_text).transpose()
+        }
+    }
+}
+
+/// What the run's key pair of a type is called.
+fn pair_name(connection: &Connection, key_type: KeyType) -> String {
+    match key_type {
+        KeyType::Ed25519 => name(connection),
+        KeyType::Rsa => format!("{}-rsa", name(connection)),
     }
 }
 

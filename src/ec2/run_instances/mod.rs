@@ -7,7 +7,7 @@ use super::{
     Ec2, VpcHandle,
     image::{self, Image},
     launch::Customize,
-    network_interface, per_run,
+    per_run,
     specification::{Key, Specification},
 };
 use crate::{
@@ -50,6 +50,8 @@ pub(super) struct Request<'a> {
     pub(super) ec2: &'a Ec2,
     pub(super) key: &'a str,
     pub(super) groups: Vec<String>,
+    /// For each of the types.
+    pub(super) images: &'a [Image],
 }
 
 /// One of the ways in which a launch may be tried.
@@ -74,13 +76,12 @@ impl Request<'_> {
 
     /// Tries type after type, and of each zone after zone, while there is no capacity; waits while a quota is used up.
     pub(super) async fn send(&self, deadline: Instant) -> Result<Launched, Error> {
-        let images = self.images().await?;
         let markets: &[bool] = match self.wanted.spot {
             Spot::No => &[false],
             Spot::Only => &[true],
             Spot::OrOnDemand => &[true, false],
         };
-        let types = || self.wanted.instance_types.iter().zip(&images);
+        let types = || self.wanted.instance_types.iter().zip(self.images);
         let variants: Vec<Variant<'_>> = markets
             .iter()
             .flat_map(|&is_spot| types().map(move |(instance_type, image)| Variant { instance_type, image, is_spot }))
@@ -115,30 +116,6 @@ impl Request<'_> {
         }
         // Only where there was nothing to try.
         Err(first.unwrap_or_else(|| Error::new(ErrorKind::Internal, "launch").because("no instance type was named")))
-    }
-
-    /// The image for each of the types: what a name stands for depends on their architecture. A type that doesn't take what it is to have
-    /// is told now, before anything is made.
-    async fn images(&self) -> Result<Vec<Image>, Error> {
-        let (ec2, mut images) = (self.ec2, Vec::new());
-        for instance_type in &self.wanted.instance_types {
-            let image = image::resolve_once(&ec2.connection, &ec2.config, &self.wanted.image, instance_type).await?;
-            if self.wanted.root.is_changed() && image.described.is_none() {
-                return Err(Error::new(
-                    ErrorKind::Configuration,
-                    format!("set the size or encryption of the root volume of `{}`", image.id),
-                )
-                .because("EC2 resolves this image by itself, so its root device isn't known before")
-                .advise("give the mapping with `.run_instances(|r| r.block_device_mappings(…))`, or the AMI's id"));
-            }
-            images.push(image);
-            let interfaces = &self.wanted.network_interfaces;
-            if !interfaces.is_empty() {
-                let tried = format!("launch {} as {instance_type}", self.wanted.image);
-                network_interface::check_launch(&ec2.connection, instance_type, interfaces, &tried).await?;
-            }
-        }
-        Ok(images)
     }
 
     /// Tries a variant in zone after zone; waits for a quota until the deadline, if there is one.
@@ -244,7 +221,7 @@ impl Request<'_> {
                         if !is_unknown && error.code().is_some() && !error.is_transient() {
                             launching.journaled().settle();
                         }
-                        return Err(error);
+                        return Err(image::advised(error, connection, variant.instance_type, variant.image));
                     }
                     is_unknown |= error.is_transient() && error.kind() != ErrorKind::Throttled;
                     pauses.next().await;

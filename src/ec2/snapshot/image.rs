@@ -6,6 +6,7 @@ use super::super::{
     made::{Made, handle_and_guard},
 };
 use crate::{
+    config::ImageQuery,
     connection::{
         api_error,
         patience::{LOOK_PAUSE_MAX, OTHERS_VISIBLE_WITHIN, VISIBLE_WITHIN, pause_at, until_visible_within},
@@ -43,16 +44,16 @@ impl fmt::Display for ImageHandle {
 }
 
 /// Its id, as a launch takes it.
-impl From<&ImageHandle> for String {
+impl From<&ImageHandle> for ImageQuery {
     fn from(image: &ImageHandle) -> Self {
-        image.id().to_owned()
+        image.id().into()
     }
 }
 
 /// Its id, as a launch takes it.
-impl From<&Image> for String {
+impl From<&Image> for ImageQuery {
     fn from(image: &Image) -> Self {
-        image.id().to_owned()
+        image.id().into()
     }
 }
 
@@ -65,7 +66,7 @@ impl Ec2 {
     pub fn image(&self, id: impl Into<String>) -> Operation<ImageHandle> {
         let (ec2, id) = (self.clone(), id.into());
         Operation::new("find an image", OnDrop::Cancel, async move {
-            let handle = ImageHandle(Arc::new(Made::new(ec2, &IMAGE, id.clone(), id, None)));
+            let handle = ImageHandle::existing(&ec2, id);
             handle.described_within(OTHERS_VISIBLE_WITHIN).await.map(|_| handle)
         })
     }
@@ -100,6 +101,11 @@ impl Image {
 }
 
 impl ImageHandle {
+    /// A handle on one that somebody has made, and that we don't delete.
+    pub(in crate::ec2) fn existing(ec2: &Ec2, id: String) -> Self {
+        Self(Arc::new(Made::new(ec2.clone(), &IMAGE, id.clone(), id, None)))
+    }
+
     /// The image's id, `ami-…`.
     pub fn id(&self) -> &str {
         self.0.id()

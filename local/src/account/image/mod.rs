@@ -270,6 +270,20 @@ fn check_available(context: &Context<'_>, id: &ImageId) -> Result<(), ApiError> 
     }
 }
 
+/// Where the account's public parameters of Systems Manager are; they name Amazon's images. Parameters of one's own there are none.
+const PARAMETERS: &str = "/aws/service/ec2-local/";
+
+/// The image that a launch names: by its id, or by a parameter of Systems Manager's, `resolve:ssm:/aws/service/ec2-local/host`.
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/finding-an-ami.html>.
+pub(super) fn of_launch(region: &Region, id: &str) -> Result<ImageId, ApiError> {
+    let Some(parameter) = id.strip_prefix("resolve:ssm:") else { return region.images.parse(id) };
+    let is_it = |image: &Image| !image.is_own() && parameter.strip_prefix(PARAMETERS) == Some(&image.settings.name);
+    let found = region.images.iter().find(|(_, image)| is_it(image)).map(|(id, _)| id.clone());
+    found.ok_or_else(|| {
+        ApiError::new(Code::SsmInvalidParameter, format!("The following aliases are invalid: {parameter}"))
+    })
+}
+
 /// Sees that instances can be launched from an image.
 pub(super) fn check_runnable(context: &Context<'_>, id: &ImageId) -> Result<(), ApiError> {
     let state = context.region.images.require(id)?.state(context.region, context.now);

@@ -90,7 +90,7 @@ impl Launch {
     pub(in crate::account) fn read(context: &Context<'_>, input: &Structure) -> Result<Self, ApiError> {
         let region = &*context.region;
         let (least, most) = counts(input)?;
-        let image = region.images.parse(required(input, "ImageId")?)?;
+        let image = image::of_launch(region, required(input, "ImageId")?)?;
         image::check_runnable(context, &image)?;
         let contents = region.images.require(&image)?;
         let instance_type = instance_type::named(input.string("InstanceType").unwrap_or(DEFAULT_TYPE))?;

@@ -211,6 +211,21 @@ fn what_is_said_of_an_image_can_be_changed_by_its_owner() {
 }
 
 #[test]
+fn a_launch_names_its_image_by_a_parameter_too() {
+    let mut world = World::new();
+    let by = |parameter: &str| format!("resolve:ssm:{parameter}");
+    let launch = world.launch().with("ImageId", by("/aws/service/ec2-local/host"));
+    let instance = instance_id(&world.ok("RunInstances", launch));
+    assert_eq!(world.instance(&instance).string("ImageId").unwrap(), world.image("host"));
+    for parameter in ["/aws/service/ec2-local/hos", "/aws/service/ec2-local/", "/host", "host"] {
+        let refused = world.err("RunInstances", world.launch().with("ImageId", by(parameter)));
+        assert_eq!(refused, format!("SsmInvalidParameter: The following aliases are invalid: {parameter}"));
+    }
+    let describe = Structure::new().with("ImageIds", vec![by("/aws/service/ec2-local/host")]);
+    assert!(world.err("DescribeImages", describe).starts_with("InvalidAMIID.Malformed"));
+}
+
+#[test]
 fn a_disabled_image_is_hidden_and_a_protected_one_stays() {
     let mut world = World::new();
     let instance = world.running();
