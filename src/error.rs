@@ -147,6 +147,13 @@ impl Error {
         self
     }
 
+    /// Adds to the reason.
+    #[must_use]
+    pub(crate) fn also(mut self, more: String) -> Self {
+        self.0.reason = Some(self.0.reason.map_or_else(|| more.clone(), |reason| format!("{reason}; {more}")));
+        self
+    }
+
     /// The error that caused this one; it is the reason too, where none was given.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {

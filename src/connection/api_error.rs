@@ -5,6 +5,7 @@ use aws_sdk_ec2::{
     error::{ProvideErrorMetadata, SdkError},
     operation::RequestId,
 };
+use std::time::Duration;
 
 /// What to do where a launch names no VPC, and there is no default one.
 pub(crate) const NO_DEFAULT_VPC: &str = "give the test a VPC of its own, `#[ec2_test(vpc = \"10.20.0.0/16\")]`, or the launch one by \
@@ -40,6 +41,16 @@ where
         _ if code == "VPCIdNotSpecified" => made.advise(NO_DEFAULT_VPC),
         _ => made,
     }
+}
+
+/// An error of a quota that others' ends were waited for, so long and in vain; any other error as it is.
+pub(crate) fn after_waiting(error: Error, waited: Duration) -> Error {
+    if error.kind() != ErrorKind::Quota || waited < Duration::from_millis(100) {
+        return error;
+    }
+    // Nobody cares for parts of what is mostly minutes.
+    let waited = Duration::from_millis(u64::try_from(waited.as_millis() / 100 * 100).unwrap_or(u64::MAX));
+    error.also(format!("{} were not enough for others to end", humantime::format_duration(waited)))
 }
 
 /// What the message of an UnauthorizedOperation ends with: some kilobytes that only AWS can decode.

@@ -4,6 +4,7 @@
 use super::{Ec2, guard::Guard, made::Made};
 use crate::{
     connection::{
+        api_error,
         patience::{
             LOOK_PAUSE, LOOK_PAUSE_MAX, OTHERS_VISIBLE_WITHIN, VISIBLE_WITHIN, pauses, quota_pause, until_answered,
         },
@@ -122,7 +123,7 @@ impl Creation {
                 if !is_unknown {
                     begun.journaled().settle();
                 }
-                return Err(error);
+                return Err(api_error::after_waiting(error, since.elapsed()));
             }
             if error.kind() == ErrorKind::Quota {
                 tracing::info!("a quota is used up: waiting for others to end");

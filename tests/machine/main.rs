@@ -13,6 +13,7 @@ mod keys;
 mod launch;
 mod life;
 mod many;
+mod misuse;
 mod network_interfaces;
 mod packages;
 mod placed;

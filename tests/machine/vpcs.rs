@@ -89,34 +89,6 @@ fn ipv6_and_subnets_are_as_they_are_said() {
     assert!(leads("0.0.0.0/0") && leads("::/0"));
 }
 
-#[test]
-fn what_ec2_would_refuse_is_refused_before_and_leaves_nothing() {
-    let ec2 = ec2();
-    let owner = super::support::unique("refused");
-    for (vpc, says) in [
-        (NewVpc::new("10.20.0.0"), "no range of IPv4 addresses"),
-        (NewVpc::new("10.0.0.0/8"), "EC2 takes a VPC of /16 to /28"),
-        (NewVpc::new("10.20.0.0/16").subnet("10.21.0.0/24", "us-east-1a"), "outside of the VPC's 10.20.0.0/16"),
-        (
-            NewVpc::new("10.20.0.0/16").subnet("10.20.0.0/24", "us-east-1a").subnet("10.20.0.0/25", "us-east-1a"),
-            "the subnets 10.20.0.0/24 and 10.20.0.0/25 overlap",
-        ),
-        (NewVpc::new("10.20.0.0/16").tag("aws:x", "y"), "AWS's own"),
-        // Only EC2 knows, after the VPC is made.
-        (NewVpc::new("10.20.0.0/16").zones(["nowhere-1a"]), "nowhere-1a"),
-    ] {
-        let vpc = if says.contains("AWS's") { vpc } else { vpc.tag("owner", &owner) };
-        let error = ec2.create_vpc(vpc).wait().unwrap_err();
-        assert!(error.to_string().contains(says), "{error}");
-    }
-    for name in ["", "a*"] {
-        let error = ec2.get_or_create_vpc(name, "10.20.0.0/16").wait().unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Configuration);
-    }
-    let left = sdk(&ec2).describe_vpcs().filters(by("tag:owner", &owner));
-    assert!(insist(|| block_on(left.clone().send()).map_err(Box::new)).vpcs().is_empty());
-}
-
 /// The VPCs of a region beside its default one.
 fn vpcs(ec2: &Ec2) -> Vec<String> {
     let describe = sdk(ec2).describe_vpcs().filters(by("is-default", "false"));

@@ -130,7 +130,7 @@ impl Request<'_> {
         for _ in 0..self.wanted.count {
             reservations.extend(caps::reserve(self.connection(), &self.ec2.config, variant.instance_type).await?);
         }
-        let quota_pause = quota_pause(self.connection());
+        let (quota_pause, since) = (quota_pause(self.connection()), Instant::now());
         let (mut zones, mut untried) = (Vec::new(), None);
         let mut place = places.first(self).await?;
         let error = loop {
@@ -160,7 +160,7 @@ impl Request<'_> {
                     tracing::info!("a quota is used up: waiting for others to end");
                     tokio::time::sleep(quota_pause).await;
                 }
-                _ => return Err(error),
+                _ => return Err(api_error::after_waiting(error, since.elapsed())),
             }
         };
         if !zones.is_empty() {

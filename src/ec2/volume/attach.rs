@@ -81,7 +81,7 @@ pub(super) async fn attach(volume: &VolumeHandle, machine: &Machine, device: Opt
                 taken.push(chosen);
                 continue;
             }
-            attached => drop(attached?),
+            attached => drop(attached.map_err(|error| advised(error, machine, &taken))?),
         }
         let is_attached = |described: &Description| {
             described.attachments().iter().any(|it| it.state() == Some(&VolumeAttachmentState::Attached))
@@ -90,6 +90,23 @@ pub(super) async fn attach(volume: &VolumeHandle, machine: &Machine, device: Opt
         let device = described.attachments().first().and_then(|attachment| attachment.device.clone());
         order::attached(machine.id(), volume.id());
         return Ok(device.unwrap_or(chosen));
+    }
+}
+
+/// An error of AttachVolume, with what to do.
+fn advised(error: Error, machine: &Machine, taken: &[String]) -> Error {
+    match error.code() {
+        Some("InvalidVolume.ZoneMismatch") => {
+            let zone = machine.zone().unwrap_or_default();
+            error.or_advise(&format!(
+                "a volume is attached within its zone: make it in the machine's, {zone}, as `add_volume` does, or launch the machine in the volume's"
+            ))
+        }
+        Some("InvalidParameterValue") if error.to_string().contains("already in use") => error.or_advise(&format!(
+            "the machine has {}: choose another, or leave `.device(…)` out and have the next free one",
+            taken.join(", ")
+        )),
+        _ => error,
     }
 }
 
