@@ -91,7 +91,7 @@ pub fn ec2_test(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// It runs when the first test needs the image, while the others wait, and again once what it is made from has changed: the function's
 /// tokens, the image that it starts from, the architecture, the inputs. Its layout and its comments don't count, and functions and
 /// constants that it uses aren't seen: name their files as inputs. If it fails, every test that needs it fails, and it isn't tried again
-/// in that run. The machine is cleaned of its own state before the image is taken, as `Machine::snapshot` does it.
+/// in that run. It may take as long as a test's `timeout`, and half an hour at least. The machine is cleaned of its own state before the image is taken, as `Machine::snapshot` does it.
 ///
 /// # Arguments
 ///

@@ -34,7 +34,7 @@ pub(super) async fn build(wanted: &Wanted, number: u32) -> Result<Built, Error> 
     wanted.tell(&format!("making {called}"));
     let line = Line::begin(wanted.ec2.config.progress, &called, "being made");
     let scope = Scope::test(format!("snapshot {}", wanted.set_up.name()));
-    let limit = wanted.ec2.config.timeout;
+    let limit = wanted.limit();
     let expiring = {
         let scope = scope.clone();
         engine::spawn(async move {

@@ -24,6 +24,9 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+/// The least time that an image may take: a test's own by default.
+const LIMIT_MIN: Duration = Duration::from_secs(30 * 60);
+
 /// What this process knows of images, each asked for by one at a time.
 #[derive(Debug, Default)]
 struct Known(Mutex<HashMap<Key, Slot>>);
@@ -108,6 +111,11 @@ impl Wanted {
         format!("the snapshot {} (key {})", self.set_up.name(), self.key.short())
     }
 
+    /// How long it may take to make the image. That the first test which needs it has less time for itself must not fail all others.
+    pub(super) fn limit(&self) -> Duration {
+        self.ec2.config.timeout.max(LIMIT_MIN)
+    }
+
     pub(super) fn tell(&self, text: &str) {
         progress::tell(self.ec2.config.progress, text);
     }
@@ -185,7 +193,7 @@ impl Wanted {
 
     /// To be called with the note locked.
     async fn find_or_make(&self) -> Result<(String, SystemTime), Stopped> {
-        let (ec2, limit) = (&self.ec2, self.ec2.config.timeout);
+        let (ec2, limit) = (&self.ec2, self.limit());
         let since = Instant::now();
         let mut pauses = self.pauses();
         loop {

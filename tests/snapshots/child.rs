@@ -24,6 +24,11 @@ async fn launches(vm: Instance) -> Result {
     Ok(())
 }
 
+/// Has less time than the set-up takes, which goes on for others.
+#[ec2_test(image = noted, timeout = "500ms")]
+#[ignore = "run by another"]
+async fn has_no_time(_vm: Instance) {}
+
 /// Too old as soon as it is made: each process makes it anew.
 #[ec2_snapshot(from = "host", max_age = "1ms")]
 async fn always_anew(vm: Machine) -> Result {

@@ -37,3 +37,14 @@ fn a_failing_set_up_fails_all_that_need_it_once() {
     assert!(text(&output).contains("--- stderr ---"), "{}", text(&output));
     assert_eq!(world.noted().len(), 3);
 }
+
+#[test]
+fn a_test_that_has_too_little_time_fails_alone() {
+    let world = World::new();
+    let mut both = world.child("has_no_time");
+    let output = both.args(["child::launches"]).output().unwrap();
+    let said = text(&output);
+    assert!(!output.status.success() && said.contains("has_no_time ... FAILED"), "{said}");
+    assert!(said.contains("launches ... ok") && said.contains("timed out"), "{said}");
+    assert_eq!(world.noted().iter().filter(|note| note.starts_with("begins")).count(), 1, "{said}");
+}

@@ -23,6 +23,7 @@ fn are_of_one_image(outputs: &[Output]) {
     assert_eq!(set_ups.len(), 1, "{set_ups:?}");
 }
 
+/// How often the set-up was begun.
 fn begun(world: &World) -> usize {
     world.noted().iter().filter(|note| note.starts_with("begins")).count()
 }
