@@ -5,7 +5,7 @@ use aws_sdk_ec2::types::{Filter, Image};
 use std::{
     env, fs,
     os::unix::fs::PermissionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
@@ -51,6 +51,25 @@ impl World {
 
     pub fn child(&self, name: &str) -> Command {
         self.child_on("host", name)
+    }
+}
+
+/// Watchdogs and the endpoint go on for a while, and would make the directories anew.
+impl Drop for World {
+    fn drop(&mut self) {
+        let path = self.0.path().to_string_lossy().into_owned();
+        let is_ours = |process: &Path| {
+            // A process that has ended has an empty one.
+            let environment = fs::read(process.join("environ")).unwrap_or_default();
+            String::from_utf8_lossy(&environment).contains(&path)
+        };
+        let since = Instant::now();
+        while !std::thread::panicking()
+            && fs::read_dir("/proc").into_iter().flatten().flatten().any(|entry| is_ours(&entry.path()))
+        {
+            assert!(since.elapsed() < PATIENCE, "never: all processes have ended");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 }
 
