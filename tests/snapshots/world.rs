@@ -1,11 +1,11 @@
 //! An endpoint and state directories of a test's own, and processes in it.
 
-use super::support::PATIENCE;
+use super::support::{PATIENCE, eventually, has_processes};
 use aws_sdk_ec2::types::{Filter, Image};
 use std::{
     env, fs,
     os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
@@ -57,18 +57,9 @@ impl World {
 /// Watchdogs and the endpoint go on for a while, and would make the directories anew.
 impl Drop for World {
     fn drop(&mut self) {
-        let path = self.0.path().to_string_lossy().into_owned();
-        let is_ours = |process: &Path| {
-            // A process that has ended has an empty one.
-            let environment = fs::read(process.join("environ")).unwrap_or_default();
-            String::from_utf8_lossy(&environment).contains(&path)
-        };
-        let since = Instant::now();
-        while !std::thread::panicking()
-            && fs::read_dir("/proc").into_iter().flatten().flatten().any(|entry| is_ours(&entry.path()))
-        {
-            assert!(since.elapsed() < PATIENCE, "never: all processes have ended");
-            std::thread::sleep(Duration::from_millis(50));
+        if !std::thread::panicking() {
+            let path = self.0.path();
+            eventually("all of its processes have ended", || !has_processes(path));
         }
     }
 }

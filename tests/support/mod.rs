@@ -8,6 +8,7 @@ use aws_sdk_ec2::{
 };
 use ec2_harness::prelude::*;
 use std::{
+    path::Path,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -116,6 +117,16 @@ pub fn state(ec2: &Ec2, id: &str) -> String {
 /// Whether an instance has ended, or is just ending.
 pub fn has_ended(ec2: &Ec2, id: &str) -> bool {
     ["shutting-down", "terminated"].contains(&state(ec2, id).as_str())
+}
+
+/// Whether processes live whose environment names a path, as that of their state does.
+pub fn has_processes(path: &Path) -> bool {
+    let path = path.to_string_lossy();
+    std::fs::read_dir("/proc").into_iter().flatten().flatten().any(|process| {
+        // That of a process that has ended is empty.
+        let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
+        String::from_utf8_lossy(&environment).contains(&*path)
+    })
 }
 
 /// Waits until something holds.
