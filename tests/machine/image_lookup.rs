@@ -82,6 +82,11 @@ async fn by_an_alias_of_ones_own(ec2: Ec2) -> Result {
         (image_of(&vm).await?, vm.user().as_deref()),
         (ec2.find_image("host").await?.id().to_owned(), Some("root"))
     );
+    assert_eq!(
+        ec2.launch("debian-12").await.unwrap_err().kind(),
+        ErrorKind::NotFound,
+        "it is an alias of the other's alone"
+    );
     let vm = own.launch(ImageQuery::from("debian-12").user("ec2-user")).without_waiting().await?;
     assert_eq!(vm.user().as_deref(), Some("ec2-user"));
     assert_eq!(own.find_image("blank").await?.id(), ec2.find_image("blank").await?.id());

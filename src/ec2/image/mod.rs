@@ -31,11 +31,12 @@ pub(crate) struct Image {
     pub(crate) described: Option<types::Image>,
 }
 
-/// What queries stand for, by the architecture.
+/// What queries stand for, by the architecture. The aliases are out of them: who shares a connection may have others.
 #[derive(Debug, Default)]
-struct Resolved(Mutex<HashMap<(ImageQuery, Architecture), Image>>);
+struct Resolved(Mutex<HashMap<(ImageQuery, Plain, Architecture), Image>>);
 
 /// A query without the aliases in it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Plain {
     Id(String),
     /// `resolve:ssm:/…`, which EC2 resolves by itself.
@@ -64,28 +65,41 @@ pub(crate) async fn image_id(ec2: &Ec2, query: &ImageQuery, architecture: Archit
 }
 
 async fn resolve_once(ec2: &Ec2, query: &ImageQuery, architecture: Architecture) -> Result<Image, Error> {
-    let key = (query.clone(), architecture);
+    let tried = tried(&ec2.connection, query);
+    let (query, plain) = plain(&ec2.connection, &ec2.config, query, architecture)?;
+    let key = (query, plain, architecture);
     let resolved = ec2.connection.memo.of::<Resolved>();
     if let Some(known) = resolved.0.lock().await.get(&key) {
         return Ok(known.clone());
     }
-    let image = resolve(ec2, query, architecture).await?;
+    let image = look(ec2, &key.0, &key.1, architecture, &tried).await?;
     resolved.0.lock().await.insert(key, image.clone());
     Ok(image)
 }
 
-/// Finds an image.
+/// Finds an image, whatever is known.
 async fn resolve(ec2: &Ec2, query: &ImageQuery, architecture: Architecture) -> Result<Image, Error> {
     let tried = tried(&ec2.connection, query);
     let (query, plain) = plain(&ec2.connection, &ec2.config, query, architecture)?;
+    look(ec2, &query, &plain, architecture, &tried).await
+}
+
+async fn look(
+    ec2: &Ec2,
+    query: &ImageQuery,
+    plain: &Plain,
+    architecture: Architecture,
+    tried: &str,
+) -> Result<Image, Error> {
+    let query = query.clone();
     let described = match plain {
         Plain::Parameter(id) => {
-            let key_type = query.key_type.or_else(|| built_in::key_type(&id));
-            let user = query.user.or_else(|| built_in::user(&id));
-            return Ok(Image { id, user, key_type, described: None });
+            let key_type = query.key_type.or_else(|| built_in::key_type(id));
+            let user = query.user.or_else(|| built_in::user(id));
+            return Ok(Image { id: id.clone(), user, key_type, described: None });
         }
-        Plain::Id(id) => find::by_id(&ec2.connection, &id, query.owner.as_deref(), &tried).await?,
-        named => find::newest(ec2, &query, &named, architecture, &tried).await?,
+        Plain::Id(id) => find::by_id(&ec2.connection, id, query.owner.as_deref(), tried).await?,
+        named @ Plain::Named { .. } => find::newest(ec2, &query, named, architecture, tried).await?,
     };
     let name = described.name().unwrap_or_default();
     let tagged = tags::value(described.tags(), tags::LOGIN_USER).map(str::to_owned);
