@@ -12,6 +12,9 @@
 //! `speed-up N.N` is how much longer they take without reuse; less than [`EXPECTED`] is an error. `cargo test --bench snapshot` is the same in
 //! little, and expects nothing of the times.
 
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
 use ec2_harness::prelude::*;
 use std::{
     env,
@@ -82,6 +85,8 @@ fn compare(tests: usize, seconds: usize, expected: f64) -> Result {
         Ok(Duration::from_secs_f64(took.parse()?))
     };
     let (without, cold, warm) = (measure("without")?, measure("with")?, measure("with")?);
+    // The endpoint and watchdogs go on for a while, and would make the directories anew.
+    support::eventually("all processes have ended", || !support::has_processes(place.path()));
     println!("{tests} tests, each on a machine of its own, that need a set-up of {seconds} s");
     println!("without reuse: {:.1} s", without.as_secs_f64());
     for (what, took) in [("cold", cold), ("warm", warm)] {
