@@ -1,5 +1,4 @@
-//! The page that the API was designed from, as far as it is built: it must compile word for word, and what the `host` image
-//! can serve is run.
+//! The page that the API was designed from: it must compile word for word, and what the `host` image can serve is run.
 
 mod support;
 

@@ -72,15 +72,7 @@ impl Arguments {
         if let Some(library) = find_library(tokens.clone()) {
             arguments.library = library;
         }
-        let read = |input: ParseStream| {
-            let mut seen = HashSet::new();
-            while !input.is_empty() {
-                arguments.read_one(input, &mut seen)?;
-                comma(input)?;
-            }
-            Ok(())
-        };
-        read.parse2(tokens)?;
+        read_each(tokens, |input, seen| arguments.read_one(input, seen))?;
         Ok(arguments)
     }
 
@@ -195,6 +187,22 @@ fn of_a_machine(key: &Ident, input: ParseStream) -> Result<Vec<TokenStream>> {
     Ok(vec![quote!(.#key(#value))])
 }
 
+/// Reads one argument after the other; the names of those that were read are told from one to the next.
+pub(crate) fn read_each(
+    tokens: TokenStream,
+    mut read_one: impl FnMut(ParseStream, &mut HashSet<String>) -> Result<()>,
+) -> Result<()> {
+    let read = |input: ParseStream| {
+        let mut seen = HashSet::new();
+        while !input.is_empty() {
+            read_one(input, &mut seen)?;
+            comma(input)?;
+        }
+        Ok(())
+    };
+    read.parse2(tokens)
+}
+
 /// The value of `crate`, wherever it stands.
 pub(crate) fn find_library(tokens: TokenStream) -> Option<Path> {
     let search = |input: ParseStream| {
@@ -228,7 +236,7 @@ pub(crate) fn once(key: &Ident, seen: &mut HashSet<String>) -> Result<()> {
     Err(Error::new(key.span(), format!("`{key}` is given twice")))
 }
 
-pub(crate) fn comma(input: ParseStream) -> Result<()> {
+fn comma(input: ParseStream) -> Result<()> {
     if input.is_empty() {
         return Ok(());
     }

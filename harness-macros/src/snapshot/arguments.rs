@@ -1,15 +1,15 @@
 //! The arguments of `#[ec2_snapshot(..)]`.
 
 use crate::{
-    arguments::{comma, find_library, key, once, unknown},
+    arguments::{find_library, key, once, read_each, unknown},
     value,
 };
 use proc_macro2::TokenStream;
 use quote::quote_spanned;
 use std::collections::HashSet;
 use syn::{
-    Error, Expr, ExprArray, ExprLit, Lit, LitStr, Path, Result, ext::IdentExt, parse::ParseStream, parse::Parser,
-    parse_quote, spanned::Spanned,
+    Error, Expr, ExprArray, ExprLit, Lit, LitStr, Path, Result, ext::IdentExt, parse::ParseStream, parse_quote,
+    spanned::Spanned,
 };
 
 const KNOWN: &[&str] = &["from", "max_age", "inputs", "crate"];
@@ -35,15 +35,7 @@ impl Arguments {
         if let Some(library) = find_library(tokens.clone()) {
             arguments.library = library;
         }
-        let read = |input: ParseStream| {
-            let mut seen = HashSet::new();
-            while !input.is_empty() {
-                arguments.read_one(input, &mut seen)?;
-                comma(input)?;
-            }
-            Ok(())
-        };
-        read.parse2(tokens)?;
+        read_each(tokens, |input, seen| arguments.read_one(input, seen))?;
         Ok(arguments)
     }
 
