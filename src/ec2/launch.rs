@@ -458,7 +458,8 @@ async fn wait(
             instance.know_volumes().await?;
             for interface in interfaces {
                 line.phase("adding network interfaces");
-                network_interface::add(instance, interface.clone()).await?;
+                let added = network_interface::add(instance, interface.clone()).await;
+                added.inspect_err(|_| line.end(&format!("({}) lacks a network interface", instance.id())))?;
             }
             line.end(&format!("({}) is ready", instance.id()));
             Ok(())
